@@ -1,0 +1,13 @@
+"""embedstore: keep every embedding that a vision teacher gave, and train small students from the store without it."""
+
+from embedstore.errors import EmbedstoreError
+from embedstore.images import Sample
+from embedstore.store import BuildReport, EmbeddingStore, build
+from embedstore.store import open_store as open  # noqa: A004  embedstore.open reads well and shadows nothing outside
+from embedstore.summaries import Summary
+from embedstore.teachers import load_teacher
+from embedstore.views import Recipe
+
+__version__ = "0.1.0"
+
+__all__ = ["BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "build", "load_teacher", "open"]

@@ -1,0 +1,70 @@
+"""Exact nearest neighbours by scanning the store, under an exact filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import StoreError
+from embedstore.vectors import unit_length
+
+if TYPE_CHECKING:
+    from embedstore.store.embedding_store import EmbeddingStore
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer: the sample and its cosine similarity to the query."""
+
+    id: str
+    similarity: float
+    label: str | None
+    mode: str | None
+    group: str | None
+    uri: str
+
+
+def search(
+    store: EmbeddingStore,
+    vectors: npt.ArrayLike,
+    *,
+    top: int = 5,
+    where: Mapping[str, str | None] | None = None,
+    exclude: Sequence[str] = (),
+) -> list[list[Hit]]:
+    """Return for each query (n, d) its `top` nearest samples, best first; see `EmbeddingStore.search`.
+
+    Raises:
+        StoreError: `top` is below 1, or the queries have another dimension than the store.
+    """
+    queries = np.atleast_2d(np.asarray(vectors, np.float32))
+    if top < 1:
+        raise StoreError(f"The number of answers is {top}; ask for 1 or more.")
+    if queries.ndim != 2 or queries.shape[1] != store.dim:
+        raise StoreError(f"The queries have the shape {queries.shape}; expected (n, {store.dim}).")
+    queries = unit_length(queries)
+    allowed = store.where(where or {})
+    allowed[store.positions([sample_id for sample_id in exclude if sample_id in store])] = False
+    best = np.full((len(queries), 0), -np.inf, np.float32)
+    found = np.zeros((len(queries), 0), np.int64)
+    for positions, block in store.scan():
+        chosen = allowed[positions]
+        if not chosen.any():
+            continue
+        scores = queries @ block[chosen].astype(np.float32).T
+        best = np.concatenate([best, scores], axis=1)
+        found = np.concatenate([found, np.broadcast_to(positions[chosen], scores.shape)], axis=1)
+        # Stable, so that of equal scores the first row wins however the scan was cut.
+        order = np.argsort(-best, axis=1, kind="stable")[:, :top]
+        best, found = np.take_along_axis(best, order, 1), np.take_along_axis(found, order, 1)
+    return [
+        [
+            Hit(s.id, float(score), s.label, s.mode, s.group, s.uri)
+            for score, s in zip(scores, map(store.sample_at, row), strict=True)
+        ]
+        for scores, row in zip(best, found, strict=True)
+    ]

@@ -1,0 +1,60 @@
+"""The error tree: every error raised on purpose is an `EmbedstoreError` and the fitting builtin too.
+
+A message says what came, what was expected and what to do next, in one sentence that a command can print as it is.
+"""
+
+
+class EmbedstoreError(Exception):
+    """Base of all errors that embedstore and distill raise on purpose."""
+
+
+class ImagesError(EmbedstoreError, ValueError):
+    """The image folder or the manifest can't be used."""
+
+
+class PictureError(EmbedstoreError, ValueError):
+    """One file can't be read as a picture; a build sets it aside and goes on."""
+
+
+class TeacherError(EmbedstoreError, ValueError):
+    """The teacher is unknown, can't be loaded, or can't do what was asked of it."""
+
+
+class WeightsUnavailableError(TeacherError, OSError):
+    """A teacher's weights are neither on this machine nor to be had over the network."""
+
+
+class MissingPackageError(EmbedstoreError, ImportError):
+    """An optional package that this call needs is not installed."""
+
+
+class StoreError(EmbedstoreError, ValueError):
+    """The store can't do what was asked of it."""
+
+
+class NotAStoreError(StoreError, FileNotFoundError):
+    """The path holds no store."""
+
+
+class CorruptStoreError(StoreError):
+    """Bytes in the store are not the ones that were written."""
+
+
+class StoreLockedError(StoreError, BlockingIOError):
+    """Another process is writing to the store."""
+
+
+class TeacherMismatchError(StoreError):
+    """The store was filled by another teacher than the one at hand."""
+
+
+class SummaryError(EmbedstoreError, ValueError):
+    """A summary can't be made, or does not fit where it was to be used."""
+
+
+class SettingsError(EmbedstoreError, ValueError):
+    """A setting has a value that is not allowed."""
+
+
+class TrainingError(EmbedstoreError, ValueError):
+    """A student can't be trained or evaluated on what was given."""

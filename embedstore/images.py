@@ -1,0 +1,236 @@
+"""Where samples come from: a folder tree (the folder's name is the label), or a CSV or Parquet manifest."""
+
+import csv
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from embedstore.errors import ImagesError, MissingPackageError
+
+PICTURE_SUFFIXES = frozenset(
+    ".bmp .gif .jpeg .jpg .jp2 .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # what Pillow's wheels can decode
+)
+SPLITS = ("train", "val", "test", "aside")
+FIELDS = ("label", "mode", "group", "split")
+_RESERVED = ("path", "id", *FIELDS)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as its source describes it.
+
+    `uri` is the path relative to the image root in POSIX form, as found on disk; `id` is the manifest's own, or the
+    `uri` in Unicode NFC. A field the source does not speak of is not in `given`, so that a folder tree, which knows no
+    splits, never erases the splits that a store already has.
+    """
+
+    id: str
+    uri: str
+    label: str | None = None
+    mode: str | None = None
+    group: str | None = None
+    split: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    given: frozenset[str] = frozenset({"label"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source offers: the samples sorted by id, and what was passed over, never silently."""
+
+    root: Path
+    samples: list[Sample]
+    unreadable: dict[str, str]  # path -> why it can't become a sample
+    ignored: Counter[str]  # ending of files that are not pictures -> how many
+
+
+def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] | None = None) -> Listing:
+    """List the samples of a folder tree, or those that a manifest names.
+
+    Args:
+        root: the folder that holds the images.
+        manifest: a `.csv` or `.parquet` file with a column `path` (relative to `root`), and optionally `label`, `id`,
+            `mode`, `group`, `split` and any other column, which becomes an attribute. Without a `label` column the label
+            is the parent folder's name; an empty cell is a missing label.
+
+    Raises:
+        ImagesError: the folder or manifest is missing, empty, or names files that are absent, outside `root`, or twice.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ImagesError(f"The image folder '{folder}' {what}; give the folder that holds the images.")
+    listing = _read_folder(folder) if manifest is None else _read_manifest(folder, Path(manifest))
+    if not listing.samples and not listing.unreadable:
+        if manifest is not None:
+            raise ImagesError(f"The manifest '{manifest}' has no rows; give one row per image.")
+        seen = f" (it holds {_count_endings(listing.ignored)})" if listing.ignored else ""
+        raise ImagesError(f"No images under '{folder}'{seen}; expected files ending in {_endings()}.")
+    _refuse_duplicates(listing.samples, manifest)
+    listing.samples.sort(key=lambda sample: sample.id)
+    return listing
+
+
+def sample_id(uri: str) -> str:
+    """Return the id that a path has where no manifest gives one: POSIX form, Unicode NFC."""
+    return unicodedata.normalize("NFC", uri)
+
+
+def _read_folder(root: Path) -> Listing:
+    samples: list[Sample] = []
+    unreadable: dict[str, str] = {}
+    ignored: Counter[str] = Counter()
+    real_root = root.resolve()
+
+    def refuse(error: OSError) -> None:
+        raise ImagesError(f"The folder '{error.filename}' can't be read: {error.strerror}; check its permissions.")
+
+    for folder, subfolders, names in os.walk(root, onerror=refuse):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = Path(folder, name)
+            if path.suffix.lower() not in PICTURE_SUFFIXES:
+                ignored[path.suffix.lower()] += 1
+                continue
+            uri = path.relative_to(root).as_posix()
+            if not _is_utf8(uri):
+                shown = os.fsencode(uri).decode("utf-8", "replace")
+                unreadable[shown] = "its name is not valid UTF-8; rename it"
+            elif path.is_symlink() and not path.resolve().is_relative_to(real_root):
+                unreadable[uri] = "it is a link that leads outside of the image folder"
+            else:
+                samples.append(Sample(sample_id(uri), uri, label=_parent_label(uri)))
+    return Listing(root, samples, unreadable, ignored)
+
+
+def _read_manifest(root: Path, manifest: Path) -> Listing:
+    rows = _manifest_rows(manifest)
+    if rows and "path" not in rows[0]:
+        raise ImagesError(
+            f"The manifest '{manifest}' has no column 'path' (its columns: {', '.join(rows[0])}); add one with each "
+            f"image's path relative to '{root}'."
+        )
+    columns = set(rows[0]) if rows else set()
+    given = frozenset({"label"} | (columns & set(FIELDS)) | (columns - set(_RESERVED)))
+    samples, absent = [], []
+    real_root = root.resolve()
+    for number, row in enumerate(rows, start=2):  # row 1 is the header, as a spreadsheet shows it
+        where = f"row {number} of '{manifest}'"
+        uri = _checked_uri(row["path"], root, real_root, where)
+        if not (root / uri).is_file():
+            absent.append(uri)
+        split = row.get("split") or None
+        if split is not None and split not in SPLITS:
+            raise ImagesError(f"The split '{split}' in {where} is unknown; use one of {', '.join(SPLITS)}, or leave it empty.")
+        samples.append(
+            Sample(
+                id=unicodedata.normalize("NFC", row.get("id") or uri),
+                uri=uri,
+                label=(row["label"] or None) if "label" in columns else _parent_label(uri),
+                mode=row.get("mode") or None,
+                group=row.get("group") or None,
+                split=split,
+                attributes={name: row[name] for name in sorted(columns - set(_RESERVED)) if row[name]},
+                given=given,
+            )
+        )
+    if absent:
+        raise ImagesError(
+            f"{len(absent)} of the {len(rows)} files in the manifest '{manifest}' are not under '{root}' "
+            f"({_first(absent)}); check the image folder and the column 'path'."
+        )
+    return Listing(root, samples, {}, Counter())
+
+
+def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
+    if not manifest.is_file():
+        raise ImagesError(f"The manifest '{manifest}' does not exist; give a .csv or .parquet file.")
+    if manifest.suffix.lower() == ".parquet":
+        return _parquet_rows(manifest)
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+    except UnicodeDecodeError as error:
+        raise ImagesError(
+            f"The manifest '{manifest}' is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8', which Excel offers."
+        ) from error
+    except csv.Error as error:
+        raise ImagesError(f"The manifest '{manifest}' is no CSV file: {error}; save it as CSV with commas.") from error
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ImagesError(
+                f"Row {number} of '{manifest}' does not have the {len(reader.fieldnames or ())} cells of the header; "
+                "put a text that contains a comma in quotes."
+            )
+    return [{name.strip(): value.strip() for name, value in row.items()} for row in rows]
+
+
+def _parquet_rows(manifest: Path) -> list[dict[str, str]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError(
+            "Reading a Parquet manifest needs pyarrow: pip install 'embedstore[parquet]', or give a .csv file."
+        ) from error
+    try:
+        rows = pyarrow.parquet.read_table(manifest).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ImagesError(f"The manifest '{manifest}' can't be read as Parquet: {error}") from error
+    return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+
+
+def _checked_uri(text: str, root: Path, real_root: Path, where: str) -> str:
+    """Return the path in POSIX form; refuse one that is absolute or leaves the root, by itself or through a link."""
+    if "\\" in text and not (root / text).exists():  # a manifest written on Windows
+        text = text.replace("\\", "/")
+    path = PurePosixPath(text)
+    if not text or "\0" in text:
+        raise ImagesError(f"The path in {where} is empty; give each image's path relative to '{root}'.")
+    absolute = path.is_absolute() or PureWindowsPath(text).drive
+    if absolute or ".." in path.parts or not (root / path).resolve().is_relative_to(real_root):
+        raise ImagesError(f"The path '{text}' in {where} leads out of '{root}'; paths must be relative and stay inside.")
+    if not _is_utf8(text):
+        raise ImagesError(f"The path in {where} is not valid Unicode; rename the file.")
+    return str(path)
+
+
+def _refuse_duplicates(samples: Iterable[Sample], manifest: str | os.PathLike[str] | None) -> None:
+    twice = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+    if not twice:
+        return
+    if manifest is None:
+        raise ImagesError(f"File names differ only in how Unicode spells them ({_first(twice)}); rename one of each pair.")
+    raise ImagesError(f"The manifest '{manifest}' gives {len(twice)} ids more than once ({_first(twice)}); ids must be unique.")
+
+
+def _parent_label(uri: str) -> str | None:
+    name = PurePosixPath(uri).parent.name
+    return unicodedata.normalize("NFC", name) or None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _first(names: list[str], most: int = 3) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return f"{shown}, ..." if len(names) > most else shown
+
+
+def _endings() -> str:
+    return ", ".join(sorted(PICTURE_SUFFIXES))
+
+
+def _count_endings(ignored: Counter[str]) -> str:
+    return ", ".join(f"{count} x '{suffix or 'no ending'}'" for suffix, count in ignored.most_common(5))

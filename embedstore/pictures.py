@@ -1,0 +1,88 @@
+"""From the bytes of a file to pixels: 8- and 16-bit grey, palette, transparency, EXIF orientation, hostile files."""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from embedstore.errors import PictureError
+
+MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB of RGB
+
+# Pillow warns above its limit and raises above twice of it; here both refuse the picture.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def content_hash(data: bytes) -> bytes:
+    """Return the 16-byte BLAKE2b digest of a file's bytes: what decides if a picture changed."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def read_picture(path: str | Path) -> tuple[Image.Image, bytes]:
+    """Read a file once; return its picture (see `decode`) and its content hash.
+
+    Raises:
+        PictureError: the file can't be read or is no picture; the message is the reason alone.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise PictureError(f"can't be read: {error.strerror}") from error
+    return decode(data), content_hash(data)
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode a picture upright, as mode `L` (grey) or `RGB`, 8 bits a channel.
+
+    16-bit grey is scaled from its full range (65,535 becomes 255), transparency is laid on black, and of several
+    frames the first is taken.
+
+    Raises:
+        PictureError: the bytes are no picture, are cut off, or claim more than `MOST_PIXELS`.
+    """
+    if not data:
+        raise PictureError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise PictureError(f"claims {width:,} x {height:,} pixels, more than {MOST_PIXELS:,}")
+            picture.load()
+            return _to_8_bit(ImageOps.exif_transpose(picture))
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"claims more than {MOST_PIXELS:,} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise PictureError("is not a picture in a known format") from error
+    except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes; the run must go on
+        raise PictureError(f"can't be decoded: {str(error) or type(error).__name__}") from error
+
+
+def _to_8_bit(picture: Image.Image) -> Image.Image:
+    mode = picture.mode
+    if mode in ("L", "RGB"):
+        return picture
+    if mode == "1":
+        return picture.convert("L")
+    if mode.startswith("I"):  # "I;16" and its byte orders; "I" is what some formats give for 16-bit grey
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise PictureError("has integer pixels beyond 16 bits; save it as 8- or 16-bit grey")
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if mode == "F":
+        raise PictureError("has floating-point pixels; save it as 8- or 16-bit grey")
+    if mode in ("LA", "La") or (mode == "L" and "transparency" in picture.info):
+        return _over_black(picture.convert("LA"), "L")
+    if mode in ("RGBA", "RGBa", "PA") or "transparency" in picture.info:
+        return _over_black(picture.convert("RGBA"), "RGB")
+    return picture.convert("RGB")
+
+
+def _over_black(picture: Image.Image, mode: str) -> Image.Image:
+    black = Image.new(mode, picture.size)
+    black.paste(picture.convert(mode), mask=picture.getchannel("A"))
+    return black

@@ -1,0 +1,105 @@
+"""Train, val, test and aside: by group, stratified, seeded. Images of one part never fall on both sides."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from embedstore.errors import SettingsError
+from embedstore.images import Sample
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """A split for every sample, with what a reader should know of it."""
+
+    splits: dict[str, str]  # sample id -> train, val, test or aside
+    remarks: list[str]  # sentences
+
+    def counts(self) -> dict[str, int]:
+        """Return how many samples fall on each side."""
+        found = Counter(self.splits.values())
+        return {name: found[name] for name in ("train", "val", "test", "aside") if found[name]}
+
+
+def plan_split(
+    samples: Sequence[Sample], *, folds: int = 5, fold: int = 0, seed: int = 0, kept: Iterable[str] = ()
+) -> SplitPlan:
+    """Deal groups into folds; fold `fold` is the test set, the next one the validation set, the others train.
+
+    The folds depend on `seed` alone, so `fold=0..folds-1` gives test sets that part the samples. Groups are dealt evenly
+    over each label and mode. A sample without a group is its own. Independent of the samples' order.
+
+    Args:
+        samples: all samples; those whose id is in `kept` keep the split they have, and so do the rest of their group.
+        folds: how many folds, 3 or more; a fifth of the groups is tested with 5.
+        fold: which fold is the test set.
+        seed: of the deal.
+        kept: ids whose split is given and stays.
+
+    Raises:
+        SettingsError: `folds` or `fold` is out of range.
+    """
+    if folds < 3:
+        raise SettingsError(f"{folds} folds can't give train, val and test; use 3 or more.")
+    if not 0 <= fold < folds:
+        raise SettingsError(f"Fold {fold} does not exist; with {folds} folds use 0 to {folds - 1}.")
+    remarks: list[str] = []
+    kept_ids = set(kept)
+    splits = {s.id: s.split for s in samples if s.id in kept_ids and s.split is not None}
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[_group_key(sample)].append(sample)
+
+    role = {fold: "test", (fold + 1) % folds: "val"}
+    group_split = {key: role.get(number, "train") for key, number in _deal(groups, folds, seed).items()}
+    _give_train_one_of_each_label(groups, group_split)
+    for key, members in groups.items():
+        sides = {splits[s.id] for s in members if s.id in splits} - {"aside"}
+        if len(sides) > 1:
+            remarks.append(f"Group '{members[0].group}' is on several sides ({', '.join(sorted(sides))}), as given.")
+        side = sorted(sides)[0] if sides else group_split[key]
+        for sample in members:
+            splits.setdefault(sample.id, side)
+    alone = sum(sample.group is None for sample in samples)
+    if alone:
+        remarks.append(
+            f"{alone} of {len(samples)} samples have no group, so each counts as a part of its own: two pictures of one "
+            "part may fall on both sides and make the figures look better than they are."
+        )
+    return SplitPlan(splits, remarks)
+
+
+def _group_key(sample: Sample) -> str:
+    return f"group\0{sample.group}" if sample.group is not None else f"sample\0{sample.id}"
+
+
+def _deal(groups: dict[str, list[Sample]], folds: int, seed: int) -> dict[str, int]:
+    """Deal the groups of each stratum in a seeded order; go on where the last stratum stopped, so that folds fill evenly."""
+    stratum_sizes = Counter((s.label or "", s.mode or "") for members in groups.values() for s in members)
+    strata: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, members in groups.items():
+        rarest = min(((s.label or "", s.mode or "") for s in members), key=lambda name: (stratum_sizes[name], name))
+        strata[rarest].append(key)
+    dealt: dict[str, int] = {}
+    for name in sorted(strata):
+        for key in sorted(strata[name], key=lambda key: _order(seed, key)):
+            dealt[key] = len(dealt) % folds
+    return dealt
+
+
+def _order(seed: int, key: str) -> bytes:
+    return hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8, person=b"embedstore.split").digest()
+
+
+def _give_train_one_of_each_label(groups: dict[str, list[Sample]], group_split: dict[str, str]) -> None:
+    """Move one group of a label that training would never see, from val before test; where it has one group, that one."""
+    of_label: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(groups):
+        for label in {s.label for s in groups[key] if s.label is not None}:
+            of_label[label].append(key)
+    for label in sorted(of_label):
+        sides = {key: group_split[key] for key in of_label[label]}
+        if "train" not in sides.values():
+            moved = next((key for key, side in sides.items() if side == "val"), of_label[label][0])
+            group_split[moved] = "train"

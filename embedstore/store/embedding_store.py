@@ -1,0 +1,403 @@
+"""EmbeddingStore: what readers see of a store, at one version that stays the same while they look."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import CorruptStoreError, StoreError, SummaryError, TeacherMismatchError
+from embedstore.images import Sample
+from embedstore.splits import SplitPlan, plan_split
+from embedstore.store.environment import open_environment
+from embedstore.store.layout import BLOCK, Column, Record, read_current
+from embedstore.store.tables import Tables, staged, visible
+from embedstore.store.writing import next_head, writer
+from embedstore.teachers.protocol import EMBEDDING, Teacher
+from embedstore.vectors import Vectors
+from embedstore.views import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embedstore.analysis.search import Hit
+    from embedstore.summaries import Summary
+
+T = TypeVar("T")
+Where = Mapping[str, str | None]
+
+_BLOCKS_AT_ONCE = 16  # a scan renews its transaction after so many blocks: a pinned reader makes the file grow
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a sample's vectors are, and what its record says."""
+
+    row: int
+    record: Record
+
+
+class EmbeddingStore:
+    """A store opened at its newest version; open one with `embedstore.open`.
+
+    All sequences (`ids`, `labels`, ...) are in the same order, that of the rows.
+
+    Attributes:
+        path: of the store.
+        head, settings, space: what the store says of its version, its making and its teacher; for the store's own code.
+        recipe: how views are drawn.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.environment = open_environment(read_current(self.path))
+        self._checked: set[tuple[Column, int]] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Move to the newest version."""
+        self.__dict__.pop("_records", None)
+        self.__dict__.pop("_position", None)
+        self.head, self.settings = self._read(lambda tables: (tables.head(), tables.settings()))
+        self.space = self._read(lambda tables: tables.space(self.head.space))
+        self.recipe = Recipe.from_dict(self.settings["recipe"])
+
+    def close(self) -> None:
+        """Give the handle back."""
+        self.environment.release()
+
+    def __enter__(self) -> EmbeddingStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What it is
+
+    @property
+    def version(self) -> int:
+        """The version that is read."""
+        return self.head.version
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the teacher that filled the store."""
+        return self.head.space
+
+    @property
+    def teacher(self) -> str:
+        """The spec that the teacher was loaded by."""
+        return str(self.space["teacher"])
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the embeddings."""
+        return int(self.space["outputs"][EMBEDDING])
+
+    @property
+    def views(self) -> int:
+        """How many augmented views are complete, beside the plain picture."""
+        return self.head.views
+
+    @property
+    def image_root(self) -> Path:
+        """The folder that the samples' paths are relative to, as of the last build."""
+        return Path(self.settings["image_root"])
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        def load(tables: Tables) -> list[Record]:
+            alive = visible(tables.rows(), self.version)
+            found = [record for record in tables.records(self.version) if alive[record.row]]
+            found.sort(key=lambda record: record.row)
+            if len(found) != int(alive.sum()):
+                raise CorruptStoreError(
+                    f"The store '{self.path}' has {int(alive.sum())} rows and {len(found)} records at version {self.version}; "
+                    "restore it from a copy, or build it again."
+                )
+            return found
+
+        return self._read(load)
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {record.id: number for number, record in enumerate(self._records)}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._position
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all samples."""
+        return [record.id for record in self._records]
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The label of each sample; None where it has none."""
+        return [record.label for record in self._records]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All samples with what is known of them."""
+        return [_sample(record) for record in self._records]
+
+    def sample(self, sample_id: str) -> Sample:
+        """Return one sample.
+
+        Raises:
+            StoreError: there is no such id.
+        """
+        return _sample(self._records[self.positions([sample_id])[0]])
+
+    def sample_at(self, position: int) -> Sample:
+        """Return the sample at a position in `ids`."""
+        return _sample(self._records[position])
+
+    def content(self, sample_id: str) -> bytes:
+        """Return the hash of the file that was embedded; see `pictures.content_hash`."""
+        return self._records[self.positions([sample_id])[0]].content
+
+    def positions(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return where some ids stand in `ids`.
+
+        Raises:
+            StoreError: one is not in the store.
+        """
+        try:
+            return np.array([self._position[sample_id] for sample_id in ids], np.int64)
+        except KeyError as error:
+            near = [known for known in self._position if Path(known).name == Path(error.args[0]).name][:3]
+            hint = f"; did you mean '{near[0]}'?" if near else "; see: embedstore query --help"
+            raise StoreError(f"The store '{self.path}' has no sample '{error.args[0]}'{hint}") from None
+
+    def where(self, conditions: Where) -> npt.NDArray[np.bool_]:
+        """Return which samples meet all conditions, exactly: over label, mode, group, split and any attribute.
+
+        Raises:
+            StoreError: no sample has such a field.
+        """
+        chosen = np.ones(len(self), bool)
+        for name, wanted in conditions.items():
+            values = [_field(record, name) for record in self._records]
+            if name not in ("label", "mode", "group", "split") and not any(value is not None for value in values):
+                known = sorted({key for record in self._records for key in record.attributes or {}})
+                raise StoreError(
+                    f"No sample has the field '{name}'; use one of {', '.join(['label', 'mode', 'group', 'split', *known])}."
+                )
+            chosen &= np.array([value == wanted for value in values], bool)
+        return chosen
+
+    def counts(self, name: str) -> dict[str | None, int]:
+        """Return how often each value of a field occurs, most frequent first."""
+        return dict(Counter(_field(record, name) for record in self._records).most_common())
+
+    @property
+    def set_aside(self) -> list[dict[str, str]]:
+        """The pictures that could not be used: `path` and `reason`."""
+        return self._read(lambda tables: tables.aside())
+
+    def unfinished(self) -> int:
+        """Return how many rows an interrupted build has written that no version shows yet."""
+        return self._read(lambda tables: int(staged(tables.rows()).sum()))
+
+    # Vectors
+
+    def vectors(self, ids: Sequence[str] | None = None, *, view: int = 0, output: str = EMBEDDING) -> Vectors:
+        """Return the vectors (n, d) of some samples, or of all, in one view, as float32.
+
+        Raises:
+            StoreError: an id is unknown, or the view is not complete.
+        """
+        positions = np.arange(len(self)) if ids is None else self.positions(ids)
+        return self.read(positions, view=view, output=output)
+
+    def read(self, positions: npt.NDArray[np.int64], *, view: int = 0, output: str = EMBEDDING) -> Vectors:
+        """Return the vectors (n, d) at some positions in `ids`; reads only the blocks that hold them."""
+        column = self._column(view, output)
+        rows = np.array([self._records[position].row for position in positions], np.int64)
+        result = np.empty((len(rows), int(self.space["outputs"][output])), np.float32)
+
+        def gather(tables: Tables) -> None:
+            for block in np.unique(rows // BLOCK):
+                inside = rows // BLOCK == block
+                result[inside] = self._block(tables, column, int(block))[rows[inside] % BLOCK]
+
+        self._read(gather)
+        return result
+
+    def scan(
+        self, *, view: int = 0, output: str = EMBEDDING
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
+        """Yield positions (n,) and vectors (n, d) of all samples, in order, a few thousand at a time."""
+        column = self._column(view, output)
+        rows = np.array([record.row for record in self._records], np.int64)
+        edges = np.unique(rows // (BLOCK * _BLOCKS_AT_ONCE))
+        for edge in edges:
+            first, last = np.searchsorted(rows, [edge * BLOCK * _BLOCKS_AT_ONCE, (edge + 1) * BLOCK * _BLOCKS_AT_ONCE])
+            chosen = rows[first:last]
+
+            def gather(tables: Tables, chosen: npt.NDArray[np.int64] = chosen) -> npt.NDArray[np.float16]:
+                blocks = np.unique(chosen // BLOCK)
+                parts = [self._block(tables, column, int(b))[chosen[chosen // BLOCK == b] % BLOCK] for b in blocks]
+                return np.concatenate(parts)
+
+            yield np.arange(first, last), self._read(gather)
+
+    def search(
+        self, vectors: npt.ArrayLike, top: int = 5, where: Where | None = None, exclude: Sequence[str] = ()
+    ) -> list[list[Hit]]:
+        """Return for each query the samples whose plain view is nearest, by cosine, exactly, under the filter.
+
+        Args:
+            vectors: (n, d), or (d,) for one query.
+            top: how many.
+            where: conditions on label, mode, group, split or attributes; see `where`.
+            exclude: ids that are never an answer.
+        """
+        from embedstore.analysis.search import search
+
+        return search(self, vectors, top=top, where=where, exclude=exclude)
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raise where vectors of this teacher do not belong into the store.
+
+        Raises:
+            TeacherMismatchError: the fingerprints differ; the message names both teachers.
+        """
+        if teacher.fingerprint != self.fingerprint:
+            raise TeacherMismatchError(
+                f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint {self.fingerprint[:12]}), "
+                f"but '{teacher.name}' (fingerprint {teacher.fingerprint[:12]}) was given; use the store's teacher, or build "
+                "another store."
+            )
+
+    # Changes
+
+    def split(self, *, folds: int = 5, fold: int = 0, seed: int = 0, keep: bool = False) -> SplitPlan:
+        """Write a split by group into the records; see `splits.plan_split`.
+
+        A split that the manifest gave is kept; with `keep`, so is every split that a sample already has.
+        """
+        kept = [r.id for r in self._records if r.split is not None and (keep or (r.source or {}).get("split") == r.split)]
+        plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
+        with writer(self.path, self.environment) as session:
+            self.refresh()
+            changed = [
+                replace(record, split=plan.splits[record.id])
+                for record in self._records
+                if record.id in plan.splits and record.split != plan.splits[record.id]
+            ]
+            if changed:
+                session.publish(next_head(self.head), records=changed)
+        self.refresh()
+        return plan
+
+    # Summaries
+
+    def summarize(
+        self, strategy: str, *, name: str | None = None, split: str | None = None, seed: int = 0, **parameters: Any
+    ) -> Summary:
+        """Summarise the samples of a split (or all) by a strategy; saved where it gets a name.
+
+        Args:
+            strategy: a key of `embedstore.summaries.STRATEGIES`, such as `class-mean`.
+            name: to save it under.
+            split: `train` in all ordinary work; None takes every sample.
+            seed: of whatever is drawn.
+            parameters: of the strategy.
+        """
+        from embedstore.summaries import summarize
+
+        summary = summarize(self, strategy, name=name, split=split, seed=seed, **parameters)
+        if name is not None:
+            data = summary.to_bytes()
+
+            def save(tables: Tables) -> None:
+                if tables.summary(name) is not None:
+                    raise SummaryError(f"The store already has a summary '{name}', and summaries never change; choose another name.")
+                tables.put_summary(name, data)
+
+            with writer(self.path, self.environment) as session:
+                session.write(save)
+        return summary
+
+    def summary(self, name: str) -> Summary:
+        """Return a saved summary.
+
+        Raises:
+            SummaryError: there is none of that name.
+        """
+        from embedstore.summaries import Summary
+
+        data = self._read(lambda tables: tables.summary(name))
+        if data is None:
+            known = ", ".join(self.summary_names) or "none yet; make one with: embedstore summarize"
+            raise SummaryError(f"The store '{self.path}' has no summary '{name}' (it has: {known}).")
+        return Summary.from_bytes(data)
+
+    @property
+    def summary_names(self) -> list[str]:
+        """The names of the saved summaries."""
+        return self._read(lambda tables: tables.summary_names())
+
+    # Below
+
+    def _read(self, work: Callable[[Tables], T]) -> T:
+        with self.environment.read() as transaction:
+            return work(Tables(self.environment, transaction))
+
+    def _column(self, view: int, output: str) -> Column:
+        column = Column(self.fingerprint, output, view)
+        if column not in self.head.columns:
+            have = f"{self.views} views" if self.head.columns else "no complete views yet"
+            raise StoreError(
+                f"The store '{self.path}' has no view {view} of the output '{output}' ({have}); add it with: "
+                f"embedstore build '{self.path}' IMAGES --views {view}"
+            )
+        return column
+
+    def _block(self, tables: Tables, column: Column, block: int) -> npt.NDArray[np.float16]:
+        """Return a block's vectors; its checksum is checked when this handle first touches it."""
+        found = tables.vector_block(column, block, check=(column, block) not in self._checked)
+        if found is None:
+            raise CorruptStoreError(
+                f"The store '{self.path}' lacks block {block} of view {column.view}; restore it from a copy, or build it again."
+            )
+        self._checked.add((column, block))
+        return found[1]
+
+
+def open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
+    """Open a store at its newest version.
+
+    Raises:
+        NotAStoreError: there is no store at `path`.
+        StoreError: the store is of another format version.
+    """
+    return EmbeddingStore(path)
+
+
+def _sample(record: Record) -> Sample:
+    return Sample(
+        record.id, record.uri, record.label, record.mode, record.group, record.split, record.attributes or {}, frozenset()
+    )
+
+
+def _field(record: Record, name: str) -> str | None:
+    if name in ("label", "mode", "group", "split"):
+        value: str | None = getattr(record, name)
+        return value
+    return (record.attributes or {}).get(name)

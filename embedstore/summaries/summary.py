@@ -1,0 +1,165 @@
+"""Summary: prototypes with all that made them and what they hide; one safetensors value holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from embedstore.errors import SummaryError
+from embedstore.vectors import Vectors
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """What a summary hides of one label. Distances are Euclidean, between vectors of unit length: 0 to 2.
+
+    Attributes:
+        label: the label.
+        count: its samples.
+        mean, p95, worst: how far they lie from the prototype that speaks for them.
+        worst_id: the farthest.
+        near: the label's near distance (see `nearness`); None where all samples are of one group.
+        far: how many samples have no prototype near.
+        far_modes: of these, how many of each mode.
+    """
+
+    label: str
+    count: int
+    mean: float
+    p95: float
+    worst: float
+    worst_id: str
+    near: float | None
+    far: int
+    far_modes: dict[str, int]
+
+    def in_words(self) -> str:
+        """Say it as a technician would."""
+        if self.near is None:
+            return (
+                f"'{self.label}': its {self.count} pictures all show one part, so how different parts of it are is unknown; "
+                f"the farthest from its prototype is '{self.worst_id}' ({self.worst:.2f})."
+            )
+        share = f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%})"
+        modes = f"; among them {', '.join(f'{count} {mode}' for mode, count in self.far_modes.items())}" * bool(self.far_modes)
+        if self.far == 0:
+            verdict = "every picture has a prototype nearer than a typical other part of its kind: little is averaged away"
+        else:
+            verdict = f"{share} are farther from their prototype than from a typical other part of their kind{modes}"
+        return (
+            f"'{self.label}': {verdict}. Typical distance {self.mean:.2f}, near means below {self.near:.2f}; the farthest is "
+            f"'{self.worst_id}' ({self.worst:.2f})."
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Named, immutable prototypes.
+
+    Attributes:
+        name, strategy, parameters, seed, split: what made it.
+        fingerprint: of the teacher whose vectors these are.
+        store_version: that it was made from.
+        vectors: (k, d) float32.
+        labels: (k,).
+        counts: (k,) how many training samples each prototype speaks for.
+        radius: (k,) distance to the farthest of those.
+        centre: (d,) mean of the training samples, to be taken off before directions are compared.
+        seen: ids of the training samples (n,); a summary is refused where one of these is to be tested.
+        serving: (n,) which prototype speaks for each of them, in all views.
+        fitted: (n,) which of them the vectors were made from.
+        averaging_loss: label -> what the summary hides of it.
+    """
+
+    name: str
+    strategy: str
+    parameters: dict[str, Any]
+    seed: int
+    split: str | None
+    fingerprint: str
+    store_version: int
+    vectors: Vectors
+    labels: list[str]
+    counts: npt.NDArray[np.int64]
+    radius: Vectors
+    centre: Vectors
+    seen: list[str]
+    serving: npt.NDArray[np.int64]
+    fitted: npt.NDArray[np.bool_]
+    averaging_loss: Mapping[str, ClassLoss]
+
+    def members(self, prototype: int) -> list[str]:
+        """Return the ids that a prototype speaks for."""
+        return [self.seen[at] for at in np.flatnonzero(self.serving == prototype)]
+
+    def to_bytes(self) -> bytes:
+        """Encode as safetensors. Ids are one byte tensor with offsets: a header of millions of ids would be refused."""
+        encoded = [sample_id.encode() for sample_id in self.seen]
+        tensors = {
+            "vectors": self.vectors,
+            "counts": self.counts,
+            "radius": self.radius,
+            "centre": self.centre,
+            "serving": self.serving,
+            "fitted": self.fitted.astype(np.uint8),
+            "ids": np.frombuffer(b"".join(encoded), np.uint8),
+            "id_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
+        }
+        header = {
+            "format": _FORMAT,
+            "name": self.name,
+            "strategy": self.strategy,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "split": self.split,
+            "fingerprint": self.fingerprint,
+            "store_version": self.store_version,
+            "labels": self.labels,
+            "averaging_loss": [asdict(loss) for loss in self.averaging_loss.values()],
+        }
+        data: bytes = save_tensors(tensors, metadata={"embedstore.summary": json.dumps(header)})
+        return data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Summary:
+        """Decode what `to_bytes` gave.
+
+        Raises:
+            SummaryError: the bytes are no summary.
+        """
+        try:
+            size = int.from_bytes(data[:8], "little")
+            header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["embedstore.summary"])
+            if header["format"] != _FORMAT:
+                raise SummaryError(f"The summary has format {header['format']}, this program reads {_FORMAT}.")
+            tensors = load_tensors(data)
+            ends = tensors["id_ends"]
+            text = tensors["ids"].tobytes()
+            starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+            return cls(
+                **{key: header[key] for key in ("name", "strategy", "parameters", "seed", "split", "fingerprint")},
+                store_version=header["store_version"],
+                labels=header["labels"],
+                vectors=tensors["vectors"],
+                counts=tensors["counts"],
+                radius=tensors["radius"],
+                centre=tensors["centre"],
+                seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
+                serving=tensors["serving"],
+                fitted=tensors["fitted"].astype(bool),
+                averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
+            )
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+            if isinstance(error, SummaryError):
+                raise
+            raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error

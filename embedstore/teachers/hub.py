@@ -1,0 +1,69 @@
+"""Fetching weights from a hub, or failing in seconds: its own client retries for a minute and logs every try."""
+
+import logging
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from embedstore.errors import TeacherError, WeightsUnavailableError
+
+_ENDPOINT = "https://huggingface.co"
+_PATIENCE = 3.0  # seconds until a hub that does not answer counts as out of reach
+
+
+class HubProbe:
+    """Ask, in the background, if the hub answers; so that the answer is there when the imports are done."""
+
+    def __init__(self) -> None:
+        self._answered = False
+        self._thread = threading.Thread(target=self._ask, daemon=True)  # a name look-up knows no time limit of its own
+        self._thread.start()
+
+    def reachable(self) -> bool:
+        """Wait for the answer, a few seconds at most."""
+        self._thread.join(_PATIENCE)
+        return self._answered
+
+    def _ask(self) -> None:
+        if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+            return
+        request = urllib.request.Request(os.environ.get("HF_ENDPOINT", _ENDPOINT), method="HEAD")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310  the user's own hub
+                self._answered = True
+        except urllib.error.HTTPError:
+            self._answered = True  # it speaks, if only to say no
+        except (OSError, ValueError):
+            self._answered = False
+
+
+@contextmanager
+def quick_hub(probe: HubProbe, spec: str) -> Iterator[None]:
+    """Load weights inside: from the local cache alone where the hub is out of reach, quietly, with one clear error.
+
+    Raises:
+        WeightsUnavailableError: the weights are neither cached nor to be had.
+    """
+    import huggingface_hub.constants as hub
+
+    reachable = probe.reachable()
+    was_offline = hub.HF_HUB_OFFLINE
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    hub.HF_HUB_OFFLINE = was_offline or not reachable
+    try:
+        yield
+    except TeacherError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        why = f"the hub refused them ({type(error).__name__})" if reachable else "the hub can't be reached"
+        raise WeightsUnavailableError(
+            f"The weights of '{spec}' are not on this machine and {why}; fetch them once where there is a network and copy "
+            "the hub's cache, or give a local file: open_clip:ARCH@CHECKPOINT."
+        ) from error
+    finally:
+        hub.HF_HUB_OFFLINE = was_offline
+        logging.disable(level)

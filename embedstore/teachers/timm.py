@@ -1,0 +1,51 @@
+"""Image encoders through timm: `timm:NAME` or `timm:NAME@CHECKPOINT`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embedstore.errors import TeacherError
+from embedstore.teachers.checkpoints import load_weights, read_weights
+from embedstore.teachers.hub import HubProbe, quick_hub
+from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
+
+
+def load(argument: str) -> TorchEncoder:
+    """Load `NAME` (weights from the hub or its cache) or `NAME@CHECKPOINT` (a local file, classifier ignored)."""
+    spec = f"timm:{argument}"
+    probe = HubProbe()
+    require_torch(f"The teacher '{spec}'")
+    import timm
+
+    name, at, checkpoint = argument.partition("@")
+    if not timm.is_model(name):
+        near = timm.list_models(f"{name[:6]}*")[:5] or ["vit_base_patch16_224", "resnet50"]
+        raise TeacherError(f"The model '{name}' in '{spec}' is unknown to timm; use for example {', '.join(near)}.")
+    if at:
+        weights = read_weights(checkpoint)
+        model = timm.create_model(name, pretrained=False, num_classes=0)
+        load_weights(model, without_classifier(model, weights), checkpoint, name)
+    else:
+        with quick_hub(probe, spec):
+            model = timm.create_model(name, pretrained=True, num_classes=0)
+    return timm_encoder(spec, model)
+
+
+def without_classifier(model: Any, weights: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights less the classifier's, which an encoder has no use for."""
+    heads = model.default_cfg.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    return {key: value for key, value in weights.items() if not key.startswith(tuple(f"{head}." for head in heads))}
+
+
+def timm_encoder(spec: str, model: Any) -> TorchEncoder:
+    """Wrap a timm model without classifier as a teacher, with its own normalisation and input size."""
+    import timm.data
+
+    settings = timm.data.resolve_model_data_config(model)
+    channels, height, width = settings["input_size"]
+    if channels != 3 or height != width:
+        raise TeacherError(f"The teacher '{spec}' takes {channels} x {height} x {width} pixels; only 3 x s x s is supported.")
+    return TorchEncoder(
+        spec, model, model, input_size=height, mean=tuple(settings["mean"]), std=tuple(settings["std"]), config={}
+    )
