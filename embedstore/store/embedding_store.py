@@ -166,9 +166,9 @@ class EmbeddingStore:
         """Return the sample at a position in `ids`."""
         return _sample(self._records[position])
 
-    def content(self, sample_id: str) -> bytes:
+    def content_at(self, position: int) -> bytes:
         """Return the hash of the file that was embedded; see `pictures.content_hash`."""
-        return self._records[self.positions([sample_id])[0]].content
+        return self._records[position].content
 
     def positions(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return where some ids stand in `ids`.

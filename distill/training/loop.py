@@ -1,0 +1,298 @@
+"""The one training loop: cross-entropy on the labels, alignment with the targets."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import embedstore
+from distill.evaluation.metrics import average_precision, roc_area
+from distill.evaluation.report import Report
+from distill.losses import BatchTargets, make_loss
+from distill.students import Student, make_projection, make_student
+from distill.targets import POLICIES, Policy, TrainingSet
+from distill.training import run_directory
+from distill.training.batches import Batch, plan_epoch
+from distill.training.evaluate import write_report
+from distill.training.pictures import StudentPictures
+from distill.training.scoring import class_probabilities
+from distill.training.settings import Settings
+from distill.training.task import Task, check_summary, make_task
+from embedstore import EmbeddingStore, Summary
+from embedstore import open as open_store
+from embedstore.summaries import summarize
+
+Progress = Callable[[int, int, dict[str, float]], None]  # epochs done, epochs in all, the last epoch's figures
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it is and what its student reached."""
+
+    path: Path
+    report: Report
+    remarks: list[str]
+
+
+def train(
+    store: str | os.PathLike[str] | EmbeddingStore,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a student from a store, without its teacher, and evaluate it.
+
+    Deterministic for the settings on one machine: each epoch's draws depend on (seed, epoch) alone, so a run that was
+    killed and resumed ends with the same weights.
+
+    Args:
+        store: a store or its path.
+        out: the run's directory.
+        settings: what to do; see `Settings`.
+        images: the image folder, where it is not where the store remembers it.
+        resume: go on with the run in `out`; begin it where there is none.
+        progress: called after every epoch.
+
+    Raises:
+        TrainingError: the store can't be learned from, or `out` holds something else.
+        SummaryError: the summary is unknown, or saw what is tested.
+        SettingsError: a setting is not allowed.
+    """
+    settings = settings or Settings()
+    if not isinstance(store, EmbeddingStore):
+        with open_store(store) as opened:
+            return train(opened, out, settings, images=images, resume=resume, progress=progress)
+    path = Path(out)
+    task = make_task(store, settings)
+    summary = _summary(store, task, settings)
+    student = make_student(settings.student, len(task.classes), settings.seed)
+    pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
+    try:
+        run_directory.begin(path, _describe(store, settings, task), resume=resume)
+        if not run_directory.is_complete(path):
+            _Training(path, store, settings, task, summary, student, pictures).run(progress or (lambda *_: None))
+        student.load_state_dict(run_directory.load_student(path))
+        report = write_report(path, student, store, task, settings, pictures)
+    finally:
+        pictures.close()
+    return Run(path, report, task.remarks)
+
+
+class _Training:
+    """One run's loop and its state."""
+
+    def __init__(
+        self,
+        path: Path,
+        store: EmbeddingStore,
+        settings: Settings,
+        task: Task,
+        summary: Summary | None,
+        student: Student,
+        pictures: StudentPictures,
+    ):
+        self._path, self._settings, self._task, self._pictures = path, settings, task, pictures
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        positions = task.sides["train"]
+        self._training = TrainingSet(
+            store, positions, [task.samples[at].id for at in positions], [task.samples[at].label for at in positions], store.views
+        )
+        number = {label: index for index, label in enumerate(task.classes)}
+        self._labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
+        self._policy: Policy | None = POLICIES[settings.policy].fit(self._training, summary, settings.seed)
+        self._student = student.to(self._device)
+        self._projection: nn.Module | None = None
+        if self._policy is not None:
+            self._projection = make_projection(student.features, self._policy.dim, settings.seed).to(self._device)
+        self._align = make_loss(settings.loss, settings.temperature)
+        parts = [self._student] if self._projection is None else [self._student, self._projection]
+        self._optimiser = torch.optim.AdamW(
+            [parameter for part in parts for parameter in part.parameters()],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self._history: list[dict[str, float]] = []
+
+    def run(self, progress: Progress) -> None:
+        """Train to the last epoch, from the last checkpoint where there is one."""
+        run_directory.write_table(
+            self._path / run_directory.SPLIT,
+            ("id", "split", "label", "mode", "group"),
+            (
+                (s.id, side, s.label or "", s.mode or "", s.group or "")
+                for side, positions in self._task.sides.items()
+                for s in (self._task.samples[at] for at in positions)
+            ),
+        )
+        self._restore()
+        for epoch in range(len(self._history), self._settings.epochs):
+            started = time.monotonic()
+            figures = self._epoch(epoch)
+            figures |= self._validate() | {"seconds": time.monotonic() - started}
+            self._history.append({"epoch": epoch + 1, **figures})
+            self._save()
+            progress(epoch + 1, self._settings.epochs, figures)
+        run_directory.save_student(self._path, {k: v.cpu() for k, v in self._student.state_dict().items()})
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        settings, training = self._settings, self._training
+        batches = plan_epoch(
+            training.ids,
+            training.views,
+            training.store.recipe,
+            ce_views=settings.ce_views,
+            size=settings.batch,
+            seed=settings.seed,
+            epoch=epoch,
+        )
+        torch.manual_seed(settings.seed * 1_000_003 + epoch)  # what layers draw, such as dropout, depends on the epoch alone
+        self._student.train()
+        ce_sum = align_sum = 0.0
+        ce_count = align_count = 0
+        for step, (batch, pixels) in enumerate(self._prefetch(batches)):
+            share = (epoch * len(batches) + step) / (settings.epochs * len(batches))
+            for group in self._optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(share, settings.epochs)
+            ce, ce_of, align, align_of = self._losses(batch, pixels)
+            self._optimiser.zero_grad(set_to_none=True)
+            loss = ce + settings.weight * align
+            if loss.requires_grad:  # a batch may have neither labels nor targets
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._optimiser.step()
+            ce_sum, ce_count = ce_sum + ce.item() * ce_of, ce_count + ce_of
+            align_sum, align_count = align_sum + align.item() * align_of, align_count + align_of
+        return {"cross_entropy": ce_sum / max(1, ce_count), "alignment": align_sum / max(1, align_count)}
+
+    def _losses(self, batch: Batch, pixels: Tensor) -> tuple[Tensor, int, Tensor, int]:
+        """Return cross-entropy and alignment with how many samples each is the mean of."""
+        features, logits = self._student(pixels)
+        labels = torch.from_numpy(self._labels[batch.samples]).to(self._device)
+        spoken = torch.from_numpy(batch.labelled).to(self._device) & (labels >= 0)
+        nothing = torch.zeros((), device=self._device)
+        ce = F.cross_entropy(logits[spoken], labels[spoken]) if spoken.any() else nothing
+        if self._policy is None or self._projection is None:
+            return ce, int(spoken.sum()), nothing, 0
+        found = self._policy.targets(batch.samples, batch.views)
+        known = found.known & batch.aligned
+        if not known.any():
+            return ce, int(spoken.sum()), nothing, 0
+        chosen = torch.from_numpy(known).to(self._device)
+        targets = BatchTargets(
+            vectors=torch.from_numpy(found.vectors[known]).to(self._device),
+            labels=labels[chosen],
+            prototypes=None if self._policy.prototypes is None else torch.from_numpy(self._policy.prototypes).to(self._device),
+            chosen=None if found.chosen is None else torch.from_numpy(found.chosen[known]).to(self._device),
+        )
+        align: Tensor = self._align(self._projection(features[chosen]), targets)
+        return ce, int(spoken.sum()), align, int(known.sum())
+
+    def _prefetch(self, batches: list[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield each batch with its pixels, the next one being cut meanwhile."""
+        positions = self._training.positions
+        with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
+            coming = ahead.submit(self._pictures.cut, positions[batches[0].samples], batches[0].cuts)
+            for number, batch in enumerate(batches):
+                pixels = coming.result()
+                if number + 1 < len(batches):
+                    following = batches[number + 1]
+                    coming = ahead.submit(self._pictures.cut, positions[following.samples], following.cuts)
+                yield batch, torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
+
+    def _validate(self) -> dict[str, float]:
+        """Return the validation figures of an epoch, from whole pictures, unflipped; the final report averages flips."""
+        positions = np.array([at for at in self._task.sides["val"] if self._task.samples[at].label is not None], np.int64)
+        probabilities = class_probabilities(self._student, self._pictures, positions, flips=False)
+        labels = [self._task.samples[at].label for at in positions]
+        good = self._settings.good
+        if good is None:
+            said = [self._task.classes[at] for at in probabilities.argmax(axis=1)]
+            return {"val_accuracy": float(np.mean([a == b for a, b in zip(said, labels, strict=True)]))}
+        defect = np.array([label != good for label in labels])
+        scores = 1 - probabilities[:, self._task.classes.index(good)]
+        return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
+
+    def _save(self) -> None:
+        run_directory.save_checkpoint(
+            self._path,
+            {
+                "student": self._student.state_dict(),
+                "projection": None if self._projection is None else self._projection.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "history": self._history,
+            },
+        )
+        run_directory.write_table(
+            self._path / run_directory.METRICS,
+            list(self._history[0]),
+            [[round(value, 6) for value in figures.values()] for figures in self._history],
+        )
+
+    def _restore(self) -> None:
+        checkpoint = run_directory.load_checkpoint(self._path)
+        if checkpoint is None:
+            return
+        self._student.load_state_dict(checkpoint["student"])
+        if self._projection is not None:
+            self._projection.load_state_dict(checkpoint["projection"])
+        self._optimiser.load_state_dict(checkpoint["optimiser"])
+        self._history = checkpoint["history"]
+
+
+def _schedule(share: float, epochs: int) -> float:
+    """Return the learning rate's factor at a share of the run: up over the first epoch, then down along a cosine."""
+    warm = min(0.5, 1 / epochs)
+    if share < warm:
+        return max(0.05, share / warm)
+    return 0.5 * (1 + math.cos(math.pi * (share - warm) / (1 - warm)))
+
+
+def _summary(store: EmbeddingStore, task: Task, settings: Settings) -> Summary | None:
+    """Return the summary that the policy needs: the one that was asked for, or one of the run's own training samples."""
+    strategy = POLICIES[settings.policy].strategy
+    if strategy is None:
+        return None
+    if settings.summary is not None:
+        summary = store.summary(settings.summary)
+    else:
+        summary = summarize(store, strategy, positions=task.sides["train"], seed=settings.seed)
+    check_summary(summary, store, task)
+    return summary
+
+
+def _describe(store: EmbeddingStore, settings: Settings, task: Task) -> dict[str, Any]:
+    return {
+        "settings": settings.to_dict(),
+        "store": {"path": str(store.path.resolve()), "version": store.version, "fingerprint": store.fingerprint},
+        "teacher": store.teacher,
+        "recipe": store.recipe.to_dict(),
+        "views": store.views,
+        "classes": task.classes,
+        "remarks": task.remarks,
+        "versions": {
+            "embedstore": embedstore.__version__,
+            **{name: version(name) for name in ("torch", "timm", "numpy", "pillow")},
+        },
+        "threads": torch.get_num_threads(),
+    }
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Return a run's figures by epoch."""
+    with (path / run_directory.METRICS).open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

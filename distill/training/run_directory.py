@@ -1,0 +1,162 @@
+"""The directory of a run: what was asked, on what, how it went, and what came out.
+
+    RUN/
+      run.json              settings, store, versions; written first, never changed
+      split.csv             which sample was on which side
+      metrics.csv           one line an epoch
+      checkpoint.pt         everything needed to go on; replaced after every epoch
+      student.safetensors   the student's weights; its presence says that training is complete
+      scores.csv            what the student says of each held-out sample
+      report.json           the figures
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from embedstore.errors import TrainingError
+
+RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
+STUDENT, SCORES, REPORT = "student.safetensors", "scores.csv", "report.json"
+
+
+def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
+    """Make the directory, or check that it holds the very run that is to go on.
+
+    Raises:
+        TrainingError: it holds something else, or a run with other settings.
+    """
+    if not (path / RUN).exists():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
+        path.mkdir(parents=True, exist_ok=True)
+        _replace(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
+        return
+    if not resume:
+        raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
+    before = read(path)
+    for part in ("settings", "store"):
+        changed = [key for key in description[part] if before[part].get(key) != description[part][key]]
+        if changed:
+            key = changed[0]
+            raise TrainingError(
+                f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {description[part][key]}; resume it with "
+                "what it was begun with, or choose another directory."
+            )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what `begin` wrote.
+
+    Raises:
+        TrainingError: there is no run, or its description is damaged.
+    """
+    if not (path / RUN).is_file():
+        what = "holds no run" if path.exists() else "does not exist"
+        raise TrainingError(f"'{path}' {what}; make one with: distill train STORE --out '{path}'")
+    try:
+        description: dict[str, Any] = json.loads((path / RUN).read_text("utf-8"))
+        missing = {"settings", "store", "classes"} - description.keys()
+    except (ValueError, AttributeError) as error:
+        raise TrainingError(f"'{path / RUN}' is damaged; train again in another directory.") from error
+    if missing:
+        raise TrainingError(f"'{path / RUN}' lacks '{min(missing)}'; train again in another directory.")
+    return description
+
+
+def is_complete(path: Path) -> bool:
+    """Return whether training has ended."""
+    return (path / STUDENT).is_file()
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a JSON file in one step."""
+    _replace(path, json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file in one step."""
+
+    def fill(fresh: Path) -> None:
+        with fresh.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+
+    _replace_with(path, fill)
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Return the side of each sample id, as the run had it.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    try:
+        with (path / SPLIT).open(encoding="utf-8", newline="") as file:
+            return {row["id"]: row["split"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, csv.Error) as error:
+        raise TrainingError(f"'{path / SPLIT}' is missing or damaged; train again in another directory.") from error
+
+
+def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
+    """Replace the checkpoint in one step: a kill leaves the one before or this one."""
+    _replace_with(path / CHECKPOINT, lambda fresh: torch.save(values, fresh))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return the last checkpoint, if any; never runs code from it.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
+    file = path / CHECKPOINT
+    if not file.exists():
+        return None
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its decoder meets
+        raise TrainingError(f"'{file}' is damaged; delete it to begin the run again from its first epoch.") from error
+    return checkpoint
+
+
+def save_student(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write the student's weights in one step."""
+    from safetensors.torch import save_file
+
+    _replace_with(path / STUDENT, lambda fresh: save_file({k: v.contiguous() for k, v in weights.items()}, fresh))
+
+
+def load_student(path: Path) -> dict[str, torch.Tensor]:
+    """Return the student's weights.
+
+    Raises:
+        TrainingError: training has not ended, or the file is damaged.
+    """
+    from safetensors.torch import load_file
+
+    if not is_complete(path):
+        raise TrainingError(f"The run in '{path}' is not complete; go on with it: distill train STORE --out '{path}' --resume")
+    try:
+        weights: dict[str, torch.Tensor] = load_file(path / STUDENT)
+    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its decoder meets
+        raise TrainingError(f"'{path / STUDENT}' is damaged; train again in another directory.") from error
+    return weights
+
+
+def _replace(path: Path, text: str) -> None:
+    _replace_with(path, lambda fresh: fresh.write_text(text, "utf-8"))
+
+
+def _replace_with(path: Path, fill: Callable[[Path], object]) -> None:
+    """Write beside, sync, rename: a reader sees the old file or the new one, entirely."""
+    fresh = path.with_name(f"{path.name}.new")
+    fill(fresh)
+    with fresh.open("r+b") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,35 @@
+"""Asking a student: class probabilities of whole pictures, averaged over flips; crops are never averaged."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distill.students import Student
+from distill.training.pictures import StudentPictures
+from embedstore.views import WHOLE
+
+_AT_ONCE = 128
+
+
+def class_probabilities(
+    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64], *, flips: bool
+) -> npt.NDArray[np.float64]:
+    """Return (m, classes) probabilities of the pictures at some positions in the store.
+
+    Args:
+        student: any; it is left in evaluation mode.
+        pictures: cuts the pixels.
+        positions: (m,).
+        flips: average over the picture, its mirror images in both directions, and both together.
+    """
+    student.eval()
+    device = next(student.parameters()).device
+    parts = [np.zeros((0, student.head.out_features))]
+    with torch.inference_mode():
+        for start in range(0, len(positions), _AT_ONCE):
+            part = positions[start : start + _AT_ONCE]
+            pixels = torch.from_numpy(pictures.cut(part, [WHOLE] * len(part))).to(device).permute(0, 3, 1, 2)
+            ways: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if flips else [()]
+            answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in ways]
+            parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,124 @@
+"""What a run learns from and is tested on, and the refusal of what can't be learned."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.training.settings import Settings
+from embedstore import EmbeddingStore, Sample, Summary
+from embedstore.errors import SummaryError, TrainingError
+from embedstore.splits import plan_split
+
+
+@dataclass(frozen=True)
+class Task:
+    """The samples of a run by side, and its classes.
+
+    Attributes:
+        samples: all samples of the store, in its order.
+        sides: train, val, test, aside -> positions in the store.
+        classes: the labels, sorted; a student's logits are in this order.
+        remarks: sentences that a reader of the figures should know.
+    """
+
+    samples: list[Sample]
+    sides: dict[str, npt.NDArray[np.int64]]
+    classes: list[str]
+    remarks: list[str] = field(default_factory=list)
+
+
+def make_task(store: EmbeddingStore, settings: Settings) -> Task:
+    """Take the split that the store has, or make one for this run, and check that it can be learned and tested.
+
+    Raises:
+        TrainingError: labels, classes or sides are missing; the message names what.
+    """
+    samples = store.samples
+    if not any(sample.label is not None for sample in samples):
+        raise TrainingError(f"No picture in '{store.path}' has a label; give labels by folder names or a manifest and build again.")
+    splits, remarks = _splits(store, samples, settings.seed)
+    sides = {
+        side: np.array([at for at, split in enumerate(splits) if split == side], np.int64)
+        for side in ("train", "val", "test", "aside")
+    }
+    labels_of = {side: Counter(samples[at].label for at in sides[side] if samples[at].label) for side in sides}
+    _refuse_single(labels_of)
+    classes = sorted(label for label in labels_of["train"] if label is not None)
+    _refuse_unlearnable(labels_of, classes, settings.good)
+    return Task(samples, sides, classes, remarks)
+
+
+def check_summary(summary: Summary, store: EmbeddingStore, task: Task) -> None:
+    """Refuse a summary of another teacher, or one that saw what this run validates or tests on.
+
+    Raises:
+        SummaryError: with what is wrong.
+    """
+    if summary.fingerprint != store.fingerprint:
+        raise SummaryError(
+            f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the store "
+            f"'{store.path}' ({store.fingerprint[:12]}); make it again from this store."
+        )
+    held_out = {task.samples[at].id for side in ("val", "test", "aside") for at in task.sides[side]}
+    leaked = [sample_id for sample_id in summary.seen if sample_id in held_out]
+    if leaked:
+        raise SummaryError(
+            f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as '{leaked[0]}'), which "
+            "would make its figures false; make it from the training split: embedstore summarize --split train"
+        )
+
+
+def _splits(store: EmbeddingStore, samples: list[Sample], seed: int) -> tuple[list[str | None], list[str]]:
+    written = [sample.split for sample in samples]
+    if any(split in ("train", "val", "test") for split in written):
+        missing = sum(split is None for split in written)
+        if not missing:
+            return written, []
+        return written, [
+            f"{missing} pictures have no split and take no part; give them one with: embedstore split '{store.path}' --keep"
+        ]
+    plan = plan_split(samples, seed=seed, kept=[sample.id for sample in samples if sample.split is not None])
+    counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
+    remarks = [f"The store has no written split, so this run made one by group with seed {seed} ({counts}).", *plan.remarks]
+    return [plan.splits[sample.id] for sample in samples], remarks
+
+
+def _refuse_single(labels_of: dict[str, Counter[str | None]]) -> None:
+    total = labels_of["train"] + labels_of["val"] + labels_of["test"]
+    single = sorted(label for label, count in total.items() if count == 1 and label is not None)
+    if single:
+        raise TrainingError(
+            f"The label '{single[0]}' has one picture only, which can't be both learned and tested; add pictures, give it another "
+            "label, or set its split to 'aside'."
+        )
+
+
+def _refuse_unlearnable(labels_of: dict[str, Counter[str | None]], classes: list[str], good: str | None) -> None:
+    if not classes:
+        raise TrainingError("No training picture has a label; check the split with: embedstore info STORE")
+    if len(classes) == 1:
+        raise TrainingError(
+            f"All labelled training pictures are '{classes[0]}'; a student needs at least two labels to tell apart."
+        )
+    for side in ("val", "test"):
+        if not labels_of[side]:
+            raise TrainingError(f"The {side} side of the split has no labelled picture; split again: embedstore split STORE")
+        unknown = sorted(label for label in labels_of[side] if label is not None and label not in classes)
+        if unknown:
+            raise TrainingError(
+                f"The label '{unknown[0]}' is in {side} but not in train, so it can't be learned; split again or set those "
+                "pictures' split to 'aside'."
+            )
+    if good is None:
+        return
+    if good not in classes:
+        raise TrainingError(f"The good label '{good}' is not among the training labels ({', '.join(classes)}).")
+    for side in ("val", "test"):
+        if good not in labels_of[side]:
+            raise TrainingError(
+                f"The {side} side has no '{good}' picture, so overkill can't be measured; add good parts or split again."
+            )
+    if set(labels_of["test"]) == {good}:
+        raise TrainingError("The test side has no defect, so escapes can't be measured; add defects or split again.")

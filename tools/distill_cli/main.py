@@ -1,0 +1,21 @@
+"""The `distill` command."""
+
+import typer
+
+from distill_cli import evaluate, train
+from embedstore_cli import console
+
+app = typer.Typer(
+    help="Train small students from an embedstore, without the teacher.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (train.train, evaluate.evaluate):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command."""
+    console.run(app)

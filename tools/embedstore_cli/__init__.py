@@ -1,0 +1,1 @@
+"""The `embedstore` command, one file a verb."""

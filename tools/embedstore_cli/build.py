@@ -1,0 +1,76 @@
+"""embedstore build: images through the teacher into the store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedstore_cli import console
+
+
+def build(
+    store: Annotated[Path, typer.Argument(help="The store; made where there is none.", show_default=False)],
+    images: Annotated[Path, typer.Argument(help="The folder that holds the images.", show_default=False)],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet: path, and optionally label, id, mode, group, split and other columns."),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME[@CHECKPOINT], efficientnet-lite0|1|2 or pixels; "
+            "the store's own, or for a new store open_clip:ViT-B-32/laion2b_s34b_b79k."
+        ),
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Augmented views beside the plain picture; 2 for a new store.", show_default=False)
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove samples whose picture is not listed any more.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the views; for a new store only (0).", show_default=False)] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(help="squash or letterbox: how pictures become square; for a new store only (squash)."),
+    ] = None,
+    turns: Annotated[bool | None, typer.Option(help="Quarter turns in views; new store only (on).")] = None,
+    flips: Annotated[bool | None, typer.Option(help="Mirrored views; new store only (on).")] = None,
+    light: Annotated[bool | None, typer.Option(help="Views in other light; new store only (on).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Embed what the store does not have yet.
+
+    A picture is embedded again only where its bytes changed. An interrupted build goes on where it was. Pictures that can't
+    be read are set aside and listed by: embedstore info STORE
+
+    Example: embedstore build parts.store photos/ --manifest photos.csv --views 8
+    """
+    import embedstore
+
+    given = {"seed": seed, "fit": fit, "turns": turns, "flips": flips, "light": light}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    recipe = embedstore.Recipe(**chosen) if chosen else None  # type: ignore[arg-type]  fit is checked there
+    with console.progress("Looking at pictures", "pictures") as progress:
+        report = embedstore.build(
+            store, images, manifest=manifest, teacher=teacher, views=views, recipe=recipe, prune=prune, progress=progress
+        )
+    if json:
+        console.print_json(report)
+        return
+    console.say(
+        f"'{store}' holds {report.samples} samples at version {report.version}: {report.new} new, {report.changed} with another "
+        f"picture, {report.updated} with other labels or fields, {report.removed} removed.",
+        f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
+        f"each sample has its plain view and {report.views} augmented ones.",
+    )
+    if report.resumed:
+        console.say(f"{report.resumed} samples had been embedded by an interrupted run and were not embedded again.")
+    if report.set_aside:
+        console.say(f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'")
+    if report.ignored:
+        console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
+    if report.gone:
+        console.say(f"{report.gone} samples stay though their picture is not listed any more; remove them with --prune.")
+    if report.views_incomplete:
+        console.say(
+            f"{report.views_incomplete} new views are not complete, since samples whose picture is gone or can't be read lack "
+            "them; put those pictures back, or remove the samples with --prune."
+        )

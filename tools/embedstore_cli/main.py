@@ -1,0 +1,20 @@
+"""The `embedstore` command."""
+
+import typer
+
+from embedstore_cli import build, console, info, query, split, summarize
+
+app = typer.Typer(
+    help="Keep every embedding that a vision teacher gave, and look into them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (build.build, info.info, split.split, summarize.summarize, query.query):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command."""
+    console.run(app)

@@ -1,0 +1,34 @@
+"""embedstore split: train, val, test and aside, by group."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedstore_cli import console
+
+
+def split(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    folds: Annotated[int, typer.Option(help="Deal the groups into so many folds; one is tested, one validates.")] = 5,
+    fold: Annotated[int, typer.Option(help="Which fold is tested: 0 to folds - 1.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the deal.")] = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Samples that have a split keep it; deal the others only.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Write train, val and test into the records, so that pictures of one part never fall on two sides.
+
+    A split that the manifest gave is kept, 'aside' too.
+
+    Example: embedstore split parts.store --folds 5 --seed 0
+    """
+    import embedstore
+
+    with embedstore.open(store) as opened:
+        plan = opened.split(folds=folds, fold=fold, seed=seed, keep=keep)
+        version = opened.version
+    if json:
+        console.print_json({"version": version, "counts": plan.counts(), "remarks": plan.remarks})
+        return
+    counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
+    console.say(f"Fold {fold} of {folds}, seed {seed}: {counts}; written as version {version}.", *plan.remarks)
