@@ -3,10 +3,10 @@
 All are about 1 for an unrelated prediction, so that lambda means about the same for each.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -32,7 +32,7 @@ class CosineLoss(nn.Module):
 
     def forward(self, predicted: Tensor, targets: BatchTargets) -> Tensor:
         """Return the loss of a batch."""
-        return (1 - F.cosine_similarity(predicted, targets.vectors, dim=1)).mean()
+        return (1 - nn.functional.cosine_similarity(predicted, targets.vectors, dim=1)).mean()
 
 
 class SquaredLoss(nn.Module):
@@ -48,11 +48,11 @@ class AbsoluteLoss(nn.Module):
 
     def forward(self, predicted: Tensor, targets: BatchTargets) -> Tensor:
         """Return the loss of a batch."""
-        return (predicted - targets.vectors).abs().sum(dim=1).mean() / predicted.shape[1] ** 0.5
+        return (predicted - targets.vectors).abs().sum(dim=1).mean() / math.sqrt(predicted.shape[1])
 
 
 class ContrastiveLoss(nn.Module):
-    """Cross-entropy of picking the right target by cosine similarity over a temperature, as CLIP does (arXiv 2103.00020).
+    """Cross-entropy of picking the right target by cosine similarity over a temperature (CLIP, arXiv 2103.00020).
 
     Where the targets are prototypes, the others are the wrong answers. Where each sample has its own, the wrong answers
     are the targets of the batch's other samples, those of the same label left out: they are not wrong.
@@ -64,13 +64,15 @@ class ContrastiveLoss(nn.Module):
 
     def forward(self, predicted: Tensor, targets: BatchTargets) -> Tensor:
         """Return the loss of a batch."""
-        directions = F.normalize(predicted, dim=1)
+        directions = nn.functional.normalize(predicted, dim=1)
         if targets.prototypes is not None and targets.chosen is not None:
-            return F.cross_entropy(directions @ targets.prototypes.T / self.temperature, targets.chosen)
+            return nn.functional.cross_entropy(directions @ targets.prototypes.T / self.temperature, targets.chosen)
         logits = directions @ targets.vectors.T / self.temperature
         same = (targets.labels[:, None] == targets.labels[None, :]) & (targets.labels >= 0)[:, None]
         own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        return F.cross_entropy(logits.masked_fill(same & ~own, -torch.inf), torch.arange(len(logits), device=logits.device))
+        return nn.functional.cross_entropy(
+            logits.masked_fill(same & ~own, -torch.inf), torch.arange(len(logits), device=logits.device)
+        )
 
 
 def make_loss(name: str, temperature: float) -> nn.Module:

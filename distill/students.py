@@ -8,6 +8,11 @@ from embedstore.errors import SettingsError
 SMALL = "small"
 
 
+def device() -> torch.device:
+    """Return where students are trained and asked: on the GPU, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class Student(nn.Module):
     """A trunk that gives features and a linear head that gives logits.
 
@@ -32,8 +37,6 @@ class SmallTrunk(nn.Module):
     The maximum is there because a mean alone averages a small defect away in space.
     """
 
-    features = 256
-
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -51,28 +54,22 @@ class SmallTrunk(nn.Module):
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
-def make_student(name: str, classes: int, seed: int) -> Student:
-    """Make a student with freshly drawn weights: the same for the same name, classes and seed, whatever the policy.
+def make_student(name: str, classes: int, size: int, seed: int) -> Student:
+    """Make a student with freshly drawn weights: the same for the same arguments, whatever the policy.
 
     Args:
         name: `small`, or a timm model's name.
         classes: how many labels.
+        size: side of its input, in pixels.
         seed: of the weights.
 
     Raises:
-        SettingsError: timm has no such model.
+        SettingsError: timm has no such model, or it does not take pictures of this size.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name == SMALL:
-            return Student(SmallTrunk(), SmallTrunk.features, classes)
-        import timm
-
-        if not timm.is_model(name):
-            near = timm.list_models(f"{name[:6]}*")[:5] or ["mobilenetv3_small_050", "resnet18"]
-            raise SettingsError(f"The student '{name}' is unknown; use '{SMALL}' or a timm model such as {', '.join(near)}.")
-        trunk = timm.create_model(name, pretrained=False, num_classes=0)
-        return Student(trunk, trunk.num_features, classes)
+        trunk = SmallTrunk() if name == SMALL else _timm_trunk(name)
+        return Student(trunk, _feature_count(name, trunk, size), classes)
 
 
 def make_projection(features: int, dim: int, seed: int) -> nn.Linear:
@@ -82,7 +79,36 @@ def make_projection(features: int, dim: int, seed: int) -> nn.Linear:
         return nn.Linear(features, dim)
 
 
+def _timm_trunk(name: str) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = timm.list_models(f"{name[:6]}*")[:5] or ["mobilenetv3_small_050", "resnet18"]
+        raise SettingsError(
+            f"The student '{name}' is unknown; use '{SMALL}' or a timm model such as {', '.join(near)}."
+        )
+    trunk: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    return trunk
+
+
+def _feature_count(name: str, trunk: nn.Module, size: int) -> int:
+    """Ask the trunk itself: timm's `num_features` is another number for many models, and some take one size only."""
+    trunk.eval()  # so that the probe leaves no trace in its running means
+    try:
+        with torch.no_grad():
+            features: Tensor = trunk(torch.zeros(1, 3, size, size))
+    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+        made_for = getattr(trunk, "default_cfg", {}).get("input_size", ("?",))[-1]
+        raise SettingsError(
+            f"The student '{name}' takes no pictures of {size} x {size} pixels; it was made for --size {made_for}."
+        ) from error
+    trunk.train()
+    return features.shape[1]
+
+
 def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )

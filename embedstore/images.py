@@ -4,14 +4,14 @@ import csv
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from embedstore.errors import ImagesError, MissingPackageError
 
 PICTURE_SUFFIXES = frozenset(
-    ".bmp .gif .jpeg .jpg .jp2 .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # what Pillow's wheels can decode
+    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
 SPLITS = ("train", "val", "test", "aside")
 FIELDS = ("label", "mode", "group", "split")
@@ -39,7 +39,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source offers: the samples sorted by id, and what was passed over, never silently."""
+    """What a source offers: the samples sorted by id, and what was passed over, never silently.
+
+    Files and folders whose name begins with a dot are another program's and count as absent.
+    """
 
     root: Path
     samples: list[Sample]
@@ -53,8 +56,8 @@ def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] |
     Args:
         root: the folder that holds the images.
         manifest: a `.csv` or `.parquet` file with a column `path` (relative to `root`), and optionally `label`, `id`,
-            `mode`, `group`, `split` and any other column, which becomes an attribute. Without a `label` column the label
-            is the parent folder's name; an empty cell is a missing label.
+            `mode`, `group`, `split` and any other column, which becomes an attribute. Without a `label` column the
+            label is the parent folder's name; an empty cell is a missing label.
 
     Raises:
         ImagesError: the folder or manifest is missing, empty, or names files that are absent, outside `root`, or twice.
@@ -83,13 +86,16 @@ def _read_folder(root: Path) -> Listing:
     samples: list[Sample] = []
     unreadable: dict[str, str] = {}
     ignored: Counter[str] = Counter()
-    real_root = root.resolve()
+    real_root = _real(root)
 
     def refuse(error: OSError) -> None:
         raise ImagesError(f"The folder '{error.filename}' can't be read: {error.strerror}; check its permissions.")
 
     for folder, subfolders, names in os.walk(root, onerror=refuse):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for path in (Path(folder, name) for name in subfolders):
+            if path.is_symlink():
+                unreadable[_shown(path, root)] = "it is a link to a folder; such links are not followed"
         for name in names:
             if name.startswith("."):
                 continue
@@ -99,9 +105,10 @@ def _read_folder(root: Path) -> Listing:
                 continue
             uri = path.relative_to(root).as_posix()
             if not _is_utf8(uri):
-                shown = os.fsencode(uri).decode("utf-8", "replace")
-                unreadable[shown] = "its name is not valid UTF-8; rename it"
-            elif path.is_symlink() and not path.resolve().is_relative_to(real_root):
+                unreadable[_shown(path, root)] = "its name is not valid UTF-8; rename it"
+            elif not os.path.isfile(path):
+                unreadable[uri] = "it is no regular file, or a link that leads nowhere"
+            elif path.is_symlink() and not _real(path).is_relative_to(real_root):
                 unreadable[uri] = "it is a link that leads outside of the image folder"
             else:
                 samples.append(Sample(sample_id(uri), uri, label=_parent_label(uri)))
@@ -118,18 +125,20 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
     columns = set(rows[0]) if rows else set()
     given = frozenset({"label"} | (columns & set(FIELDS)) | (columns - set(_RESERVED)))
     samples, absent = [], []
-    real_root = root.resolve()
+    real_root = _real(root)
     for number, row in enumerate(rows, start=2):  # row 1 is the header, as a spreadsheet shows it
         where = f"row {number} of '{manifest}'"
         uri = _checked_uri(row["path"], root, real_root, where)
-        if not (root / uri).is_file():
+        if not os.path.isfile(root / uri):
             absent.append(uri)
         split = row.get("split") or None
         if split is not None and split not in SPLITS:
-            raise ImagesError(f"The split '{split}' in {where} is unknown; use one of {', '.join(SPLITS)}, or leave it empty.")
+            raise ImagesError(
+                f"The split '{split}' in {where} is unknown; use one of {', '.join(SPLITS)}, or leave it empty."
+            )
         samples.append(
             Sample(
-                id=unicodedata.normalize("NFC", row.get("id") or uri),
+                id=row.get("id") or sample_id(uri),
                 uri=uri,
                 label=(row["label"] or None) if "label" in columns else _parent_label(uri),
                 mode=row.get("mode") or None,
@@ -150,12 +159,20 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
 def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
     if not manifest.is_file():
         raise ImagesError(f"The manifest '{manifest}' does not exist; give a .csv or .parquet file.")
-    if manifest.suffix.lower() == ".parquet":
-        return _parquet_rows(manifest)
+    header, rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _csv_rows(manifest)
+    twice = sorted(name for name, count in Counter(name.strip() for name in header).items() if name and count > 1)
+    if twice:
+        raise ImagesError(
+            f"The manifest '{manifest}' has the column {_first(twice)} more than once; delete all but one."
+        )
+    return [{name.strip(): _cell(name.strip(), value) for name, value in row.items() if name.strip()} for row in rows]
+
+
+def _csv_rows(manifest: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
+            header, rows = reader.fieldnames or (), list(reader)
     except UnicodeDecodeError as error:
         raise ImagesError(
             f"The manifest '{manifest}' is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8', which Excel offers."
@@ -165,13 +182,13 @@ def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise ImagesError(
-                f"Row {number} of '{manifest}' does not have the {len(reader.fieldnames or ())} cells of the header; "
+                f"Row {number} of '{manifest}' does not have the {len(header)} cells of the header; "
                 "put a text that contains a comma in quotes."
             )
-    return [{name.strip(): value.strip() for name, value in row.items()} for row in rows]
+    return header, rows
 
 
-def _parquet_rows(manifest: Path) -> list[dict[str, str]]:
+def _parquet_rows(manifest: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -180,22 +197,30 @@ def _parquet_rows(manifest: Path) -> list[dict[str, str]]:
             "Reading a Parquet manifest needs pyarrow: pip install 'embedstore[parquet]', or give a .csv file."
         ) from error
     try:
-        rows = pyarrow.parquet.read_table(manifest).to_pylist()
+        table = pyarrow.parquet.read_table(manifest)
     except (pyarrow.ArrowException, OSError) as error:
-        raise ImagesError(f"The manifest '{manifest}' can't be read as Parquet: {error}") from error
-    return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+        raise ImagesError(f"The manifest '{manifest}' can't be read as Parquet ({error}); write it again.") from error
+    rows = table.to_pylist()
+    return table.column_names, [{name: "" if cell is None else str(cell) for name, cell in row.items()} for row in rows]
+
+
+def _cell(column: str, text: str) -> str:
+    """Return a cell without outer blanks, and in Unicode NFC unless it is a path, which is spelt as on disk."""
+    return text.strip() if column == "path" else unicodedata.normalize("NFC", text.strip())
 
 
 def _checked_uri(text: str, root: Path, real_root: Path, where: str) -> str:
     """Return the path in POSIX form; refuse one that is absolute or leaves the root, by itself or through a link."""
-    if "\\" in text and not (root / text).exists():  # a manifest written on Windows
+    if "\\" in text and not os.path.exists(root / text):  # a manifest written on Windows
         text = text.replace("\\", "/")
     path = PurePosixPath(text)
     if not text or "\0" in text:
         raise ImagesError(f"The path in {where} is empty; give each image's path relative to '{root}'.")
     absolute = path.is_absolute() or PureWindowsPath(text).drive
-    if absolute or ".." in path.parts or not (root / path).resolve().is_relative_to(real_root):
-        raise ImagesError(f"The path '{text}' in {where} leads out of '{root}'; paths must be relative and stay inside.")
+    if absolute or ".." in path.parts or not _real(root / path).is_relative_to(real_root):
+        raise ImagesError(
+            f"The path '{text}' in {where} leads out of '{root}'; paths must be relative and stay inside."
+        )
     if not _is_utf8(text):
         raise ImagesError(f"The path in {where} is not valid Unicode; rename the file.")
     return str(path)
@@ -206,13 +231,27 @@ def _refuse_duplicates(samples: Iterable[Sample], manifest: str | os.PathLike[st
     if not twice:
         return
     if manifest is None:
-        raise ImagesError(f"File names differ only in how Unicode spells them ({_first(twice)}); rename one of each pair.")
-    raise ImagesError(f"The manifest '{manifest}' gives {len(twice)} ids more than once ({_first(twice)}); ids must be unique.")
+        raise ImagesError(
+            f"File names differ only in how Unicode spells them ({_first(twice)}); rename one of each pair."
+        )
+    raise ImagesError(
+        f"The manifest '{manifest}' gives {len(twice)} ids more than once ({_first(twice)}); make each id unique."
+    )
 
 
 def _parent_label(uri: str) -> str | None:
     name = PurePosixPath(uri).parent.name
     return unicodedata.normalize("NFC", name) or None
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads; one that leads in a circle stays as it is, where `Path.resolve` would raise."""
+    return Path(os.path.realpath(path))
+
+
+def _shown(path: Path, root: Path) -> str:
+    """Return a path below the root as printable text, whatever bytes its name has."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _is_utf8(text: str) -> bool:

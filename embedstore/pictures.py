@@ -2,18 +2,17 @@
 
 import hashlib
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from embedstore.errors import PictureError
 
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB of RGB
 
-# Pillow warns above its limit and raises above twice of it; here both refuse the picture.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+# Not all that Pillow knows: it hands PostScript, whatever the file's name, to another program.
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def content_hash(data: bytes) -> bytes:
@@ -46,7 +45,7 @@ def decode(data: bytes) -> Image.Image:
     if not data:
         raise PictureError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise PictureError(f"claims {width:,} x {height:,} pixels, more than {MOST_PIXELS:,}")
@@ -56,30 +55,31 @@ def decode(data: bytes) -> Image.Image:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"claims more than {MOST_PIXELS:,} pixels") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError("is not a picture in a known format") from error
-    except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes; the run must go on
+    except Exception as error:  # decoders raise anything on hostile bytes; the run must go on
         raise PictureError(f"can't be decoded: {str(error) or type(error).__name__}") from error
 
 
 def _to_8_bit(picture: Image.Image) -> Image.Image:
     mode = picture.mode
-    if mode in ("L", "RGB"):
-        return picture
-    if mode == "1":
-        return picture.convert("L")
+    transparent = picture.info.get("transparency")  # the grey, colour or palette entries that are see-through
     if mode.startswith("I"):  # "I;16" and its byte orders; "I" is what some formats give for 16-bit grey
         values = np.asarray(picture).astype(np.int64)
+        if transparent is not None:
+            values[values == transparent] = 0
         if values.min() < 0 or values.max() > 65535:
             raise PictureError("has integer pixels beyond 16 bits; save it as 8- or 16-bit grey")
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     if mode == "F":
         raise PictureError("has floating-point pixels; save it as 8- or 16-bit grey")
-    if mode in ("LA", "La") or (mode == "L" and "transparency" in picture.info):
+    if mode in ("LA", "La") or (mode in ("1", "L") and transparent is not None):
         return _over_black(picture.convert("LA"), "L")
-    if mode in ("RGBA", "RGBa", "PA") or "transparency" in picture.info:
+    if mode in ("RGBA", "RGBa", "PA") or transparent is not None:
         return _over_black(picture.convert("RGBA"), "RGB")
-    return picture.convert("RGB")
+    if mode in ("L", "RGB"):
+        return picture
+    return picture.convert("L" if mode == "1" else "RGB")
 
 
 def _over_black(picture: Image.Image, mode: str) -> Image.Image:

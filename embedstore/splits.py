@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from embedstore.errors import SettingsError
@@ -27,11 +27,13 @@ def plan_split(
 ) -> SplitPlan:
     """Deal groups into folds; fold `fold` is the test set, the next one the validation set, the others train.
 
-    The folds depend on `seed` alone, so `fold=0..folds-1` gives test sets that part the samples. Groups are dealt evenly
-    over each label and mode. A sample without a group is its own. Independent of the samples' order.
+    The folds depend on `seed` alone, so `fold=0..folds-1` gives test sets that part the samples; but where training
+    would see nothing of a label, one of its groups trains instead of being tested. Groups are dealt evenly over each
+    label and mode. A sample without a group is its own. Independent of the samples' order.
 
     Args:
-        samples: all samples; those whose id is in `kept` keep the split they have, and so do the rest of their group.
+        samples: all samples; those whose id is in `kept` keep the split they have, and the rest of their group joins
+            them. A sample set aside binds nothing: the rest of its group is dealt.
         folds: how many folds, 3 or more; a fifth of the groups is tested with 5.
         fold: which fold is the test set.
         seed: of the deal.
@@ -49,23 +51,30 @@ def plan_split(
     splits = {s.id: s.split for s in samples if s.id in kept_ids and s.split is not None}
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        groups[_group_key(sample)].append(sample)
+        if splits.get(sample.id) != "aside":
+            groups[_group_key(sample)].append(sample)
 
     role = {fold: "test", (fold + 1) % folds: "val"}
     group_split = {key: role.get(number, "train") for key, number in _deal(groups, folds, seed).items()}
-    _give_train_one_of_each_label(groups, group_split)
-    for key, members in groups.items():
-        sides = {splits[s.id] for s in members if s.id in splits} - {"aside"}
+    given: set[str] = set()
+    for key in sorted(groups):
+        sides = {splits[s.id] for s in groups[key] if s.id in splits}
         if len(sides) > 1:
-            remarks.append(f"Group '{members[0].group}' is on several sides ({', '.join(sorted(sides))}), as given.")
-        side = sorted(sides)[0] if sides else group_split[key]
+            remarks.append(
+                f"Group '{groups[key][0].group}' is on several sides ({', '.join(sorted(sides))}), as given."
+            )
+        if sides:
+            group_split[key] = min(sides, key=("train", "val", "test").index)  # so that no more of it is tested
+            given.add(key)
+    _give_train_one_of_each_label(groups, group_split, given)
+    for key, members in groups.items():
         for sample in members:
-            splits.setdefault(sample.id, side)
+            splits.setdefault(sample.id, group_split[key])
     alone = sum(sample.group is None for sample in samples)
     if alone:
         remarks.append(
-            f"{alone} of {len(samples)} samples have no group, so each counts as a part of its own: two pictures of one "
-            "part may fall on both sides and make the figures look better than they are."
+            f"{alone} of {len(samples)} samples have no group, so each counts as a part of its own: two pictures of "
+            "one part may fall on both sides and make the figures look better than they are."
         )
     return SplitPlan(splits, remarks)
 
@@ -75,7 +84,7 @@ def _group_key(sample: Sample) -> str:
 
 
 def _deal(groups: dict[str, list[Sample]], folds: int, seed: int) -> dict[str, int]:
-    """Deal the groups of each stratum in a seeded order; go on where the last stratum stopped, so that folds fill evenly."""
+    """Deal each stratum's groups in a seeded order; go on where the last one stopped, so that folds fill evenly."""
     stratum_sizes = Counter((s.label or "", s.mode or "") for members in groups.values() for s in members)
     strata: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, members in groups.items():
@@ -92,14 +101,18 @@ def _order(seed: int, key: str) -> bytes:
     return hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8, person=b"embedstore.split").digest()
 
 
-def _give_train_one_of_each_label(groups: dict[str, list[Sample]], group_split: dict[str, str]) -> None:
-    """Move one group of a label that training would never see, from val before test; where it has one group, that one."""
+def _give_train_one_of_each_label(
+    groups: dict[str, list[Sample]], group_split: dict[str, str], given: Set[str]
+) -> None:
+    """Move one group of a label that training would never see, from val before test, but none whose side is given."""
     of_label: dict[str, list[str]] = defaultdict(list)
     for key in sorted(groups):
         for label in {s.label for s in groups[key] if s.label is not None}:
             of_label[label].append(key)
     for label in sorted(of_label):
-        sides = {key: group_split[key] for key in of_label[label]}
-        if "train" not in sides.values():
-            moved = next((key for key, side in sides.items() if side == "val"), of_label[label][0])
+        if any(group_split[key] == "train" for key in of_label[label]):
+            continue
+        movable = [key for key in of_label[label] if key not in given]
+        moved = min(movable, key=lambda key: group_split[key] != "val", default=None)
+        if moved is not None:
             group_split[moved] = "train"

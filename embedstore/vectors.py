@@ -7,14 +7,18 @@ Vectors = npt.NDArray[np.float32]
 
 
 def unit_length(vectors: npt.ArrayLike) -> Vectors:
-    """Scale each row of (n, d) to length 1 as float32; a row of zeros stays zeros."""
+    """Scale each row of (n, d) to length 1 as float32; a row of zeros stays zeros, one that is not finite stays so."""
     wide = np.asarray(vectors, np.float64)
     length = np.linalg.norm(wide, axis=-1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0).astype(np.float32)
+    scaled = np.zeros_like(wide)
+    with np.errstate(invalid="ignore"):  # infinite by infinite is NaN, which whoever stores the row looks for
+        np.divide(wide, length, out=scaled, where=length != 0)
+    return scaled.astype(np.float32)
 
 
 def squared_distances(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the squared Euclidean distances (n, m) between the rows of (n, d) and (m, d), never below 0."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    squares = (x * x).sum(1)[:, None] + (y * y).sum(1)[None, :] - 2 * (x @ y.T)
-    return np.maximum(squares, 0)
+    squares: npt.NDArray[np.float64] = (x * x).sum(1)[:, None] + (y * y).sum(1)[None, :] - 2 * (x @ y.T)
+    squares[squares < 0] = 0
+    return squares

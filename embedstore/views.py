@@ -93,8 +93,8 @@ def draw_view(recipe: Recipe, sample_id: str, number: int) -> View:
         return WHOLE
     area, shape, x, y, turn, mirror, gain, gamma = _uniforms(recipe.seed, sample_id, number)
     share = recipe.smallest_crop + area * (1 - recipe.smallest_crop)
-    stretch = math.exp((2 * shape - 1) * math.log(4 / 3) / 2)  # width over height, against the picture's own, 3:4 to 4:3
-    width = min(1.0, math.sqrt(share) * stretch)
+    stretch = math.exp((2 * shape - 1) * math.log(4 / 3) / 2)  # width : height from 3:4 to 4:3 of the picture's own
+    width = min(1.0, max(share, math.sqrt(share) * stretch))  # not below the share, or the height would not fit
     height = min(1.0, share / width)
     return View(
         left=x * (1 - width),
@@ -153,11 +153,11 @@ def student_picture(picture: Image.Image, recipe: Recipe) -> Image.Image:
 def _letterbox(picture: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:
     width, height = box[2] - box[0], box[3] - box[1]
     scale = size / max(width, height)
-    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Bars of equal width, so that two sizes differ by no more than the rounding of one bar.
+    left, top = (min(round((size - side * scale) / 2), (size - 1) // 2) for side in (width, height))
+    inner = (size - 2 * left, size - 2 * top)
     canvas = Image.new(picture.mode, (size, size), _PADDING if picture.mode == "L" else (_PADDING,) * 3)
-    canvas.paste(
-        picture.resize(inner, Image.Resampling.BICUBIC, box=box), ((size - inner[0]) // 2, (size - inner[1]) // 2)
-    )
+    canvas.paste(picture.resize(inner, Image.Resampling.BICUBIC, box=box), (left, top))
     return canvas
 
 
@@ -169,4 +169,4 @@ def _uniforms(seed: int, sample_id: str, number: int) -> list[float]:
     """Return eight numbers in [0, 1) that depend on nothing but the arguments."""
     message = f"{seed}\0{number}\0{sample_id}".encode()
     digest = hashlib.blake2b(message, digest_size=64, person=b"embedstore.view").digest()
-    return [int.from_bytes(digest[at : at + 8], "little") / 2**64 for at in range(0, 64, 8)]
+    return [(int.from_bytes(digest[at : at + 8], "little") >> 11) / 2**53 for at in range(0, 64, 8)]

@@ -77,7 +77,7 @@ class Report:
     Attributes:
         policy: target policy.
         classes: the labels.
-        counts: side -> labelled pictures.
+        counts: val, test, aside -> pictures that were scored.
         good: the label of good parts.
         accuracy: on the test side, by the most likely label.
         by_class: recall of each label.

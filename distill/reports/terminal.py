@@ -17,9 +17,15 @@ def print_report(report: Report, console: Console | None = None) -> None:
         out.print(_table(["label", "test pictures", "recall"], rows))
         return
     rows = [
-        [one.mode, f"{one.caught} of {one.pictures}", f"{one.recall:.2f}", f"{one.parts_missed} of {one.parts}", f"{one.escape_bound:.0%}"]
+        [
+            one.mode,
+            f"{one.caught} of {one.pictures}",
+            f"{one.recall:.2f}",
+            f"{one.parts_missed} of {one.parts}",
+            f"{one.escape_bound:.0%}",
+        ]
         for one in report.by_mode
-    ]  # fmt: skip
+    ]
     out.print(_table(["kind of defect", "caught", "recall", "parts with an escape", "up to (95 %)"], rows))
     if report.aside:
         rows = [[one.mode, f"{one.rejected} of {one.pictures}"] for one in report.aside]
@@ -30,18 +36,20 @@ def sentences(report: Report) -> list[str]:
     """Say the main figures in words."""
     if report.good is None:
         return [
-            f"Policy '{report.policy}': {report.accuracy:.1%} of {report.counts['test']} test pictures get the right label, "
-            f"{report.macro_recall:.1%} averaged over the labels; the worst is '{report.worst_class}'. Name the good label "
-            "(--good) to get escapes and overkill."
+            f"Policy '{report.policy}': {report.accuracy:.1%} of {report.counts['test']} test pictures get the right "
+            f"label, {report.macro_recall:.1%} averaged over the labels; the worst is '{report.worst_class}'. Name the "
+            "good label (--good) to get escapes and overkill."
         ]
-    assert report.overkill_wanted is not None and report.recall is not None and report.overkill is not None  # noqa: S101
+    assert report.recall is not None  # noqa: S101  a report with a good label has all figures
     worst = report.by_mode[0]
     return [
-        f"Policy '{report.policy}': with a threshold for {report.overkill_wanted:.0%} overkill, chosen on {report.counts['val']} "
-        f"validation pictures, {report.recall:.1%} of the defects in {report.counts['test']} test pictures are caught and "
-        f"{1 - report.recall:.1%} escape; {report.overkill:.1%} of the good ones are rejected.",
-        f"AUROC {report.auroc:.3f}, AUPR {report.aupr:.3f}, recall averaged over 2 to 10 % overkill {report.mean_recall:.3f}, "
-        f"averaged over kinds of defect {report.macro_mode_recall:.3f}; the worst kind is '{worst.mode}' ({worst.recall:.0%}).",
+        f"Policy '{report.policy}': with a threshold for {report.overkill_wanted:.0%} overkill, chosen on "
+        f"{report.counts['val']} validation pictures, {report.recall:.1%} of the defects in {report.counts['test']} "
+        f"test pictures are caught and {1 - report.recall:.1%} escape; {report.overkill:.1%} of the good ones are "
+        "rejected.",
+        f"AUROC {report.auroc:.3f}, AUPR {report.aupr:.3f}, recall averaged over 2 to 10 % overkill "
+        f"{report.mean_recall:.3f}, averaged over kinds of defect {report.macro_mode_recall:.3f}; the worst kind is "
+        f"'{worst.mode}' ({worst.recall:.0%}).",
     ]
 
 

@@ -1,7 +1,7 @@
 """Target policies: which target each training sample gets. One a file, NumPy in and out.
 
-To add a policy, write a file with a `fit(training, summary, seed)` and add its line to `POLICIES`; the contract suite in
-`tests/distill/test_policies.py` then runs over it.
+To add a policy, write a file with a `fit(training, summary, seed)` and add its line to `POLICIES`; the contract suite
+in `tests/distill/test_policies.py` then runs over it.
 """
 
 from distill.targets import class_mean, none, own, random_vectors

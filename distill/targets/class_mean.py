@@ -18,8 +18,8 @@ def fit(training: TrainingSet, summary: Summary | None, seed: int) -> Policy:
     number = {label: index for index, label in enumerate(summary.labels)}
     if len(number) != len(summary.labels):
         raise SummaryError(
-            f"The summary '{summary.name}' ({summary.strategy}) has several prototypes for a label; the policy 'class-mean' "
-            "takes one made by: embedstore summarize STORE class-mean"
+            f"The summary '{summary.name}' ({summary.strategy}) has several prototypes for a label; the policy "
+            "'class-mean' takes one made by: embedstore summarize STORE class-mean"
         )
     missing = sorted({label for label in training.labels if label is not None} - number.keys())
     if missing:

@@ -32,6 +32,12 @@ class TrainingSet:
     labels: list[str | None]
     views: int
 
+    @classmethod
+    def from_store(cls, store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> TrainingSet:
+        """Take the samples at some positions of a store."""
+        samples = [store.sample_at(int(at)) for at in positions]
+        return cls(store, positions, [s.id for s in samples], [s.label for s in samples], store.views)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -1,4 +1,4 @@
-"""random-vectors: a control. One random direction per label: class information without any of the teacher's geometry."""
+"""random-vectors: a control. One random direction per label: class information without the teacher's geometry."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ class Batch:
 def plan_epoch(
     ids: list[str], views: int, recipe: Recipe, *, ce_views: str, size: int, seed: int, epoch: int
 ) -> list[Batch]:
-    """Plan one epoch: every training sample passes once, in batches of nearly equal size.
+    """Plan one epoch: every training sample passes once, in batches of nearly equal size and never alone.
 
     Every policy, `none` included, gets the same plan, so that runs differ by their targets and by nothing else.
 
@@ -38,24 +38,28 @@ def plan_epoch(
         ids: of the training samples (n).
         views: stored augmented views; each pass draws one of 0..views.
         recipe: of the views.
-        ce_views: `all`: each pass serves both losses. `whole`: one half of the samples, drawn anew each epoch, passes as
-            whole pictures, randomly turned and mirrored as the recipe allows, for the cross-entropy only; the other half
-            as stored views, for the alignment only; a batch has as many of each.
-        size: of a batch.
-        seed, epoch: what the draws depend on.
+        ce_views: `all`: each pass serves both losses. `whole`: one half of the samples, drawn anew each epoch, passes
+            as whole pictures, randomly turned and mirrored as the recipe allows, for the cross-entropy only; the other
+            half as stored views, for the alignment only; a batch has as many of each, or one more.
+        size: of a batch, about.
+        seed: of the run.
+        epoch: counted from 0; each has draws of its own.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(ids))
     drawn = random.integers(0, views + 1, len(ids))
-    steps = max(1, -(-len(ids) // size))
+    steps = max(1, min(-(-len(ids) // size), len(ids) // 2))  # two or more a batch: batch statistics need them
     if ce_views == "all":
         return [_stored(ids, recipe, part, drawn[part], labelled=True) for part in np.array_split(order, steps)]
     turns, mirrors = random.integers(0, 4, len(ids)), random.integers(0, 2, len(ids))
     half = len(ids) // 2
     batches = []
-    for whole, stored in zip(np.array_split(order[:half], steps), np.array_split(order[half:], steps), strict=True):
+    # The remainder of one half goes to the first batches, that of the other to the last.
+    wholes, stored_parts = np.array_split(order[:half], steps), np.array_split(order[half:][::-1], steps)[::-1]
+    for whole, stored in zip(wholes, stored_parts, strict=True):
         cuts = [
-            View(turns=int(turns[at]) if recipe.turns else 0, mirrored=recipe.flips and bool(mirrors[at])) for at in whole
+            View(turns=int(turns[at]) if recipe.turns else 0, mirrored=recipe.flips and bool(mirrors[at]))
+            for at in whole
         ]
         second = _stored(ids, recipe, stored, drawn[stored], labelled=False)
         batches.append(

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from distill.evaluation.report import Held, Report, make_report
-from distill.students import Student, make_student
+from distill.students import Student, device, make_student
 from distill.training import run_directory
 from distill.training.pictures import StudentPictures
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
-from distill.training.task import Task
+from distill.training.task import Task, refuse_untestable
 from embedstore import EmbeddingStore
 from embedstore import open as open_store
-from embedstore.errors import StoreError, TrainingError
+from embedstore.errors import NotAStoreError, TrainingError
+from embedstore.images import SPLITS
 
 
 def evaluate(
@@ -27,54 +28,63 @@ def evaluate(
 ) -> Report:
     """Score a finished run's held-out pictures again and write `scores.csv` and `report.json` anew.
 
+    Sides and threshold are found as in the run; labels, modes and groups are those that the store has now.
+
     Args:
         run: the run's directory.
         store: the store, where it is not where the run remembers it.
         images: the image folder, where it is not where the store remembers it.
 
     Raises:
-        TrainingError: the run is missing, damaged or not complete, or its samples have left the store.
+        TrainingError: the run is missing, damaged or not complete, or its held-out samples have left the store.
     """
     path = Path(run)
     description = run_directory.read(path)
     try:
         settings = Settings(**description["settings"])
     except TypeError as error:
-        raise TrainingError(f"The settings of the run in '{path}' are not of this release; use the one that made it.") from error
-    weights = run_directory.load_student(path)
+        raise TrainingError(
+            f"The settings of the run in '{path}' are not of this release; use the one that made it."
+        ) from error
     classes: list[str] = description["classes"]
-    with open_store(store or description["store"]["path"]) as opened:
+    student = make_student(settings.student, len(classes), settings.size, settings.seed).to(device())
+    run_directory.load_student(path, student)
+    held_out = {sample_id: side for sample_id, side in run_directory.read_split(path).items() if side != "train"}
+    with _open_store(store or description["store"]["path"]) as opened:
         if opened.fingerprint != description["store"]["fingerprint"]:
-            raise TrainingError(f"The store '{opened.path}' is of another teacher than the run's; name the run's store: --store")
-        sides = run_directory.read_split(path)
-        try:
-            positions = {side: opened.positions([i for i, s in sides.items() if s == side]) for side in set(sides.values())}
-        except StoreError as error:
-            raise TrainingError(f"A sample of the run has left the store: {error}") from error
-        empty = np.zeros(0, np.int64)
-        task = Task(
-            opened.samples, {side: positions.get(side, empty) for side in ("train", "val", "test", "aside")}, classes
-        )
-        student = make_student(settings.student, len(classes), settings.seed)
-        student.load_state_dict(weights)
+            raise TrainingError(
+                f"The store '{opened.path}' is of another teacher than the run's; name the run's store: --store STORE"
+            )
+        gone = [sample_id for sample_id in held_out if sample_id not in opened]
+        if gone:
+            raise TrainingError(
+                f"{len(gone)} pictures that the run in '{path}' is tested on (such as '{gone[0]}') have left the store "
+                f"'{opened.path}'; name a store that has them: --store STORE"
+            )
+        positions = {side: opened.positions([i for i, s in held_out.items() if s == side]) for side in SPLITS}
+        task = Task(opened.samples, positions, classes)
+        refuse_untestable(task, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
-            return write_report(path, student, opened, task, settings, pictures)
+            return write_report(path, student, task, settings, pictures, flips=opened.recipe.flips)
         finally:
             pictures.close()
 
 
 def write_report(
-    path: Path, student: Student, store: EmbeddingStore, task: Task, settings: Settings, pictures: StudentPictures
+    path: Path, student: Student, task: Task, settings: Settings, pictures: StudentPictures, *, flips: bool
 ) -> Report:
-    """Score the held-out samples, write scores and report, and return the report."""
+    """Score the held-out samples, write scores and report, and return the report.
+
+    `flips` averages the answers over mirrored pictures. Where the store's recipe says that a defect has a direction, a
+    mirrored picture would be another picture.
+    """
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
             [at for at in task.sides[side] if side == "aside" or task.samples[at].label is not None], np.int64
         )
-        # Where the recipe says that a defect has a direction, a mirrored picture would be another picture.
-        probabilities = class_probabilities(student, pictures, positions, flips=store.recipe.flips)
+        probabilities = class_probabilities(student, pictures, positions, flips=flips)
         for at, row in zip(positions, probabilities, strict=True):
             sample = task.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))
@@ -89,3 +99,10 @@ def write_report(
     )
     run_directory.write_json(path / run_directory.REPORT, report.to_dict())
     return report
+
+
+def _open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
+    try:
+        return open_store(path)
+    except NotAStoreError as error:
+        raise TrainingError(f"The run's store is not in '{path}'; tell where it is now: --store STORE") from error

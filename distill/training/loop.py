@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import embedstore
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.evaluation.report import Report
 from distill.losses import BatchTargets, make_loss
-from distill.students import Student, make_projection, make_student
+from distill.students import device, make_projection, make_student
 from distill.targets import POLICIES, Policy, TrainingSet
 from distill.training import run_directory
 from distill.training.batches import Batch, plan_epoch
@@ -80,15 +79,14 @@ def train(
             return train(opened, out, settings, images=images, resume=resume, progress=progress)
     path = Path(out)
     task = make_task(store, settings)
-    summary = _summary(store, task, settings)
-    student = make_student(settings.student, len(task.classes), settings.seed)
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
     try:
+        training = _Training(path, store, settings, task, pictures)  # refuses what does not fit; then `out` is made
         run_directory.begin(path, _describe(store, settings, task), resume=resume)
         if not run_directory.is_complete(path):
-            _Training(path, store, settings, task, summary, student, pictures).run(progress or (lambda *_: None))
-        student.load_state_dict(run_directory.load_student(path))
-        report = write_report(path, student, store, task, settings, pictures)
+            training.run(progress or (lambda *_: None))
+        run_directory.load_student(path, training.student)
+        report = write_report(path, training.student, task, settings, pictures, flips=store.recipe.flips)
     finally:
         pictures.close()
     return Run(path, report, task.remarks)
@@ -97,31 +95,21 @@ def train(
 class _Training:
     """One run's loop and its state."""
 
-    def __init__(
-        self,
-        path: Path,
-        store: EmbeddingStore,
-        settings: Settings,
-        task: Task,
-        summary: Summary | None,
-        student: Student,
-        pictures: StudentPictures,
-    ):
+    def __init__(self, path: Path, store: EmbeddingStore, settings: Settings, task: Task, pictures: StudentPictures):
         self._path, self._settings, self._task, self._pictures = path, settings, task, pictures
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        positions = task.sides["train"]
-        self._training = TrainingSet(
-            store, positions, [task.samples[at].id for at in positions], [task.samples[at].label for at in positions], store.views
-        )
+        self._device = device()
+        self._training = TrainingSet.from_store(store, task.sides["train"])
         number = {label: index for index, label in enumerate(task.classes)}
         self._labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
+        summary = _summary(store, task, settings)
         self._policy: Policy | None = POLICIES[settings.policy].fit(self._training, summary, settings.seed)
-        self._student = student.to(self._device)
+        student = make_student(settings.student, len(task.classes), settings.size, settings.seed)
+        self.student = student.to(self._device)
         self._projection: nn.Module | None = None
         if self._policy is not None:
             self._projection = make_projection(student.features, self._policy.dim, settings.seed).to(self._device)
         self._align = make_loss(settings.loss, settings.temperature)
-        parts = [self._student] if self._projection is None else [self._student, self._projection]
+        parts = [self.student] if self._projection is None else [self.student, self._projection]
         self._optimiser = torch.optim.AdamW(
             [parameter for part in parts for parameter in part.parameters()],
             lr=settings.learning_rate,
@@ -148,7 +136,7 @@ class _Training:
             self._history.append({"epoch": epoch + 1, **figures})
             self._save()
             progress(epoch + 1, self._settings.epochs, figures)
-        run_directory.save_student(self._path, {k: v.cpu() for k, v in self._student.state_dict().items()})
+        run_directory.save_student(self._path, {k: v.cpu() for k, v in self.student.state_dict().items()})
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         settings, training = self._settings, self._training
@@ -161,8 +149,9 @@ class _Training:
             seed=settings.seed,
             epoch=epoch,
         )
-        torch.manual_seed(settings.seed * 1_000_003 + epoch)  # what layers draw, such as dropout, depends on the epoch alone
-        self._student.train()
+        # What layers draw, such as dropout, depends on the epoch alone.
+        torch.manual_seed(settings.seed * 1_000_003 + epoch)
+        self.student.train()
         ce_sum = align_sum = 0.0
         ce_count = align_count = 0
         for step, (batch, pixels) in enumerate(self._prefetch(batches)):
@@ -181,11 +170,11 @@ class _Training:
 
     def _losses(self, batch: Batch, pixels: Tensor) -> tuple[Tensor, int, Tensor, int]:
         """Return cross-entropy and alignment with how many samples each is the mean of."""
-        features, logits = self._student(pixels)
+        features, logits = self.student(pixels)
         labels = torch.from_numpy(self._labels[batch.samples]).to(self._device)
         spoken = torch.from_numpy(batch.labelled).to(self._device) & (labels >= 0)
         nothing = torch.zeros((), device=self._device)
-        ce = F.cross_entropy(logits[spoken], labels[spoken]) if spoken.any() else nothing
+        ce = nn.functional.cross_entropy(logits[spoken], labels[spoken]) if spoken.any() else nothing
         if self._policy is None or self._projection is None:
             return ce, int(spoken.sum()), nothing, 0
         found = self._policy.targets(batch.samples, batch.views)
@@ -193,10 +182,11 @@ class _Training:
         if not known.any():
             return ce, int(spoken.sum()), nothing, 0
         chosen = torch.from_numpy(known).to(self._device)
+        prototypes = self._policy.prototypes
         targets = BatchTargets(
             vectors=torch.from_numpy(found.vectors[known]).to(self._device),
             labels=labels[chosen],
-            prototypes=None if self._policy.prototypes is None else torch.from_numpy(self._policy.prototypes).to(self._device),
+            prototypes=None if prototypes is None else torch.from_numpy(prototypes).to(self._device),
             chosen=None if found.chosen is None else torch.from_numpy(found.chosen[known]).to(self._device),
         )
         align: Tensor = self._align(self._projection(features[chosen]), targets)
@@ -215,9 +205,11 @@ class _Training:
                 yield batch, torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
 
     def _validate(self) -> dict[str, float]:
-        """Return the validation figures of an epoch, from whole pictures, unflipped; the final report averages flips."""
-        positions = np.array([at for at in self._task.sides["val"] if self._task.samples[at].label is not None], np.int64)
-        probabilities = class_probabilities(self._student, self._pictures, positions, flips=False)
+        """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
+        positions = np.array(
+            [at for at in self._task.sides["val"] if self._task.samples[at].label is not None], np.int64
+        )
+        probabilities = class_probabilities(self.student, self._pictures, positions, flips=False)
         labels = [self._task.samples[at].label for at in positions]
         good = self._settings.good
         if good is None:
@@ -228,26 +220,27 @@ class _Training:
         return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
 
     def _save(self) -> None:
-        run_directory.save_checkpoint(
-            self._path,
-            {
-                "student": self._student.state_dict(),
-                "projection": None if self._projection is None else self._projection.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
-                "history": self._history,
-            },
-        )
+        # The checkpoint last: a run that is killed in between draws the epoch again and writes its line again.
         run_directory.write_table(
             self._path / run_directory.METRICS,
             list(self._history[0]),
             [[round(value, 6) for value in figures.values()] for figures in self._history],
+        )
+        run_directory.save_checkpoint(
+            self._path,
+            {
+                "student": self.student.state_dict(),
+                "projection": None if self._projection is None else self._projection.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "history": self._history,
+            },
         )
 
     def _restore(self) -> None:
         checkpoint = run_directory.load_checkpoint(self._path)
         if checkpoint is None:
             return
-        self._student.load_state_dict(checkpoint["student"])
+        self.student.load_state_dict(checkpoint["student"])
         if self._projection is not None:
             self._projection.load_state_dict(checkpoint["projection"])
         self._optimiser.load_state_dict(checkpoint["optimiser"])
@@ -263,7 +256,7 @@ def _schedule(share: float, epochs: int) -> float:
 
 
 def _summary(store: EmbeddingStore, task: Task, settings: Settings) -> Summary | None:
-    """Return the summary that the policy needs: the one that was asked for, or one of the run's own training samples."""
+    """Return the summary that the policy needs: the one asked for, or one of the run's own training samples."""
     strategy = POLICIES[settings.policy].strategy
     if strategy is None:
         return None

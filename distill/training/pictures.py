@@ -29,11 +29,13 @@ class StudentPictures:
     def __init__(self, store: EmbeddingStore, size: int, images: Path | None = None):
         self._store, self._size = store, size
         self._root = images or store.image_root
+        if not self._root.is_dir():
+            raise TrainingError(
+                f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR"
+            )
         self._kept: dict[int, Image.Image] = {}
         self._kept_bytes = 0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="distill-read")
-        if not self._root.is_dir():
-            raise TrainingError(f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR")
 
     def close(self) -> None:
         """Stop the threads."""
@@ -60,7 +62,8 @@ class StudentPictures:
             ) from error
         if content != self._store.content_at(position):
             raise TrainingError(
-                f"The picture '{sample.uri}' is another than the one that was embedded; run: embedstore build STORE IMAGES"
+                f"The picture '{sample.uri}' is another than the one that was embedded; "
+                "run: embedstore build STORE IMAGES"
             )
         picture = student_picture(picture, self._store.recipe)
         size = picture.width * picture.height * len(picture.getbands())

@@ -1,13 +1,13 @@
 """The directory of a run: what was asked, on what, how it went, and what came out.
 
-    RUN/
-      run.json              settings, store, versions; written first, never changed
-      split.csv             which sample was on which side
-      metrics.csv           one line an epoch
-      checkpoint.pt         everything needed to go on; replaced after every epoch
-      student.safetensors   the student's weights; its presence says that training is complete
-      scores.csv            what the student says of each held-out sample
-      report.json           the figures
+RUN/
+  run.json              settings, store, versions; written first, never changed
+  split.csv             which sample was on which side
+  metrics.csv           one line an epoch
+  checkpoint.pt         everything needed to go on; replaced after every epoch
+  student.safetensors   the student's weights; its presence says that training is complete
+  scores.csv            what the student says of each held-out sample
+  report.json           the figures
 """
 
 import csv
@@ -19,7 +19,9 @@ from typing import Any
 
 import torch
 
+from distill.students import Student
 from embedstore.errors import TrainingError
+from embedstore.images import SPLITS
 
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
 STUDENT, SCORES, REPORT = "student.safetensors", "scores.csv", "report.json"
@@ -32,7 +34,7 @@ def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
         TrainingError: it holds something else, or a run with other settings.
     """
     if not (path / RUN).exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(file.name != f"{RUN}.new" for file in path.iterdir())):
             raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
         path.mkdir(parents=True, exist_ok=True)
         _replace(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
@@ -45,8 +47,8 @@ def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
         if changed:
             key = changed[0]
             raise TrainingError(
-                f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {description[part][key]}; resume it with "
-                "what it was begun with, or choose another directory."
+                f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {description[part][key]}; "
+                "resume it with what it was begun with, or choose another directory."
             )
 
 
@@ -75,8 +77,8 @@ def is_complete(path: Path) -> bool:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a JSON file in one step."""
-    _replace(path, json.dumps(values, indent=2, ensure_ascii=False))
+    """Write a JSON file in one step; a figure that is no number would make it invalid, and is an error."""
+    _replace(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -99,9 +101,12 @@ def read_split(path: Path) -> dict[str, str]:
     """
     try:
         with (path / SPLIT).open(encoding="utf-8", newline="") as file:
-            return {row["id"]: row["split"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, csv.Error) as error:
+            sides = {row["id"]: row["split"] for row in csv.DictReader(file)}
+        if not sides or not set(sides.values()) <= set(SPLITS):
+            raise ValueError("not the sides of a split")
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise TrainingError(f"'{path / SPLIT}' is missing or damaged; train again in another directory.") from error
+    return sides
 
 
 def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
@@ -120,7 +125,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its decoder meets
+    except Exception as error:  # a damaged file raises whatever its decoder meets
         raise TrainingError(f"'{file}' is damaged; delete it to begin the run again from its first epoch.") from error
     return checkpoint
 
@@ -132,8 +137,8 @@ def save_student(path: Path, weights: dict[str, torch.Tensor]) -> None:
     _replace_with(path / STUDENT, lambda fresh: save_file({k: v.contiguous() for k, v in weights.items()}, fresh))
 
 
-def load_student(path: Path) -> dict[str, torch.Tensor]:
-    """Return the student's weights.
+def load_student(path: Path, student: Student) -> None:
+    """Give a student the weights that it was trained to.
 
     Raises:
         TrainingError: training has not ended, or the file is damaged.
@@ -141,12 +146,13 @@ def load_student(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     if not is_complete(path):
-        raise TrainingError(f"The run in '{path}' is not complete; go on with it: distill train STORE --out '{path}' --resume")
+        raise TrainingError(
+            f"The run in '{path}' is not complete; go on with it: distill train STORE --out '{path}' --resume"
+        )
     try:
-        weights: dict[str, torch.Tensor] = load_file(path / STUDENT)
-    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its decoder meets
+        student.load_state_dict(load_file(path / STUDENT))
+    except Exception as error:  # a damaged file raises whatever its decoder meets
         raise TrainingError(f"'{path / STUDENT}' is damaged; train again in another directory.") from error
-    return weights
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from distill.students import Student
 from distill.training.pictures import StudentPictures
+from embedstore.errors import TrainingError
 from embedstore.views import WHOLE
 
 _AT_ONCE = 128
@@ -21,6 +22,9 @@ def class_probabilities(
         pictures: cuts the pixels.
         positions: (m,).
         flips: average over the picture, its mirror images in both directions, and both together.
+
+    Raises:
+        TrainingError: the student's answers are no numbers, since its training diverged.
     """
     student.eval()
     device = next(student.parameters()).device
@@ -32,4 +36,7 @@ def class_probabilities(
             ways: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if flips else [()]
             answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in ways]
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
-    return np.concatenate(parts)
+    probabilities = np.concatenate(parts)
+    if not np.isfinite(probabilities).all():
+        raise TrainingError("The student's answers are no numbers: its training diverged; train with a smaller lambda.")
+    return probabilities

@@ -59,14 +59,15 @@ class Settings:
             if value not in known:
                 raise SettingsError(f"The {name} '{value}' is unknown; use one of {', '.join(known)}.")
         for name, number, low, high in (
-            ("lambda", self.weight, 0, float("inf")),
-            ("temperature", self.temperature, 1e-6, float("inf")),
+            ("lambda", self.weight, 0, 1_000_000),
+            ("temperature", self.temperature, 1e-6, 1_000_000),
             ("size", self.size, 16, 4096),
             ("number of epochs", self.epochs, 1, 1_000_000),
+            ("seed", self.seed, 0, 2**32 - 1),
             ("overkill", self.overkill, 0, 0.5),
             ("batch", self.batch, 2, 1_000_000),
-            ("learning rate", self.learning_rate, 0, float("inf")),
-            ("weight decay", self.weight_decay, 0, float("inf")),
+            ("learning rate", self.learning_rate, 0, 1_000_000),
+            ("weight decay", self.weight_decay, 0, 1_000_000),
         ):
             if not low <= number <= high:
                 raise SettingsError(f"The {name} is {number}; expected {low} to {high}.")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import SummaryError, TrainingError
+from embedstore.images import SPLITS
 from embedstore.splits import plan_split
 
 
@@ -28,6 +29,10 @@ class Task:
     classes: list[str]
     remarks: list[str] = field(default_factory=list)
 
+    def labels(self, side: str) -> Counter[str]:
+        """Return how often each label stands on a side."""
+        return Counter(label for at in self.sides[side] if (label := self.samples[at].label) is not None)
+
 
 def make_task(store: EmbeddingStore, settings: Settings) -> Task:
     """Take the split that the store has, or make one for this run, and check that it can be learned and tested.
@@ -37,17 +42,16 @@ def make_task(store: EmbeddingStore, settings: Settings) -> Task:
     """
     samples = store.samples
     if not any(sample.label is not None for sample in samples):
-        raise TrainingError(f"No picture in '{store.path}' has a label; give labels by folder names or a manifest and build again.")
+        raise TrainingError(
+            f"No picture in '{store.path}' has a label; give labels by folder names or a manifest and build again."
+        )
     splits, remarks = _splits(store, samples, settings.seed)
-    sides = {
-        side: np.array([at for at, split in enumerate(splits) if split == side], np.int64)
-        for side in ("train", "val", "test", "aside")
-    }
-    labels_of = {side: Counter(samples[at].label for at in sides[side] if samples[at].label) for side in sides}
-    _refuse_single(labels_of)
-    classes = sorted(label for label in labels_of["train"] if label is not None)
-    _refuse_unlearnable(labels_of, classes, settings.good)
-    return Task(samples, sides, classes, remarks)
+    sides = {side: np.array([at for at, split in enumerate(splits) if split == side], np.int64) for side in SPLITS}
+    classes = sorted({label for at in sides["train"] if (label := samples[at].label) is not None})
+    task = Task(samples, sides, classes, remarks)
+    _refuse_single(task)
+    refuse_untestable(task, settings.good)
+    return task
 
 
 def check_summary(summary: Summary, store: EmbeddingStore, task: Task) -> None:
@@ -58,16 +62,56 @@ def check_summary(summary: Summary, store: EmbeddingStore, task: Task) -> None:
     """
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
-            f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the store "
-            f"'{store.path}' ({store.fingerprint[:12]}); make it again from this store."
+            f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the "
+            f"store '{store.path}' ({store.fingerprint[:12]}); make it again from this store."
         )
     held_out = {task.samples[at].id for side in ("val", "test", "aside") for at in task.sides[side]}
     leaked = [sample_id for sample_id in summary.seen if sample_id in held_out]
     if leaked:
         raise SummaryError(
-            f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as '{leaked[0]}'), which "
-            "would make its figures false; make it from the training split: embedstore summarize --split train"
+            f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as "
+            f"'{leaked[0]}'), which would make its figures false; make it from the training split: "
+            f"embedstore summarize '{store.path}' {summary.strategy} --split train"
         )
+
+
+def refuse_untestable(task: Task, good: str | None) -> None:
+    """Refuse a task whose figures would be undefined.
+
+    Raises:
+        TrainingError: labels are missing on a side; the message names what.
+    """
+    classes = task.classes
+    if not classes:
+        raise TrainingError("No training picture has a label; check the split with: embedstore info STORE")
+    if len(classes) == 1:
+        raise TrainingError(
+            f"All labelled training pictures are '{classes[0]}'; a student needs at least two labels to tell apart."
+        )
+    for side in ("val", "test"):
+        labels = task.labels(side)
+        if not labels:
+            raise TrainingError(
+                f"The {side} side of the split has no labelled picture; split again: embedstore split STORE"
+            )
+        unknown = sorted(labels.keys() - set(classes))
+        if unknown:
+            raise TrainingError(
+                f"The label '{unknown[0]}' is in {side} but not in train, so it can't be learned; split again or set "
+                "those pictures' split to 'aside'."
+            )
+    if good is None:
+        return
+    if good not in classes:
+        raise TrainingError(f"The good label '{good}' is not among the training labels ({', '.join(classes)}).")
+    for side in ("val", "test"):
+        if good not in task.labels(side):
+            raise TrainingError(
+                f"The {side} side has no '{good}' picture, so overkill can't be measured; "
+                "add good parts or split again."
+            )
+    if set(task.labels("test")) == {good}:
+        raise TrainingError("The test side has no defect, so escapes can't be measured; add defects or split again.")
 
 
 def _splits(store: EmbeddingStore, samples: list[Sample], seed: int) -> tuple[list[str | None], list[str]]:
@@ -77,48 +121,23 @@ def _splits(store: EmbeddingStore, samples: list[Sample], seed: int) -> tuple[li
         if not missing:
             return written, []
         return written, [
-            f"{missing} pictures have no split and take no part; give them one with: embedstore split '{store.path}' --keep"
+            f"{missing} pictures have no split and take no part; give them one with: "
+            f"embedstore split '{store.path}' --keep"
         ]
     plan = plan_split(samples, seed=seed, kept=[sample.id for sample in samples if sample.split is not None])
     counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
-    remarks = [f"The store has no written split, so this run made one by group with seed {seed} ({counts}).", *plan.remarks]
+    remarks = [
+        f"The store has no written split, so this run made one by group with seed {seed} ({counts}).",
+        *plan.remarks,
+    ]
     return [plan.splits[sample.id] for sample in samples], remarks
 
 
-def _refuse_single(labels_of: dict[str, Counter[str | None]]) -> None:
-    total = labels_of["train"] + labels_of["val"] + labels_of["test"]
-    single = sorted(label for label, count in total.items() if count == 1 and label is not None)
+def _refuse_single(task: Task) -> None:
+    total = task.labels("train") + task.labels("val") + task.labels("test")
+    single = sorted(label for label, count in total.items() if count == 1)
     if single:
         raise TrainingError(
-            f"The label '{single[0]}' has one picture only, which can't be both learned and tested; add pictures, give it another "
-            "label, or set its split to 'aside'."
+            f"The label '{single[0]}' has one picture only on train, val and test together, which can't be both "
+            "learned and tested; add pictures, give it another label, or set its split to 'aside'."
         )
-
-
-def _refuse_unlearnable(labels_of: dict[str, Counter[str | None]], classes: list[str], good: str | None) -> None:
-    if not classes:
-        raise TrainingError("No training picture has a label; check the split with: embedstore info STORE")
-    if len(classes) == 1:
-        raise TrainingError(
-            f"All labelled training pictures are '{classes[0]}'; a student needs at least two labels to tell apart."
-        )
-    for side in ("val", "test"):
-        if not labels_of[side]:
-            raise TrainingError(f"The {side} side of the split has no labelled picture; split again: embedstore split STORE")
-        unknown = sorted(label for label in labels_of[side] if label is not None and label not in classes)
-        if unknown:
-            raise TrainingError(
-                f"The label '{unknown[0]}' is in {side} but not in train, so it can't be learned; split again or set those "
-                "pictures' split to 'aside'."
-            )
-    if good is None:
-        return
-    if good not in classes:
-        raise TrainingError(f"The good label '{good}' is not among the training labels ({', '.join(classes)}).")
-    for side in ("val", "test"):
-        if good not in labels_of[side]:
-            raise TrainingError(
-                f"The {side} side has no '{good}' picture, so overkill can't be measured; add good parts or split again."
-            )
-    if set(labels_of["test"]) == {good}:
-        raise TrainingError("The test side has no defect, so escapes can't be measured; add defects or split again.")

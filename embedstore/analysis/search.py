@@ -39,26 +39,30 @@ def search(
     """Return for each query (n, d) its `top` nearest samples, best first; see `EmbeddingStore.search`.
 
     Raises:
-        StoreError: `top` is below 1, or the queries have another dimension than the store.
+        StoreError: `top` is below 1, or the queries are not finite or have another dimension than the store.
     """
-    queries = np.atleast_2d(np.asarray(vectors, np.float32))
+    asked = np.atleast_2d(np.asarray(vectors, np.float32))
     if top < 1:
         raise StoreError(f"The number of answers is {top}; ask for 1 or more.")
-    if queries.ndim != 2 or queries.shape[1] != store.dim:
-        raise StoreError(f"The queries have the shape {queries.shape}; expected (n, {store.dim}).")
-    queries = unit_length(queries)
+    if asked.ndim != 2 or asked.shape[1] != store.dim:
+        raise StoreError(f"The queries have the shape {asked.shape}; expected (n, {store.dim}).")
+    if not np.isfinite(asked).all():
+        raise StoreError("A query holds values that are not finite; look for NaN in what made it.")
+    # Both sides are multiples of 2^-24 and about 1 long, so float64 adds their products without rounding: equal vectors
+    # get equal scores, wherever they stand and however the scan is cut.
+    queries = np.round(unit_length(asked).astype(np.float64) * 2**24) / 2**24
     allowed = store.where(where or {})
     allowed[store.positions([sample_id for sample_id in exclude if sample_id in store])] = False
-    best = np.full((len(queries), 0), -np.inf, np.float32)
+    best = np.zeros((len(queries), 0), np.float64)
     found = np.zeros((len(queries), 0), np.int64)
     for positions, block in store.scan():
         chosen = allowed[positions]
         if not chosen.any():
             continue
-        scores = queries @ block[chosen].astype(np.float32).T
+        scores = queries @ block[chosen].astype(np.float64).T
         best = np.concatenate([best, scores], axis=1)
         found = np.concatenate([found, np.broadcast_to(positions[chosen], scores.shape)], axis=1)
-        # Stable, so that of equal scores the first row wins however the scan was cut.
+        # Stable, so that of equal scores the first row wins.
         order = np.argsort(-best, axis=1, kind="stable")[:, :top]
         best, found = np.take_along_axis(best, order, 1), np.take_along_axis(found, order, 1)
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import CorruptStoreError, StoreError, SummaryError, TeacherMismatchError
-from embedstore.images import Sample
+from embedstore.images import FIELDS, Sample
 from embedstore.splits import SplitPlan, plan_split
 from embedstore.store.environment import open_environment
 from embedstore.store.layout import BLOCK, Column, Record, read_current
@@ -37,14 +37,6 @@ Where = Mapping[str, str | None]
 _BLOCKS_AT_ONCE = 16  # a scan renews its transaction after so many blocks: a pinned reader makes the file grow
 
 
-@dataclass(frozen=True)
-class Position:
-    """Where a sample's vectors are, and what its record says."""
-
-    row: int
-    record: Record
-
-
 class EmbeddingStore:
     """A store opened at its newest version; open one with `embedstore.open`.
 
@@ -60,19 +52,26 @@ class EmbeddingStore:
         self.path = Path(path)
         self.environment = open_environment(read_current(self.path))
         self._checked: set[tuple[Column, int]] = set()
-        self.refresh()
+        self._closed = False
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     def refresh(self) -> None:
         """Move to the newest version."""
-        self.__dict__.pop("_records", None)
-        self.__dict__.pop("_position", None)
+        for name in ("_records", "_rows", "_position"):
+            self.__dict__.pop(name, None)
         self.head, self.settings = self._read(lambda tables: (tables.head(), tables.settings()))
         self.space = self._read(lambda tables: tables.space(self.head.space))
         self.recipe = Recipe.from_dict(self.settings["recipe"])
 
     def close(self) -> None:
-        """Give the handle back."""
-        self.environment.release()
+        """Give the handle back; once is enough."""
+        if not self._closed:
+            self._closed = True
+            self.environment.release()
 
     def __enter__(self) -> EmbeddingStore:
         return self
@@ -120,14 +119,18 @@ class EmbeddingStore:
             alive = visible(tables.rows(), self.version)
             found = [record for record in tables.records(self.version) if alive[record.row]]
             found.sort(key=lambda record: record.row)
-            if len(found) != int(alive.sum()):
+            if [record.row for record in found] != np.flatnonzero(alive).tolist():
                 raise CorruptStoreError(
-                    f"The store '{self.path}' has {int(alive.sum())} rows and {len(found)} records at version {self.version}; "
-                    "restore it from a copy, or build it again."
+                    f"The {int(alive.sum())} rows and {len(found)} records of the store '{self.path}' at version "
+                    f"{self.version} do not fit together; restore it from a copy, or build it again."
                 )
             return found
 
         return self._read(load)
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64]:
+        return np.array([record.row for record in self._records], np.int64)
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -192,11 +195,9 @@ class EmbeddingStore:
         chosen = np.ones(len(self), bool)
         for name, wanted in conditions.items():
             values = [_field(record, name) for record in self._records]
-            if name not in ("label", "mode", "group", "split") and not any(value is not None for value in values):
+            if name not in FIELDS and not any(value is not None for value in values):
                 known = sorted({key for record in self._records for key in record.attributes or {}})
-                raise StoreError(
-                    f"No sample has the field '{name}'; use one of {', '.join(['label', 'mode', 'group', 'split', *known])}."
-                )
+                raise StoreError(f"No sample has the field '{name}'; use one of {', '.join([*FIELDS, *known])}.")
             chosen &= np.array([value == wanted for value in values], bool)
         return chosen
 
@@ -225,14 +226,15 @@ class EmbeddingStore:
         return self.read(positions, view=view, output=output)
 
     def read(self, positions: npt.NDArray[np.int64], *, view: int = 0, output: str = EMBEDDING) -> Vectors:
-        """Return the vectors (n, d) at some positions in `ids`; reads only the blocks that hold them."""
+        """Return the vectors (n, d) at some positions in `ids`, as float32; reads only the blocks that hold them."""
         column = self._column(view, output)
-        rows = np.array([self._records[position].row for position in positions], np.int64)
+        rows = self._rows[np.asarray(positions, np.int64)]
         result = np.empty((len(rows), int(self.space["outputs"][output])), np.float32)
+        order = np.argsort(rows, kind="stable")  # so that each block is met once
+        blocks, starts = np.unique(rows[order] // BLOCK, return_index=True)
 
         def gather(tables: Tables) -> None:
-            for block in np.unique(rows // BLOCK):
-                inside = rows // BLOCK == block
+            for block, inside in zip(blocks, np.split(order, starts[1:]), strict=False):  # of no rows: one empty part
                 result[inside] = self._block(tables, column, int(block))[rows[inside] % BLOCK]
 
         self._read(gather)
@@ -243,11 +245,10 @@ class EmbeddingStore:
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
         """Yield positions (n,) and vectors (n, d) of all samples, in order, a few thousand at a time."""
         column = self._column(view, output)
-        rows = np.array([record.row for record in self._records], np.int64)
-        edges = np.unique(rows // (BLOCK * _BLOCKS_AT_ONCE))
-        for edge in edges:
-            first, last = np.searchsorted(rows, [edge * BLOCK * _BLOCKS_AT_ONCE, (edge + 1) * BLOCK * _BLOCKS_AT_ONCE])
-            chosen = rows[first:last]
+        step = BLOCK * _BLOCKS_AT_ONCE
+        for edge in np.unique(self._rows // step):
+            first, last = np.searchsorted(self._rows, [edge * step, (edge + 1) * step])
+            chosen = self._rows[first:last]
 
             def gather(tables: Tables, chosen: npt.NDArray[np.int64] = chosen) -> npt.NDArray[np.float16]:
                 blocks = np.unique(chosen // BLOCK)
@@ -279,9 +280,9 @@ class EmbeddingStore:
         """
         if teacher.fingerprint != self.fingerprint:
             raise TeacherMismatchError(
-                f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint {self.fingerprint[:12]}), "
-                f"but '{teacher.name}' (fingerprint {teacher.fingerprint[:12]}) was given; use the store's teacher, or build "
-                "another store."
+                f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint "
+                f"{self.fingerprint[:12]}), but '{teacher.name}' (fingerprint {teacher.fingerprint[:12]}) was given; "
+                "use the store's teacher, or build another store."
             )
 
     # Changes
@@ -291,7 +292,9 @@ class EmbeddingStore:
 
         A split that the manifest gave is kept; with `keep`, so is every split that a sample already has.
         """
-        kept = [r.id for r in self._records if r.split is not None and (keep or (r.source or {}).get("split") == r.split)]
+        kept = [
+            r.id for r in self._records if r.split is not None and (keep or (r.source or {}).get("split") == r.split)
+        ]
         plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
         with writer(self.path, self.environment) as session:
             self.refresh()
@@ -321,13 +324,19 @@ class EmbeddingStore:
         """
         from embedstore.summaries import summarize
 
+        def refuse_taken(tables: Tables) -> None:
+            if name is not None and name in tables.summary_names():
+                raise SummaryError(
+                    f"The store already has a summary '{name}', and summaries never change; choose another name."
+                )
+
+        self._read(refuse_taken)  # before the work is done, and again under the lock
         summary = summarize(self, strategy, name=name, split=split, seed=seed, **parameters)
         if name is not None:
             data = summary.to_bytes()
 
             def save(tables: Tables) -> None:
-                if tables.summary(name) is not None:
-                    raise SummaryError(f"The store already has a summary '{name}', and summaries never change; choose another name.")
+                refuse_taken(tables)
                 tables.put_summary(name, data)
 
             with writer(self.path, self.environment) as session:
@@ -374,7 +383,8 @@ class EmbeddingStore:
         found = tables.vector_block(column, block, check=(column, block) not in self._checked)
         if found is None:
             raise CorruptStoreError(
-                f"The store '{self.path}' lacks block {block} of view {column.view}; restore it from a copy, or build it again."
+                f"The store '{self.path}' lacks block {block} of view {column.view}; restore it from a copy, or build "
+                "it again."
             )
         self._checked.add((column, block))
         return found[1]
@@ -392,12 +402,19 @@ def open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
 
 def _sample(record: Record) -> Sample:
     return Sample(
-        record.id, record.uri, record.label, record.mode, record.group, record.split, record.attributes or {}, frozenset()
+        record.id,
+        record.uri,
+        record.label,
+        record.mode,
+        record.group,
+        record.split,
+        record.attributes or {},
+        frozenset(),
     )
 
 
 def _field(record: Record, name: str) -> str | None:
-    if name in ("label", "mode", "group", "split"):
+    if name in FIELDS:
         value: str | None = getattr(record, name)
         return value
     return (record.attributes or {}).get(name)

@@ -19,6 +19,9 @@ T = TypeVar("T")
 # is the file's size, so it grows as needed.
 FIRST_MAP_BYTES = 1 << 40 if sys.maxsize > 1 << 32 and os.name != "nt" else 1 << 28
 
+_DAMAGED = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.VersionMismatchError)
+_PATIENCE_SECONDS = 60
+
 _open: dict[Path, "Environment"] = {}
 _guard = threading.Lock()
 
@@ -28,8 +31,11 @@ class Environment:
 
     def __init__(self, directory: Path):
         self.directory = directory
+        self.identity = _identity(directory)
         self._pid = os.getpid()
         self._users = 0
+        self._active = 0  # transactions of this process
+        self._turn = threading.Condition()
         read_only = not os.access(directory, os.W_OK)
         try:
             self._env = lmdb.open(
@@ -40,9 +46,13 @@ class Environment:
                 readonly=read_only,
                 lock=not read_only,
             )
+        except lmdb.Error as error:
+            raise self._failed("Opening", error) from error
+        try:
             self._databases = {name: self._env.open_db(name, create=not read_only) for name in DATABASES}
         except lmdb.Error as error:
-            raise CorruptStoreError(f"'{directory}' can't be opened as LMDB ({error}); restore the store from a copy.") from error
+            self._env.close()
+            raise self._failed("Opening", error) from error
 
     def database(self, name: bytes) -> "lmdb._Database":
         """Return the handle of a database."""
@@ -50,31 +60,40 @@ class Environment:
 
     @contextmanager
     def read(self) -> Iterator[lmdb.Transaction]:
-        """Open a read transaction; values are memory views, valid inside only."""
+        """Open a read transaction; values are memory views, valid inside only.
+
+        Raises:
+            CorruptStoreError: LMDB meets a page that can't be one of its own.
+        """
         self._refuse_fork()
-        with self._env.begin(buffers=True) as transaction:
-            yield transaction
+        self._refuse_closed()
+        try:
+            with self._transaction(write=False) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise self._failed("Reading", error) from error
 
     def write(self, work: Callable[[lmdb.Transaction], T]) -> T:
         """Run `work` in a write transaction and sync it to disk; `work` runs again where the map had to grow.
 
         Raises:
             StoreError: the disk is full, or the store is read-only.
+            CorruptStoreError: LMDB meets a page that can't be one of its own.
         """
         self._refuse_fork()
+        self._refuse_closed()
         while True:
             try:
-                with self._env.begin(write=True, buffers=True) as transaction:
+                with self._transaction(write=True) as transaction:
                     return work(transaction)
             except lmdb.MapFullError:
-                self._env.set_mapsize(self._env.info()["map_size"] * 2)
+                self._resize(self._env.info()["map_size"] * 2)
             except lmdb.ReadonlyError as error:
-                raise StoreError(f"The store in '{self.directory}' is read-only; copy it to where you may write.") from error
-            except (lmdb.DiskError, lmdb.Error) as error:
                 raise StoreError(
-                    f"Writing to '{self.directory}' failed ({error}); what was committed before is safe. Free some disk space "
-                    "or check the permissions, then run the command again."
+                    f"The store in '{self.directory}' is read-only; copy it to where you may write."
                 ) from error
+            except lmdb.Error as error:
+                raise self._failed("Writing", error) from error
 
     def clear_stale_readers(self) -> None:
         """Free the slots of readers that died: a pinned reader makes the file grow."""
@@ -84,15 +103,58 @@ class Environment:
         """Give the handle back; the last user closes it."""
         with _guard:
             self._users -= 1
-            if self._users <= 0 and self._pid == os.getpid() and _open.get(self.directory) is self:
-                del _open[self.directory]
+            if self._users <= 0 and self._pid == os.getpid():
+                if _open.get(self.directory) is self:
+                    del _open[self.directory]
                 self._env.close()
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[lmdb.Transaction]:
+        with self._turn:
+            try:
+                begun = self._env.begin(write=write, buffers=True)
+            except lmdb.MapResizedError:
+                self._resize(0)  # another process made the map grow: take its size
+                begun = self._env.begin(write=write, buffers=True)
+            self._active += 1
+        try:
+            with begun as transaction:
+                yield transaction
+        finally:
+            with self._turn:
+                self._active -= 1
+                self._turn.notify_all()
+
+    def _resize(self, size: int) -> None:
+        """Map the file anew once no other thread looks at the old map: a view of it would be a segmentation fault."""
+        with self._turn:
+            if not self._turn.wait_for(lambda: self._active == 0, _PATIENCE_SECONDS):
+                raise StoreError(
+                    f"The store in '{self.directory}' has to grow, but this process has been reading it for "
+                    f"{_PATIENCE_SECONDS} s without a pause; stop reading, then run the command again."
+                )
+            self._env.set_mapsize(size)
+
+    def _failed(self, doing: str, error: lmdb.Error) -> StoreError:
+        if isinstance(error, _DAMAGED):
+            return CorruptStoreError(
+                f"{doing} '{self.directory}' failed, for its data.mdb is damaged ({error}); restore the store from a "
+                "copy, or build it again."
+            )
+        return StoreError(
+            f"{doing} '{self.directory}' failed ({error}); what was committed before is safe. Free some disk space or "
+            "check the permissions, then run the command again."
+        )
+
+    def _refuse_closed(self) -> None:
+        if self._users <= 0:
+            raise StoreError(f"The store in '{self.directory}' was closed; open it again with embedstore.open.")
 
     def _refuse_fork(self) -> None:
         if self._pid != os.getpid():
             raise StoreError(
-                "A forked process can't use a store that its parent opened; start workers with the 'spawn' method and open "
-                "the store in the worker."
+                "A forked process can't use a store that its parent opened; start workers with the 'spawn' method and "
+                "open the store in the worker."
             )
 
 
@@ -105,11 +167,20 @@ def open_environment(directory: Path) -> Environment:
     """
     real = directory.resolve()
     with _guard:
+        identity = _identity(real)
         environment = _open.get(real)
-        if environment is None:
-            if not (real / "data.mdb").is_file():
-                raise CorruptStoreError(f"'{real}' has no data.mdb; restore the store from a copy.")
+        # A store that was deleted and built again at its old place is another one, even while somebody holds the old.
+        if environment is None or environment.identity != identity:
             environment = _open[real] = Environment(real)
         environment._refuse_fork()
         environment._users += 1
         return environment
+
+
+def _identity(directory: Path) -> tuple[int, int]:
+    """Return what tells this data file from another at the same place."""
+    try:
+        found = (directory / "data.mdb").stat()
+    except OSError as error:
+        raise CorruptStoreError(f"'{directory}' has no data.mdb; restore the store from a copy.") from error
+    return found.st_dev, found.st_ino

@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def build(
     if views is not None and not 0 <= views <= 65_535:
         raise SettingsError(f"The number of views is {views}; expected 0 to 65535.")
     listing = list_images(images, manifest)
-    is_new = not (store_path / layout.CURRENT).exists()
+    is_new = not os.path.exists(store_path / layout.CURRENT)  # Path.exists raises where a name is too long
     if is_new:
         refuse_other_content(store_path)
         _refuse_all_unreadable(listing)
@@ -113,7 +114,9 @@ def build(
         create_store(store_path, settings, loaded.fingerprint, _describe(loaded))
         teacher = loaded
     try:
-        report = _build_existing(store_path, listing, teacher, views, recipe, prune, progress)
+        report = _build_existing(
+            store_path, listing, teacher=teacher, views=views, recipe=recipe, prune=prune, progress=progress
+        )
     except _NothingUsableError:
         if is_new:
             shutil.rmtree(store_path)
@@ -124,6 +127,7 @@ def build(
 def _build_existing(
     path: Path,
     listing: Listing,
+    *,
     teacher: str | Teacher | None,
     views: int | None,
     recipe: Recipe | None,
@@ -143,7 +147,10 @@ def _build_existing(
         with writer(store.path, store.environment) as session:
             store.refresh()
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
-            return _Build(store, session, listing, teacher, max(asked, store.views), progress).run(prune)
+            build_one = _Build(
+                store, session, listing, teacher=teacher, views=max(asked, store.views), progress=progress
+            )
+            return build_one.run(prune)
 
 
 class _NothingUsableError(ImagesError):
@@ -158,6 +165,7 @@ class _Build:
         store: EmbeddingStore,
         session: Writer,
         listing: Listing,
+        *,
         teacher: Teacher | None,
         views: int,
         progress: Progress | None,
@@ -183,7 +191,8 @@ class _Build:
         alive = visible(rows, self._head.version)
         self._known = {record.id: record for record in records if alive[record.row]}
         self._staged = {
-            (rows["key"][row].tobytes(), rows["content"][row].tobytes()): int(row) for row in np.flatnonzero(staged(rows))
+            (rows["key"][row].tobytes(), rows["content"][row].tobytes()): int(row)
+            for row in np.flatnonzero(staged(rows))
         }
         self._row_count = len(rows)
 
@@ -191,18 +200,14 @@ class _Build:
         """Embed, then publish."""
         try:
             self._embed_all()
-        except KeyboardInterrupt:
-            self._commit()  # what is embedded is kept; the next run goes on from here
-            raise
-        self._commit()
+        finally:
+            self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
         if not self._done and not self._known:
             raise _no_picture(self._listing.root, self._aside)
         return self._publish(prune)
 
     def _columns(self) -> list[Column]:
-        return [
-            Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)
-        ]
+        return [Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)]
 
     # Embedding
 
@@ -210,22 +215,22 @@ class _Build:
         samples = self._listing.samples
         batch: list[_Picture] = []
         crops = 0
-        for done, picture in enumerate(self._pictures(), start=1):
-            if picture.problem is not None:
-                self._aside[picture.sample.uri] = picture.problem
-            elif not picture.views:
-                assert picture.row is not None and picture.content is not None  # noqa: S101  nothing is missing
-                self._done[picture.sample.id] = (picture.row, picture.content)
-            else:
-                batch.append(picture)
-                crops += len(picture.views)
-                if crops >= _CROPS_AT_ONCE:
-                    self._embed(batch)
-                    batch, crops = [], 0
-            self._progress(done, len(samples))
+        with closing(self._pictures()) as pictures:  # so that its threads end with the run, however that ends
+            for done, picture in enumerate(pictures, start=1):
+                if picture.problem is not None:
+                    self._aside[picture.sample.uri] = picture.problem
+                elif picture.views:
+                    batch.append(picture)
+                    crops += len(picture.views)
+                    if crops >= _CROPS_AT_ONCE:
+                        self._embed(batch)
+                        batch, crops = [], 0
+                elif picture.row is not None and picture.content is not None:  # nothing is missing
+                    self._done[picture.sample.id] = (picture.row, picture.content)
+                self._progress(done, len(samples))
         self._embed(batch)
 
-    def _pictures(self) -> Iterator[_Picture]:
+    def _pictures(self) -> Generator[_Picture]:
         """Yield the listed pictures in order, read and cut by threads a little ahead of the teacher."""
         ahead = max(4, 2 * _CROPS_AT_ONCE // (self.views + 1))
         with ThreadPoolExecutor(_READERS, thread_name_prefix="embedstore-read") as pool:
@@ -282,7 +287,8 @@ class _Build:
         start = 0
         for picture in batch:
             end = start + len(picture.views)
-            own = {output: values[start:end].astype(np.float16) for output, values in vectors.items()}
+            with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which is set aside below
+                own = {output: values[start:end].astype(np.float16) for output, values in vectors.items()}
             start = end
             picture.crops = None
             if all(np.isfinite(values).all() for values in own.values()):
@@ -319,7 +325,9 @@ class _Build:
                 tables.put_row_block(block, rows)
             for column in self._columns():
                 having = [
-                    (p.row, own[column.output][p.views.index(column.view)]) for p, own in waiting if column.view in p.views
+                    (p.row, own[column.output][p.views.index(column.view)])
+                    for p, own in waiting
+                    if column.view in p.views
                 ]
                 if having:
                     rows_at = np.array([row for row, _ in having], np.int64)
@@ -337,7 +345,11 @@ class _Build:
         listed = {sample.id: sample for sample in self._listing.samples}
         staged_rows = set(self._staged.values())
         born = [row for sample_id, (row, _) in done.items() if sample_id not in known or known[sample_id].row != row]
-        replaced = [known[sample_id].row for sample_id, (row, _) in done.items() if sample_id in known and known[sample_id].row != row]
+        replaced = [
+            known[sample_id].row
+            for sample_id, (row, _) in done.items()
+            if sample_id in known and known[sample_id].row != row
+        ]
         gone = [sample_id for sample_id in known if sample_id not in listed]
         records = []
         for sample_id, (row, content) in done.items():
@@ -350,13 +362,14 @@ class _Build:
         head = Head(self._head.version, self._head.space, self._complete_columns(pruned))
         if records or born or pruned:
             head = next_head(head)
-        if head != self._head or self._aside_changed():
+        swept = staged_rows - set(born)  # of an interrupted build, and no part of this one
+        if head != self._head or swept or self._aside_changed():
             self._session.publish(
                 head,
                 records=records,
                 born=born,
                 died=replaced + [known[sample_id].row for sample_id in pruned],
-                swept=staged_rows - set(born),
+                swept=swept,
                 aside=self._aside,
             )
         image_root = str(self._listing.root.resolve())
@@ -388,7 +401,9 @@ class _Build:
         columns that it lacks are left out, so that no reader ever meets a hole.
         """
         left_behind = [
-            record.row for sample_id, record in self._known.items() if sample_id not in self._done and sample_id not in pruned
+            record.row
+            for sample_id, record in self._known.items()
+            if sample_id not in self._done and sample_id not in pruned
         ]
         columns = self._columns()
         kept = [column for column in columns if all(self._present[column][row] for row in left_behind)]
@@ -402,19 +417,21 @@ def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> R
     """Return the sample's new record: of its fields only those change of which the source says something new.
 
     So a label that a technician put right in the store survives the next build from the same folder, and a folder tree,
-    which knows no splits, leaves those that the store has.
+    which knows no splits, leaves those that the store has. A cell that is and was empty says nothing.
     """
     said = {name: getattr(sample, name) for name in FIELDS if name in sample.given}
-    said |= {f"attribute {name}": sample.attributes.get(name) for name in sample.given - set(FIELDS)}
+    said |= {f"attribute {name}": sample.attributes.get(name) for name in sorted(sample.given - set(FIELDS))}
+    said_before = {} if before is None or before.source is None else before.source
+    source = {name: value for name, value in {**said_before, **said}.items() if value is not None}
     if before is None:
         return Record(
             sample.id, sample.uri, row, content, sample.label, sample.mode, sample.group, sample.split,
-            dict(sample.attributes) or None, said,
+            dict(sample.attributes) or None, source,
         )  # fmt: skip
-    after = replace(before, uri=sample.uri, row=row, content=content, source={**(before.source or {}), **said})
+    after = replace(before, uri=sample.uri, row=row, content=content, source=source)
     attributes = dict(before.attributes or {})
     for name, value in said.items():
-        if name in (before.source or {}) and (before.source or {})[name] == value:
+        if said_before.get(name) == value:
             continue
         if name in FIELDS:
             setattr(after, name, value)
@@ -438,5 +455,6 @@ def _refuse_all_unreadable(listing: Listing) -> None:
 def _no_picture(root: Path, aside: dict[str, str]) -> _NothingUsableError:
     path, reason = next(iter(sorted(aside.items())))
     return _NothingUsableError(
-        f"None of the {len(aside)} pictures under '{root}' can be used (the first, '{path}': {reason}); nothing was stored."
+        f"None of the {len(aside)} pictures under '{root}' can be used (the first, '{path}': {reason}); nothing was "
+        "stored."
     )

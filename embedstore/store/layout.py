@@ -84,7 +84,7 @@ class Record:
     group: str | None = None
     split: str | None = None
     attributes: dict[str, str] | None = None
-    source: dict[str, str | None] | None = None  # what the folder or manifest said last, so that only its changes count
+    source: dict[str, str] | None = None  # what the folder or manifest said last, so that only its changes count
 
 
 # Keys
@@ -123,17 +123,17 @@ def seal(key: bytes, payload: bytes) -> bytes:
     return payload + zlib.crc32(payload, zlib.crc32(key)).to_bytes(4, "little")
 
 
-def unseal(database: bytes, key: bytes, value: memoryview, *, check: bool = True) -> memoryview:
+def unseal(database: bytes, key: bytes, value: bytes | memoryview, *, check: bool = True) -> memoryview:
     """Return the payload; raise where the checksum says that it is not what was written.
 
     Raises:
         CorruptStoreError: key or payload were changed after writing.
     """
-    payload = value[:-4]
+    payload = memoryview(value)[:-4]
     if len(value) < 4 or (check and zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[-4:], "little")):
         raise CorruptStoreError(
-            f"A value in the database '{database.decode()}' fails its checksum (key {key.hex()}); restore the store from a "
-            "copy, or build it again."
+            f"A value in the database '{database.decode()}' fails its checksum (key {key.hex()}); restore the store "
+            "from a copy, or build it again."
         )
     return payload
 
@@ -199,14 +199,14 @@ def read_current(store: Path) -> Path:
     try:
         values = json.loads(text)
         found, generation = values["format"], values["generation"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptStoreError(f"'{store / CURRENT}' is damaged; restore it from a copy.") from error
     if found != FORMAT:
         raise StoreError(
-            f"The store '{store}' has format version {found}, this program reads version {FORMAT}; use the release that "
-            "wrote it."
+            f"The store '{store}' has format version {found}, this program reads version {FORMAT}; use the release "
+            "that wrote it."
         )
-    if not isinstance(generation, str) or not re.fullmatch(r"\d{4,8}", generation):
+    if not isinstance(generation, str) or not re.fullmatch(r"[0-9]{4,8}", generation):
         raise CorruptStoreError(f"'{store / CURRENT}' names no generation; restore it from a copy.")
     return store / GENERATIONS / generation
 

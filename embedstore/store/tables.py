@@ -72,18 +72,9 @@ class Tables:
 
     # Records
 
-    def record(self, key: bytes, version: int) -> Record | None:
-        """Return a sample's newest record at or before a version."""
-        cursor = self._cursor(layout.RECORDS)
-        # The newest at or before is what stands just in front of the first key beyond it.
-        found = cursor.prev() if cursor.set_range(layout.record_key(key, version + 1)) else cursor.last()
-        if not found or bytes(cursor.key())[:16] != key:
-            return None
-        return layout.unpack_record(layout.unseal(layout.RECORDS, bytes(cursor.key()), cursor.value()))
-
     def records(self, version: int) -> Iterator[Record]:
         """Yield every sample's newest record at or before a version, in the order of their keys."""
-        newest: tuple[bytes, memoryview] | None = None
+        newest: tuple[bytes, bytes | memoryview] | None = None
         for name, value in self._cursor(layout.RECORDS):
             key = bytes(name)
             if int.from_bytes(key[16:], "big") > version:
@@ -192,7 +183,7 @@ class Tables:
 
     def _get(self, database: bytes, key: bytes, *, check: bool = True) -> memoryview | None:
         value = self._transaction.get(key, db=self._environment.database(database))
-        return None if value is None else layout.unseal(database, key, memoryview(value), check=check)
+        return None if value is None else layout.unseal(database, key, value, check=check)
 
     def _put(self, database: bytes, key: bytes, payload: bytes) -> None:
         self._transaction.put(key, layout.seal(key, payload), db=self._environment.database(database))

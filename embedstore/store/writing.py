@@ -46,25 +46,28 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             tables.put_row_count(0)
             tables.put_head(Head(0, space, ()))
 
-        environment.write(fill)
-        environment.release()
+        try:
+            environment.write(fill)
+        finally:
+            environment.release()
         layout.write_current(fresh, layout.FIRST_GENERATION)
-        if path.is_dir():
+        if os.path.isdir(path):
             path.rmdir()  # empty, see above; Windows renames onto nothing that exists
         fresh.rename(path)
-    except OSError as error:
-        raise StoreError(f"The store '{path}' can't be made: {error.strerror}; choose a path where you may write.") from error
+    except (OSError, lmdb.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(f"The store '{path}' can't be made: {why}; choose a path where you may write.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def refuse_other_content(path: Path) -> None:
     """Raise where a new store would overwrite or mix with something else."""
-    if path.is_dir() and any(path.iterdir()):
+    if os.path.isdir(path) and any(path.iterdir()):
         raise StoreError(f"'{path}' holds other files and is no store; choose a new or empty directory.")
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise StoreError(f"'{path}' is a file; choose a new or empty directory for the store.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise StoreError(f"The directory '{path.parent}' does not exist; make it first, or choose another path.")
 
 
@@ -87,9 +90,12 @@ def writer(path: Path, environment: Environment) -> Iterator["Writer"]:
             f"Another process (id {owner}) is writing to '{path}'; wait until it is done, or stop it."
         ) from error
     except OSError as error:
-        raise StoreError(f"The store '{path}' can't be written: {error.strerror}; copy it to where you may write.") from error
+        raise StoreError(
+            f"The store '{path}' can't be written: {error.strerror}; copy it to where you may write."
+        ) from error
     try:
-        pid_file.write_text(str(os.getpid()), "utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the lock is what counts
+            pid_file.write_text(str(os.getpid()), "utf-8")
         environment.clear_stale_readers()
         session = Writer(environment)
         session.undo_unfinished()
@@ -127,7 +133,7 @@ class Writer:
         """Make a change visible as `head`; a kill at any moment leaves the version before it or this one.
 
         Args:
-            head: the new head; its version is one above the last where records or rows change.
+            head: the new head; its version is one above the last where records or rows change, else the last.
             records: new records of samples.
             born: rows that begin with this version.
             died: rows that end with it.
@@ -135,13 +141,21 @@ class Writer:
             aside: pictures set aside, in place of those before; None leaves them.
         """
         version = head.version
-        changes = {row: (version, NEVER) for row in born} | {row: (version, version) for row in swept}
-        ends = {row: (None, version) for row in died}
-        self.write(lambda tables: tables.put_publishing(version))
-        self._change_rows({**changes, **ends})
+        changes: dict[int, tuple[int | None, int | None]] = dict.fromkeys(born, (version, NEVER))
+        changes |= dict.fromkeys(swept, (version, version))
+        changes |= dict.fromkeys(died, (None, version))
+        if version > self.read(lambda tables: tables.head()).version:
+            # Only a new version may be marked: undoing takes back all that bears its number.
+            self.write(lambda tables: tables.put_publishing(version))
+        self._change_rows(changes)
         remaining = iter(records)
         while chunk := list(islice(remaining, _AT_ONCE)):
-            self.write(lambda tables, chunk=chunk: [tables.put_record(record, version) for record in chunk])
+
+            def put(tables: Tables, chunk: list[Record] = chunk) -> None:
+                for record in chunk:
+                    tables.put_record(record, version)
+
+            self.write(put)
 
         def move(tables: Tables) -> None:
             if aside is not None:

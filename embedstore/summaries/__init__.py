@@ -1,7 +1,7 @@
 """Summaries: named, immutable prototypes of what a store holds. One strategy a file, NumPy in and out.
 
 To add a strategy, write a file with a function `fit(training, seed, **parameters) -> Prototypes` and add its line to
-`STRATEGIES`; the contract suite in `tests/test_summaries.py` then runs over it.
+`STRATEGIES`; the contract suite in `tests/summaries/test_strategies.py` then runs over it.
 """
 
 from embedstore.summaries import class_mean

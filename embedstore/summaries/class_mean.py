@@ -40,7 +40,7 @@ def fit(training: TrainingVectors, seed: int, *, per_class: int | None = None) -
 
 
 def _drawn(training: TrainingVectors, seed: int, per_class: int | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which samples are averaged: per label those whose seeded hash is smallest, so row order does not matter."""
+    """Return which samples are averaged: per label those of the smallest seeded hash, so row order does not matter."""
     drawn = np.ones(len(training.ids), bool)
     if per_class is not None:
         order = sorted(range(len(training.ids)), key=lambda at: _hash(seed, training.ids[at]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def summarize(
     seed: int = 0,
     **parameters: Any,
 ) -> Summary:
-    """Make a summary of a split's labelled samples (or all, or those at some positions); see `EmbeddingStore.summarize`.
+    """Make a summary of the labelled samples of a split, of all, or of some positions; see `EmbeddingStore.summarize`.
 
     Raises:
         SummaryError: the strategy is unknown, or there is no labelled sample to summarise.
@@ -41,9 +42,10 @@ def summarize(
         raise SummaryError(f"The name '{name}' can't be used; use up to 100 letters, digits, '-', '_' and '.'.")
     if positions is None:
         chosen = np.ones(len(store), bool) if split is None else store.where({"split": split})
-        if not chosen.any():
+        if split is not None and not chosen.any():
             raise SummaryError(
-                f"No sample of '{store.path}' is in the split '{split}'; write a split first: embedstore split '{store.path}'"
+                f"No sample of '{store.path}' is in the split '{split}'; write a split first: embedstore split "
+                f"'{store.path}'"
             )
         positions = np.flatnonzero(chosen)
     labelled = np.array([store.sample_at(int(at)).label is not None for at in positions], bool)
@@ -52,7 +54,8 @@ def summarize(
     training = TrainingVectors.from_store(store, positions[labelled])
     prototypes = STRATEGIES[strategy](training, seed, **parameters)
     modes = [store.sample_at(int(at)).mode for at in positions[labelled]]
-    return _summary(store, training, prototypes, modes, name or strategy, strategy, seed, split, parameters)
+    made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
+    return _summary(store, training, prototypes, modes, made_by)
 
 
 def _summary(
@@ -60,11 +63,7 @@ def _summary(
     training: TrainingVectors,
     prototypes: Prototypes,
     modes: list[str | None],
-    name: str,
-    strategy: str,
-    seed: int,
-    split: str | None,
-    parameters: dict[str, Any],
+    made_by: dict[str, Any],
 ) -> Summary:
     distance = np.empty(len(training.ids))
     total = np.zeros(training.dim, np.float64)
@@ -77,11 +76,7 @@ def _summary(
     radius = np.zeros(len(prototypes.labels), np.float32)
     np.maximum.at(radius, prototypes.serving, distance.astype(np.float32))
     return Summary(
-        name=name,
-        strategy=strategy,
-        parameters=parameters,
-        seed=seed,
-        split=split,
+        **made_by,
         fingerprint=store.fingerprint,
         store_version=store.version,
         vectors=prototypes.vectors,
@@ -93,36 +88,31 @@ def _summary(
         serving=prototypes.serving,
         fitted=prototypes.fitted,
         averaging_loss={
-            label: _class_loss(label, labels == label, distance, near[label], training.ids, modes)
-            for label in sorted(set(training.labels))
+            label: _class_loss(training, np.flatnonzero(labels == label), distance, near[label], modes)
+            for label in sorted(near)
         },
     )
 
 
 def _class_loss(
-    label: str,
-    chosen: npt.NDArray[np.bool_],
+    training: TrainingVectors,
+    members: npt.NDArray[np.int64],
     distance: npt.NDArray[np.float64],
     near: float | None,
-    ids: list[str],
     modes: list[str | None],
 ) -> ClassLoss:
-    at = np.flatnonzero(chosen)
-    # Of equally far samples the first by id is named, whatever the row order.
-    worst = min(at, key=lambda one: (-distance[one], ids[one]))
-    far = [one for one in at if near is not None and distance[one] > near]
-    far_modes: dict[str, int] = {}
-    for one in far:
-        mode = modes[one]
-        if mode is not None:
-            far_modes[mode] = far_modes.get(mode, 0) + 1
+    """Say what is hidden of one label; the same whatever the row order, to the last bit."""
+    ordered = sorted(members, key=lambda one: (-distance[one], training.ids[one]))  # of equally far, the first by id
+    worst = ordered[0]
+    far = [one for one in ordered if near is not None and distance[one] > near]
+    far_modes = Counter(mode for one in far if (mode := modes[one]) is not None)
     return ClassLoss(
-        label=label,
-        count=len(at),
-        mean=float(distance[at].mean()),
-        p95=float(np.percentile(distance[at], 95)),
+        label=training.labels[worst],
+        count=len(members),
+        mean=float(distance[ordered].mean()),
+        p95=float(np.percentile(distance[ordered], 95)),
         worst=float(distance[worst]),
-        worst_id=ids[worst],
+        worst_id=training.ids[worst],
         near=near,
         far=len(far),
         far_modes=dict(sorted(far_modes.items())),

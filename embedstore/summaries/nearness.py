@@ -38,7 +38,7 @@ def _median(training: TrainingVectors, members: npt.NDArray[np.int64], seed: int
         squares = squared_distances(query_vectors, training.read(members[part]))
         squares[groups[queries][:, None] == groups[part][None, :]] = np.inf
         nearest = np.minimum(nearest, squares.min(axis=1))
-    return float(np.sqrt(np.median(nearest)))
+    return float(np.median(np.sqrt(nearest)))
 
 
 def _hash(seed: int, sample_id: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -74,9 +74,6 @@ class Prototypes:
     fitted: npt.NDArray[np.bool_]
 
 
-class Strategy(Protocol):
-    """A function that makes prototypes: deterministic for a seed, independent of row order and batch size."""
-
-    def __call__(self, training: TrainingVectors, seed: int, **parameters: Any) -> Prototypes:
-        """Make prototypes of the training samples."""
-        ...
+# (training, seed, its own parameters by name) -> Prototypes; deterministic for a seed, independent of row order and of
+# how the blocks are cut.
+Strategy = Callable[..., Prototypes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,20 +46,26 @@ class ClassLoss:
 
     def in_words(self) -> str:
         """Say it as a technician would."""
+        if self.count == 1:
+            return f"'{self.label}': it has one picture, '{self.worst_id}', so there is nothing to average."
         if self.near is None:
             return (
-                f"'{self.label}': its {self.count} pictures all show one part, so how different parts of it are is unknown; "
-                f"the farthest from its prototype is '{self.worst_id}' ({self.worst:.2f})."
+                f"'{self.label}': its {self.count} pictures all show one part, so how different parts of it are is "
+                f"unknown; the farthest from its prototype is '{self.worst_id}' ({self.worst:.2f})."
             )
-        share = f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%})"
-        modes = f"; among them {', '.join(f'{count} {mode}' for mode, count in self.far_modes.items())}" * bool(self.far_modes)
         if self.far == 0:
-            verdict = "every picture has a prototype nearer than a typical other part of its kind: little is averaged away"
+            verdict = "every picture has a prototype nearer than a typical other part of its kind, so little is hidden"
         else:
-            verdict = f"{share} are farther from their prototype than from a typical other part of their kind{modes}"
+            verb, whose = ("is", "its") if self.far == 1 else ("are", "their")
+            verdict = (
+                f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%}) {verb} farther from {whose} "
+                f"prototype than from a typical other part of {whose} kind"
+            )
+        if self.far_modes:
+            verdict += "; among them " + ", ".join(f"{count} {mode}" for mode, count in self.far_modes.items())
         return (
-            f"'{self.label}': {verdict}. Typical distance {self.mean:.2f}, near means below {self.near:.2f}; the farthest is "
-            f"'{self.worst_id}' ({self.worst:.2f})."
+            f"'{self.label}': {verdict}. Typical distance {self.mean:.2f}, near means below {self.near:.2f}; the "
+            f"farthest is '{self.worst_id}' ({self.worst:.2f})."
         )
 
 
@@ -105,7 +112,7 @@ class Summary:
     def to_bytes(self) -> bytes:
         """Encode as safetensors. Ids are one byte tensor with offsets: a header of millions of ids would be refused."""
         encoded = [sample_id.encode() for sample_id in self.seen]
-        tensors = {
+        tensors: dict[str, npt.NDArray[Any]] = {
             "vectors": self.vectors,
             "counts": self.counts,
             "radius": self.radius,
@@ -127,7 +134,8 @@ class Summary:
             "labels": self.labels,
             "averaging_loss": [asdict(loss) for loss in self.averaging_loss.values()],
         }
-        data: bytes = save_tensors(tensors, metadata={"embedstore.summary": json.dumps(header)})
+        sealed = json.dumps({**header, "crc32": _checksum(header, tensors)})
+        data: bytes = save_tensors(tensors, metadata={"embedstore.summary": sealed})
         return data
 
     @classmethod
@@ -135,7 +143,7 @@ class Summary:
         """Decode what `to_bytes` gave.
 
         Raises:
-            SummaryError: the bytes are no summary.
+            SummaryError: the bytes are no summary, are damaged, or are of another format.
         """
         try:
             size = int.from_bytes(data[:8], "little")
@@ -143,6 +151,8 @@ class Summary:
             if header["format"] != _FORMAT:
                 raise SummaryError(f"The summary has format {header['format']}, this program reads {_FORMAT}.")
             tensors = load_tensors(data)
+            if header.pop("crc32") != _checksum(header, tensors):
+                raise SummaryError("The summary fails its checksum; make it again, or take it from a copy.")
             ends = tensors["id_ends"]
             text = tensors["ids"].tobytes()
             starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
@@ -163,3 +173,12 @@ class Summary:
             if isinstance(error, SummaryError):
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> int:
+    """Return the CRC32 over all that a summary says."""
+    crc = zlib.crc32(json.dumps(header).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        crc = zlib.crc32(tensor.data, zlib.crc32(f"{name} {tensor.dtype.name} {tensor.shape}".encode(), crc))
+    return crc

@@ -34,12 +34,12 @@ def load_teacher(spec: str) -> Teacher:
     Raises:
         TeacherError: the spec is unknown, or the checkpoint belongs to another architecture.
         WeightsUnavailableError: the weights are not here and can't be fetched.
-        MissingPackageError: PyTorch, or the package that carries the weights, is not installed.
+        MissingPackageError: PyTorch, or another package that this teacher needs, is not installed.
     """
     kind, _, argument = spec.partition(":")
     if kind not in TEACHERS:
         raise TeacherError(
-            f"The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME[@CHECKPOINT], "
-            "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2 or pixels."
+            f"The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME, "
+            "timm:NAME@CHECKPOINT, efficientnet-lite0, efficientnet-lite1, efficientnet-lite2 or pixels."
         )
     return TEACHERS[kind](argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,10 @@ def read_weights(path: str) -> dict[str, torch.Tensor]:
     if not file.is_file():
         raise WeightsUnavailableError(f"The checkpoint '{path}' does not exist; give the path of a weights file.")
     try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            loaded: object = load_file(file)
-        else:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its decoder meets
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch remarks on how a file was saved; either it can be read or not
+            loaded = _read(file)
+    except Exception as error:  # a damaged file raises whatever its decoder meets
         raise TeacherError(
             f"The checkpoint '{path}' can't be read as weights ({type(error).__name__}); give a .safetensors file or a "
             "PyTorch state dict."
@@ -39,8 +37,20 @@ def read_weights(path: str) -> dict[str, torch.Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise TeacherError(f"The checkpoint '{path}' holds no state dict; give a .safetensors file or a PyTorch state dict.")
+        raise TeacherError(
+            f"The checkpoint '{path}' holds no state dict; give a .safetensors file or a PyTorch state dict."
+        )
     return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+
+
+def _read(file: Path) -> object:
+    import torch
+
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], path: str, architecture: str) -> None:
@@ -65,6 +75,6 @@ def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], path:
         name = shapes[0]
         faults.append(f"'{name}' is {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}")
     raise TeacherError(
-        f"The checkpoint '{path}' is not of the architecture '{architecture}': {', '.join(faults)}; name the architecture "
-        "that it was trained with."
+        f"The checkpoint '{path}' is not of the architecture '{architecture}': {', '.join(faults)}; name the "
+        "architecture that it was trained with."
     )

@@ -46,7 +46,9 @@ def classifier(size: int) -> Any:
     model = timm.create_model(f"tf_efficientnet_lite{size}", pretrained=False)
     own = model.state_dict()
     if [value.shape for value in weights.values()] != [value.shape for value in own.values()]:
-        raise TeacherError(f"The weights in '{package}' do not have EfficientNet-Lite{size}'s shapes; install version 0.1.0.")
+        raise TeacherError(
+            f"The weights in '{package}' do not have EfficientNet-Lite{size}'s shapes; install version 0.1.0."
+        )
     model.load_state_dict(dict(zip(own, weights.values(), strict=True)))
     return model.eval()
 
@@ -54,7 +56,9 @@ def classifier(size: int) -> Any:
 def _load(size: int, argument: str) -> TorchEncoder:
     spec = f"efficientnet-lite{size}"
     if argument:
-        raise TeacherError(f"The teacher '{spec}' takes nothing after its name, but got '{argument}'; write just {spec}.")
+        raise TeacherError(
+            f"The teacher '{spec}' takes nothing after its name, but got '{argument}'; write just {spec}."
+        )
     require_torch(f"The teacher '{spec}'")
     model = classifier(size)
     model.reset_classifier(0)

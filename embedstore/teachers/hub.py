@@ -1,8 +1,10 @@
 """Fetching weights from a hub, or failing in seconds: its own client retries for a minute and logs every try."""
 
+import http.client
 import logging
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from embedstore.errors import TeacherError, WeightsUnavailableError
 
 _ENDPOINT = "https://huggingface.co"
+_LOCAL_FORM = {"open_clip": "open_clip:ARCH@CHECKPOINT", "timm": "timm:NAME@CHECKPOINT"}
 _PATIENCE = 3.0  # seconds until a hub that does not answer counts as out of reach
 
 
@@ -19,37 +22,42 @@ class HubProbe:
 
     def __init__(self) -> None:
         self._answered = False
+        self._deadline = time.monotonic() + _PATIENCE
         self._thread = threading.Thread(target=self._ask, daemon=True)  # a name look-up knows no time limit of its own
         self._thread.start()
 
     def reachable(self) -> bool:
-        """Wait for the answer, a few seconds at most."""
-        self._thread.join(_PATIENCE)
+        """Wait for the answer, until a few seconds after the question at most."""
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
         return self._answered
 
     def _ask(self) -> None:
         if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
             return
-        request = urllib.request.Request(os.environ.get("HF_ENDPOINT", _ENDPOINT), method="HEAD")  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310  the user's own hub
+            hub = urllib.request.Request(os.environ.get("HF_ENDPOINT") or _ENDPOINT, method="HEAD")  # noqa: S310
+            with urllib.request.urlopen(hub, timeout=_PATIENCE):  # noqa: S310  the user's own hub
                 self._answered = True
         except urllib.error.HTTPError:
             self._answered = True  # it speaks, if only to say no
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             self._answered = False
 
 
 @contextmanager
-def quick_hub(probe: HubProbe, spec: str) -> Iterator[None]:
+def quick_hub(probe: HubProbe | None, spec: str) -> Iterator[None]:
     """Load weights inside: from the local cache alone where the hub is out of reach, quietly, with one clear error.
+
+    Args:
+        probe: whether the hub answers; None if it is not to be asked.
+        spec: the teacher to speak of.
 
     Raises:
         WeightsUnavailableError: the weights are neither cached nor to be had.
     """
     import huggingface_hub.constants as hub
 
-    reachable = probe.reachable()
+    reachable = probe is not None and probe.reachable()
     was_offline = hub.HF_HUB_OFFLINE
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -59,10 +67,13 @@ def quick_hub(probe: HubProbe, spec: str) -> Iterator[None]:
     except TeacherError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        why = f"the hub refused them ({type(error).__name__})" if reachable else "the hub can't be reached"
+        if probe is None:
+            why = "the hub is not asked where a local file is given"
+        else:
+            why = f"the hub did not give them ({type(error).__name__})" if reachable else "the hub can't be reached"
         raise WeightsUnavailableError(
-            f"The weights of '{spec}' are not on this machine and {why}; fetch them once where there is a network and copy "
-            "the hub's cache, or give a local file: open_clip:ARCH@CHECKPOINT."
+            f"The weights of '{spec}' are not on this machine and {why}; fetch them once where there is a network and "
+            f"copy the hub's cache, or give a local file: {_LOCAL_FORM[spec.partition(':')[0]]}."
         ) from error
     finally:
         hub.HF_HUB_OFFLINE = was_offline

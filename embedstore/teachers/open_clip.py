@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from embedstore.errors import TeacherError
+from embedstore.errors import MissingPackageError, TeacherError
 from embedstore.teachers.checkpoints import load_weights, read_weights
 from embedstore.teachers.hub import HubProbe, quick_hub
 from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
     from embedstore.teachers.protocol import TextTeacher
 
 
 class OpenClipTeacher(TorchEncoder):
     """An open_clip model: pictures through its image tower, texts through its text tower."""
 
-    def __init__(self, name: str, architecture: str, model: Any):
+    def __init__(self, name: str, architecture: str, model: Any, tokenizer: Callable[[list[str]], torch.Tensor]):
         import open_clip
 
         preprocess = open_clip.get_model_preprocess_cfg(model)
         size = preprocess["size"]
-        sides = {size} if isinstance(size, int) else set(size)
-        if len(sides) != 1:
-            raise TeacherError(f"The teacher '{name}' takes pictures of {size} pixels; only square ones are supported.")
+        height, width = (size, size) if isinstance(size, int) else size
+        if height != width:
+            raise TeacherError(f"The teacher '{name}' takes {height} x {width} pixels; choose one that takes squares.")
+        config = open_clip.get_model_config(architecture)
+        config.pop("quick_gelu", None)  # the tag may have it too, and the layers tell
         super().__init__(
             name,
             model,
             model.encode_image,
-            input_size=sides.pop(),
+            input_size=height,
             mean=tuple(preprocess["mean"]),
             std=tuple(preprocess["std"]),
-            config={"open_clip": open_clip.get_model_config(architecture)},
+            config={"open_clip": config},
         )
-        self._tokenizer = open_clip.get_tokenizer(architecture)
+        self._tokenizer = tokenizer
 
     def embed_text(self, texts: list[str]) -> Vectors:
         """Embed texts; see `TextTeacher.embed_text`."""
@@ -49,39 +56,63 @@ class OpenClipTeacher(TorchEncoder):
 def load(argument: str) -> TextTeacher:
     """Load `ARCH/TAG` (weights from the hub or its cache) or `ARCH@CHECKPOINT` (a local file)."""
     spec = f"open_clip:{argument}"
-    probe = HubProbe()
+    architecture, at, source = argument.partition("@")
+    if not at:
+        architecture, _, source = argument.partition("/")
+    probe = None if at else HubProbe()  # a local file never asks the hub
     require_torch(f"The teacher '{spec}'")
     import open_clip
 
-    architecture, at, checkpoint = argument.partition("@")
-    tag = ""
+    _check_architecture(architecture, spec)
     if not at:
-        architecture, _, tag = argument.partition("/")
-    if architecture not in open_clip.list_models():
-        near = [name for name in open_clip.list_models() if name.lower().startswith(architecture.lower()[:5])][:5]
+        _check_tag(architecture, source, spec)
+    with warnings.catch_warnings(), quick_hub(probe, spec):
+        warnings.simplefilter("ignore")  # open_clip warns of activations, which `_from_tag` settles
+        model = _from_file(architecture, source) if at else _from_tag(architecture, source)
+        tokenizer = open_clip.get_tokenizer(architecture)
+    return OpenClipTeacher(spec, architecture, model, tokenizer)
+
+
+def _check_architecture(architecture: str, spec: str) -> None:
+    import open_clip
+
+    known = open_clip.list_models()
+    if architecture not in known:
+        near = [name for name in known if name.lower().startswith(architecture.lower()[:5])][:5]
         raise TeacherError(
             f"The architecture '{architecture}' in '{spec}' is unknown to open_clip; use for example "
             f"{', '.join(near or ['ViT-B-32', 'ViT-B-16', 'ViT-L-14'])}."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # open_clip warns of activations that the tag itself settles
-        if at:
-            weights = read_weights(checkpoint)
-            model = open_clip.create_model(architecture, pretrained=None, pretrained_hf=False, load_weights=False)
-            load_weights(model, weights, checkpoint, architecture)
-        else:
-            model = _pretrained(architecture, tag, spec, probe)
-    return OpenClipTeacher(spec, architecture, model)
+    text = open_clip.get_model_config(architecture)["text_cfg"]
+    if (text.get("hf_tokenizer_name") or text.get("hf_model_name")) and find_spec("transformers") is None:
+        raise MissingPackageError(
+            f"The architecture '{architecture}' in '{spec}' reads texts with transformers: pip install transformers."
+        )
 
 
-def _pretrained(architecture: str, tag: str, spec: str, probe: HubProbe) -> Any:
+def _check_tag(architecture: str, tag: str, spec: str) -> None:
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag not in tags:
         known = ", ".join(tags[:6]) or "none: give a local file, open_clip:ARCH@CHECKPOINT"
         raise TeacherError(f"The weights '{tag}' in '{spec}' are unknown for {architecture}; known: {known}.")
-    with quick_hub(probe, spec):
-        # Before the model is built, which takes seconds, make sure that its weights are to be had.
-        open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag))
-        return open_clip.create_model(architecture, pretrained=tag)
+
+
+def _from_file(architecture: str, checkpoint: str) -> Any:
+    import open_clip
+
+    weights = read_weights(checkpoint)
+    model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
+    load_weights(model, weights, checkpoint, architecture)
+    return model
+
+
+def _from_tag(architecture: str, tag: str) -> Any:
+    import open_clip
+
+    settings = open_clip.get_pretrained_cfg(architecture, tag)
+    # Before the model is built, which takes seconds, make sure that its weights are to be had.
+    open_clip.download_pretrained(settings)
+    # Some tags were trained with another activation than their architecture names; open_clip itself only warns.
+    return open_clip.create_model(architecture, tag, force_quick_gelu=bool(settings.get("quick_gelu")))

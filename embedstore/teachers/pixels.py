@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import TeacherError
-from embedstore.teachers.protocol import EMBEDDING, fingerprint
+from embedstore.teachers.protocol import EMBEDDING, check_pictures, fingerprint
 from embedstore.vectors import Vectors, unit_length
 
 _SIDE = 32  # input pixels
@@ -23,6 +23,7 @@ class PixelTeacher:
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
         """Embed (n, 32, 32, 3) uint8; see `Teacher.embed`."""
+        check_pictures(self.name, _SIDE, pictures)
         step = _SIDE // _CELLS
         cells = pictures.reshape(len(pictures), _CELLS, step, _CELLS, step, 3).mean((2, 4), dtype=np.float64)
         return {EMBEDDING: unit_length(cells.reshape(len(pictures), -1) - 127.5)}
@@ -31,5 +32,7 @@ class PixelTeacher:
 def load(argument: str) -> PixelTeacher:
     """Load the teacher; it takes no argument."""
     if argument:
-        raise TeacherError(f"The teacher 'pixels' takes nothing after its name, but got '{argument}'; write just pixels.")
+        raise TeacherError(
+            f"The teacher 'pixels' takes nothing after its name, but got '{argument}'; write just pixels."
+        )
     return PixelTeacher()

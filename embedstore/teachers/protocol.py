@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.errors import TeacherError
 from embedstore.vectors import Vectors
 
 EMBEDDING = "embedding"  # the output that every teacher has
@@ -29,7 +30,11 @@ class Teacher(Protocol):
     fingerprint: str
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
-        """Embed (n, input_size, input_size, 3) uint8 RGB; return output name -> (n, d) float32 of unit length."""
+        """Embed (n, input_size, input_size, 3) uint8 RGB; return output name -> (n, d) float32 of unit length.
+
+        Raises:
+            TeacherError: the pictures have another shape or type.
+        """
         ...
 
 
@@ -40,6 +45,15 @@ class TextTeacher(Teacher, Protocol):
     def embed_text(self, texts: list[str]) -> Vectors:
         """Embed texts; return (n, d) float32 of unit length."""
         ...
+
+
+def check_pictures(name: str, size: int, pictures: npt.NDArray[np.uint8]) -> None:
+    """Raise unless the pictures are what the teacher takes; see `Teacher.embed`."""
+    expected = (size, size, 3)
+    if pictures.shape[1:] != expected or pictures.dtype != np.uint8 or not len(pictures):
+        raise TeacherError(
+            f"The teacher '{name}' got {pictures.shape} {pictures.dtype}; give (n, {size}, {size}, 3) uint8."
+        )
 
 
 def fingerprint(recipe: Mapping[str, Any], tensors: Iterable[tuple[str, bytes | memoryview]] = ()) -> str:

@@ -13,14 +13,19 @@ from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
 def load(argument: str) -> TorchEncoder:
     """Load `NAME` (weights from the hub or its cache) or `NAME@CHECKPOINT` (a local file, classifier ignored)."""
     spec = f"timm:{argument}"
-    probe = HubProbe()
+    name, at, checkpoint = argument.partition("@")
+    probe = None if at else HubProbe()  # a local file never asks the hub
     require_torch(f"The teacher '{spec}'")
     import timm
 
-    name, at, checkpoint = argument.partition("@")
     if not timm.is_model(name):
         near = timm.list_models(f"{name[:6]}*")[:5] or ["vit_base_patch16_224", "resnet50"]
         raise TeacherError(f"The model '{name}' in '{spec}' is unknown to timm; use for example {', '.join(near)}.")
+    if not timm.is_model_pretrained(name) and (not at or "." in name):
+        tags = timm.list_pretrained(f"{name.partition('.')[0]}.*")[:6] or [
+            f"none: give a local file, timm:{name}@CHECKPOINT"
+        ]
+        raise TeacherError(f"timm has no weights for '{name}' in '{spec}'; known: {', '.join(tags)}.")
     if at:
         weights = read_weights(checkpoint)
         model = timm.create_model(name, pretrained=False, num_classes=0)
@@ -40,12 +45,20 @@ def without_classifier(model: Any, weights: dict[str, Any]) -> dict[str, Any]:
 
 def timm_encoder(spec: str, model: Any) -> TorchEncoder:
     """Wrap a timm model without classifier as a teacher, with its own normalisation and input size."""
-    import timm.data
+    from timm.data.config import resolve_model_data_config
 
-    settings = timm.data.resolve_model_data_config(model)
+    settings = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     channels, height, width = settings["input_size"]
     if channels != 3 or height != width:
-        raise TeacherError(f"The teacher '{spec}' takes {channels} x {height} x {width} pixels; only 3 x s x s is supported.")
+        raise TeacherError(
+            f"The teacher '{spec}' takes {channels} x {height} x {width} pixels; choose a model that takes 3 x s x s."
+        )
     return TorchEncoder(
-        spec, model, model, input_size=height, mean=tuple(settings["mean"]), std=tuple(settings["std"]), config={}
+        spec,
+        model,
+        model,
+        input_size=height,
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        config={"timm": model.default_cfg["architecture"]},  # padding and the like show in no weight
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import MissingPackageError, TeacherError
-from embedstore.teachers.protocol import EMBEDDING, fingerprint
+from embedstore.errors import MissingPackageError
+from embedstore.teachers.protocol import EMBEDDING, check_pictures, fingerprint
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
@@ -77,22 +77,19 @@ class TorchEncoder:
         self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
         probe = self.embed(np.zeros((1, input_size, input_size, 3), np.uint8))
-        self.outputs = {output: vectors.shape[1] for output, vectors in probe.items()}
+        self.outputs: Mapping[str, int] = {output: vectors.shape[1] for output, vectors in probe.items()}
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
         """Embed (n, s, s, 3) uint8 RGB; see `Teacher.embed`."""
         import torch
 
-        expected = (self.input_size, self.input_size, 3)
-        if pictures.shape[1:] != expected or pictures.dtype != np.uint8:
-            raise TeacherError(
-                f"The teacher '{self.name}' got pictures of {pictures.shape[1:]} {pictures.dtype}; expected {expected} uint8."
-            )
+        check_pictures(self.name, self.input_size, pictures)
         size = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
         parts = []
         with torch.inference_mode():
             for start in range(0, len(pictures), size):
-                batch = torch.from_numpy(pictures[start : start + size]).to(self.device).permute(0, 3, 1, 2)
+                part = np.ascontiguousarray(pictures[start : start + size])
+                batch = torch.tensor(part, device=self.device).permute(0, 3, 1, 2)
                 pixels = ((batch.float() - self._mean) / self._std).contiguous(memory_format=self._layout)
                 parts.append(self._encode(pixels).float().cpu().numpy())
         return {EMBEDDING: unit_length(np.concatenate(parts))}

@@ -1,0 +1,42 @@
+# A fresh clone needs Python 3.11 or later, and nothing else: each target makes .venv and installs what it needs.
+# pip, since torch and torchvision must come together.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: pilot pilot-quick test test-slow check format clean
+
+pilot: .venv/.pilot
+	$(BIN)/python tools/pilot/run.py
+
+pilot-quick: .venv/.pilot
+	$(BIN)/python tools/pilot/run.py --quick --out pilot-out/quick
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv pilot-out .mypy_cache .pytest_cache .ruff_cache
+
+.venv/.made:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.pilot: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[pilot]'
+	touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/.pilot

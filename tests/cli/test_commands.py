@@ -1,0 +1,285 @@
+"""The real commands, as installed, on real files: what they print, what they leave, what they refuse."""
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+def call(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run an installed command; fail with all it printed where it ends by another code."""
+    command, *rest = map(str, arguments)
+    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    result = subprocess.run(
+        [SCRIPTS / command, *rest], cwd=cwd, capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def refused(*arguments: object, cwd: Path) -> str:
+    """Run a command that must be refused: exit code 2, nothing on stdout, one sentence on stderr, which is returned."""
+    result = call(*arguments, cwd=cwd, code=2)
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.strip() and "━" not in line]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def save(path: Path, seed: int, *, bright: bool = False, side: int = 40) -> None:
+    """Save a noisy grey picture, with a bright stripe or without."""
+    pixels = np.random.default_rng(seed).integers(60, 120, (side, side)).astype(np.uint8)
+    if bright:
+        pixels[side // 3 : side // 2] = 250
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos, a manifest, and a store built from them by the command."""
+    place = tmp_path_factory.mktemp("line")
+    rows = ["path,label,mode,group,shift"]
+    for number in range(60):
+        defect = number % 3 == 0
+        name = f"{'defect' if defect else 'good'}/部品 {number}.png"
+        save(place / "photos" / name, number, bright=defect)
+        rows.append(f"{name},{'defect' if defect else 'good'},{'stripe' if defect else ''},part{number // 2},{number % 2}")
+    (place / "photos" / "good" / "broken.png").write_bytes(b"no picture")
+    rows.append("good/broken.png,good,,part99,0")
+    (place / "photos.csv").write_text("\n".join(rows), "utf-8")
+    call("embedstore", "build", "s", "photos", "--manifest", "photos.csv", "--teacher", "pixels", cwd=place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def trained(line: Path) -> Path:
+    """The line with a split and a finished run."""
+    call("embedstore", "split", "s", cwd=line)
+    call("distill", "train", "s", "--policy", "own", "--out", "run", "--good", "good", "--epochs", "2", "--size", "32", cwd=line)
+    return line
+
+
+def test_second_build_embeds_nothing_and_says_so(line: Path) -> None:
+    result = call("embedstore", "build", "s", "photos", "--manifest", "photos.csv", "--json", cwd=line)
+    report = json.loads(result.stdout)
+    assert (report["embedded"], report["samples"], report["set_aside"], report["new"]) == (0, 60, 1, 0)
+
+
+def test_build_says_how_many_pictures_were_set_aside_and_info_lists_them(line: Path, tmp_path: Path) -> None:
+    result = call("embedstore", "build", tmp_path / "t", "photos", "--teacher", "pixels", "--views", "0", cwd=line)
+    assert "1 pictures were set aside" in result.stdout
+    shown = call("embedstore", "info", tmp_path / "t", cwd=line).stdout
+    assert "good/broken.png: is not a picture in a known format" in shown
+
+
+def test_info_as_json(line: Path) -> None:
+    facts = json.loads(call("embedstore", "info", "s", "--json", cwd=line).stdout)
+    assert facts["samples"] == 60
+    assert facts["labels"] == {"good": 40, "defect": 20}
+    assert facts["teacher"] == "pixels"
+    assert facts["views"] == 2
+    assert facts["groups"] == 30
+    assert facts["set_aside"] == [{"path": "good/broken.png", "reason": "is not a picture in a known format"}]
+
+
+def test_query_by_id_image_and_filter_agree_with_the_library(line: Path) -> None:
+    import embedstore
+
+    sample_id = "good/部品 1.png"
+    found = json.loads(call("embedstore", "query", "s", "--id", sample_id, "--top", "3", "--json", cwd=line).stdout)
+    with embedstore.open(line / "s") as store:
+        expected = store.search(store.vectors([sample_id]), top=3, exclude=[sample_id])[0]
+    assert [(hit["id"], pytest.approx(hit["similarity"])) for hit in found] == [(hit.id, hit.similarity) for hit in expected]
+
+    by_image = json.loads(call("embedstore", "query", "s", "--image", f"photos/{sample_id}", "--top", "1", "--json", cwd=line).stdout)
+    assert by_image[0]["id"] == sample_id
+    assert by_image[0]["similarity"] == pytest.approx(1, abs=1e-3)
+
+    filtered = json.loads(
+        call("embedstore", "query", "s", "--id", sample_id, "--where", "label=defect", "--where", "shift=1", "--top", "99", "--json", cwd=line).stdout
+    )  # fmt: skip
+    assert len(filtered) == 10
+    assert {hit["label"] for hit in filtered} == {"defect"}
+    assert sample_id in call("embedstore", "query", "s", "--image", f"photos/{sample_id}", cwd=line).stdout
+
+
+def test_summarize_saves_and_tells_what_it_hides(trained: Path) -> None:
+    facts = json.loads(call("embedstore", "summarize", "s", "class-mean", "--name", "m", "--per-class", "5", "--json", cwd=trained).stdout)
+    assert [prototype["label"] for prototype in facts["prototypes"]] == ["defect", "good"]
+    assert facts["split"] == "train"
+    assert "m" in json.loads(call("embedstore", "info", "s", "--json", cwd=trained).stdout)["summaries"]
+    assert "already has a summary 'm'" in refused("embedstore", "summarize", "s", "class-mean", "--name", "m", cwd=trained)
+    shown = call("embedstore", "summarize", "s", "class-mean", "--name", "n", cwd=trained).stdout
+    assert "What it hides" in shown
+
+
+def test_split_prints_its_counts_and_manifest_splits_stay(line: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path / "p" / f"{number}.png", number)
+    rows = [f"{number}.png,{'a' if number % 2 else 'b'},{'aside' if number < 3 else ''}" for number in range(12)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,split", *rows]), "utf-8")
+    call("embedstore", "build", "s", "p", "--manifest", "m.csv", "--teacher", "pixels", cwd=tmp_path)
+    plan = json.loads(call("embedstore", "split", "s", "--folds", "3", "--json", cwd=tmp_path).stdout)
+    assert plan["counts"]["aside"] == 3
+    assert sum(plan["counts"].values()) == 12
+    assert any("no group" in remark for remark in plan["remarks"])
+
+
+def test_train_prints_a_report_that_evaluate_repeats(trained: Path) -> None:
+    report = json.loads((trained / "run" / "report.json").read_text("utf-8"))
+    again = json.loads(call("distill", "evaluate", "run", "--json", cwd=trained).stdout)
+    assert again == report
+    shown = call("distill", "evaluate", "run", cwd=trained).stdout
+    assert "stripe" in shown
+    assert "overkill" in shown
+
+
+def test_train_without_a_written_split_says_that_it_made_one(line: Path, tmp_path: Path) -> None:
+    call("embedstore", "build", tmp_path / "s", "photos", "--manifest", "photos.csv", "--teacher", "pixels", "--views", "0", cwd=line)
+    result = call(
+        "distill", "train", tmp_path / "s", "--policy", "none", "--out", tmp_path / "run", "--epochs", "1", "--size", "32", cwd=line
+    )  # fmt: skip
+    assert "The store has no written split, so this run made one by group with seed 0" in result.stdout
+
+
+def test_train_resumes_and_refuses_to_overwrite(trained: Path) -> None:
+    same = ("distill", "train", "s", "--policy", "own", "--out", "run", "--good", "good", "--size", "32")
+    assert "already holds a run" in refused(*same, "--epochs", "2", cwd=trained)
+    assert "epochs = 2, not 3" in refused(*same, "--epochs", "3", "--resume", cwd=trained)
+
+
+def test_python_as_in_the_issue(trained: Path) -> None:
+    import embedstore
+
+    with embedstore.open(trained / "s") as store:
+        assert len(store) == len(store.ids) == len(store.labels) == 60
+        summary = store.summarize("class-mean")
+        assert summary.vectors.shape == (2, store.dim)
+        assert summary.labels == ["defect", "good"]
+        assert sum(summary.counts) == 60
+        assert set(summary.averaging_loss) == {"defect", "good"}
+        hits = store.search(store.vectors()[:2], top=5, where={"label": "good"})
+        assert [len(found) for found in hits] == [5, 5]
+        assert {hit.label for found in hits for hit in found} == {"good"}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("embedstore", "build", "new", "nowhere", "--teacher", "pixels"), "does not exist"),
+        (("embedstore", "build", "new", "empty", "--teacher", "pixels"), "No images under"),
+        (("embedstore", "build", "new", "photos", "--teacher", "clipp"), "teacher 'clipp' is unknown"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels:x"), "takes nothing after its name"),
+        (("embedstore", "build", "new", "photos", "--teacher", "timm:resnet10t@nowhere.pt"), "does not exist"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--manifest", "nowhere.csv"), "does not exist"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--manifest", "absent.csv"), "1 of the 2 files"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--manifest", "twice.csv"), "more than once"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--manifest", "leaves.csv"), "leads out of"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--views", "-1"), "number of views is -1"),
+        (("embedstore", "build", "new", "photos", "--teacher", "pixels", "--fit", "crop"), "fit 'crop' is unknown"),
+        (("embedstore", "build", "photos", "photos", "--teacher", "pixels"), "holds other files"),
+        (("embedstore", "build", "photos.csv", "photos", "--teacher", "pixels"), "is a file"),
+        (("embedstore", "build", "no/such/place", "photos", "--teacher", "pixels"), "does not exist"),
+        (("embedstore", "build", "s", "photos", "--no-turns"), "another recipe"),
+        (("embedstore", "info", "nowhere"), "does not exist"),
+        (("embedstore", "info", "photos"), "is not a store"),
+        (("embedstore", "info", "photos.csv"), "is not a store"),
+        (("embedstore", "info", "future"), "format version 99"),
+        (("embedstore", "split", "s", "--folds", "2"), "use 3 or more"),
+        (("embedstore", "summarize", "s", "class-median"), "strategy 'class-median' is unknown"),
+        (("embedstore", "summarize", "s", "class-mean", "--name", "../x"), "can't be used"),
+        (("embedstore", "summarize", "s", "class-mean", "--per-class", "0"), "expected 1 or more"),
+        (("embedstore", "query", "s"), "Give one of --image, --id and --text"),
+        (("embedstore", "query", "s", "--id", "nobody"), "has no sample 'nobody'"),
+        (("embedstore", "query", "s", "--image", "photos.csv"), "is not a picture"),
+        (("embedstore", "query", "s", "--text", "a crack"), "reads no text"),
+        (("embedstore", "query", "s", "--id", "good/部品 1.png", "--where", "label"), "FIELD=VALUE"),
+        (("embedstore", "query", "s", "--id", "good/部品 1.png", "--where", "colour=red"), "field 'colour'"),
+        (("embedstore", "query", "s", "--id", "good/部品 1.png", "--top", "0"), "ask for 1 or more"),
+        (("distill", "train", "s", "--policy", "mean", "--out", "r"), "policy 'mean' is unknown"),
+        (("distill", "train", "s", "--policy", "own", "--out", "r", "--loss", "l3"), "loss 'l3' is unknown"),
+        (("distill", "train", "s", "--policy", "own", "--out", "r", "--student", "nonet"), "student 'nonet' is unknown"),
+        (("distill", "train", "s", "--policy", "own", "--out", "r", "--good", "fine"), "good label 'fine'"),
+        (("distill", "train", "s", "--policy", "own", "--out", "r", "--epochs", "0"), "number of epochs is 0"),
+        (("distill", "train", "s", "--policy", "class-mean", "--out", "r", "--summary", "gone"), "no summary 'gone'"),
+        (("distill", "train", "s", "--policy", "own", "--out", "photos"), "holds other files"),
+        (("distill", "evaluate", "nowhere"), "does not exist"),
+        (("distill", "evaluate", "photos"), "holds no run"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_leaves_nothing(line: Path, arguments: tuple[str, ...], words: str) -> None:
+    (line / "empty").mkdir(exist_ok=True)
+    (line / "future").mkdir(exist_ok=True)
+    (line / "future" / "CURRENT").write_text('{"format": 99, "generation": "0001"}', "utf-8")
+    name = "good/部品 1.png"
+    (line / "absent.csv").write_text(f"path\n{name}\ngone.png\n", "utf-8")
+    (line / "twice.csv").write_text(f"path,id\n{name},a\n{name},a\n", "utf-8")
+    (line / "leaves.csv").write_text("path\n../photos.csv\n", "utf-8")
+    before = sorted(path.name for path in line.iterdir())
+    assert words in refused(*arguments, cwd=line)
+    assert sorted(path.name for path in line.iterdir()) == before
+
+
+def test_other_teachers_store_is_refused_naming_both(line: Path, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch = pytest.importorskip("torch")
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "weights.pt")
+    spec = f"timm:test_resnet@{tmp_path / 'weights.pt'}"
+    sentence = refused("embedstore", "build", "s", "photos", "--manifest", "photos.csv", "--teacher", spec, cwd=line)
+    assert "'pixels'" in sentence
+    assert spec in sentence
+
+
+def test_checkpoint_of_another_architecture_is_refused(line: Path, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch = pytest.importorskip("torch")
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "weights.pt")
+    spec = f"timm:test_vit@{tmp_path / 'weights.pt'}"
+    sentence = refused("embedstore", "build", tmp_path / "new", "photos", "--teacher", spec, cwd=line)
+    assert "is not of the architecture 'test_vit'" in sentence
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([""] * 6, "has a label"),
+        (["one"] * 6, "are 'one'"),
+        (["one", "one", "one", "one", "one", "two"], "The label 'two' has one picture only"),
+    ],
+)
+def test_build_takes_what_train_refuses(tmp_path: Path, labels: list[str], words: str) -> None:
+    for number in range(len(labels)):
+        save(tmp_path / "photos" / f"{number}.png", number)
+    rows = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label", *rows]), "utf-8")
+    call("embedstore", "build", "s", "photos", "--manifest", "m.csv", "--teacher", "pixels", cwd=tmp_path)
+    assert words in refused("distill", "train", "s", "--policy", "own", "--out", "run", cwd=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["部品 (1) ‘quote’ 🔩.png", 'double"quote.png', "[bold]markup[/bold].png", "<b>.png", "-leading dash.png"])
+def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "写真" / "良品" / name, 1)
+    save(tmp_path / "写真" / "不良" / "b.png", 2, bright=True)
+    call("embedstore", "build", "店", "写真", "--teacher", "pixels", cwd=tmp_path)
+    found = json.loads(call("embedstore", "query", "店", "--id", f"良品/{name}", "--json", cwd=tmp_path).stdout)
+    assert [hit["id"] for hit in found] == ["不良/b.png"]
+    assert f"良品/{name}" in call("embedstore", "query", "店", "--id", "不良/b.png", cwd=tmp_path).stdout
+    shutil.rmtree(tmp_path / "写真" / "不良")
+    removed = json.loads(call("embedstore", "build", "店", "写真", "--prune", "--json", cwd=tmp_path).stdout)
+    assert (removed["removed"], removed["samples"]) == (1, 1)

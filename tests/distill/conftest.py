@@ -1,0 +1,40 @@
+"""One little store and one finished run for all tests of the distiller; nobody writes to them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import toy_parts
+
+import distill
+import embedstore
+from distill.training.loop import Run
+from embedstore import EmbeddingStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Nets this small gain nothing from a second thread and lose much where threads fight for cores.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 labelled pictures on three sides, 6 unlabelled ones (4 train, 2 test), 3 set aside."""
+    return toy_parts.make_store(tmp_path_factory.mktemp("toy"), toy_parts.everything())
+
+
+@pytest.fixture(scope="session")
+def store(store_path: Path) -> Iterator[EmbeddingStore]:
+    with embedstore.open(store_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def finished(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run, with the policy `own`."""
+    return distill.train(store_path, tmp_path_factory.mktemp("finished") / "run", toy_parts.quick(policy="own"))

@@ -1,0 +1,175 @@
+"""distill.evaluate: the report of a finished run once more, or one clear sentence."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_parts
+from toy_parts import quick
+
+import distill
+import embedstore
+from distill.training.loop import Run
+from embedstore import EmbeddingStore
+from embedstore.errors import EmbedstoreError, TrainingError
+from embedstore.teachers.pixels import PixelTeacher
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return shutil.copytree(finished.path, tmp_path / "run")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    description = json.loads((path / "run.json").read_text("utf-8"))
+    change(description)
+    (path / "run.json").write_text(json.dumps(description), "utf-8")
+
+
+def refused(run: Path, message: str, **options: Any) -> None:
+    """Assert that the run is refused in one sentence and left as it was."""
+    before = {file.name: file.read_bytes() for file in run.iterdir()} if run.is_dir() else {}
+    with pytest.raises(TrainingError, match=message):
+        distill.evaluate(run, **options)
+    assert ({file.name: file.read_bytes() for file in run.iterdir()} if run.is_dir() else {}) == before
+
+
+def test_it_gives_the_report_of_the_training_again(finished: Run, run: Path) -> None:
+    (run / "scores.csv").unlink()
+    (run / "report.json").unlink()
+    assert distill.evaluate(run) == finished.report
+    for name in ("scores.csv", "report.json"):
+        assert (run / name).read_bytes() == (finished.path / name).read_bytes()
+    assert distill.evaluate(str(run)) == finished.report
+
+
+def test_it_needs_neither_checkpoint_nor_metrics(finished: Run, run: Path) -> None:
+    (run / "checkpoint.pt").unlink()
+    (run / "metrics.csv").unlink()
+    assert distill.evaluate(run) == finished.report
+
+
+def test_without_a_good_label_and_with_a_split_of_the_runs_own(tmp_path: Path) -> None:
+    rows = toy_parts.parts(20, 10, 10, split=False)
+    trained = distill.train(toy_parts.make_store(tmp_path, rows), tmp_path / "run", quick(good=None, seed=5, epochs=1))
+    assert distill.evaluate(tmp_path / "run") == trained.report
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with a store, its pictures and a run, for tests that change them."""
+    rows = toy_parts.parts(30, 10, 10)
+    distill.train(toy_parts.make_store(tmp_path, rows), tmp_path / "run", quick(epochs=1))
+    return tmp_path
+
+
+def test_store_and_pictures_may_have_moved(here: Path) -> None:
+    before = distill.evaluate(here / "run")
+    (here / "toy.store").rename(here / "moved.store")
+    refused(here / "run", "The run's store is not in '.*toy.store'; tell where it is now: --store STORE")
+    assert distill.evaluate(here / "run", store=here / "moved.store") == before
+    (here / "images").rename(here / "moved")
+    refused(here / "run", "tell where the pictures are now: --images DIR", store=here / "moved.store")
+    assert distill.evaluate(here / "run", store=here / "moved.store", images=here / "moved") == before
+
+
+def test_training_pictures_may_leave_the_store_and_tested_ones_may_not(here: Path) -> None:
+    before = distill.evaluate(here / "run")
+    rows = toy_parts.parts(30, 10, 10)
+
+    def build(keep: Callable[[toy_parts.Part], bool]) -> None:
+        manifest = toy_parts.write_manifest(here / "parts.csv", [row for row in rows if keep(row)])
+        embedstore.build(here / "toy.store", here / "images", manifest=manifest, prune=True)
+
+    build(lambda row: row.path != "good000.png")
+    assert distill.evaluate(here / "run") == before
+    build(lambda row: row.split != "test")
+    refused(here / "run", r"10 pictures that the run in '.*run' is tested on \(such as '.*.png'\) have left the store")
+
+
+def test_a_split_written_since_does_not_move_what_is_tested(here: Path) -> None:
+    before = distill.evaluate(here / "run")
+    toy_parts.write_manifest(here / "parts.csv", [replace(row, split="") for row in toy_parts.parts(30, 10, 10)])
+    embedstore.build(here / "toy.store", here / "images", manifest=here / "parts.csv")
+    with embedstore.open(here / "toy.store") as store:
+        store.split(seed=9)
+    assert distill.evaluate(here / "run") == before
+
+
+def test_labels_are_those_that_the_store_has_now(here: Path) -> None:
+    before = distill.evaluate(here / "run")
+    rows = toy_parts.parts(30, 10, 10)
+
+    def relabel(change: Callable[[toy_parts.Part], toy_parts.Part]) -> None:
+        manifest = toy_parts.write_manifest(here / "parts.csv", [change(row) for row in rows])
+        embedstore.build(here / "toy.store", here / "images", manifest=manifest)
+
+    relabel(lambda row: replace(row, mode="line") if row.kind == "stripe" else row)
+    assert {one.mode for one in before.by_mode} == {"spot", "stripe"}
+    assert {one.mode for one in distill.evaluate(here / "run").by_mode} == {"spot", "line"}
+    relabel(lambda row: replace(row, label="good") if row.split == "test" else row)
+    refused(here / "run", "The test side has no defect")
+    relabel(lambda row: replace(row, label="") if row.split == "val" else row)
+    refused(here / "run", "The val side of the split has no labelled picture")
+
+
+def test_a_picture_that_changed_is_refused(here: Path) -> None:
+    toy_parts.draw("rims", 1).save(here / "images" / "good006.png")  # a tested one
+    refused(here / "run", r"'good006.png' is another than the one that was embedded")
+
+
+def test_a_store_of_another_teacher_is_refused(here: Path) -> None:
+    class Other(PixelTeacher):
+        name = "other"
+        fingerprint = "f" * 32
+
+    embedstore.build(here / "other.store", here / "images", manifest=here / "parts.csv", teacher=Other())
+    refused(here / "run", "'.*other.store' is of another teacher than the run's", store=here / "other.store")
+
+
+def test_a_missing_run_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "gone", "'.*gone' does not exist; make one with: distill train STORE --out")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "'.*empty' holds no run")
+
+
+def test_an_incomplete_run_is_refused(store: EmbeddingStore, tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, tmp_path / "run", quick(), progress=stop)
+    refused(tmp_path / "run", "is not complete; go on with it: distill train STORE --out '.*run' --resume")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]"])
+def test_a_damaged_description_is_refused(data: bytes, run: Path) -> None:
+    (run / "run.json").write_bytes(data)
+    refused(run, r"run.json' is damaged")
+
+
+@pytest.mark.parametrize("part", ["settings", "store", "classes"])
+def test_a_description_that_lacks_a_part_is_refused(part: str, run: Path) -> None:
+    edit(run, lambda description: description.pop(part))
+    refused(run, f"run.json' lacks '{part}'")
+
+
+def test_settings_of_another_release_are_refused(run: Path) -> None:
+    edit(run, lambda description: description["settings"].update(vitamins=3))
+    refused(run, "The settings of the run in '.*' are not of this release")
+    edit(run, lambda description: description["settings"].update(policy="levitation"))
+    with pytest.raises(EmbedstoreError):
+        distill.evaluate(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("split.csv", "is missing or damaged"), ("student.safetensors", "is damaged")]
+)
+def test_a_damaged_file_is_refused(name: str, message: str, run: Path) -> None:
+    (run / name).write_bytes(b"nonsense")
+    refused(run, f"{name}' {message}; train again in another directory")

@@ -1,0 +1,198 @@
+"""Alignment losses against NumPy, and what each must not depend on."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from distill.losses import BatchTargets, make_loss
+from distill.training.settings import LOSSES
+
+Array = npt.NDArray[np.float64]
+shapes = given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12), dim=st.integers(1, 20))
+
+
+def unit(vectors: Array) -> Array:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def draw(seed: int, count: int, dim: int) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Return predictions of any length, targets of unit length, and labels of which -1 is none."""
+    random = np.random.default_rng(seed)
+    predicted = random.standard_normal((count, dim)) * random.uniform(0.1, 10)
+    return predicted, unit(random.standard_normal((count, dim))), random.integers(-1, 3, count)
+
+
+def tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(array)
+
+
+def loss(
+    name: str, predicted: Array, targets: Array, labels: npt.NDArray[np.int64], temperature: float = 0.07
+) -> float:
+    batch = BatchTargets(tensor(targets), tensor(labels))
+    return float(make_loss(name, temperature)(tensor(predicted), batch))
+
+
+def picking(logits: Array, right: int) -> float:
+    """Return the cross-entropy of picking the right one."""
+    top = logits.max()
+    return float(top + np.log(np.exp(logits - top).sum()) - logits[right])
+
+
+# Against NumPy
+
+
+@shapes
+def test_cosine(seed: int, count: int, dim: int) -> None:
+    predicted, targets, labels = draw(seed, count, dim)
+    expected = (1 - (unit(predicted) * targets).sum(axis=1)).mean()
+    found = loss("cosine", predicted, targets, labels)
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert -1e-9 <= found <= 2 + 1e-9
+
+
+@shapes
+def test_mse(seed: int, count: int, dim: int) -> None:
+    predicted, targets, labels = draw(seed, count, dim)
+    expected = ((predicted - targets) ** 2).mean() * dim
+    assert loss("mse", predicted, targets, labels) == pytest.approx(expected, rel=1e-9)
+
+
+@shapes
+def test_l1(seed: int, count: int, dim: int) -> None:
+    predicted, targets, labels = draw(seed, count, dim)
+    expected = np.abs(predicted - targets).mean() * math.sqrt(dim)
+    assert loss("l1", predicted, targets, labels) == pytest.approx(expected, rel=1e-9)
+
+
+@shapes
+def test_contrastive_over_the_targets_of_the_batch(seed: int, count: int, dim: int) -> None:
+    predicted, targets, labels = draw(seed, count, dim)
+    each = []
+    for row in range(count):
+        answers = [o for o in range(count) if o == row or labels[o] != labels[row] or labels[row] == -1]
+        each.append(picking(unit(predicted)[row] @ targets[answers].T / 0.07, answers.index(row)))
+    assert loss("contrastive", predicted, targets, labels) == pytest.approx(np.mean(each), rel=1e-6, abs=1e-9)
+
+
+@shapes
+def test_contrastive_over_prototypes_is_cross_entropy(seed: int, count: int, dim: int) -> None:
+    predicted, _, labels = draw(seed, count, dim)
+    random = np.random.default_rng(seed)
+    prototypes, chosen = unit(random.standard_normal((4, dim))), random.integers(0, 4, count)
+    batch = BatchTargets(tensor(prototypes[chosen]), tensor(labels), tensor(prototypes), tensor(chosen))
+    found = float(make_loss("contrastive", 0.2)(tensor(predicted), batch))
+    each = [picking(unit(predicted)[row] @ prototypes.T / 0.2, chosen[row]) for row in range(count)]
+    assert found == pytest.approx(np.mean(each), rel=1e-6, abs=1e-9)
+
+
+# By hand
+
+
+def test_values_by_hand() -> None:
+    targets, labels = np.array([[1.0, 0], [0, 1]]), np.array([0, 1])
+    nothing, right, opposite = np.zeros((2, 2)), 3 * targets, -targets
+    assert loss("cosine", right, targets, labels) == pytest.approx(0)
+    assert loss("cosine", opposite, targets, labels) == pytest.approx(2)
+    assert loss("cosine", targets[::-1].copy(), targets, labels) == pytest.approx(1)
+    assert loss("mse", nothing, targets, labels) == pytest.approx(1)
+    assert loss("mse", right, targets, labels) == pytest.approx(4)
+    assert loss("l1", nothing, targets, labels) == pytest.approx(1 / math.sqrt(2))
+    assert loss("contrastive", right, targets, labels, 1) == pytest.approx(math.log(1 + math.exp(-1)))
+    assert loss("contrastive", opposite, targets, labels, 1) == pytest.approx(math.log(1 + math.exp(1)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_unrelated_prediction_costs_about_one(name: str) -> None:
+    random = np.random.default_rng(0)
+    targets = unit(random.standard_normal((64, 512)))
+    predicted = random.standard_normal((64, 512)) * 0.02  # a fresh projection's output is short
+    temperature = 1.0  # the contrastive loss is log(batch) at any temperature where all is equally unlike
+    found = loss(name, predicted, targets, np.arange(64), temperature)
+    assert found == pytest.approx(math.log(64) if name == "contrastive" else 1, rel=0.3)
+
+
+def test_a_sample_alone_has_nothing_to_be_told_from() -> None:
+    assert loss("contrastive", np.array([[0.0, 1]]), np.array([[1.0, 0]]), np.array([0])) == 0
+
+
+# What they must not depend on
+
+
+def gradient(predicted: Array, targets: Array, labels: npt.NDArray[np.int64]) -> Tensor:
+    """Return the gradient of the sum over samples by the predictions, of the contrastive loss."""
+    guess = tensor(predicted).requires_grad_()
+    (make_loss("contrastive", 0.07)(guess, BatchTargets(tensor(targets), tensor(labels))) * len(labels)).backward()
+    assert guess.grad is not None
+    return guess.grad
+
+
+def test_a_sample_of_the_same_label_is_no_wrong_answer() -> None:
+    predicted, targets, _ = draw(1, 4, 8)
+    labels = np.array([0, 1, 1, 0])
+    before = gradient(predicted, targets, labels)[0]
+    targets[3] = targets[0]  # a twin
+    torch.testing.assert_close(gradient(predicted, targets, labels)[0], before)
+    torch.testing.assert_close(gradient(predicted[:3], targets[:3], labels[:3])[0], before)  # and without it at all
+    labels[3] = 1
+    assert not torch.allclose(gradient(predicted, targets, labels)[0], before)
+
+
+def test_a_batch_of_one_label_teaches_nothing() -> None:
+    predicted, targets, _ = draw(2, 5, 8)
+    assert loss("contrastive", predicted, targets, np.full(5, 2)) == 0
+
+
+def test_samples_without_a_label_are_wrong_answers_for_each_other() -> None:
+    predicted, targets, _ = draw(3, 5, 8)
+    unlabelled = loss("contrastive", predicted, targets, np.full(5, -1))
+    assert unlabelled == pytest.approx(loss("contrastive", predicted, targets, np.arange(5)))
+    assert unlabelled > 0.1
+
+
+def test_temperature_divides_the_similarities() -> None:
+    predicted, targets, labels = draw(4, 6, 8)
+    cold, warm = (loss("contrastive", predicted, targets, labels, temperature) for temperature in (0.05, 0.5))
+    assert cold != pytest.approx(warm, rel=0.1)
+    same = loss(
+        "contrastive", predicted, 10 * targets, labels, 0.5
+    )  # ten times the similarity, ten times the temperature
+    assert same == pytest.approx(cold)
+    for name in set(LOSSES) - {"contrastive"}:
+        assert loss(name, predicted, targets, labels, 0.05) == loss(name, predicted, targets, labels, 0.5)
+
+
+@pytest.mark.parametrize("name", ["cosine", "contrastive"])
+def test_directions_count_and_lengths_do_not(name: str) -> None:
+    predicted, targets, labels = draw(5, 6, 8)
+    assert loss(name, 7 * predicted, targets, labels) == pytest.approx(loss(name, predicted, targets, labels))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_in_a_batch_does_not_count(name: str, seed: int) -> None:
+    predicted, targets, labels = draw(seed, 7, 5)
+    order = np.random.default_rng(seed).permutation(7)
+    shuffled = loss(name, predicted[order], targets[order], labels[order])
+    assert shuffled == pytest.approx(loss(name, predicted, targets, labels), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_is_right_and_flows_to_the_prediction_only(name: str) -> None:
+    predicted, targets, labels = draw(6, 5, 4)
+    module, batch = make_loss(name, 0.5), BatchTargets(tensor(targets), tensor(labels))
+    guess = tensor(predicted).requires_grad_()
+    assert torch.autograd.gradcheck(lambda guess: module(guess, batch), [guess])
+    module(guess, batch).backward()
+    assert guess.grad is not None
+    assert guess.grad.abs().max() > 1e-3
+    assert list(module.parameters()) == []
+    assert not batch.vectors.requires_grad
+    np.testing.assert_array_equal(batch.vectors.numpy(), targets)

@@ -1,0 +1,235 @@
+"""A run that was stopped, however it was stopped, ends as if it had not been."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_parts import make_store, parts, quick
+
+import distill
+import embedstore
+from distill.training import run_directory
+from distill.training.loop import Run, read_metrics
+from embedstore import EmbeddingStore
+from embedstore.errors import TrainingError
+
+EPOCHS = 4
+SETTINGS = quick(policy="own", epochs=EPOCHS, student="small")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(store: EmbeddingStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return distill.train(store, tmp_path_factory.mktemp("uninterrupted") / "run", SETTINGS)
+
+
+class Stop:
+    """Stands for a hand on Ctrl-C after an epoch, and counts the epochs."""
+
+    def __init__(self, after: int | None = None):
+        self.after, self.seen = after, list[int]()
+
+    def __call__(self, done: int, total: int, figures: dict[str, float]) -> None:
+        self.seen.append(done)
+        if done == self.after:
+            raise KeyboardInterrupt
+
+
+def stopped(store: EmbeddingStore, path: Path, after: int = 2) -> Path:
+    """Return the directory of a run that was stopped after an epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, path, SETTINGS, progress=Stop(after))
+    assert not run_directory.is_complete(path)
+    return path
+
+
+def same_run(path: Path, other: Path) -> None:
+    """Assert that two runs agree bit for bit in their weights, and in every figure but the seconds."""
+    found, expected = load_file(path / "student.safetensors"), load_file(other / "student.safetensors")
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert torch.equal(found[name], expected[name]), name
+    for name in ("scores.csv", "report.json", "split.csv"):
+        assert (path / name).read_bytes() == (other / name).read_bytes()
+    history = [[{**line, "seconds": 0.0} for line in read_metrics(run)] for run in (path, other)]
+    assert history[0] == history[1]
+    assert [line["epoch"] for line in history[0]] == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.parametrize("after", [1, 3, EPOCHS])
+def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(
+    after: int, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = stopped(store, tmp_path / "run", after)
+    progress = Stop()
+    run = distill.train(store, path, SETTINGS, resume=True, progress=progress)
+    assert progress.seen == list(range(after + 1, EPOCHS + 1))
+    assert run.report == uninterrupted.report
+    same_run(path, uninterrupted.path)
+
+
+def test_a_run_may_be_stopped_many_times(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    for epoch in range(1, EPOCHS):
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, tmp_path / "run", SETTINGS, resume=True, progress=Stop(epoch))
+    distill.train(store, tmp_path / "run", SETTINGS, resume=True)
+    same_run(tmp_path / "run", uninterrupted.path)
+
+
+@pytest.mark.parametrize("writer", ["save_checkpoint", "write_table", "save_student", "write_json"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_stop_at_any_write_of_the_last_epoch_loses_no_line(
+    writer: str, moment: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stopped(store, tmp_path / "run", EPOCHS - 1)
+    work = getattr(run_directory, writer)
+
+    def interrupted(target: Path, *arguments: Any) -> None:
+        if writer == "write_table" and target.name != "metrics.csv":
+            work(target, *arguments)
+            return
+        if moment == "after":
+            work(target, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_directory, writer, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, path, SETTINGS, resume=True)
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, uninterrupted.path)
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+import torch
+import distill
+
+torch.set_num_threads(1)
+store, out, at_step, at_checkpoint = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+steps = checkpoints = 0
+step, replace = torch.optim.AdamW.step, Path.replace
+
+def killing_step(self, *arguments, **options):
+    global steps
+    steps += 1
+    if steps == at_step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments, **options)
+
+def killing_replace(self, target):
+    global checkpoints
+    checkpoints += Path(target).name == "checkpoint.pt"
+    if checkpoints == at_checkpoint:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+torch.optim.AdamW.step, Path.replace = killing_step, killing_replace
+distill.train(store, out, distill.Settings(**eval(sys.argv[5])))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+@pytest.mark.parametrize(
+    ("step", "checkpoint", "done"),
+    [(6, 0, 1), (11, 0, 2), (0, 2, 1)],  # of four steps an epoch
+    ids=["second step of epoch 2", "third step of epoch 3", "writing the checkpoint of epoch 2"],
+)
+def test_a_run_killed_in_the_middle_ends_as_if_it_had_not_been(
+    step: int, checkpoint: int, done: int, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    arguments = [str(store.path), str(tmp_path / "run"), str(step), str(checkpoint), repr(SETTINGS.to_dict())]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, check=False)
+    assert child.returncode == -signal.SIGKILL
+    progress = Stop()
+    distill.train(store, tmp_path / "run", SETTINGS, resume=True, progress=progress)
+    assert progress.seen == list(range(done + 1, EPOCHS + 1))
+    same_run(tmp_path / "run", uninterrupted.path)
+    assert not list((tmp_path / "run").glob("*.new"))
+
+
+def test_a_finished_run_is_not_trained_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    before = (path / "student.safetensors").stat().st_mtime_ns
+    (path / "checkpoint.pt").unlink()
+    (path / "report.json").unlink()
+    progress = Stop()
+    run = distill.train(store, path, SETTINGS, resume=True, progress=progress)
+    assert run.report == uninterrupted.report
+    assert progress.seen == []
+    assert (path / "student.safetensors").stat().st_mtime_ns == before
+    same_run(path, uninterrupted.path)
+
+
+def test_to_resume_what_was_not_begun_begins_it(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    distill.train(store, tmp_path / "run", SETTINGS, resume=True)
+    same_run(tmp_path / "run", uninterrupted.path)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 9}, "epochs = 4, not 9"),
+        ({"policy": "none"}, "policy = own, not none"),
+        ({"weight": 2.0}, r"weight = 1.0, not 2.0"),
+        ({"good": None}, "good = good, not None"),
+        ({"seed": 1}, "seed = 0, not 1"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_only(
+    change: dict[str, Any], told: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    with pytest.raises(TrainingError, match=f"was begun with {told}; resume it with what it was begun with"):
+        distill.train(store, path, quick(**{"policy": "own", "epochs": EPOCHS} | change), resume=True)
+    same_run(path, uninterrupted.path)
+
+
+def test_a_run_goes_on_with_its_own_version_of_the_store_only(tmp_path: Path) -> None:
+    store_path = make_store(tmp_path, parts(20, 10, 10, split=False))
+    with embedstore.open(store_path) as store:
+        stopped(store, tmp_path / "run")
+        store.split(seed=3)
+        with pytest.raises(TrainingError, match="was begun with version = 1, not 2"):
+            distill.train(store, tmp_path / "run", SETTINGS, resume=True)
+
+
+def test_a_run_is_not_trained_over(store: EmbeddingStore, uninterrupted: Run) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()}
+    with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
+        distill.train(store, uninterrupted.path, SETTINGS)
+    assert {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_directory_of_something_else_is_left_alone(resume: bool, store: EmbeddingStore, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(TrainingError, match="holds other files and no run"):
+        distill.train(store, tmp_path, SETTINGS, resume=resume)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "nonsense"])
+def test_a_damaged_checkpoint_is_refused_and_says_what_to_do(
+    damage: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = stopped(store, tmp_path / "run")
+    checkpoint = path / "checkpoint.pt"
+    data = checkpoint.read_bytes()
+    checkpoint.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "nonsense": b"nonsense"}[damage])
+    with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
+        distill.train(store, path, SETTINGS, resume=True)
+    checkpoint.unlink()
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, uninterrupted.path)

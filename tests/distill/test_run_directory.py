@@ -1,0 +1,193 @@
+"""A run's directory: written whole or not at all, and refused where it is something else."""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from distill.students import make_student
+from distill.training import run_directory
+from embedstore.errors import TrainingError
+
+DESCRIPTION: dict[str, Any] = {
+    "settings": {"epochs": 3, "good": "良品", "weight": 1.0},
+    "store": {"path": "/somewhere/toy.store", "version": 4},
+    "classes": ["傷", "良品"],
+}
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    return {
+        part: values | parts.get(part, {}) if isinstance(values, dict) else values
+        for part, values in DESCRIPTION.items()
+    }
+
+
+def test_a_run_is_described_once_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "own"
+    run_directory.begin(path, DESCRIPTION, resume=False)
+    assert run_directory.read(path) == DESCRIPTION
+    assert [file.name for file in path.iterdir()] == ["run.json"]
+    assert "良品" in (path / "run.json").read_text("utf-8")  # a person reads it, too
+    run_directory.begin(path, DESCRIPTION, resume=True)
+    assert run_directory.read(path) == DESCRIPTION
+
+
+def test_an_empty_directory_and_a_run_yet_to_begin_can_be_resumed(tmp_path: Path) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=True)
+    assert run_directory.read(tmp_path) == DESCRIPTION
+
+
+def test_a_kill_while_the_run_is_described_leaves_a_directory_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
+    assert list((tmp_path / "run").iterdir())
+    run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
+    assert run_directory.read(tmp_path / "run") == DESCRIPTION
+
+
+def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
+        run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_directory_of_something_else_is_left_alone(resume: bool, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(TrainingError, match="holds other files and no run"):
+        run_directory.begin(tmp_path, DESCRIPTION, resume=resume)
+    with pytest.raises(TrainingError, match="holds other files and no run"):
+        run_directory.begin(tmp_path / "thesis.txt", DESCRIPTION, resume=resume)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"settings": {"epochs": 5}}, "was begun with epochs = 3, not 5"),
+        ({"settings": {"good": None}}, "was begun with good = 良品, not None"),
+        ({"settings": {"new": 1}}, "was begun with new = None, not 1"),
+        ({"store": {"version": 5}}, "was begun with version = 4, not 5"),
+        ({"store": {"path": "/elsewhere"}}, "was begun with path = /somewhere/toy.store, not /elsewhere"),
+    ],
+)
+def test_a_run_goes_on_with_what_it_was_begun_with_only(parts: dict[str, Any], told: str, tmp_path: Path) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    with pytest.raises(TrainingError, match=told):
+        run_directory.begin(tmp_path, changed(**parts), resume=True)
+    assert run_directory.read(tmp_path) == DESCRIPTION
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"'.*gone' does not exist; make one with: distill train"):
+        run_directory.read(tmp_path / "gone")
+    with pytest.raises(TrainingError, match="holds no run"):
+        run_directory.read(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"5", b"\xff\xfe", b"null"])
+def test_a_damaged_description_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(data)
+    with pytest.raises(TrainingError, match=r"run.json' is damaged"):
+        run_directory.read(tmp_path)
+
+
+def test_a_description_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"settings": {}, "store": {}}))
+    with pytest.raises(TrainingError, match="lacks 'classes'"):
+        run_directory.read(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_directory.write_json(tmp_path / "report.json", {"recall": 0.5})
+    run_directory.save_checkpoint(tmp_path, {"history": [1]})
+
+    def fail(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        run_directory.write_json(tmp_path / "report.json", {"recall": 0.9})
+    with pytest.raises(OSError, match="no space left"):
+        run_directory.save_checkpoint(tmp_path, {"history": [1, 2]})
+    assert json.loads((tmp_path / "report.json").read_text()) == {"recall": 0.5}
+    assert run_directory.load_checkpoint(tmp_path) == {"history": [1]}
+
+
+def test_a_figure_that_is_no_number_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        run_directory.write_json(tmp_path / "report.json", {"recall": float("nan")})
+    assert not (tmp_path / "report.json").exists()
+
+
+ODD_IDS = ['with "quotes", commas', "two\nlines", "two\r\nlines", "検査/良品.png", " blank ", "=1+1"]
+
+
+def test_sides_are_found_again_whatever_the_ids_are(tmp_path: Path) -> None:
+    rows = [(name, "test" if n % 2 else "train") for n, name in enumerate(ODD_IDS)]
+    run_directory.write_table(tmp_path / "split.csv", ("id", "split"), rows)
+    assert run_directory.read_split(tmp_path) == dict(rows)
+    with (tmp_path / "split.csv").open(encoding="utf-8", newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["id", *ODD_IDS]
+
+
+@pytest.mark.parametrize(
+    "data", [None, b"", b"name,side\na,train\n", b"id,split\na,bogus\n", b"id,split\na\n", b"id,split\n\xff,train\n"]
+)
+def test_damaged_sides_are_refused(data: bytes | None, tmp_path: Path) -> None:
+    if data is not None:
+        (tmp_path / "split.csv").write_bytes(data)
+    with pytest.raises(TrainingError, match=r"split.csv' is missing or damaged"):
+        run_directory.read_split(tmp_path)
+
+
+def test_there_may_be_no_checkpoint_yet(tmp_path: Path) -> None:
+    assert run_directory.load_checkpoint(tmp_path) is None
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"history": Trap()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
+        run_directory.load_checkpoint(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_students_weights_are_found_again_and_mark_the_run_complete(tmp_path: Path) -> None:
+    student = make_student("small", 2, 32, seed=0)
+    with pytest.raises(TrainingError, match=r"is not complete; go on with it: distill train STORE --out '.*' --resume"):
+        run_directory.load_student(tmp_path, student)
+    assert not run_directory.is_complete(tmp_path)
+    nn.init.constant_(student.head.bias, 5)
+    run_directory.save_student(tmp_path, student.state_dict())
+    assert run_directory.is_complete(tmp_path)
+    other = make_student("small", 2, 32, seed=1)
+    run_directory.load_student(tmp_path, other)
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)
+
+
+def test_weights_of_another_student_or_none_at_all_are_refused(tmp_path: Path) -> None:
+    run_directory.save_student(tmp_path, make_student("small", 2, 32, seed=0).state_dict())
+    with pytest.raises(TrainingError, match=r"student.safetensors' is damaged"):
+        run_directory.load_student(tmp_path, make_student("small", 3, 32, seed=0))
+    (tmp_path / "student.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(TrainingError, match=r"student.safetensors' is damaged"):
+        run_directory.load_student(tmp_path, make_student("small", 2, 32, seed=0))

@@ -1,0 +1,200 @@
+"""What a run learns from and is tested on, and the refusal of what can't be learned."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import toy_parts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_parts import quick
+
+import distill
+import embedstore
+from distill.training.task import Task, make_task
+from embedstore import EmbeddingStore, Sample
+from embedstore.errors import TrainingError
+from embedstore.splits import plan_split
+
+
+@dataclass
+class Samples:
+    """The part of a store that a task is made from."""
+
+    samples: list[Sample]
+    path: Path = field(default=Path("toy.store"))
+
+
+def task_of(samples: list[Sample], **changes: Any) -> Task:
+    return make_task(cast("EmbeddingStore", Samples(samples)), quick(**{"good": None} | changes))
+
+
+def sample(name: str, label: str | None, split: str | None = None, group: str | None = None) -> Sample:
+    return Sample(name, name, label, group=group, split=split)
+
+
+def written(**sides: str) -> list[Sample]:
+    """Return samples with a written split: train="ggd?" are two good ones, a defect, and one without a label."""
+    names = {"g": "good", "d": "defect", "s": "scratch", "?": None}
+    return [
+        sample(f"{side}{number}", names[letter], None if side == "nowhere" else side)
+        for side, letters in sides.items()
+        for number, letter in enumerate(letters)
+    ]
+
+
+def ids(task: Task, side: str) -> list[str]:
+    return [task.samples[at].id for at in task.sides[side]]
+
+
+# Sides
+
+
+def test_a_written_split_is_taken_as_it_is() -> None:
+    task = task_of(written(test="gds", train="gsd?", val="dg", aside="ds"))
+    assert {side: ids(task, side) for side in task.sides} == {
+        "train": ["train0", "train1", "train2", "train3"],
+        "val": ["val0", "val1"],
+        "test": ["test0", "test1", "test2"],
+        "aside": ["aside0", "aside1"],
+    }
+    assert task.classes == ["defect", "good", "scratch"]
+    assert task.remarks == []
+
+
+def test_a_label_that_stands_aside_only_is_no_class() -> None:
+    task = task_of(written(train="gd", val="gd", test="gd", aside="s"))
+    assert task.classes == ["defect", "good"]
+    assert ids(task, "aside") == ["aside0"]
+
+
+def test_without_a_written_split_the_run_makes_a_seeded_one_and_says_so() -> None:
+    samples = [sample(f"{n:02}", "good" if n % 3 else "defect", group=f"part {n // 2}") for n in range(40)]
+    task, again, other = task_of(samples, seed=4), task_of(samples, seed=4), task_of(samples, seed=5)
+    plan = plan_split(samples, seed=4)
+    assert {i: side for side in task.sides for i in ids(task, side)} == plan.splits
+    assert [ids(again, side) for side in again.sides] == [ids(task, side) for side in task.sides]
+    assert ids(other, "test") != ids(task, "test")
+    counts = Counter(plan.splits.values())
+    assert task.remarks == [
+        "The store has no written split, so this run made one by group with seed 4 "
+        f"({counts['train']} train, {counts['val']} val, {counts['test']} test)."
+    ]
+
+
+def test_a_split_of_the_runs_own_tells_of_samples_without_a_group() -> None:
+    task = task_of([sample(f"{n:02}", "good" if n % 2 else "defect") for n in range(20)])
+    assert len(task.remarks) == 2
+    assert task.remarks[1].startswith("20 of 20 samples have no group")
+
+
+def test_what_is_set_aside_stays_there_when_the_run_makes_its_split() -> None:
+    samples = [sample(f"{n:02}", "good" if n % 2 else "defect", group=f"part {n // 4}") for n in range(40)]
+    samples[7] = replace(samples[7], split="aside")
+    task = task_of(samples)
+    assert ids(task, "aside") == ["07"]
+    assert sum(len(task.sides[side]) for side in ("train", "val", "test")) == 39
+
+
+def test_samples_that_a_written_split_leaves_out_take_no_part_and_are_counted() -> None:
+    task = task_of(written(train="gd", val="gd", test="gd", nowhere="gds"))
+    assert sum(len(positions) for positions in task.sides.values()) == 6
+    assert len(task.remarks) == 1
+    assert task.remarks[0].startswith("3 pictures have no split and take no part")
+    assert "embedstore split 'toy.store' --keep" in task.remarks[0]
+
+
+letters = st.text("gds?", max_size=8)
+
+
+@settings(max_examples=200)
+@given(train=letters, val=letters, test=letters, aside=letters, nowhere=letters, good=st.sampled_from([None, "good"]))
+def test_a_task_is_refused_by_name_or_has_all_that_its_figures_need(
+    train: str, val: str, test: str, aside: str, nowhere: str, good: str | None
+) -> None:
+    refusal, task = "", None
+    try:
+        task = task_of(written(train=train, val=val, test=test, aside=aside, nowhere=nowhere), good=good)
+    except TrainingError as error:
+        refusal = str(error)
+    if task is None:
+        assert refusal
+        assert ". " not in refusal  # one sentence
+        return
+    everywhere = np.concatenate([task.sides[side] for side in task.sides])
+    assert len(set(everywhere.tolist())) == len(everywhere)
+    assert len(task.classes) >= 2
+    for side in ("val", "test"):
+        assert task.labels(side)
+        assert set(task.labels(side)) <= set(task.classes)
+    if good is not None:
+        assert task.labels("val")[good]
+        assert task.labels("test")[good]
+        assert len(task.labels("test")) > 1
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 1000), count=st.integers(12, 40), per_group=st.integers(1, 4))
+def test_a_group_never_falls_on_two_sides(seed: int, count: int, per_group: int) -> None:
+    samples = [sample(f"{n}", "good" if n % 2 else "defect", group=f"{n // per_group}") for n in range(count)]
+    try:
+        task = task_of(samples, seed=seed)
+    except TrainingError:
+        return
+    groups = [{task.samples[at].group for at in task.sides[side]} for side in ("train", "val", "test")]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+
+
+# Refusals
+
+REFUSED = {
+    "no label at all": (written(train="??", val="?", test="?"), None, "No picture in 'toy.store' has a label"),
+    "one class": (written(train="ddd", val="d", test="d"), None, "All labelled training pictures are 'defect'"),
+    "one sample of a label": (written(train="ggds", val="gd", test="gd"), None, "label 'scratch' has one picture only"),
+    "no labelled training picture": (written(train="??", val="gd", test="gd"), None, "No training picture has a label"),
+    "unlabelled val": (written(train="gd", val="??", test="gd"), None, "The val side of the split has no labelled"),
+    "no test": (written(train="gd", val="gd"), None, "The test side of the split has no labelled picture"),
+    "label in val only": (written(train="gd", val="gss", test="gd"), None, "'scratch' is in val but not in train"),
+    "label in test only": (written(train="gd", val="gd", test="ssgd"), None, "'scratch' is in test but not in train"),
+    "unknown good": (written(train="gd", val="gd", test="gd"), "ok", "'ok' is not among the training labels"),
+    "good aside only": (written(train="dds", val="ds", test="ds", aside="gg"), "good", "'good' is not among"),
+    "val without good": (written(train="gd", val="d", test="gd"), "good", "The val side has no 'good' picture"),
+    "test without good": (written(train="gd", val="gd", test="d"), "good", "The test side has no 'good' picture"),
+    "test without a defect": (written(train="gd", val="gd", test="g?"), "good", "The test side has no defect"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_can_not_be_learned_or_tested_is_refused(case: str) -> None:
+    samples, good, message = REFUSED[case]
+    with pytest.raises(TrainingError, match=message):
+        task_of(samples, good=good)
+
+
+def test_a_label_of_one_picture_may_stand_aside() -> None:
+    assert task_of(written(train="gd", val="gd", test="gd", aside="s")).classes == ["defect", "good"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([replace(row, label="") for row in toy_parts.parts(6, 4, 0)], "has a label"),
+        (toy_parts.parts(10, 0, 0), "a student needs at least two labels"),
+        (toy_parts.parts(20, 1, 0, split=False), "The label 'defect' has one picture only"),
+    ],
+    ids=["no labels", "one class", "one sample of a label"],
+)
+def test_build_accepts_what_training_refuses_before_anything_is_written(
+    rows: list[toy_parts.Part], message: str, tmp_path: Path
+) -> None:
+    store_path = toy_parts.make_store(tmp_path, rows)
+    with embedstore.open(store_path) as store:
+        assert len(store) == len(rows)
+    with pytest.raises(TrainingError, match=message):
+        distill.train(store_path, tmp_path / "run", quick())
+    assert not (tmp_path / "run").exists()

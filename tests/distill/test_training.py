@@ -1,0 +1,356 @@
+"""The training loop: what a run learns, what it depends on, and what it writes down."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toy_parts
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from toy_parts import Part, quick
+
+import distill
+import embedstore
+from distill.losses import BatchTargets, make_loss
+from distill.students import make_projection, make_student
+from distill.targets import POLICIES, TrainingSet
+from distill.training.batches import plan_epoch
+from distill.training.loop import read_metrics
+from distill.training.pictures import StudentPictures
+from distill.training.settings import CE_VIEWS, LOSSES
+from distill.training.task import make_task
+from embedstore import EmbeddingStore
+from embedstore.errors import SettingsError, TrainingError
+from embedstore.summaries import summarize
+from embedstore.vectors import unit_length
+from embedstore.views import WHOLE, Recipe
+
+Weights = dict[str, Tensor]
+
+
+def weights(path: Path) -> Weights:
+    return load_file(path / "student.safetensors")
+
+
+def same(a: Weights, b: Weights) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def weights_of(store: EmbeddingStore, path: Path, **changes: Any) -> Weights:
+    """Train and return the student's weights."""
+    return weights(distill.train(store, path, quick(**changes)).path)
+
+
+# Learning
+
+
+@pytest.mark.parametrize("ce_views", CE_VIEWS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_easy_task_is_learned(policy: str, ce_views: str, store: EmbeddingStore, tmp_path: Path) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy=policy, ce_views=ce_views, epochs=5))
+    assert run.report.auroc is not None
+    assert run.report.auroc > 0.9
+    assert run.report.policy == policy
+    assert run.report.counts == {"val": 20, "test": 20, "aside": 3}
+    assert [one.mode for one in run.report.aside] == ["rims"]
+    assert sorted(one.mode for one in run.report.by_mode) == ["spot", "stripe"]
+
+
+@pytest.mark.parametrize("policy", ["class-mean", "own"])
+def test_alignment_falls(policy: str, store: EmbeddingStore, tmp_path: Path) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy=policy, epochs=4, weight=3))
+    alignment = [figures["alignment"] for figures in read_metrics(run.path)]
+    assert alignment[-1] < 0.8 * alignment[0]
+
+
+def test_own_teaches_where_the_teacher_would_place_a_picture_that_was_never_trained_on(
+    store: EmbeddingStore, tmp_path: Path
+) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy="own", epochs=8, weight=5))
+    task = make_task(store, quick())
+    defects = np.array([at for at in task.sides["test"] if task.samples[at].label == "defect"])
+    pictures = StudentPictures(store, 32)
+    pixels = torch.from_numpy(pictures.cut(defects, [WHOLE] * len(defects))).permute(0, 3, 1, 2)
+    pictures.close()
+    student, projection = make_student("small", 2, 32, 0), make_projection(256, store.dim, 0)
+    student.load_state_dict(weights(run.path))
+    projection.load_state_dict(torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"])
+    with torch.inference_mode():
+        placed = projection(student.eval()(pixels)[0]).numpy()
+    targets = store.read(defects) - TrainingSet.from_store(store, task.sides["train"]).centre
+    alike = unit_length(placed) @ unit_length(targets).T
+    own, others = np.diag(alike), alike[~np.eye(len(alike), dtype=bool)]
+    assert own.mean() > 0.2
+    assert own.mean() > others.mean() + 0.04  # though all are defects
+
+
+# The same start, the same pictures
+
+
+def test_every_policy_starts_from_the_same_weights_and_sees_the_same_pictures(
+    store: EmbeddingStore, tmp_path: Path
+) -> None:
+    # At a learning rate of 0 weights stay what they were, and the running statistics tell what pictures went through.
+    for ce_views in CE_VIEWS:
+        found = {
+            policy: weights_of(
+                store, tmp_path / f"{policy} {ce_views}", policy=policy, ce_views=ce_views, learning_rate=0
+            )
+            for policy in POLICIES
+        }
+        for policy in POLICIES:
+            assert same(found[policy], found["none"])
+        fresh = make_student("small", 2, 32, 0)
+        for name, parameter in fresh.named_parameters():
+            assert torch.equal(found["none"][name], parameter)
+        assert not torch.equal(found["none"]["trunk.layers.0.1.running_mean"], torch.zeros(32))
+
+
+def test_own_without_weight_is_plain_training(store: EmbeddingStore, tmp_path: Path) -> None:
+    plain = weights_of(store, tmp_path / "none", policy="none")
+    assert same(weights_of(store, tmp_path / "weightless", policy="own", weight=0), plain)
+    assert not same(weights_of(store, tmp_path / "own", policy="own", weight=1), plain)
+
+
+def test_only_a_policy_with_targets_has_a_projection(store: EmbeddingStore, tmp_path: Path) -> None:
+    found = {}
+    for policy in POLICIES:
+        run = distill.train(store, tmp_path / policy, quick(policy=policy, epochs=1))
+        found[policy] = torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"]
+    assert found.pop("none") is None
+    assert all(projection["weight"].shape == (store.dim, 256) for projection in found.values())
+
+
+# The figures of a step
+
+
+@pytest.mark.parametrize("ce_views", CE_VIEWS)
+@pytest.mark.parametrize("policy", ["class-mean", "own"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_losses_of_the_first_step_are_those_worked_out_by_hand(
+    loss: str, policy: str, ce_views: str, store: EmbeddingStore, tmp_path: Path
+) -> None:
+    settings = quick(policy=policy, loss=loss, ce_views=ce_views, epochs=1, batch=100, seed=3, temperature=0.2)
+    run = distill.train(store, tmp_path / "run", settings)
+    (found,) = read_metrics(run.path)
+
+    training = TrainingSet.from_store(store, make_task(store, settings).sides["train"])
+    (batch,) = plan_epoch(training.ids, 2, store.recipe, ce_views=ce_views, size=100, seed=3, epoch=0)
+    pictures = StudentPictures(store, 32)
+    pixels = torch.from_numpy(pictures.cut(training.positions[batch.samples], batch.cuts)).permute(0, 3, 1, 2)
+    pictures.close()
+    student = make_student("small", 2, 32, seed=3)
+    with torch.no_grad():
+        features, logits = student(pixels)
+        projected = make_projection(256, store.dim, seed=3)(features)
+    labels = torch.tensor([{"defect": 0, "good": 1, None: -1}[training.labels[at]] for at in batch.samples])
+
+    for_labels = torch.from_numpy(batch.labelled) & (labels >= 0)
+    expected = nn.functional.cross_entropy(logits[for_labels], labels[for_labels])
+    assert found["cross_entropy"] == pytest.approx(expected.item(), rel=1e-4)
+
+    aligned = torch.from_numpy(batch.aligned)
+    if policy == "class-mean":
+        summary = summarize(store, "class-mean", positions=training.positions)
+        aligned = aligned & (labels >= 0)
+        prototypes = summary.vectors - summary.centre
+        prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
+        chosen = labels[aligned]
+        targets = BatchTargets(torch.from_numpy(prototypes)[chosen], chosen, torch.from_numpy(prototypes), chosen)
+    else:
+        samples, views = batch.samples[batch.aligned], batch.views[batch.aligned]
+        own = np.stack([store.vectors([training.ids[s]], view=int(v))[0] for s, v in zip(samples, views, strict=True)])
+        own -= training.centre
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+        targets = BatchTargets(torch.from_numpy(own), labels[aligned])
+        assert -1 in labels[aligned]  # pictures without a label take part in the alignment
+    expected = make_loss(loss, 0.2)(projected[aligned], targets)
+    assert found["alignment"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+# Determinism, and what a run must not depend on
+
+
+def test_a_run_depends_on_its_settings_alone(store: EmbeddingStore, store_path: Path, tmp_path: Path) -> None:
+    first = distill.train(store, tmp_path / "first", quick(policy="own"))
+    torch.manual_seed(99)
+    again = distill.train(store_path, tmp_path / "again", quick(policy="own"))
+    assert same(weights(first.path), weights(again.path))
+    assert again.report == first.report
+    assert (again.path / "scores.csv").read_bytes() == (first.path / "scores.csv").read_bytes()
+    assert (again.path / "report.json").read_bytes() == (first.path / "report.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"policy": "none"}, {"weight": 2}, {"ce_views": "whole"}, {"batch": 8}]
+)
+def test_each_setting_makes_another_run(change: dict[str, Any], store: EmbeddingStore, tmp_path: Path) -> None:
+    before = weights_of(store, tmp_path / "before", policy="own", epochs=1)
+    assert not same(weights_of(store, tmp_path / "after", **{"policy": "own", "epochs": 1} | change), before)
+
+
+@pytest.fixture(scope="module")
+def other_held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training pictures, but outliers held out."""
+    rows = [row if row.split == "train" else replace(row, kind="rims") for row in toy_parts.everything()]
+    return toy_parts.make_store(tmp_path_factory.mktemp("other-held-out"), rows)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_held_out_pictures_leave_no_trace_in_the_weights(
+    policy: str, store: EmbeddingStore, other_held_out: Path, tmp_path: Path
+) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy=policy, epochs=1))
+    other = distill.train(other_held_out, tmp_path / "other", quick(policy=policy, epochs=1))
+    assert same(weights(run.path), weights(other.path))
+    assert run.report != other.report
+
+
+def test_a_summary_of_the_training_side_gives_the_run_that_fits_its_own(tmp_path: Path) -> None:
+    with embedstore.open(toy_parts.make_store(tmp_path, toy_parts.everything())) as store:
+        store.summarize("class-mean", name="monday", split="train")
+        own = distill.train(store, tmp_path / "own", quick(policy="class-mean"))
+        given = distill.train(store, tmp_path / "given", quick(policy="class-mean", summary="monday"))
+        assert same(weights(given.path), weights(own.path))
+        assert given.report == own.report
+        store.summarize("class-mean", name="few", split="train", per_class=2)
+        few = distill.train(store, tmp_path / "few", quick(policy="class-mean", summary="few"))
+        assert not same(weights(few.path), weights(own.path))
+
+
+# Other tasks
+
+
+def test_several_labels_without_a_good_one(tmp_path: Path) -> None:
+    rows = [replace(row, label=row.kind, mode="") for row in toy_parts.parts(40, 20, 20)]
+    store_path = toy_parts.make_store(tmp_path, rows)
+    run = distill.train(store_path, tmp_path / "run", quick(policy="class-mean", good=None, epochs=6, batch=8))
+    report = run.report
+    assert report.classes == ["good", "spot", "stripe"]
+    assert [(one.label, one.pictures) for one in report.by_class] == [("good", 8), ("spot", 4), ("stripe", 4)]
+    assert report.accuracy > 0.7
+    assert report.good is report.auroc is report.threshold is report.recall is None
+    assert [figures["val_accuracy"] for figures in read_metrics(run.path)][-1] > 0.7
+    assert json.loads((run.path / "report.json").read_text("utf-8")) == report.to_dict()
+
+
+def test_a_store_without_a_split_gets_one_for_the_run(tmp_path: Path) -> None:
+    store_path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 10, split=False))
+    run = distill.train(store_path, tmp_path / "run", quick(seed=2))
+    assert len(run.remarks) == 1
+    assert run.remarks[0].startswith("The store has no written split, so this run made one by group with seed 2 (")
+    assert json.loads((run.path / "run.json").read_text("utf-8"))["remarks"] == run.remarks
+    with embedstore.open(store_path) as store:
+        assert store.counts("split") == {None: 40}
+
+
+def test_a_store_of_plain_pictures_only_will_do(tmp_path: Path) -> None:
+    store_path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 10), views=0)
+    run = distill.train(store_path, tmp_path / "run", quick(policy="own", epochs=4, weight=3))
+    assert all(math.isfinite(value) for figures in read_metrics(run.path) for value in figures.values())
+
+
+def test_three_training_pictures_in_batches_of_two_will_do(tmp_path: Path) -> None:
+    rows = [
+        Part(f"{side}{n}.png", label, "", "", side, "good" if label == "good" else "spot")
+        for side, labels in (("train", ("good", "good", "defect")), ("val", ("good",)), ("test", ("good", "defect")))
+        for n, label in enumerate(labels)
+    ]
+    store_path = toy_parts.make_store(tmp_path, rows)
+    for ce_views in CE_VIEWS:
+        run = distill.train(store_path, tmp_path / ce_views, quick(policy="own", batch=2, ce_views=ce_views, size=16))
+        assert run.report.counts == {"val": 1, "test": 2, "aside": 0}
+        text = (run.path / "report.json").read_text("utf-8")
+        assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON")) == run.report.to_dict()
+
+
+def test_a_timm_student(store: EmbeddingStore, tmp_path: Path) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy="own", student="mobilenetv3_small_050", epochs=1))
+    assert run.path.joinpath("student.safetensors").stat().st_size > 2_000_000
+    with pytest.raises(SettingsError, match="'nonet' is unknown"):
+        distill.train(store, tmp_path / "unknown", quick(student="nonet"))
+    assert not (tmp_path / "unknown").exists()
+
+
+def test_answers_are_averaged_over_flips_only_where_the_recipe_has_them(tmp_path: Path) -> None:
+    rows = toy_parts.parts(20, 10, 10)
+    said = {}
+    for flips in (False, True):
+        store_path = toy_parts.make_store(tmp_path / f"{flips}", rows, recipe=Recipe(flips=flips))
+        run = distill.train(store_path, tmp_path / f"{flips}" / "run", quick(epochs=1))
+        student = make_student("small", 2, 32, 0).eval()
+        student.load_state_dict(weights(run.path))
+        with embedstore.open(store_path) as store:
+            test = np.flatnonzero(store.where({"split": "test"}))
+            pictures = StudentPictures(store, 32)
+            pixels = torch.from_numpy(pictures.cut(test, [WHOLE] * len(test))).permute(0, 3, 1, 2)
+            pictures.close()
+        lines = (run.path / "scores.csv").read_text("utf-8").splitlines()
+        said[flips] = np.array([[float(x) for x in line.split(",")[-2:]] for line in lines if ",test," in line])
+        ways: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if flips else [()]
+        with torch.inference_mode():
+            expected = np.mean([student(pixels.flip(way))[1].softmax(dim=1).numpy() for way in ways], axis=0)
+        np.testing.assert_allclose(said[flips], expected, atol=1e-5)
+
+
+def test_pictures_may_have_moved(store_path: Path, tmp_path: Path) -> None:
+    rows = toy_parts.everything()
+    here = toy_parts.make_store(tmp_path, rows)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    with pytest.raises(TrainingError, match="is not there; tell where the pictures are now: --images DIR"):
+        distill.train(here, tmp_path / "run", quick())
+    assert not (tmp_path / "run").exists()
+    moved = distill.train(here, tmp_path / "run", quick(epochs=1), images=tmp_path / "moved")
+    before = distill.train(store_path, tmp_path / "before", quick(epochs=1))
+    assert same(weights(moved.path), weights(before.path))
+
+
+# What it writes and says
+
+
+def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) -> None:
+    told: list[tuple[int, int, dict[str, float]]] = []
+    settings = quick(policy="own", epochs=3)
+    run = distill.train(store, tmp_path / "run", settings, progress=lambda *figures: told.append(figures))
+    assert sorted(file.name for file in run.path.iterdir()) == sorted(
+        ["run.json", "split.csv", "metrics.csv", "checkpoint.pt", "student.safetensors", "scores.csv", "report.json"]
+    )
+    described = json.loads((run.path / "run.json").read_text("utf-8"))
+    assert distill.Settings(**described["settings"]) == settings
+    assert described["store"] == {
+        "path": str(store.path.resolve()),
+        "version": store.version,
+        "fingerprint": store.fingerprint,
+    }
+    assert (described["teacher"], described["views"], described["classes"]) == ("pixels", 2, ["defect", "good"])
+
+    metrics = read_metrics(run.path)
+    assert [figures["epoch"] for figures in metrics] == [1, 2, 3]
+    assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    for (_, _, figures), line in zip(told, metrics, strict=True):
+        assert {"epoch": line["epoch"], **figures} == pytest.approx(line, abs=1e-6)
+
+    held = (run.path / "scores.csv").read_text("utf-8").splitlines()
+    assert held[0] == "id,split,label,mode,group,p(defect),p(good)"
+    assert len(held) == 1 + 20 + 20 + 3  # the two test pictures without a label are not scored
+    for line in held[1:]:
+        assert sum(float(cell) for cell in line.split(",")[-2:]) == pytest.approx(1)
+    assert json.loads((run.path / "report.json").read_text("utf-8")) == run.report.to_dict()
+
+
+def test_a_picture_that_changed_stops_the_run_in_one_sentence(tmp_path: Path) -> None:
+    store_path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 10))
+    toy_parts.draw("rims", 7).save(tmp_path / "images" / "spot001.png")
+    with pytest.raises(TrainingError, match=r"'spot001.png' is another than the one that was embedded"):
+        distill.train(store_path, tmp_path / "run", quick())
+
+
+def test_a_run_that_diverges_says_so_and_gives_no_student(store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="its training diverged"):
+        distill.train(store, tmp_path / "run", quick(policy="own", loss="mse", weight=1e6, learning_rate=1e6, epochs=4))
+    assert not {"student.safetensors", "report.json"} & {file.name for file in (tmp_path / "run").iterdir()}

@@ -1,0 +1,375 @@
+"""What readers see: samples and vectors in one order, read by position, id or scan, under any filter."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from helpers import CountingTeacher, store_of, unit_vectors, write_pictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embedstore
+from embedstore import EmbeddingStore
+from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, SummaryError, TeacherMismatchError
+from embedstore.store import embedding_store
+from embedstore.store.layout import BLOCK, Head, Record
+from embedstore.store.tables import Tables
+from embedstore.store.writing import next_head, writer
+
+COUNT = 700  # three blocks
+LABELS = [None if number % 7 == 6 else ("good", "crack", "pore")[number % 3] for number in range(COUNT)]
+MODES = [f"mode {number % 4}" if number % 5 else None for number in range(COUNT)]
+GROUPS = [f"part {number // 2}" if number % 3 else None for number in range(COUNT)]
+SPLITS = [("train", "val", "test", "aside", None)[number % 5] for number in range(COUNT)]
+ATTRIBUTES = [{"line": str(number % 2), "欠陥": "有"} if number % 4 else None for number in range(COUNT)]
+VECTORS = np.stack([unit_vectors(seed, COUNT) for seed in range(3)])  # views 0, 1, 2
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingStore]:
+    path = tmp_path_factory.mktemp("reading") / "store"
+    with store_of(
+        path, VECTORS, labels=LABELS, modes=MODES, groups=GROUPS, splits=SPLITS, attributes=ATTRIBUTES
+    ) as opened:
+        yield opened
+
+
+def ids_at(positions: npt.ArrayLike) -> list[str]:
+    return [f"sample {number:05d}" for number in np.asarray(positions)]
+
+
+# What is in it
+
+
+def test_all_that_is_known_stands_in_the_order_of_the_rows(store: EmbeddingStore) -> None:
+    assert len(store) == COUNT
+    assert store.ids == ids_at(range(COUNT))
+    assert store.labels == LABELS
+    assert [(s.id, s.uri, s.label, s.mode, s.group, s.split, dict(s.attributes)) for s in store.samples] == [
+        (name, name, label, mode, group, split, attributes or {})
+        for name, label, mode, group, split, attributes in zip(
+            ids_at(range(COUNT)), LABELS, MODES, GROUPS, SPLITS, ATTRIBUTES, strict=True
+        )
+    ]
+    assert (store.version, store.views, store.dim, store.teacher) == (1, 2, 12, "by hand")
+
+
+def test_one_sample_is_found_by_id_and_by_position(store: EmbeddingStore) -> None:
+    assert store.sample("sample 00451") == store.sample_at(451) == store.samples[451]
+    assert "sample 00451" in store
+    assert "sample 00700" not in store
+    assert store.content_at(451) == b"c" * 16
+
+
+def test_ids_in_the_order_of_a_folder_keep_it_however_they_hash(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", [f"{number:02d}.png" for number in range(30)])
+    embedstore.build(tmp_path / "store", tmp_path / "images", teacher=CountingTeacher(), views=0)
+    with embedstore.open(tmp_path / "store") as built:
+        assert built.ids == [f"{number:02d}.png" for number in range(30)]
+
+
+def test_counts_are_those_of_each_value_most_frequent_first(store: EmbeddingStore) -> None:
+    for name, values in (("label", LABELS), ("mode", MODES), ("split", SPLITS)):
+        found = store.counts(name)
+        assert found == dict(Counter(values))
+        assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert store.counts("line") == dict(Counter((entry or {}).get("line") for entry in ATTRIBUTES))
+
+
+# Vectors
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, COUNT - 1), max_size=60), st.integers(0, 2))
+def test_vectors_are_those_of_the_ids_in_their_order_twice_where_asked_twice(
+    store: EmbeddingStore, positions: list[int], view: int
+) -> None:
+    found = store.vectors(ids_at(positions), view=view)
+    assert found.dtype == np.float32
+    assert found.shape == (len(positions), 12)
+    assert (found == VECTORS[view][positions]).all()
+    assert (store.read(np.array(positions, np.int64), view=view) == found).all()
+
+
+def test_all_vectors_are_those_of_all_ids(store: EmbeddingStore) -> None:
+    for view in range(3):
+        assert (store.vectors(view=view) == VECTORS[view]).all()
+
+
+def test_reading_touches_only_the_blocks_that_hold_what_is_asked(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched: list[int] = []
+    vector_block = Tables.vector_block
+
+    def counted(self: Tables, column: Any, block: int, **options: Any) -> Any:
+        touched.append(block)
+        return vector_block(self, column, block, **options)
+
+    monkeypatch.setattr(Tables, "vector_block", counted)
+    store.vectors(ids_at([600, 3, 610, 5, 600]))
+    assert sorted(touched) == [0, 2]
+    touched.clear()
+    store.vectors([])
+    assert touched == []
+    store.vectors()
+    assert touched == [0, 1, 2]
+
+
+@pytest.mark.parametrize("blocks_at_once", [1, 2, 16])
+def test_a_scan_covers_every_sample_once_and_in_order(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, blocks_at_once: int
+) -> None:
+    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", blocks_at_once)
+    parts = list(store.scan(view=1))
+    assert len(parts) == -(-3 // blocks_at_once)
+    assert np.concatenate([at for at, _ in parts]).tolist() == list(range(COUNT))
+    assert all(vectors.dtype == np.float16 for _, vectors in parts)
+    assert (np.concatenate([vectors for _, vectors in parts]) == VECTORS[1]).all()
+
+
+def test_a_scan_keeps_its_values_after_it_has_gone_on(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", 1)
+    scan = store.scan()
+    first = next(scan)[1]
+    with writer(store.path, store.environment) as session:
+        session.write(lambda tables: tables.put_summary("unrelated", bytes(100_000)))
+    list(scan)
+    assert (first == VECTORS[0][:BLOCK]).all()
+
+
+def test_dead_rows_leave_gaps_that_neither_read_nor_scan_trips_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", 1)
+    gone = {0, 5, 299, *range(256, 290)}
+    left = [number for number in range(600) if number not in gone and number < 512]
+    with store_of(tmp_path / "store", VECTORS[:1, :600]) as store:
+        with writer(store.path, store.environment) as session:
+            session.publish(next_head(store.head), died=[*gone, *range(512, 600)])
+        assert store.ids == ids_at(range(600))  # still the version that it read
+        store.refresh()
+        assert store.ids == ids_at(left)
+        assert (store.vectors() == VECTORS[0][left]).all()
+        parts = list(store.scan())
+        assert len(parts) == 2
+        assert np.concatenate([at for at, _ in parts]).tolist() == list(range(len(left)))
+        assert (np.concatenate([vectors for _, vectors in parts]) == VECTORS[0][left]).all()
+        assert (store.vectors(ids_at([300, 1])) == VECTORS[0][[300, 1]]).all()
+        with pytest.raises(StoreError, match="no sample 'sample 00299'"):
+            store.vectors(["sample 00299"])
+
+
+def test_an_unknown_id_is_named_with_one_that_may_be_meant(store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.vectors(["sample 00001", "sample 9"])
+    assert str(caught.value) == f"The store '{store.path}' has no sample 'sample 9'; see: embedstore query --help"
+    with (
+        store_of(tmp_path / "s", unit_vectors(0, 2), ids=["good/a.png", "bad/b.png"]) as other,
+        pytest.raises(StoreError) as caught,
+    ):
+        other.sample("/somewhere/bad/b.png")
+    assert str(caught.value) == (
+        f"The store '{tmp_path / 's'}' has no sample '/somewhere/bad/b.png'; did you mean 'bad/b.png'?"
+    )
+
+
+def test_an_unknown_view_or_output_is_named_with_what_there_is(store: EmbeddingStore) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.vectors(view=3)
+    assert str(caught.value) == (
+        f"The store '{store.path}' has no view 3 of the output 'embedding' (2 views); add it with: "
+        f"embedstore build '{store.path}' IMAGES --views 3"
+    )
+    with pytest.raises(StoreError, match="no view 0 of the output 'early'"):
+        store.vectors([], output="early")
+    with pytest.raises(StoreError, match="no view 7 "):
+        next(store.scan(view=7))
+
+
+# Filters
+
+
+FIELDS = {
+    "label": LABELS,
+    "mode": MODES,
+    "group": GROUPS,
+    "split": SPLITS,
+    "line": [(entry or {}).get("line") for entry in ATTRIBUTES],
+    "欠陥": [(entry or {}).get("欠陥") for entry in ATTRIBUTES],
+}
+conditions = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from([*{*values}, "no such value"]) for name, values in FIELDS.items()}
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(conditions)
+def test_where_finds_exactly_the_samples_that_meet_all_conditions(
+    store: EmbeddingStore, wanted: dict[str, str | None]
+) -> None:
+    expected = [all(FIELDS[name][at] == value for name, value in wanted.items()) for at in range(COUNT)]
+    assert store.where(wanted).tolist() == expected
+
+
+def test_a_condition_on_what_no_sample_has_is_refused_naming_what_there_is(store: EmbeddingStore) -> None:
+    with pytest.raises(
+        StoreError, match=r"^No sample has the field 'lien'; use one of label, mode, group, split, line, 欠陥\.$"
+    ):
+        store.where({"lien": "1"})
+
+
+def test_standard_fields_may_be_asked_even_where_no_sample_has_them(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 3)) as bare:
+        for name in ("label", "mode", "group", "split"):
+            assert bare.where({name: "x"}).tolist() == [False] * 3
+            assert bare.where({name: None}).tolist() == [True] * 3
+
+
+# Versions, splits, teachers
+
+
+def test_a_store_stays_at_its_version_until_it_is_refreshed(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", ["good/a.png", "good/b.png"])
+    embedstore.build(tmp_path / "store", tmp_path / "images", teacher=CountingTeacher())
+    with embedstore.open(tmp_path / "store") as untouched, embedstore.open(tmp_path / "store") as read:
+        vectors = read.vectors()
+        write_pictures(tmp_path / "images", ["good/a.png", "bad/c.png"], seed=1)
+        embedstore.build(tmp_path / "store", tmp_path / "images", teacher=CountingTeacher())
+        for old in (untouched, read):  # the first reads its records only now
+            assert (old.version, old.ids, old.labels) == (1, ["good/a.png", "good/b.png"], ["good", "good"])
+            assert (old.vectors() == vectors).all()
+            old.refresh()
+            assert (old.version, sorted(old.ids)) == (2, ["bad/c.png", "good/a.png", "good/b.png"])
+            assert (old.vectors(["good/b.png"])[0] == vectors[1]).all()
+            assert (old.vectors(["good/a.png"])[0] != vectors[0]).any()
+
+
+def test_a_split_is_written_once_and_raises_the_version_once(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 40), labels=["a", "b"] * 20) as store:
+        plan = store.split(seed=1)
+        assert store.version == 2
+        assert {sample.id: sample.split for sample in store.samples} == plan.splits
+        assert store.split(seed=1).splits == plan.splits
+        assert store.version == 2  # nothing changed
+        other = store.split(seed=2)
+        assert store.version == 3
+        assert other.splits != plan.splits
+        assert store.split(seed=3, keep=True).splits == other.splits
+        assert [record.split for record in store._read(lambda tables: list(tables.records(1)))] == [None] * 40
+        before = {record.id: record.split for record in store._read(lambda tables: list(tables.records(2)))}
+        assert before == plan.splits
+
+
+def test_a_split_by_a_reader_that_is_behind_changes_the_newest_version(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 40), labels=["a", "b"] * 20) as store:
+        with embedstore.open(tmp_path / "store") as other, writer(other.path, other.environment) as session:
+            relabelled = Record("sample 00003", "moved", 3, b"c" * 16, label="c")
+            session.publish(next_head(other.head), records=[relabelled], died=[7])
+        assert (store.version, len(store)) == (1, 40)
+        plan = store.split()
+        assert (store.version, len(store)) == (3, 39)
+        assert (store.sample("sample 00003").label, store.sample("sample 00003").uri) == ("c", "moved")
+        assert {sample.id: sample.split for sample in store.samples} == {name: plan.splits[name] for name in store.ids}
+
+
+def test_another_teacher_is_refused_at_a_query_naming_both(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", ["a.png"])
+    embedstore.build(tmp_path / "store", tmp_path / "images", teacher=CountingTeacher(name="first"))
+    with embedstore.open(tmp_path / "store") as store:
+        store.check_teacher(CountingTeacher(name="renamed"))
+        with pytest.raises(TeacherMismatchError, match=r"filled by the teacher 'first' .* but 'second' "):
+            store.check_teacher(CountingTeacher(name="second", kind="another"))
+
+
+# Summaries in the store
+
+
+def test_a_summary_is_saved_under_its_name_for_good_and_raises_no_version(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 20), labels=["a", "b"] * 10) as store:
+        assert store.summary_names == []
+        with pytest.raises(
+            SummaryError, match=r"no summary 'x' \(it has: none yet; make one with: embedstore summarize\)"
+        ):
+            store.summary("x")
+        made = store.summarize("class-mean", name="平均.1")
+        store.summarize("class-mean", name="other", per_class=3, seed=5)
+        assert store.summarize("class-mean").name == "class-mean"  # and is not saved
+        assert store.summary_names == ["other", "平均.1"]
+        found = store.summary("平均.1")
+        assert found.to_bytes() == made.to_bytes()
+        assert (found.vectors == made.vectors).all()
+        with pytest.raises(SummaryError, match=r"no summary 'x' \(it has: other, 平均\.1\)"):
+            store.summary("x")
+        with pytest.raises(SummaryError, match=r"already has a summary '平均\.1', and summaries never"):
+            store.summarize("class-mean", name="平均.1", per_class=2)
+        assert store.summary("平均.1").to_bytes() == made.to_bytes()
+        store.refresh()
+        assert store.version == 1
+
+
+def test_a_taken_name_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 20), labels=["a", "b"] * 10) as store:
+        store.summarize("class-mean", name="means")
+        monkeypatch.setattr(EmbeddingStore, "scan", lambda self, **options: pytest.fail("it scanned"))
+        with pytest.raises(SummaryError, match="already has"):
+            store.summarize("class-mean", name="means")
+
+
+def test_a_summary_damaged_in_the_store_is_found(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 20), labels=["a", "b"] * 10) as store:
+        data = bytearray(store.summarize("class-mean", name="means").to_bytes())
+        data[-3] ^= 1
+        with writer(store.path, store.environment) as session:
+            session.write(
+                lambda tables: tables._transaction.put(
+                    b"means", bytes(data) + bytes(4), db=store.environment.database(b"summaries")
+                )
+            )
+        with pytest.raises(CorruptStoreError, match="'summaries' fails its checksum"):
+            store.summary("means")
+
+
+# Damage that checksums can't see
+
+
+def test_rows_and_records_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 5)) as store:
+        with writer(store.path, store.environment) as session:
+            session.publish(Head(2, store.fingerprint, store.head.columns), died=[1], records=[])
+            session.publish(Head(3, store.fingerprint, store.head.columns), born=[1])
+            session.write(lambda tables: tables.put_record(Record("sample 00001", "u", 3, b"c" * 16), 3))
+        store.refresh()
+        with pytest.raises(
+            CorruptStoreError, match=r"^The 5 rows and 5 records of the store .* at version 3 do not fit together"
+        ):
+            len(store)
+
+
+def test_a_missing_block_is_named(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 300)) as store:
+        key = embedding_store.Column(store.fingerprint, "embedding", 0)
+
+        def drop(tables: Tables) -> None:
+            from embedstore.store.layout import vector_key
+
+            tables._transaction.delete(vector_key(key, 1), db=store.environment.database(b"vectors"))
+
+        with writer(store.path, store.environment) as session:
+            session.write(drop)
+        assert (store.vectors(ids_at([0])) == unit_vectors(0, 300)[:1]).all()
+        with pytest.raises(
+            CorruptStoreError, match="lacks block 1 of view 0; restore it from a copy, or build it again"
+        ):
+            store.vectors()
+
+
+def test_what_is_no_store_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(NotAStoreError, match=r"does not exist; make one with: embedstore build "):
+        embedstore.open(tmp_path / "nowhere")
+    with pytest.raises(NotAStoreError, match=r"is not a store; make one with: embedstore build "):
+        embedstore.open(tmp_path)

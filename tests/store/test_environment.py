@@ -1,0 +1,501 @@
+"""The LMDB handle: one per process and store, never across a fork, one writer, readers that never see half a change."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from helpers import python_environment, run_python, snapshot, store_of, unit_vectors, write_pictures
+
+import embedstore
+from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
+from embedstore.store import environment
+from embedstore.store.environment import Environment, open_environment
+from embedstore.store.layout import Column, Record, read_current
+from embedstore.store.tables import Tables
+from embedstore.store.writing import create_store, next_head, writer
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store of 300 samples, two blocks, whose handle is closed."""
+    store_of(tmp_path / "store", unit_vectors(1, 300), labels=["good"] * 300).close()
+    return tmp_path / "store"
+
+
+@pytest.fixture(autouse=True)
+def no_handle_is_left() -> Iterator[None]:
+    yield
+    left, environment._open = environment._open, {}
+    for handle in left.values():
+        handle._env.close()
+    assert not left
+
+
+# One handle
+
+
+def test_a_process_has_one_handle_per_real_path(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    with (
+        embedstore.open(path) as one,
+        embedstore.open(tmp_path / "link") as two,
+        embedstore.open("store/../store") as three,
+    ):
+        assert one.environment is two.environment is three.environment
+        two.close()
+        assert one.ids == three.ids
+        assert len(one) == 300
+
+
+def test_closing_twice_takes_nothing_from_the_others(path: Path) -> None:
+    with embedstore.open(path) as one:
+        two = embedstore.open(path)
+        two.close()
+        two.close()
+        assert len(one.vectors()) == 300
+
+
+def test_a_closed_store_says_so(path: Path) -> None:
+    store = embedstore.open(path)
+    store.close()
+    with pytest.raises(StoreError, match=r"was closed; open it again with embedstore\.open\.$"):
+        store.vectors()
+    with pytest.raises(StoreError, match="was closed"):
+        store.environment.write(lambda transaction: None)
+    with embedstore.open(path) as again:
+        assert len(again) == 300
+
+
+def test_a_store_that_fails_to_open_leaves_no_handle(tmp_path: Path) -> None:
+    settings = {"recipe": {**embedstore.Recipe().to_dict(), "version": 99}, "image_root": "."}
+    create_store(tmp_path / "later", settings, "0" * 32, {"teacher": "t", "outputs": {"embedding": 2}, "input_size": 8})
+    with pytest.raises(StoreError, match="recipe version 99"):
+        embedstore.open(tmp_path / "later")
+    assert not environment._open
+
+
+def test_a_store_built_again_at_its_old_place_is_another_one_even_while_somebody_holds_the_old(path: Path) -> None:
+    old = embedstore.open(path)
+    shutil.rmtree(path)
+    store_of(path, unit_vectors(2, 3), ids=["x", "y", "z"]).close()
+    with embedstore.open(path) as new:
+        assert new.ids == ["x", "y", "z"]
+        assert (new.vectors() == unit_vectors(2, 3)).all()
+    assert len(old.vectors()) == 300  # what it holds is still there for it
+    old.close()
+
+
+# Forks and spawned workers
+
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork beside threads, NumPy's too
+import embedstore
+from embedstore.errors import StoreError
+
+store = embedstore.open(sys.argv[1])
+store.ids
+calls = {
+    "read": lambda: store.vectors(),
+    "write": lambda: store.split(),
+    "open": lambda: embedstore.open(sys.argv[1]),
+}
+child = os.fork()
+if child == 0:
+    wrong = []
+    for name, call in calls.items():
+        try:
+            call()
+            wrong.append(name)
+        except StoreError as error:
+            if "A forked process can't use a store that its parent opened; start workers with" not in str(error):
+                wrong.append(f"{name}: {error}")
+    store.close()  # must not touch what the parent uses
+    print(wrong, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+before = store.version
+store.split()
+with embedstore.open(sys.argv[1]) as other:
+    print(store.version - before, len(store.vectors()), other.version - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_is_refused_and_the_parent_goes_on(path: Path) -> None:
+    done = run_python(FORK, path)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["[]", "1 300 1"]
+
+
+def read_in_a_worker(path: str, answers: "multiprocessing.Queue[object]") -> None:
+    with embedstore.open(path) as store:
+        answers.put((store.version, store.ids[:2], store.vectors(["sample 00299"]).tolist()))
+
+
+def test_a_spawned_worker_opens_its_own(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with embedstore.open(path) as store:
+        answers = spawn.Queue()
+        worker = spawn.Process(target=read_in_a_worker, args=(str(path), answers))
+        worker.start()
+        assert answers.get(timeout=60) == (1, store.ids[:2], store.vectors(["sample 00299"]).tolist())
+        worker.join(60)
+        assert worker.exitcode == 0
+
+
+# One writer
+
+
+HOLD = """
+import sys, embedstore
+from embedstore.store.writing import writer
+with embedstore.open(sys.argv[1]) as store, writer(store.path, store.environment):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=python_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_second_writer_is_told_who_writes_and_a_killed_one_leaves_no_lock(path: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", ["a.png"])
+    with start(HOLD, path) as holder, embedstore.open(path) as store:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for attempt in (
+            store.split,
+            lambda: store.summarize("class-mean", name="means"),
+            lambda: embedstore.build(path, tmp_path / "images"),
+        ):
+            with pytest.raises(StoreLockedError) as caught:
+                attempt()
+            assert str(caught.value) == (
+                f"Another process (id {holder.pid}) is writing to '{path}'; wait until it is done, or stop it."
+            )
+        assert len(store.vectors()) == 300  # reading goes on
+        holder.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        holder.wait()
+        assert (path / "writer.pid").exists()
+        store.split()
+        assert store.version == 2
+        assert not (path / "writer.pid").exists()
+
+
+def test_a_second_writer_of_the_same_process_is_refused_too(path: Path) -> None:
+    with (
+        embedstore.open(path) as store,
+        writer(path, store.environment),
+        pytest.raises(StoreLockedError, match=f"id {os.getpid()}"),
+    ):
+        store.split()
+
+
+# Readers beside a writer
+
+
+READ_ON_DEMAND = """
+import sys, embedstore
+with embedstore.open(sys.argv[1]) as store:
+    print("open", flush=True)
+    for line in sys.stdin:
+        if line == "refresh\\n":
+            store.refresh()
+        store.__dict__.pop("_records", None)
+        print(store.version, len(store), store.labels[0], flush=True)
+"""
+
+
+def test_a_reader_in_another_process_sees_the_old_version_until_the_head_moves_and_until_it_looks_anew(
+    path: Path,
+) -> None:
+    with start(READ_ON_DEMAND, path) as reader, embedstore.open(path) as store:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+
+        def ask(what: str) -> str:
+            reader.stdin.write(f"{what}\n")
+            reader.stdin.flush()
+            return reader.stdout.readline().strip()
+
+        assert reader.stdout.readline() == "open\n"
+        record = Record(store.ids[0], "u", 0, b"c" * 16, label="bad")
+
+        def publish(tables: Tables) -> None:
+            tables.put_record(record, 2)
+            assert ask("refresh") == "1 300 good"  # while the transaction is open: it neither waits nor sees
+            tables.put_head(next_head(store.head))
+
+        with writer(path, store.environment) as session:
+            session.write(lambda tables: tables.put_record(record, 2))
+            assert ask("refresh") == "1 300 good"  # committed, but the head has not moved
+            session.write(publish)
+        assert ask("look") == "1 300 good"  # a reader stays at its version
+        assert ask("refresh") == "2 300 bad"
+        reader.stdin.close()
+        assert reader.wait(30) == 0
+
+
+# A map that grows: everywhere but on 64-bit Linux and macOS it starts small
+
+
+def test_a_small_map_grows_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 << 20)
+    write_pictures(tmp_path / "images", [f"{number}.png" for number in range(300)])
+    small = embedstore.build(tmp_path / "small", tmp_path / "images", teacher="pixels", views=6)
+    with embedstore.open(tmp_path / "small") as store:
+        grown = snapshot(store)
+        assert store.environment._env.info()["map_size"] > 1 << 20
+        assert store.environment._env.info()["last_pgno"] * 4096 > 1 << 20
+    monkeypatch.undo()
+    large = embedstore.build(tmp_path / "large", tmp_path / "images", teacher="pixels", views=6)
+    with embedstore.open(tmp_path / "large") as store:
+        assert snapshot(store) == grown
+    assert small.embedded == large.embedded == 2100
+
+
+GROW = """
+import sys, threading, time
+import numpy as np
+from embedstore.store import environment
+environment.FIRST_MAP_BYTES = 1 << 20
+import embedstore
+from embedstore.store.layout import Column
+from embedstore.store.tables import Tables
+from embedstore.store.writing import writer
+
+store = embedstore.open(sys.argv[1])
+events = []
+
+def look():
+    with store.environment.read() as transaction:
+        found = Tables(store.environment, transaction).vector_block(store.head.columns[0], 0)
+        looking.set()
+        time.sleep(0.5)
+        events.append(("looked", float(found[1][0, 0])))  # a fault here would kill the process
+
+looking = threading.Event()
+thread = threading.Thread(target=look)
+thread.start()
+looking.wait()
+values = np.ones((256, 4000), np.float16)
+with writer(store.path, store.environment) as session:
+    session.write(lambda tables: tables.put_vectors(Column("0" * 32, "large", 0), np.arange(256), values))
+events.append(("grown", store.environment._env.info()["map_size"] > 1 << 20))
+thread.join()
+print(events)
+"""
+
+
+def test_the_map_grows_only_when_no_thread_looks_at_it(path: Path) -> None:
+    done = run_python(GROW, path)
+    first = float(unit_vectors(1, 300)[0, 0])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == f"[('looked', {first}), ('grown', True)]"
+
+
+def test_a_reader_that_never_pauses_is_named_instead_of_waited_for_forever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 << 20)
+    monkeypatch.setattr(environment, "_PATIENCE_SECONDS", 0.05)
+    with embedstore.open(path) as store, store.environment.read(), pytest.raises(StoreError, match="has to grow"):
+        store.environment.write(
+            lambda transaction: transaction.put(b"k", bytes(2 << 20), db=store.environment.database(b"meta"))
+        )
+
+
+FOLLOW = """
+import sys
+from embedstore.store import environment
+environment.FIRST_MAP_BYTES = 1 << 20
+import embedstore
+with embedstore.open(sys.argv[1]) as store:
+    print("open", flush=True)
+    sys.stdin.readline()
+    store.refresh()
+    print(store.version, len(store), flush=True)
+"""
+
+
+def test_a_reader_follows_when_another_process_made_the_map_grow(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 << 20)
+    with start(FOLLOW, path) as reader, embedstore.open(path) as store:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        values = np.ones((256, 4000), np.float16)
+        with writer(path, store.environment) as session:
+            session.write(lambda tables: tables.put_vectors(Column("0" * 32, "large", 0), np.arange(256), values))
+        store.split()
+        assert store.environment._env.info()["last_pgno"] * 4096 > 1 << 20
+        reader.stdin.write("go\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == "2 300\n"
+        assert reader.wait(30) == 0
+
+
+# Damage
+
+
+def flip(path: Path, needle: bytes) -> None:
+    """Change one byte wherever `needle` stands in the data file; LMDB may hold an older copy of a page beside it."""
+    file = next((path / "generations").glob("*/data.mdb"))
+    data = bytearray(file.read_bytes())
+    at = data.find(needle)
+    assert at >= 0
+    while at >= 0:
+        data[at] ^= 0x10
+        at = data.find(needle, at + 1)
+    file.write_bytes(data)
+
+
+def test_a_changed_byte_in_a_block_of_vectors_is_found(path: Path) -> None:
+    flip(path, unit_vectors(1, 300)[280:282].tobytes())  # in the second block
+    with embedstore.open(path) as store:
+        assert (store.vectors(store.ids[:256]) == unit_vectors(1, 300)[:256]).all()
+        for attempt in (
+            lambda: store.vectors(["sample 00256"]),
+            lambda: list(store.scan()),
+            lambda: store.search(np.ones(12)),
+            lambda: store.vectors(["sample 00256"]),  # and found again
+        ):
+            with pytest.raises(
+                CorruptStoreError, match=r"'vectors' fails its checksum .* restore the store from a copy"
+            ):
+                attempt()
+
+
+def test_a_changed_byte_in_a_record_is_found(path: Path) -> None:
+    flip(path, b"sample 00123")
+    with embedstore.open(path) as store, pytest.raises(CorruptStoreError, match="'records' fails its checksum"):
+        store.labels  # noqa: B018
+
+
+def test_a_changed_byte_in_the_rows_is_found(path: Path) -> None:
+    flip(path, embedstore.store.layout.id_key("sample 00007"))
+    with embedstore.open(path) as store, pytest.raises(CorruptStoreError):
+        len(store)
+
+
+def test_a_deleted_data_file_is_named(path: Path) -> None:
+    (path / "generations" / "0001" / "data.mdb").unlink()
+    with pytest.raises(CorruptStoreError, match=r"has no data\.mdb; restore the store from a copy\.$"):
+        embedstore.open(path)
+
+
+def test_a_data_file_of_something_else_is_named(path: Path) -> None:
+    (path / "generations" / "0001" / "data.mdb").write_bytes(b"no database" * 5000)
+    with pytest.raises(CorruptStoreError, match=r"its data\.mdb is damaged .* restore the store from a copy"):
+        embedstore.open(path)
+
+
+def test_an_emptied_data_file_is_named(path: Path) -> None:
+    (path / "generations" / "0001" / "data.mdb").write_bytes(b"")
+    with pytest.raises(CorruptStoreError, match="has no 'head' entry; restore it from a copy, or build it again"):
+        embedstore.open(path)
+
+
+READ_ALL = """
+import sys, embedstore
+from embedstore.errors import EmbedstoreError
+try:
+    with embedstore.open(sys.argv[1]) as store:
+        len(store), store.set_aside, list(store.scan()), store.summary_names
+    print("read")
+except EmbedstoreError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_truncated_data_file_ends_in_our_error_or_in_lmdbs_death_never_in_a_foreign_error(path: Path) -> None:
+    """LMDB maps the file, so a page beyond its end is a SIGBUS that no `except` can catch.
+
+    Where the cut leaves less than LMDB's two meta pages, opening says so. Where it only takes pages that no version
+    needs, reading succeeds.
+    """
+    file = path / "generations" / "0001" / "data.mdb"
+    whole = file.read_bytes()
+    outcomes = {}
+    for size in (100, 4096, 8192, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        done = run_python(READ_ALL, path)
+        died = os.name != "nt" and done.returncode == -signal.SIGBUS
+        outcomes[size] = "SIGBUS" if died else done.stdout.strip()
+        assert died or (done.returncode == 0 and done.stderr == ""), done.stderr
+    assert outcomes[100] == outcomes[4096] == "CorruptStoreError"
+    assert set(outcomes.values()) <= {"CorruptStoreError", "SIGBUS", "read"}
+    assert outcomes[len(whole) // 2] != "read"
+
+
+@pytest.mark.parametrize("error", [lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError])
+def test_what_lmdb_finds_damaged_is_our_error(path: Path, error: type[Exception]) -> None:
+    def fail(transaction: lmdb.Transaction) -> None:
+        raise error("MDB_SOMETHING: seen")
+
+    with embedstore.open(path) as store:
+        with pytest.raises(CorruptStoreError, match=r"Writing .* damaged \(MDB_SOMETHING: seen\)"):
+            store.environment.write(fail)
+        with pytest.raises(CorruptStoreError, match="Reading"), store.environment.read() as transaction:
+            fail(transaction)
+        assert len(store.vectors()) == 300
+
+
+def test_a_full_disk_is_told_with_what_is_safe(path: Path) -> None:
+    def fail(transaction: lmdb.Transaction) -> None:
+        raise lmdb.DiskError("No space left on device")
+
+    with (
+        embedstore.open(path) as store,
+        pytest.raises(
+            StoreError,
+            match=r"Writing .* failed \(No space left on device\); what was committed before is safe\. Free some disk",
+        ) as caught,
+    ):
+        store.environment.write(fail)
+    assert not isinstance(caught.value, CorruptStoreError)
+
+
+def test_a_failed_transaction_leaves_nothing(path: Path) -> None:
+    def fail(transaction: lmdb.Transaction) -> None:
+        Tables(store.environment, transaction).put_row_count(7)
+        raise RuntimeError("stop")
+
+    with embedstore.open(path) as store:
+        with pytest.raises(RuntimeError, match="stop"):
+            store.environment.write(fail)
+        assert store._read(lambda tables: tables.row_count()) == 300
+
+
+def test_the_handle_is_that_of_the_directory_current_names(path: Path) -> None:
+    handle = open_environment(read_current(path))
+    try:
+        assert isinstance(handle, Environment)
+        assert handle.directory == (path / "generations" / "0001").resolve()
+    finally:
+        handle.release()
+
+
+def test_commits_are_synced_to_the_disk(path: Path) -> None:
+    code = "import sys, embedstore; print(embedstore.open(sys.argv[1]).environment._env.flags())"
+    flags = run_python(code, path).stdout  # in another process, for the tests here spare the time
+    assert "'sync': True" in flags
+    assert "'metasync': True" in flags

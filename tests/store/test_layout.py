@@ -1,0 +1,244 @@
+"""The on-disk format: keys that sort, values that know when they were changed, and CURRENT."""
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
+from embedstore.store import layout
+from embedstore.store.layout import BLOCK, NEVER, Column, Head, Record
+
+SPACE = "00112233445566778899aabbccddeeff"
+
+numbers = st.integers(0, NEVER)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+columns = st.builds(
+    Column, st.binary(min_size=16, max_size=16).map(bytes.hex), st.sampled_from(["e", "em", "embedding", "尺"]) | texts,
+    st.integers(0, 65535),
+)  # fmt: skip
+optional = st.none() | st.text(st.characters(codec="utf-8"), max_size=30)
+records = st.builds(
+    Record,
+    id=texts,
+    uri=texts,
+    row=numbers,
+    content=st.binary(min_size=16, max_size=16),
+    label=optional,
+    mode=optional,
+    group=optional,
+    split=optional,
+    attributes=st.none() | st.dictionaries(texts, texts, min_size=1),
+    source=st.none() | st.dictionaries(texts, texts, min_size=1),
+)
+
+
+# Keys
+
+
+def test_the_bytes_of_keys_and_values_are_those_of_format_1() -> None:
+    """What is on people's disks: where this fails, FORMAT must rise and old stores must still be read."""
+    assert layout.FORMAT == 1
+    assert layout.vector_key(Column(SPACE, "embedding", 2), 258).hex() == (
+        SPACE + b"embedding\0".hex() + "0002" + "0000000000000102"
+    )
+    assert layout.record_key(b"k" * 16, 3) == b"k" * 16 + bytes([0, 0, 0, 0, 0, 0, 0, 3])
+    assert layout.row_key(258) == bytes([0, 0, 0, 0, 0, 0, 1, 2])
+    assert layout.id_key("良品/a.png").hex() == "1d3a91d09dcd7e09a91a3604d1935426"
+    assert layout.seal(b"key", b"payload").hex() == b"payload".hex() + "ca6c26b0"
+    assert [(name, *layout.ROW.fields[name][::-1]) for name in layout.ROW.names] == [
+        ("born", 0, np.dtype("<u8")),
+        ("died", 8, np.dtype("<u8")),
+        ("key", 16, np.dtype(("u1", 16))),
+        ("content", 32, np.dtype(("u1", 16))),
+    ]
+    present = np.zeros(BLOCK, bool)
+    present[[0, 9]] = True
+    packed = layout.pack_vectors(present, np.full((BLOCK, 2), 1, np.float16))
+    assert packed == b"\x80\x40" + bytes(30) + b"\x00\x3c" * 512
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), columns)
+def test_keys_sort_as_their_numbers_do(a: int, b: int, column: Column) -> None:
+    for key in (layout.row_key, lambda n: layout.vector_key(column, n), lambda n: layout.record_key(b"x" * 16, n)):
+        assert (key(a) < key(b)) == (a < b)
+
+
+@given(st.lists(columns, min_size=1, max_size=8, unique=True), st.sets(st.integers(0, 2**20), min_size=1, max_size=5))
+def test_the_blocks_of_a_column_stand_together_in_order_and_no_two_keys_are_equal(
+    several: list[Column], blocks: set[int]
+) -> None:
+    keyed = {layout.vector_key(column, block): (column, block) for column in several for block in blocks}
+    assert len(keyed) == len(several) * len(blocks)
+    walked = [keyed[key] for key in sorted(keyed)]
+    runs = [(column, [block for _, block in run]) for column, run in itertools.groupby(walked, key=lambda one: one[0])]
+    assert len(runs) == len(several)
+    assert all(run == sorted(blocks) for _, run in runs)
+    for column in several:
+        mine = [key for key in keyed if key.startswith(layout.column_prefix(column))]
+        assert {keyed[key][0] for key in mine} == {column}
+        assert len(mine) == len(blocks)
+
+
+def test_an_id_of_any_length_gets_a_key_that_lmdb_takes() -> None:
+    names = ["a", "a" * 10_000, "欠陥/😀.png", 'it\'s "quoted".png', ""]
+    keys = {layout.id_key(name) for name in names}
+    assert len(keys) == len(names)
+    assert {len(key) for key in keys} == {16}
+
+
+def test_the_views_of_a_head_are_those_of_its_own_space() -> None:
+    own, other = SPACE, SPACE[::-1]
+    assert (
+        Head(3, own, (Column(own, "embedding", 0), Column(own, "embedding", 2), Column(other, "embedding", 7))).views
+        == 2
+    )
+    assert Head(0, own, ()).views == 0
+
+
+# Values
+
+
+def test_every_flipped_bit_is_found() -> None:
+    key, value = b"some key", layout.seal(b"some key", b"a small value")
+    assert layout.unseal(b"rows", key, value) == b"a small value"
+    for bit in range(8 * len(value)):
+        changed = bytearray(value)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptStoreError, match="'rows' fails its checksum"):
+            layout.unseal(b"rows", key, bytes(changed))
+    for bit in range(8 * len(key)):
+        other = bytearray(key)
+        other[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptStoreError):
+            layout.unseal(b"rows", bytes(other), value)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=60))
+def test_a_value_that_was_written_under_another_key_is_refused(key: bytes, other: bytes, payload: bytes) -> None:
+    value = layout.seal(key, payload)
+    assert layout.unseal(b"meta", key, value) == payload
+    if key != other:
+        with pytest.raises(CorruptStoreError):
+            layout.unseal(b"meta", other, value)
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"abc"])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_value_too_short_for_a_checksum_is_refused_even_unchecked(value: bytes, check: bool) -> None:
+    with pytest.raises(CorruptStoreError):
+        layout.unseal(b"meta", b"k", value, check=check)
+
+
+def test_an_unchecked_value_is_given_as_it_is() -> None:
+    assert layout.unseal(b"meta", b"k", b"wrong" + bytes(4), check=False) == b"wrong"
+
+
+@given(records)
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
+    packed = layout.pack_record(record)
+    assert layout.unpack_record(memoryview(packed)) == record
+
+
+def test_missing_fields_of_a_record_take_no_space() -> None:
+    bare = Record("i", "u", 0, b"c" * 16)
+    assert set(layout.unpack(memoryview(layout.pack_record(bare)))) == {"id", "uri", "row", "content"}
+    fields = {field.name for field in dataclasses.fields(Record)}
+    assert fields == set(Record.__slots__)
+
+
+@given(st.data(), st.integers(1, 9))
+def test_vectors_come_back_bit_by_bit(data: st.DataObject, dim: int) -> None:
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    vectors = random.integers(0, 2**16, (BLOCK, dim), np.uint16).view(np.float16)  # NaN and infinities among them
+    present = random.random(BLOCK) < random.random()
+    found, values = layout.unpack_vectors(memoryview(layout.pack_vectors(present, vectors)))
+    assert (found == present).all()
+    assert values.tobytes() == vectors.tobytes()
+
+
+def test_rows_that_nobody_owns_are_part_of_no_version() -> None:
+    rows = layout.empty_rows()
+    assert len(rows) == BLOCK
+    assert set(rows["born"]) == set(rows["died"]) == {np.uint64(NEVER)}
+    assert not rows["key"].any()
+
+
+# CURRENT
+
+
+def test_current_names_the_generation_that_was_written(tmp_path: Path) -> None:
+    layout.write_current(tmp_path, "0007")
+    assert layout.read_current(tmp_path) == tmp_path / "generations" / "0007"
+    layout.write_current(tmp_path, "0008")
+    assert layout.read_current(tmp_path) == tmp_path / "generations" / "0008"
+    assert os.listdir(tmp_path) == ["CURRENT"]
+
+
+def test_no_directory_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(NotAStoreError, match=r"nowhere' does not exist; make one with: embedstore build "):
+        layout.read_current(tmp_path / "nowhere")
+
+
+def test_a_directory_or_file_without_current_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(NotAStoreError, match=r"is not a store; make one with: embedstore build "):
+            layout.read_current(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        '"text"',
+        "7",
+        "{}",
+        '{"format": 1}',
+        '{"generation": "0001"}',
+        '{"format": 1, "generation": 1}',
+        '{"format": 1, "generation": ""}',
+        '{"format": 1, "generation": "../x"}',
+        '{"format": 1, "generation": "/etc"}',
+        '{"format": 1, "generation": "0001/../../.."}',
+        '{"format": 1, "generation": "0001\\n"}',
+        '{"format": 1, "generation": "123456789"}',
+        '{"format": 1, "generation": ["0001"]}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_or_hostile_current_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "CURRENT").write_text(text)
+    with pytest.raises(
+        CorruptStoreError, match=r"CURRENT' (is damaged|names no generation); restore it from a copy\.$"
+    ):
+        layout.read_current(tmp_path)
+
+
+def test_a_current_that_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CorruptStoreError, match="can't be read"):
+        layout.read_current(tmp_path)
+    (tmp_path / "CURRENT").unlink()
+    (tmp_path / "CURRENT").mkdir()
+    with pytest.raises(CorruptStoreError, match="can't be read"):
+        layout.read_current(tmp_path)
+
+
+@pytest.mark.parametrize("found", [0, 2, "1", None, [1]])
+def test_another_format_version_is_refused_naming_both(tmp_path: Path, found: object) -> None:
+    (tmp_path / "CURRENT").write_text(json.dumps({"format": found, "generation": "0001"}))
+    with pytest.raises(StoreError, match="this program reads version 1; use the release that wrote it") as caught:
+        layout.read_current(tmp_path)
+    assert f"has format version {found}," in str(caught.value)
+    assert not isinstance(caught.value, CorruptStoreError)
