@@ -359,7 +359,7 @@ class _Build:
                 records.append(after)
         new = sum(sample_id not in known for sample_id in done)
         pruned = gone if prune else []
-        head = Head(self._head.version, self._head.space, self._complete_columns(pruned))
+        head = Head(self._head.version, self._head.space, self._complete_columns(set(pruned)))
         if records or born or pruned:
             head = next_head(head)
         swept = staged_rows - set(born)  # of an interrupted build, and no part of this one
@@ -394,7 +394,7 @@ class _Build:
             seconds=0.0,
         )
 
-    def _complete_columns(self, pruned: list[str]) -> tuple[Column, ...]:
+    def _complete_columns(self, pruned: set[str]) -> tuple[Column, ...]:
         """Return the columns in which every sample of the new version has its vector.
 
         A sample that is not listed any more, or whose picture was set aside, keeps what it has but can't get new views;

@@ -21,7 +21,8 @@ from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
 
 EPOCHS = 4
-SETTINGS = quick(policy="own", epochs=EPOCHS, student="small")
+SETTINGS = quick(policy="own", epochs=EPOCHS)
+NEVER = -1
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ distill.train(store, out, distill.Settings(**eval(sys.argv[5])))
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 @pytest.mark.parametrize(
     ("step", "checkpoint", "done"),
-    [(6, 0, 1), (11, 0, 2), (0, 2, 1)],  # of four steps an epoch
+    [(6, NEVER, 1), (11, NEVER, 2), (NEVER, 2, 1)],  # of four steps an epoch
     ids=["second step of epoch 2", "third step of epoch 3", "writing the checkpoint of epoch 2"],
 )
 def test_a_run_killed_in_the_middle_ends_as_if_it_had_not_been(
@@ -224,12 +225,18 @@ def test_a_directory_of_something_else_is_left_alone(resume: bool, store: Embedd
 def test_a_damaged_checkpoint_is_refused_and_says_what_to_do(
     damage: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
 ) -> None:
-    path = stopped(store, tmp_path / "run")
-    checkpoint = path / "checkpoint.pt"
-    data = checkpoint.read_bytes()
-    checkpoint.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "nonsense": b"nonsense"}[damage])
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    (path / "student.safetensors").unlink()
+    data = (path / "checkpoint.pt").read_bytes()
+    (path / "checkpoint.pt").write_bytes({"empty": b"", "cut": data[: len(data) // 2], "nonsense": b"nonsense"}[damage])
     with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
         distill.train(store, path, SETTINGS, resume=True)
-    checkpoint.unlink()
-    distill.train(store, path, SETTINGS, resume=True)
+
+
+def test_without_its_checkpoint_a_run_begins_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    path = stopped(store, tmp_path / "run")
+    (path / "checkpoint.pt").unlink()
+    progress = Stop()
+    distill.train(store, path, SETTINGS, resume=True, progress=progress)
+    assert progress.seen == list(range(1, EPOCHS + 1))
     same_run(path, uninterrupted.path)

@@ -32,9 +32,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_handle_is_left() -> Iterator[None]:
+    before = set(environment._open)
     yield
-    left, environment._open = environment._open, {}
-    for handle in left.values():
+    left = {directory: handle for directory, handle in environment._open.items() if directory not in before}
+    for directory, handle in left.items():
+        del environment._open[directory]
         handle._env.close()
     assert not left
 
@@ -80,7 +82,7 @@ def test_a_store_that_fails_to_open_leaves_no_handle(tmp_path: Path) -> None:
     create_store(tmp_path / "later", settings, "0" * 32, {"teacher": "t", "outputs": {"embedding": 2}, "input_size": 8})
     with pytest.raises(StoreError, match="recipe version 99"):
         embedstore.open(tmp_path / "later")
-    assert not environment._open
+    assert read_current(tmp_path / "later").resolve() not in environment._open
 
 
 def test_a_store_built_again_at_its_old_place_is_another_one_even_while_somebody_holds_the_old(path: Path) -> None:
