@@ -54,7 +54,9 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
         defect = number % 3 == 0
         name = f"{'defect' if defect else 'good'}/部品 {number}.png"
         save(place / "photos" / name, number, bright=defect)
-        rows.append(f"{name},{'defect' if defect else 'good'},{'stripe' if defect else ''},part{number // 2},{number % 2}")
+        rows.append(
+            f"{name},{'defect' if defect else 'good'},{'stripe' if defect else ''},part{number // 2},{number % 2}"
+        )
     (place / "photos" / "good" / "broken.png").write_bytes(b"no picture")
     rows.append("good/broken.png,good,,part99,0")
     (place / "photos.csv").write_text("\n".join(rows), "utf-8")
@@ -66,7 +68,22 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(line: Path) -> Path:
     """The line with a split and a finished run."""
     call("embedstore", "split", "s", cwd=line)
-    call("distill", "train", "s", "--policy", "own", "--out", "run", "--good", "good", "--epochs", "2", "--size", "32", cwd=line)
+    call(
+        "distill",
+        "train",
+        "s",
+        "--policy",
+        "own",
+        "--out",
+        "run",
+        "--good",
+        "good",
+        "--epochs",
+        "2",
+        "--size",
+        "32",
+        cwd=line,
+    )
     return line
 
 
@@ -100,26 +117,36 @@ def test_query_by_id_image_and_filter_agree_with_the_library(line: Path) -> None
     found = json.loads(call("embedstore", "query", "s", "--id", sample_id, "--top", "3", "--json", cwd=line).stdout)
     with embedstore.open(line / "s") as store:
         expected = store.search(store.vectors([sample_id]), top=3, exclude=[sample_id])[0]
-    assert [(hit["id"], pytest.approx(hit["similarity"])) for hit in found] == [(hit.id, hit.similarity) for hit in expected]
+    assert [(hit["id"], pytest.approx(hit["similarity"])) for hit in found] == [
+        (hit.id, hit.similarity) for hit in expected
+    ]
 
-    by_image = json.loads(call("embedstore", "query", "s", "--image", f"photos/{sample_id}", "--top", "1", "--json", cwd=line).stdout)
+    by_image = json.loads(
+        call("embedstore", "query", "s", "--image", f"photos/{sample_id}", "--top", "1", "--json", cwd=line).stdout
+    )
     assert by_image[0]["id"] == sample_id
     assert by_image[0]["similarity"] == pytest.approx(1, abs=1e-3)
 
-    filtered = json.loads(
-        call("embedstore", "query", "s", "--id", sample_id, "--where", "label=defect", "--where", "shift=1", "--top", "99", "--json", cwd=line).stdout
-    )  # fmt: skip
+    conditions = ("--where", "label=defect", "--where", "shift=1")
+    result = call("embedstore", "query", "s", "--id", sample_id, *conditions, "--top", "99", "--json", cwd=line)
+    filtered = json.loads(result.stdout)
     assert len(filtered) == 10
     assert {hit["label"] for hit in filtered} == {"defect"}
     assert sample_id in call("embedstore", "query", "s", "--image", f"photos/{sample_id}", cwd=line).stdout
 
 
 def test_summarize_saves_and_tells_what_it_hides(trained: Path) -> None:
-    facts = json.loads(call("embedstore", "summarize", "s", "class-mean", "--name", "m", "--per-class", "5", "--json", cwd=trained).stdout)
+    facts = json.loads(
+        call(
+            "embedstore", "summarize", "s", "class-mean", "--name", "m", "--per-class", "5", "--json", cwd=trained
+        ).stdout
+    )
     assert [prototype["label"] for prototype in facts["prototypes"]] == ["defect", "good"]
     assert facts["split"] == "train"
     assert "m" in json.loads(call("embedstore", "info", "s", "--json", cwd=trained).stdout)["summaries"]
-    assert "already has a summary 'm'" in refused("embedstore", "summarize", "s", "class-mean", "--name", "m", cwd=trained)
+    assert "already has a summary 'm'" in refused(
+        "embedstore", "summarize", "s", "class-mean", "--name", "m", cwd=trained
+    )
     shown = call("embedstore", "summarize", "s", "class-mean", "--name", "n", cwd=trained).stdout
     assert "What it hides" in shown
 
@@ -146,10 +173,21 @@ def test_train_prints_a_report_that_evaluate_repeats(trained: Path) -> None:
 
 
 def test_train_without_a_written_split_says_that_it_made_one(line: Path, tmp_path: Path) -> None:
-    call("embedstore", "build", tmp_path / "s", "photos", "--manifest", "photos.csv", "--teacher", "pixels", "--views", "0", cwd=line)
-    result = call(
-        "distill", "train", tmp_path / "s", "--policy", "none", "--out", tmp_path / "run", "--epochs", "1", "--size", "32", cwd=line
-    )  # fmt: skip
+    call(
+        "embedstore",
+        "build",
+        tmp_path / "s",
+        "photos",
+        "--manifest",
+        "photos.csv",
+        "--teacher",
+        "pixels",
+        "--views",
+        "0",
+        cwd=line,
+    )
+    short = ("--epochs", "1", "--size", "32")
+    result = call("distill", "train", tmp_path / "s", "--policy", "none", "--out", tmp_path / "run", *short, cwd=line)
     assert "The store has no written split, so this run made one by group with seed 0" in result.stdout
 
 
@@ -272,7 +310,9 @@ def test_build_takes_what_train_refuses(tmp_path: Path, labels: list[str], words
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["部品 (1) ‘quote’ 🔩.png", 'double"quote.png', "[bold]markup[/bold].png", "<b>.png", "-leading dash.png"])
+@pytest.mark.parametrize(
+    "name", ["部品 (1) ‘quote’ 🔩.png", 'double"quote.png', "[bold]markup[/bold].png", "<b>.png", "-leading dash.png"]
+)
 def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None:
     save(tmp_path / "写真" / "良品" / name, 1)
     save(tmp_path / "写真" / "不良" / "b.png", 2, bright=True)

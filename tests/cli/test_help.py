@@ -10,7 +10,10 @@ import embedstore_cli.main
 
 COMMANDS = {"embedstore": embedstore_cli.main.app, "distill": distill_cli.main.app}
 VERBS = [
-    (name, str(command.callback.__name__)) for name, app in COMMANDS.items() for command in app.registered_commands if command.callback
+    (name, str(command.callback.__name__))
+    for name, app in COMMANDS.items()
+    for command in app.registered_commands
+    if command.callback
 ]
 HEAVY = ("torch", "open_clip", "timm", "sklearn", "scipy", "faiss", "pyarrow")
 

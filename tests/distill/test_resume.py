@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from toy_parts import make_store, parts, quick
 
 import distill
 import embedstore
-from distill.training import run_directory
+from distill.students import Student, make_student
+from distill.training import loop, run_directory
 from distill.training.loop import Run, read_metrics
 from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
@@ -81,6 +83,24 @@ def test_a_run_may_be_stopped_many_times(store: EmbeddingStore, uninterrupted: R
             distill.train(store, tmp_path / "run", SETTINGS, resume=True, progress=Stop(epoch))
     distill.train(store, tmp_path / "run", SETTINGS, resume=True)
     same_run(tmp_path / "run", uninterrupted.path)
+
+
+def test_what_layers_draw_is_drawn_again(
+    store: EmbeddingStore, uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_dropout(*arguments: Any) -> Student:
+        student = make_student(*arguments)
+        student.trunk = nn.Sequential(student.trunk, nn.Dropout(0.5))
+        return student
+
+    monkeypatch.setattr(loop, "make_student", with_dropout)
+    whole = distill.train(store, tmp_path / "whole", SETTINGS)
+    path = stopped(store, tmp_path / "run")
+    torch.rand(7)
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, whole.path)
+    losses = [[line["cross_entropy"] for line in read_metrics(run)] for run in (path, uninterrupted.path)]
+    assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize("writer", ["save_checkpoint", "write_table", "save_student", "write_json"])

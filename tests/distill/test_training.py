@@ -173,6 +173,24 @@ def test_the_losses_of_the_first_step_are_those_worked_out_by_hand(
     assert found["alignment"] == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_the_learning_rate_rises_over_the_first_epoch_and_falls_along_a_cosine(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        assert len({group["lr"] for group in self.param_groups}) == 1
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    distill.train(store, tmp_path / "run", quick(policy="own", epochs=5, learning_rate=0.01))  # four steps an epoch
+    rise = [0.05, 0.25, 0.5, 0.75]
+    fall = [(1 + math.cos(math.pi * at / 16)) / 2 for at in range(16)]
+    assert rates == pytest.approx([0.01 * factor for factor in rise + fall])
+
+
 # Determinism, and what a run must not depend on
 
 
@@ -186,12 +204,33 @@ def test_a_run_depends_on_its_settings_alone(store: EmbeddingStore, store_path: 
     assert (again.path / "report.json").read_bytes() == (first.path / "report.json").read_bytes()
 
 
+@pytest.fixture(scope="module")
+def usual(store: EmbeddingStore, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    return weights_of(store, tmp_path_factory.mktemp("usual") / "run", policy="own", loss="contrastive", epochs=1)
+
+
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"policy": "none"}, {"weight": 2}, {"ce_views": "whole"}, {"batch": 8}]
+    "change",
+    [
+        {"seed": 1},
+        {"policy": "class-mean"},
+        {"loss": "mse"},
+        {"weight": 2},
+        {"temperature": 0.5},
+        {"size": 40},
+        {"epochs": 2},
+        {"ce_views": "whole"},
+        {"batch": 8},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.5},
+    ],
+    ids=str,
 )
-def test_each_setting_makes_another_run(change: dict[str, Any], store: EmbeddingStore, tmp_path: Path) -> None:
-    before = weights_of(store, tmp_path / "before", policy="own", epochs=1)
-    assert not same(weights_of(store, tmp_path / "after", **{"policy": "own", "epochs": 1} | change), before)
+def test_each_setting_makes_another_run(
+    change: dict[str, Any], store: EmbeddingStore, usual: Weights, tmp_path: Path
+) -> None:
+    before: dict[str, Any] = {"policy": "own", "loss": "contrastive", "epochs": 1}
+    assert not same(weights_of(store, tmp_path / "run", **before | change), usual)
 
 
 @pytest.fixture(scope="module")

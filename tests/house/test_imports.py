@@ -42,15 +42,18 @@ def test_embedstore_imports_neither_distill_nor_anything_heavy(path: Path) -> No
 
 @pytest.mark.parametrize("path", sources("embedstore"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_embedstore_never_mentions_distill_in_an_import(path: Path) -> None:
-    every = {
-        name
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
-    }  # fmt: skip
+    every: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            every |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            every.add(node.module or "")
     assert not any(name.split(".")[0] == "distill" for name in every)
 
 
-@pytest.mark.parametrize("path", sources("distill/targets") + sources("distill/evaluation"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sources("distill/targets") + sources("distill/evaluation"), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_targets_and_evaluation_are_numpy_only(path: Path) -> None:
     assert not {name.split(".")[0] for name in imported_at_import_time(path)} & HEAVY
 

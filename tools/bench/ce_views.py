@@ -46,7 +46,9 @@ def main() -> None:
                             distill.train(store, out, settings)
                         auroc = read_metrics(out)[-1]["val_auroc"]
                         reached.setdefault((policy, ce_views), []).append(auroc)
-                        print(f"fold {fold} seed {seed} {policy:12} {ce_views:6} validation AUROC {auroc:.3f}", flush=True)
+                        print(
+                            f"fold {fold} seed {seed} {policy:12} {ce_views:6} validation AUROC {auroc:.3f}", flush=True
+                        )
     print("\npolicy        all    whole  whole - all (mean and standard deviation of the pairs)")
     for policy in POLICIES:
         every, whole = reached[policy, "all"], reached[policy, "whole"]

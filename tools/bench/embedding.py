@@ -31,12 +31,17 @@ def main() -> None:
     options = parser.parse_args()
     teacher = embedstore.load_teacher(options.teacher)
     recipe = Recipe()
-    samples = list_images(options.images).samples[:: max(1, len(list_images(options.images).samples) // options.pictures)]
+    samples = list_images(options.images).samples[
+        :: max(1, len(list_images(options.images).samples) // options.pictures)
+    ]
     samples = samples[: options.pictures]
     crops = []
     for sample in samples:
         picture, _ = read_picture(options.images / sample.uri)
-        crops += [render(picture, draw_view(recipe, sample.id, v), teacher.input_size, recipe.fit) for v in range(options.views + 1)]
+        crops += [
+            render(picture, draw_view(recipe, sample.id, v), teacher.input_size, recipe.fit)
+            for v in range(options.views + 1)
+        ]
     pixels = np.stack(crops)
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "m.csv"

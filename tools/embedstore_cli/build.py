@@ -1,7 +1,7 @@
 """embedstore build: images through the teacher into the store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,10 +23,15 @@ def build(
         ),
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Augmented views beside the plain picture; 2 for a new store.", show_default=False)
+        int | None,
+        typer.Option(help="Augmented views beside the plain picture; 2 for a new store.", show_default=False),
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove samples whose picture is not listed any more.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of the views; for a new store only (0).", show_default=False)] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove samples whose picture is not listed any more.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the views; for a new store only (0).", show_default=False)
+    ] = None,
     fit: Annotated[
         str | None,
         typer.Option(help="squash or letterbox: how pictures become square; for a new store only (squash)."),
@@ -45,12 +50,19 @@ def build(
     """
     import embedstore
 
-    given = {"seed": seed, "fit": fit, "turns": turns, "flips": flips, "light": light}
+    given: dict[str, Any] = {"seed": seed, "fit": fit, "turns": turns, "flips": flips, "light": light}
     chosen = {name: value for name, value in given.items() if value is not None}
-    recipe = embedstore.Recipe(**chosen) if chosen else None  # type: ignore[arg-type]  fit is checked there
+    recipe = embedstore.Recipe(**chosen) if chosen else None
     with console.progress("Looking at pictures", "pictures") as progress:
         report = embedstore.build(
-            store, images, manifest=manifest, teacher=teacher, views=views, recipe=recipe, prune=prune, progress=progress
+            store,
+            images,
+            manifest=manifest,
+            teacher=teacher,
+            views=views,
+            recipe=recipe,
+            prune=prune,
+            progress=progress,
         )
     if json:
         console.print_json(report)
@@ -64,11 +76,15 @@ def build(
     if report.resumed:
         console.say(f"{report.resumed} samples had been embedded by an interrupted run and were not embedded again.")
     if report.set_aside:
-        console.say(f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'")
+        console.say(
+            f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'"
+        )
     if report.ignored:
         console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
     if report.gone:
-        console.say(f"{report.gone} samples stay though their picture is not listed any more; remove them with --prune.")
+        console.say(
+            f"{report.gone} samples stay though their picture is not listed any more; remove them with --prune."
+        )
     if report.views_incomplete:
         console.say(
             f"{report.views_incomplete} new views are not complete, since samples whose picture is gone or can't be read lack "

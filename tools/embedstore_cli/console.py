@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -17,6 +18,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 def run(app: typer.Typer) -> None:
     """Run a command; a mistake of the user's ends in one sentence on stderr and exit code 2, never in a traceback."""
+    # A picture with too many pixels is set aside with its reason; Pillow's own warning would only repeat it.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         app()
     except EmbedstoreError as error:
@@ -73,7 +76,13 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None)
 

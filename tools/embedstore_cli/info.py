@@ -53,7 +53,9 @@ def info(
         *(f"            {entry['path']}: {entry['reason']}" for entry in facts["set_aside"]),
     )
     if facts["unfinished"]:
-        console.say(f"unfinished  {facts['unfinished']} samples of an interrupted build wait; run the same embedstore build again.")
+        console.say(
+            f"unfinished  {facts['unfinished']} samples of an interrupted build wait; run the same embedstore build again."
+        )
 
 
 def _counts(counts: dict[str | None, int]) -> dict[str, int]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def query(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
     image: Annotated[Path | None, typer.Option(help="Nearest to this picture.")] = None,
-    id: Annotated[str | None, typer.Option("--id", help="Nearest to this sample.")] = None,  # noqa: A002  the option's name
+    id: Annotated[str | None, typer.Option("--id", help="Nearest to this sample.")] = None,
     text: Annotated[str | None, typer.Option(help="Nearest to this text; needs a teacher with a text tower.")] = None,
     where: Annotated[
         list[str] | None,
@@ -34,11 +34,10 @@ def query(
     if sum(given is not None for given in (image, id, text)) != 1:
         raise SettingsError("Give one of --image, --id and --text, to say what is looked for.")
     with embedstore.open(store) as opened:
-        if id is not None:
-            vectors = opened.vectors([id])
-        else:
-            vectors = _embed(opened, image, text)
-        hits = opened.search(vectors, top=top, where=_conditions(where or []), exclude=[id] if id is not None else [])[0]
+        vectors = opened.vectors([id]) if id is not None else _embed(opened, image, text)
+        hits = opened.search(vectors, top=top, where=_conditions(where or []), exclude=[id] if id is not None else [])[
+            0
+        ]
     if json:
         console.print_json([hit.__dict__ for hit in hits])
         return
@@ -60,7 +59,9 @@ def _embed(store: "EmbeddingStore", image: Path | None, text: str | None) -> "Ve
     store.check_teacher(teacher)
     if text is not None:
         if not isinstance(teacher, TextTeacher):
-            raise TeacherError(f"The teacher '{teacher.name}' reads no text; build the store with an open_clip teacher for that.")
+            raise TeacherError(
+                f"The teacher '{teacher.name}' reads no text; build the store with an open_clip teacher for that."
+            )
         return teacher.embed_text([text])
     assert image is not None  # noqa: S101  one of the two is given
     try:

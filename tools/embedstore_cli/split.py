@@ -13,7 +13,9 @@ def split(
     folds: Annotated[int, typer.Option(help="Deal the groups into so many folds; one is tested, one validates.")] = 5,
     fold: Annotated[int, typer.Option(help="Which fold is tested: 0 to folds - 1.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the deal.")] = 0,
-    keep: Annotated[bool, typer.Option("--keep", help="Samples that have a split keep it; deal the others only.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Samples that have a split keep it; deal the others only.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Write train, val and test into the records, so that pictures of one part never fall on two sides.

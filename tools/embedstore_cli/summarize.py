@@ -13,7 +13,8 @@ def summarize(
     strategy: Annotated[str, typer.Argument(help="class-mean", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Save it under this name; the strategy's where not given.")] = None,
     per_class: Annotated[
-        int | None, typer.Option("--per-class", help="Average so many random samples of each label; all where not given.")
+        int | None,
+        typer.Option("--per-class", help="Average so many random samples of each label; all where not given."),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Summarise this side of the split: train where one is written, else all samples.")

@@ -55,7 +55,7 @@ def main() -> None:
     """Run the pilot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("pilot-out"))
-    parser.add_argument("--quick", action="store_true", help="240 cells and 2 epochs: shows that it runs, says nothing more")
+    parser.add_argument("--quick", action="store_true", help="240 cells, 2 epochs: shows that it runs, no more")
     options = parser.parse_args()
     try:
         run(options.out, QUICK if options.quick else FULL)
@@ -71,7 +71,7 @@ def run(out: Path, scale: Scale) -> dict[str, Report]:
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     cells = solar_cells.write_manifest(out / "cells.csv", scale.cells)
-    console.print(f"[bold]1. Build[/bold]: the teacher {TEACHER} looks at {cells.count} solar cells once, in 3 views each")
+    console.print(f"[bold]1. Build[/bold]: the teacher {TEACHER} looks at {cells.count} solar cells once, in 3 views")
     store_path = out / "cells.store"
     with _progress(console) as bar:
         task = bar.add_task("pictures", total=cells.count)
@@ -89,11 +89,15 @@ def run(out: Path, scale: Scale) -> dict[str, Report]:
         console.print(f"[bold]2. Split[/bold]: {', '.join(f'{count} {side}' for side, count in plan.counts().items())}")
         console.print("[bold]3. Summarise[/bold]: one mean per class, and what it hides")
         name = "class-mean"
-        summary = store.summary(name) if name in store.summary_names else store.summarize(name, name=name, split="train")
+        summary = (
+            store.summary(name) if name in store.summary_names else store.summarize(name, name=name, split="train")
+        )
         for loss in summary.averaging_loss.values():
             console.print(f"   {loss.in_words()}", markup=False)
 
-        console.print(f"[bold]4. Train[/bold]: one student of 0.3 M parameters for each policy, {scale.epochs} epochs, without the teacher")
+        console.print(
+            f"[bold]4. Train[/bold]: a student of 0.3 M parameters for each policy, {scale.epochs} epochs, without the teacher"
+        )
         reports, seconds = {}, {}
         with _progress(console) as bar:
             for policy in POLICIES:
@@ -135,7 +139,8 @@ def print_table(console: Console, reports: dict[str, Report], seconds: dict[str,
     """Print what each policy reached and what it cost."""
     first = next(iter(reports.values()))
     table = Table(
-        title=f"\n{first.counts['test']} test cells; threshold for {OVERKILL:.0%} overkill from {first.counts['val']} validation cells",
+        title=f"\n{first.counts['test']} test cells; threshold for {OVERKILL:.0%} overkill "
+        f"from {first.counts['val']} validation cells",
         title_justify="left",
         box=None,
         pad_edge=False,

@@ -14,7 +14,12 @@ from embedstore.errors import MissingPackageError
 
 # Probability of a defect, as the experts voted -> label, what modes are called, and whether it stays out of the split.
 # 1/3 is "functional, but unsure": it can teach neither side, so it is scored apart.
-_VOTES = {0: ("good", "good", ""), 1 / 3: ("unsure", "unsure", "aside"), 2 / 3: ("defect", "likely", ""), 1: ("defect", "certain", "")}
+_VOTES = {
+    0: ("good", "good", ""),
+    1 / 3: ("unsure", "unsure", "aside"),
+    2 / 3: ("defect", "likely", ""),
+    1: ("defect", "certain", ""),
+}
 
 
 @dataclass(frozen=True)
