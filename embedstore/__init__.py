@@ -3,11 +3,21 @@
 from embedstore.errors import EmbedstoreError
 from embedstore.images import Sample
 from embedstore.store import BuildReport, EmbeddingStore, build
-from embedstore.store import open_store as open  # noqa: A004  embedstore.open reads well and shadows nothing outside
+from embedstore.store import open_store as open
 from embedstore.summaries import Summary
 from embedstore.teachers import load_teacher
 from embedstore.views import Recipe
 
 __version__ = "0.1.0"
 
-__all__ = ["BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "build", "load_teacher", "open"]
+__all__ = [
+    "BuildReport",
+    "EmbeddingStore",
+    "EmbedstoreError",
+    "Recipe",
+    "Sample",
+    "Summary",
+    "build",
+    "load_teacher",
+    "open",
+]

@@ -123,10 +123,7 @@ def render(picture: Image.Image, view: View, size: int, fit: Fit) -> npt.NDArray
         min((view.left + view.width) * picture.width, picture.width),
         min((view.top + view.height) * picture.height, picture.height),
     )
-    if fit == "squash":
-        cut = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    else:
-        cut = _letterbox(picture, box, size)
+    cut = _squash(picture, box, size) if fit == "squash" else _letterbox(picture, box, size)
     if view.gain != 1 or view.gamma != 1:
         cut = cut.point(_light_table(view.gain, view.gamma) * len(cut.getbands()))
     pixels = np.asarray(cut)
@@ -148,6 +145,10 @@ def student_picture(picture: Image.Image, recipe: Recipe) -> Image.Image:
         return picture
     width, height = (max(1, round(side * scale)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _squash(picture: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:
+    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
 def _letterbox(picture: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:

@@ -13,6 +13,7 @@ RUN/
 import csv
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:  # torch.load checks no sums
+                raise ValueError("a sum is wrong")
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise TrainingError(f"'{file}' is damaged; delete it to begin the run again from its first epoch.") from error

@@ -5,34 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from embedstore.errors import ImagesError, PictureError, SettingsError
+from embedstore.errors import ImagesError, SettingsError
 from embedstore.images import FIELDS, Listing, Sample, list_images
-from embedstore.pictures import content_hash, decode
 from embedstore.store import layout
+from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.layout import BLOCK, Column, Head, Record
-from embedstore.store.tables import Tables, staged, visible
+from embedstore.store.layout import Column, Head, Record
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
-from embedstore.views import Recipe, draw_view, render
-
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
+from embedstore.views import Recipe
 
 DEFAULT_VIEWS = 2
-_CROPS_AT_ONCE = 96  # views in one call of the teacher, about
-_COMMIT_ROWS, _COMMIT_SECONDS = BLOCK, 5.0  # what an interruption may cost
-_READERS = 2  # threads that read and cut pictures while the teacher works
 
 
 @dataclass(frozen=True)
@@ -54,18 +41,6 @@ class BuildReport:
     ignored: int  # files that are no pictures by their ending
     teacher: str
     seconds: float
-
-
-@dataclass
-class _Picture:
-    """A picture on its way to the teacher."""
-
-    sample: Sample
-    content: bytes | None = None
-    row: int | None = None  # None: a new one is needed
-    views: list[int] = field(default_factory=list)  # that are missing
-    crops: npt.NDArray[np.uint8] | None = None
-    problem: str | None = None
 
 
 def build(
@@ -147,270 +122,91 @@ def _build_existing(
         with writer(store.path, store.environment) as session:
             store.refresh()
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
-            build_one = _Build(
+            embedding = EmbeddingPass(
                 store, session, listing, teacher=teacher, views=max(asked, store.views), progress=progress
             )
-            return build_one.run(prune)
+            embedding.run()
+            if not embedding.done and not embedding.known:
+                raise _no_picture(listing.root, embedding.aside)
+            return _publish(store, session, listing, embedding, prune=prune)
 
 
 class _NothingUsableError(ImagesError):
     """Not one picture can be used."""
 
 
-class _Build:
-    """One build under the writer's lock."""
-
-    def __init__(
-        self,
-        store: EmbeddingStore,
-        session: Writer,
-        listing: Listing,
-        *,
-        teacher: Teacher | None,
-        views: int,
-        progress: Progress | None,
-    ):
-        self._store, self._session, self._listing, self._teacher = store, session, listing, teacher
-        self._progress = progress or (lambda done, total: None)
-        self.views = views
-        self._head = store.head
-        self._outputs = list(store.space["outputs"])
-        self._input_size = int(store.space["input_size"])
-        self._aside = dict(listing.unreadable)
-        self._done: dict[str, tuple[int, bytes]] = {}  # sample id -> its row and content in the new version
-        self._waiting: list[tuple[_Picture, dict[str, Any]]] = []  # embedded, not committed
-        self._last_commit = time.monotonic()
-        self.embedded = self.resumed = 0
-
-        def survey(tables: Tables) -> tuple[Any, list[Record], dict[Column, npt.NDArray[np.bool_]]]:
-            rows = tables.rows()
-            columns = self._columns()
-            return rows, list(tables.records(self._head.version)), {c: tables.presence(c, len(rows)) for c in columns}
-
-        rows, records, self._present = session.read(survey)
-        alive = visible(rows, self._head.version)
-        self._known = {record.id: record for record in records if alive[record.row]}
-        self._staged = {
-            (rows["key"][row].tobytes(), rows["content"][row].tobytes()): int(row)
-            for row in np.flatnonzero(staged(rows))
-        }
-        self._row_count = len(rows)
-
-    def run(self, prune: bool) -> BuildReport:
-        """Embed, then publish."""
-        try:
-            self._embed_all()
-        finally:
-            self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
-        if not self._done and not self._known:
-            raise _no_picture(self._listing.root, self._aside)
-        return self._publish(prune)
-
-    def _columns(self) -> list[Column]:
-        return [Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)]
-
-    # Embedding
-
-    def _embed_all(self) -> None:
-        samples = self._listing.samples
-        batch: list[_Picture] = []
-        crops = 0
-        with closing(self._pictures()) as pictures:  # so that its threads end with the run, however that ends
-            for done, picture in enumerate(pictures, start=1):
-                if picture.problem is not None:
-                    self._aside[picture.sample.uri] = picture.problem
-                elif picture.views:
-                    batch.append(picture)
-                    crops += len(picture.views)
-                    if crops >= _CROPS_AT_ONCE:
-                        self._embed(batch)
-                        batch, crops = [], 0
-                elif picture.row is not None and picture.content is not None:  # nothing is missing
-                    self._done[picture.sample.id] = (picture.row, picture.content)
-                self._progress(done, len(samples))
-        self._embed(batch)
-
-    def _pictures(self) -> Generator[_Picture]:
-        """Yield the listed pictures in order, read and cut by threads a little ahead of the teacher."""
-        ahead = max(4, 2 * _CROPS_AT_ONCE // (self.views + 1))
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="embedstore-read") as pool:
-            waiting: deque[Future[_Picture]] = deque()
-            try:
-                for sample in self._listing.samples:
-                    waiting.append(pool.submit(self._prepare, sample))
-                    if len(waiting) >= ahead:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _prepare(self, sample: Sample) -> _Picture:
-        """Read a file, see what is missing of it, and cut the missing views. Runs in a thread; changes nothing."""
-        picture = _Picture(sample)
-        try:
-            data = (self._listing.root / sample.uri).read_bytes()
-        except OSError as error:
-            picture.problem = f"can't be read: {error.strerror}"
-            return picture
-        picture.content = content_hash(data)
-        known = self._known.get(sample.id)
-        if known is not None and known.content == picture.content:
-            picture.row = known.row
-        else:
-            picture.row = self._staged.get((layout.id_key(sample.id), picture.content))
-        picture.views = [
-            view
-            for view in range(self.views + 1)
-            if picture.row is None
-            or not all(self._present[Column(self._head.space, output, view)][picture.row] for output in self._outputs)
-        ]
-        if picture.views:
-            try:
-                image = decode(data)
-            except PictureError as error:
-                picture.problem = str(error)
-                return picture
-            recipe = self._store.recipe
-            drawn = (draw_view(recipe, sample.id, view) for view in picture.views)
-            picture.crops = np.stack([render(image, view, self._input_size, recipe.fit) for view in drawn])
-        return picture
-
-    def _embed(self, batch: list[_Picture]) -> None:
-        if not batch:
-            return
-        if self._teacher is None:
-            self._teacher = load_teacher(self._store.teacher)
-            self._store.check_teacher(self._teacher)
-        vectors = self._teacher.embed(np.concatenate([p.crops for p in batch if p.crops is not None]))
-        start = 0
-        for picture in batch:
-            end = start + len(picture.views)
-            with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which is set aside below
-                own = {output: values[start:end].astype(np.float16) for output, values in vectors.items()}
-            start = end
-            picture.crops = None
-            if all(np.isfinite(values).all() for values in own.values()):
-                self._waiting.append((picture, own))
-                self.embedded += len(picture.views)
-            else:
-                self._aside[picture.sample.uri] = "the teacher gave a vector that is not finite"
-        late = time.monotonic() - self._last_commit >= _COMMIT_SECONDS
-        if late or len(self._waiting) >= _COMMIT_ROWS:
-            self._commit()
-
-    def _commit(self) -> None:
-        """Write what is embedded into rows that no version shows yet."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        count = self._row_count
-        fresh: list[tuple[int, bytes, bytes]] = []
-        for picture, _ in waiting:
-            assert picture.content is not None  # noqa: S101  set when the file was read
-            if picture.row is None:
-                picture.row = count
-                fresh.append((count, layout.id_key(picture.sample.id), picture.content))
-                count += 1
-            self._done[picture.sample.id] = (picture.row, picture.content)
-
-        def write(tables: Tables) -> None:
-            for block in sorted({row // BLOCK for row, _, _ in fresh}):
-                rows = tables.row_block(block)
-                for row, key, content in fresh:
-                    if row // BLOCK == block:
-                        rows["key"][row % BLOCK] = np.frombuffer(key, np.uint8)
-                        rows["content"][row % BLOCK] = np.frombuffer(content, np.uint8)
-                tables.put_row_block(block, rows)
-            for column in self._columns():
-                having = [
-                    (p.row, own[column.output][p.views.index(column.view)])
-                    for p, own in waiting
-                    if column.view in p.views
-                ]
-                if having:
-                    rows_at = np.array([row for row, _ in having], np.int64)
-                    tables.put_vectors(column, rows_at, np.stack([vector for _, vector in having]))
-            tables.put_row_count(count)
-
-        self._session.write(write)
-        self._row_count = count
-        self._last_commit = time.monotonic()
-
-    # Publishing
-
-    def _publish(self, prune: bool) -> BuildReport:
-        known, done = self._known, self._done
-        listed = {sample.id: sample for sample in self._listing.samples}
-        staged_rows = set(self._staged.values())
-        born = [row for sample_id, (row, _) in done.items() if sample_id not in known or known[sample_id].row != row]
-        replaced = [
-            known[sample_id].row
-            for sample_id, (row, _) in done.items()
-            if sample_id in known and known[sample_id].row != row
-        ]
-        gone = [sample_id for sample_id in known if sample_id not in listed]
-        records = []
-        for sample_id, (row, content) in done.items():
-            before = known.get(sample_id)
-            after = _merge(before, listed[sample_id], row, content)
-            if after != before:
-                records.append(after)
-        new = sum(sample_id not in known for sample_id in done)
-        pruned = gone if prune else []
-        head = Head(self._head.version, self._head.space, self._complete_columns(set(pruned)))
-        if records or born or pruned:
-            head = next_head(head)
-        swept = staged_rows - set(born)  # of an interrupted build, and no part of this one
-        if head != self._head or swept or self._aside_changed():
-            self._session.publish(
-                head,
-                records=records,
-                born=born,
-                died=replaced + [known[sample_id].row for sample_id in pruned],
-                swept=swept,
-                aside=self._aside,
-            )
-        image_root = str(self._listing.root.resolve())
-        if image_root != self._store.settings["image_root"]:
-            self._session.write(lambda tables: tables.put_settings({**tables.settings(), "image_root": image_root}))
-        self._store.refresh()
-        return BuildReport(
-            version=head.version,
-            samples=len(self._store),
-            new=new,
-            changed=len(replaced),
-            updated=len(records) - new - len(replaced),
-            removed=len(pruned),
-            gone=len(gone) - len(pruned),
-            embedded=self.embedded,
-            resumed=len(staged_rows & set(born)),
-            views=head.views,
-            views_incomplete=self.views - head.views,
-            set_aside=len(self._aside),
-            ignored=sum(self._listing.ignored.values()),
-            teacher=self._store.teacher,
-            seconds=0.0,
+def _publish(
+    store: EmbeddingStore, session: Writer, listing: Listing, embedding: EmbeddingPass, *, prune: bool
+) -> BuildReport:
+    """Make what was embedded visible, and tell what changed."""
+    known, done = embedding.known, embedding.done
+    listed = {sample.id: sample for sample in listing.samples}
+    born = [row for sample_id, (row, _) in done.items() if sample_id not in known or known[sample_id].row != row]
+    replaced = [
+        known[sample_id].row
+        for sample_id, (row, _) in done.items()
+        if sample_id in known and known[sample_id].row != row
+    ]
+    gone = [sample_id for sample_id in known if sample_id not in listed]
+    records = []
+    for sample_id, (row, content) in done.items():
+        before = known.get(sample_id)
+        after = _merge(before, listed[sample_id], row, content)
+        if after != before:
+            records.append(after)
+    new = sum(sample_id not in known for sample_id in done)
+    pruned = gone if prune else []
+    head = Head(store.head.version, store.head.space, _complete_columns(embedding, set(pruned)))
+    if records or born or pruned:
+        head = next_head(head)
+    swept = embedding.staged_rows - set(born)  # of an interrupted build, and no part of this one
+    aside_changed = {entry["path"]: entry["reason"] for entry in store.set_aside} != embedding.aside
+    if head != store.head or swept or aside_changed:
+        session.publish(
+            head,
+            records=records,
+            born=born,
+            died=replaced + [known[sample_id].row for sample_id in pruned],
+            swept=swept,
+            aside=embedding.aside,
         )
+    image_root = str(listing.root.resolve())
+    if image_root != store.settings["image_root"]:
+        session.write(lambda tables: tables.put_settings({**tables.settings(), "image_root": image_root}))
+    store.refresh()
+    return BuildReport(
+        version=head.version,
+        samples=len(store),
+        new=new,
+        changed=len(replaced),
+        updated=len(records) - new - len(replaced),
+        removed=len(pruned),
+        gone=len(gone) - len(pruned),
+        embedded=embedding.embedded,
+        resumed=len(embedding.staged_rows & set(born)),
+        views=head.views,
+        views_incomplete=embedding.views - head.views,
+        set_aside=len(embedding.aside),
+        ignored=sum(listing.ignored.values()),
+        teacher=store.teacher,
+        seconds=0.0,
+    )
 
-    def _complete_columns(self, pruned: set[str]) -> tuple[Column, ...]:
-        """Return the columns in which every sample of the new version has its vector.
 
-        A sample that is not listed any more, or whose picture was set aside, keeps what it has but can't get new views;
-        columns that it lacks are left out, so that no reader ever meets a hole.
-        """
-        left_behind = [
-            record.row
-            for sample_id, record in self._known.items()
-            if sample_id not in self._done and sample_id not in pruned
-        ]
-        columns = self._columns()
-        kept = [column for column in columns if all(self._present[column][row] for row in left_behind)]
-        return tuple(kept)
+def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Column, ...]:
+    """Return the columns in which every sample of the new version has its vector.
 
-    def _aside_changed(self) -> bool:
-        return {entry["path"]: entry["reason"] for entry in self._store.set_aside} != self._aside
+    A sample that is not listed any more, or whose picture was set aside, keeps what it has but can't get new views;
+    columns that it lacks are left out, so that no reader ever meets a hole.
+    """
+    left_behind = [
+        record.row
+        for sample_id, record in embedding.known.items()
+        if sample_id not in embedding.done and sample_id not in pruned
+    ]
+    columns = embedding.columns()
+    kept = [column for column in columns if all(embedding.present[column][row] for row in left_behind)]
+    return tuple(kept)
 
 
 def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Record:

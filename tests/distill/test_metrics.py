@@ -44,7 +44,11 @@ def test_the_threshold_does_not_depend_on_the_order(good: list[float], overkill:
     ("overkill", "expected"), [(0, 10), (0.09, 10), (0.1, 9), (0.19, 9), (0.2, 8), (0.3, 7), (0.5, 5)]
 )
 def test_thresholds_of_ten_good_parts(overkill: float, expected: float) -> None:
-    assert threshold_at_overkill(range(1, 11), overkill) == expected  # 0.3 * 10 is 2.9999999999999996 to a computer
+    assert threshold_at_overkill(range(1, 11), overkill) == expected
+
+
+def test_a_share_is_not_rounded_away() -> None:
+    assert threshold_at_overkill(range(1, 101), 0.29) == 71  # 0.29 * 100 is 28.999999999999996 to a computer
 
 
 def test_ties_are_rejected_together_or_not_at_all() -> None:

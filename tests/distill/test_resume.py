@@ -1,5 +1,6 @@
 """A run that was stopped, however it was stopped, ends as if it had not been."""
 
+import json
 import os
 import shutil
 import signal
@@ -128,7 +129,7 @@ def test_a_stop_at_any_write_of_the_last_epoch_loses_no_line(
 
 
 CHILD = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 import torch
 import distill
@@ -153,7 +154,7 @@ def killing_replace(self, target):
     return replace(self, target)
 
 torch.optim.AdamW.step, Path.replace = killing_step, killing_replace
-distill.train(store, out, distill.Settings(**eval(sys.argv[5])))
+distill.train(store, out, distill.Settings(**json.loads(sys.argv[5])))
 """
 
 
@@ -166,7 +167,7 @@ distill.train(store, out, distill.Settings(**eval(sys.argv[5])))
 def test_a_run_killed_in_the_middle_ends_as_if_it_had_not_been(
     step: int, checkpoint: int, done: int, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
 ) -> None:
-    arguments = [str(store.path), str(tmp_path / "run"), str(step), str(checkpoint), repr(SETTINGS.to_dict())]
+    arguments = [str(store.path), str(tmp_path / "run"), str(step), str(checkpoint), json.dumps(SETTINGS.to_dict())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     child = subprocess.run([sys.executable, "-c", CHILD, *arguments], env=environment, check=False)
     assert child.returncode == -signal.SIGKILL
@@ -241,14 +242,17 @@ def test_a_directory_of_something_else_is_left_alone(resume: bool, store: Embedd
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "nonsense"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "nonsense", "a flipped bit"])
 def test_a_damaged_checkpoint_is_refused_and_says_what_to_do(
     damage: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
 ) -> None:
     path = shutil.copytree(uninterrupted.path, tmp_path / "run")
     (path / "student.safetensors").unlink()
     data = (path / "checkpoint.pt").read_bytes()
-    (path / "checkpoint.pt").write_bytes({"empty": b"", "cut": data[: len(data) // 2], "nonsense": b"nonsense"}[damage])
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
+    kinds = {"empty": b"", "cut": data[:middle], "nonsense": b"nonsense", "a flipped bit": flipped}
+    (path / "checkpoint.pt").write_bytes(kinds[damage])
     with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
         distill.train(store, path, SETTINGS, resume=True)
 

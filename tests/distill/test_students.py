@@ -60,7 +60,7 @@ def test_making_one_leaves_all_random_generators_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["small", TIMM])
 def test_a_fresh_student_has_seen_nothing(name: str) -> None:
     student = make_student(name, 2, 32, seed=0)
-    assert student.training
+    assert all(module.training for module in student.modules())
     norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms
     for norm in norms:

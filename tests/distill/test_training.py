@@ -117,13 +117,16 @@ def test_own_without_weight_is_plain_training(store: EmbeddingStore, tmp_path: P
     assert not same(weights_of(store, tmp_path / "own", policy="own", weight=1), plain)
 
 
-def test_only_a_policy_with_targets_has_a_projection(store: EmbeddingStore, tmp_path: Path) -> None:
+def test_a_policy_with_targets_learns_a_projection(store: EmbeddingStore, tmp_path: Path) -> None:
     found = {}
     for policy in POLICIES:
         run = distill.train(store, tmp_path / policy, quick(policy=policy, epochs=1))
         found[policy] = torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"]
     assert found.pop("none") is None
-    assert all(projection["weight"].shape == (store.dim, 256) for projection in found.values())
+    fresh = make_projection(256, store.dim, 0).weight
+    for projection in found.values():
+        assert projection["weight"].shape == fresh.shape
+        assert not torch.allclose(projection["weight"], fresh, atol=1e-4)
 
 
 # The figures of a step

@@ -25,7 +25,7 @@ from helpers import (
 import embedstore
 from embedstore import Recipe
 from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
-from embedstore.store import BuildReport, ingest
+from embedstore.store import BuildReport, embedding_pass
 from embedstore.store.tables import staged, visible
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack", "pore") for number in range(4)]
@@ -110,8 +110,8 @@ def test_every_output_of_the_teacher_is_kept(path: Path, images: Path) -> None:
 def test_many_pictures_fill_several_batches_commits_and_blocks(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "_CROPS_AT_ONCE", 7)
-    monkeypatch.setattr(ingest, "_COMMIT_ROWS", 50)
+    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 7)
+    monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 50)
     names = [f"{number:03d}.png" for number in range(300)]
     write_pictures(tmp_path / "images", names)
     steps: list[tuple[int, int]] = []
@@ -126,8 +126,8 @@ def test_many_pictures_fill_several_batches_commits_and_blocks(
 
 def build_at_once(tmp_path: Path, teacher: CountingTeacher, views: int, name: str = "at once") -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest, "_CROPS_AT_ONCE", 10**6)
-        patch.setattr(ingest, "_COMMIT_ROWS", 10**6)
+        patch.setattr(embedding_pass, "_CROPS_AT_ONCE", 10**6)
+        patch.setattr(embedding_pass, "_COMMIT_ROWS", 10**6)
         embedstore.build(tmp_path / name, tmp_path / "images", teacher=teacher, views=views)
     return view(tmp_path / name)
 
@@ -147,7 +147,7 @@ def test_a_second_build_calls_the_teacher_zero_times_and_keeps_the_version(path:
 
 def test_a_second_build_needs_no_teacher_at_all(path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedstore.build(path, images, teacher="pixels")
-    monkeypatch.setattr(ingest, "load_teacher", lambda spec: pytest.fail(f"loaded {spec}"))
+    monkeypatch.setattr(embedding_pass, "load_teacher", lambda spec: pytest.fail(f"loaded {spec}"))
     assert embedstore.build(path, images).embedded == 0
 
 

@@ -17,7 +17,7 @@ import pytest
 from helpers import CountingTeacher, python_environment, snapshot, write_pictures
 
 import embedstore
-from embedstore.store import ingest, writing
+from embedstore.store import embedding_pass, writing
 from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
 from embedstore.store.tables import staged, visible
@@ -33,8 +33,8 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a dozen pictures take several batches, commits and transactions."""
-    monkeypatch.setattr(ingest, "_CROPS_AT_ONCE", 4)
-    monkeypatch.setattr(ingest, "_COMMIT_ROWS", 3)
+    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 3)
     monkeypatch.setattr(writing, "_AT_ONCE", 5)
 
 
@@ -387,11 +387,11 @@ def transactions_before_the_head_moves(tmp_path: Path, images: Path, writes: int
 BUILD = """
 import sys, time
 import embedstore
-from embedstore.store import ingest, writing
+from embedstore.store import embedding_pass, writing
 from embedstore.store.environment import Environment
 from helpers import CountingTeacher
 
-ingest._CROPS_AT_ONCE, ingest._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
+embedding_pass._CROPS_AT_ONCE, embedding_pass._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
 write = Environment.write
 
 def told(self, work):

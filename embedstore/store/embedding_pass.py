@@ -1,0 +1,232 @@
+"""The embedding pass of a build: read, cut, embed, and write into rows that no version shows yet."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import PictureError
+from embedstore.images import Listing, Sample
+from embedstore.pictures import content_hash, decode
+from embedstore.store import layout
+from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.layout import BLOCK, Column, Record
+from embedstore.store.tables import Tables, staged, visible
+from embedstore.store.writing import Writer
+from embedstore.teachers import Teacher, load_teacher
+from embedstore.views import draw_view, render
+
+Progress = Callable[[int, int], None]  # pictures done, pictures in all
+
+_CROPS_AT_ONCE = 96  # views in one call of the teacher, about
+_COMMIT_ROWS, _COMMIT_SECONDS = BLOCK, 5.0  # what an interruption may cost
+_READERS = 2  # threads that read and cut pictures while the teacher works
+
+
+@dataclass
+class _Picture:
+    """A picture on its way to the teacher."""
+
+    sample: Sample
+    content: bytes | None = None
+    row: int | None = None  # None: a new one is needed
+    views: list[int] = field(default_factory=list)  # that are missing
+    crops: npt.NDArray[np.uint8] | None = None
+    problem: str | None = None
+
+
+class EmbeddingPass:
+    """Brings all listed pictures into rows, under the writer's lock; nothing of it is visible before a publication.
+
+    Attributes:
+        views: augmented views that every sample is to have.
+        known: sample id -> its record in the version that is replaced.
+        staged_rows: rows that an interrupted build left, published by none.
+        present: column -> which rows had their vector when the pass began.
+        done: sample id -> its row and content hash in the new version.
+        aside: path -> why the picture can't be used.
+        embedded: (sample, view) pairs that went through the teacher.
+    """
+
+    def __init__(
+        self,
+        store: EmbeddingStore,
+        session: Writer,
+        listing: Listing,
+        *,
+        teacher: Teacher | None,
+        views: int,
+        progress: Progress | None,
+    ):
+        self._store, self._session, self._listing, self._teacher = store, session, listing, teacher
+        self._progress = progress or (lambda done, total: None)
+        self.views = views
+        self._head = store.head
+        self._outputs = list(store.space["outputs"])
+        self._input_size = int(store.space["input_size"])
+        self.aside = dict(listing.unreadable)
+        self.done: dict[str, tuple[int, bytes]] = {}  # sample id -> its row and content in the new version
+        self._waiting: list[tuple[_Picture, dict[str, Any]]] = []  # embedded, not committed
+        self._last_commit = time.monotonic()
+        self.embedded = 0
+
+        def survey(tables: Tables) -> tuple[Any, list[Record], dict[Column, npt.NDArray[np.bool_]]]:
+            rows = tables.rows()
+            columns = self.columns()
+            return rows, list(tables.records(self._head.version)), {c: tables.presence(c, len(rows)) for c in columns}
+
+        rows, records, self.present = session.read(survey)
+        alive = visible(rows, self._head.version)
+        self.known = {record.id: record for record in records if alive[record.row]}
+        self._staged = {
+            (rows["key"][row].tobytes(), rows["content"][row].tobytes()): int(row)
+            for row in np.flatnonzero(staged(rows))
+        }
+        self.staged_rows = set(self._staged.values())
+        self._row_count = len(rows)
+
+    def run(self) -> None:
+        """Embed all that is missing."""
+        try:
+            self._embed_all()
+        finally:
+            self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
+
+    def columns(self) -> list[Column]:
+        """Return the columns that every sample is to have."""
+        return [Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)]
+
+    def _embed_all(self) -> None:
+        samples = self._listing.samples
+        batch: list[_Picture] = []
+        crops = 0
+        with closing(self._pictures()) as pictures:  # so that its threads end with the run, however that ends
+            for done, picture in enumerate(pictures, start=1):
+                if picture.problem is not None:
+                    self.aside[picture.sample.uri] = picture.problem
+                elif picture.views:
+                    batch.append(picture)
+                    crops += len(picture.views)
+                    if crops >= _CROPS_AT_ONCE:
+                        self._embed(batch)
+                        batch, crops = [], 0
+                elif picture.row is not None and picture.content is not None:  # nothing is missing
+                    self.done[picture.sample.id] = (picture.row, picture.content)
+                self._progress(done, len(samples))
+        self._embed(batch)
+
+    def _pictures(self) -> Generator[_Picture]:
+        """Yield the listed pictures in order, read and cut by threads a little ahead of the teacher."""
+        ahead = max(4, 2 * _CROPS_AT_ONCE // (self.views + 1))
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="embedstore-read") as pool:
+            waiting: deque[Future[_Picture]] = deque()
+            try:
+                for sample in self._listing.samples:
+                    waiting.append(pool.submit(self._prepare, sample))
+                    if len(waiting) >= ahead:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _prepare(self, sample: Sample) -> _Picture:
+        """Read a file, see what is missing of it, and cut the missing views. Runs in a thread; changes nothing."""
+        picture = _Picture(sample)
+        try:
+            data = (self._listing.root / sample.uri).read_bytes()
+        except OSError as error:
+            picture.problem = f"can't be read: {error.strerror}"
+            return picture
+        picture.content = content_hash(data)
+        known = self.known.get(sample.id)
+        if known is not None and known.content == picture.content:
+            picture.row = known.row
+        else:
+            picture.row = self._staged.get((layout.id_key(sample.id), picture.content))
+        picture.views = [
+            view
+            for view in range(self.views + 1)
+            if picture.row is None
+            or not all(self.present[Column(self._head.space, output, view)][picture.row] for output in self._outputs)
+        ]
+        if picture.views:
+            try:
+                image = decode(data)
+            except PictureError as error:
+                picture.problem = str(error)
+                return picture
+            recipe = self._store.recipe
+            drawn = (draw_view(recipe, sample.id, view) for view in picture.views)
+            picture.crops = np.stack([render(image, view, self._input_size, recipe.fit) for view in drawn])
+        return picture
+
+    def _embed(self, batch: list[_Picture]) -> None:
+        if not batch:
+            return
+        if self._teacher is None:
+            self._teacher = load_teacher(self._store.teacher)
+            self._store.check_teacher(self._teacher)
+        vectors = self._teacher.embed(np.concatenate([p.crops for p in batch if p.crops is not None]))
+        start = 0
+        for picture in batch:
+            end = start + len(picture.views)
+            with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which is set aside below
+                own = {output: values[start:end].astype(np.float16) for output, values in vectors.items()}
+            start = end
+            picture.crops = None
+            if all(np.isfinite(values).all() for values in own.values()):
+                self._waiting.append((picture, own))
+                self.embedded += len(picture.views)
+            else:
+                self.aside[picture.sample.uri] = "the teacher gave a vector that is not finite"
+        late = time.monotonic() - self._last_commit >= _COMMIT_SECONDS
+        if late or len(self._waiting) >= _COMMIT_ROWS:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Write what is embedded into rows that no version shows yet."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        count = self._row_count
+        fresh: list[tuple[int, bytes, bytes]] = []
+        for picture, _ in waiting:
+            assert picture.content is not None  # noqa: S101  set when the file was read
+            if picture.row is None:
+                picture.row = count
+                fresh.append((count, layout.id_key(picture.sample.id), picture.content))
+                count += 1
+            self.done[picture.sample.id] = (picture.row, picture.content)
+
+        def write(tables: Tables) -> None:
+            for block in sorted({row // BLOCK for row, _, _ in fresh}):
+                rows = tables.row_block(block)
+                for row, key, content in fresh:
+                    if row // BLOCK == block:
+                        rows["key"][row % BLOCK] = np.frombuffer(key, np.uint8)
+                        rows["content"][row % BLOCK] = np.frombuffer(content, np.uint8)
+                tables.put_row_block(block, rows)
+            for column in self.columns():
+                having = [
+                    (p.row, own[column.output][p.views.index(column.view)])
+                    for p, own in waiting
+                    if column.view in p.views
+                ]
+                if having:
+                    rows_at = np.array([row for row, _ in having], np.int64)
+                    tables.put_vectors(column, rows_at, np.stack([vector for _, vector in having]))
+            tables.put_row_count(count)
+
+        self._session.write(write)
+        self._row_count = count
+        self._last_commit = time.monotonic()
