@@ -32,26 +32,46 @@ class Student(nn.Module):
 
 
 class SmallTrunk(nn.Module):
-    """A plain convolutional trunk of 0.3 M parameters: four halvings, then the mean and the maximum over the picture.
+    """A residual convolutional trunk of 0.3 M parameters that learns from a thousand pictures in minutes on two cores.
 
-    The maximum is there because a mean alone averages a small defect away in space.
+    It looks at each picture at the same contrast, so that the light of the day does not hide a scratch, and gets the
+    picture's own level and contrast as features, so that a part that is dark as a whole still is. At the end stand the
+    mean and the maximum over the picture: a mean alone averages a small defect away in space.
     """
+
+    _FLOOR = 0.1  # of the contrast that is divided by: noise of an even surface is not blown up without limit
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             _layer(3, 32, stride=2),
             _layer(32, 64, stride=2),
-            _layer(64, 64),
+            Residual(64),
             _layer(64, 96, stride=2),
-            _layer(96, 96),
+            Residual(96, groups=4),
             _layer(96, 128, stride=2),
+            Residual(128, groups=4),
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map (m, 3, s, s) to (m, 256)."""
-        maps = self.layers(pixels)
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        """Map (m, 3, s, s) to (m, 262)."""
+        level = pixels.mean(dim=(2, 3), keepdim=True)
+        contrast = pixels.std(dim=(2, 3), keepdim=True)
+        maps = self.layers((pixels - level) / (contrast + self._FLOOR))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3)), level.flatten(1), contrast.flatten(1)], dim=1)
+
+
+class Residual(nn.Module):
+    """A layer beside a way past it (He et al., arXiv 1512.03385): what makes the trunk learn fast."""
+
+    def __init__(self, channels: int, groups: int = 1):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (m, c, h, w) to the same shape."""
+        return torch.relu(maps + self.norm(self.convolution(maps)))
 
 
 def make_student(name: str, classes: int, size: int, seed: int) -> Student:

@@ -44,7 +44,7 @@ class Settings:
     overkill: float = 0.05
     summary: str | None = None
     ce_views: str = "all"
-    batch: int = 64
+    batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
 
