@@ -126,9 +126,14 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
     given = frozenset({"label"} | (columns & set(FIELDS)) | (columns - set(_RESERVED)))
     samples, absent = [], []
     real_root = _real(root)
+    on_disk: dict[str, str] | None = None
     for number, row in enumerate(rows, start=2):  # row 1 is the header, as a spreadsheet shows it
         where = f"row {number} of '{manifest}'"
         uri = _checked_uri(row["path"], root, real_root, where)
+        if not os.path.isfile(root / uri):
+            if on_disk is None:
+                on_disk = _spellings(root)
+            uri = _checked_uri(on_disk.get(sample_id(uri), uri), root, real_root, where)
         if not os.path.isfile(root / uri):
             absent.append(uri)
         split = row.get("split") or None
@@ -207,6 +212,12 @@ def _parquet_rows(manifest: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
 def _cell(column: str, text: str) -> str:
     """Return a cell without outer blanks, and in Unicode NFC unless it is a path, which is spelt as on disk."""
     return text.strip() if column == "path" else unicodedata.normalize("NFC", text.strip())
+
+
+def _spellings(root: Path) -> dict[str, str]:
+    """Return each file's path by its NFC form: a Mac spells names in NFD, a spreadsheet does not."""
+    found = (Path(folder, name).relative_to(root).as_posix() for folder, _, names in os.walk(root) for name in names)
+    return {sample_id(uri): uri for uri in found}
 
 
 def _checked_uri(text: str, root: Path, real_root: Path, where: str) -> str:

@@ -416,3 +416,13 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
         MissingPackageError, match=r"needs pyarrow: pip install 'embedstore\[parquet\]', or give a \.csv"
     ):
         list_images(fill(tmp_path, "a.png"), manifest)
+
+
+def test_a_manifest_in_another_unicode_form_than_the_disk_finds_its_files(tmp_path: Path) -> None:
+    on_disk = unicodedata.normalize("NFD", "ガラス/é.png")
+    root = fill(tmp_path / "photos", on_disk)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path\n" + unicodedata.normalize("NFC", on_disk) + "\n", "utf-8")
+    (sample,) = list_images(root, manifest).samples
+    assert sample.uri == on_disk
+    assert sample.id == unicodedata.normalize("NFC", on_disk)

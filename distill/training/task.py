@@ -51,6 +51,7 @@ def make_task(store: EmbeddingStore, settings: Settings) -> Task:
     task = Task(samples, sides, classes, remarks)
     _refuse_single(task)
     refuse_untestable(task, settings.good)
+    remarks += _doubts(task)
     return task
 
 
@@ -131,6 +132,28 @@ def _splits(store: EmbeddingStore, samples: list[Sample], seed: int) -> tuple[li
         *plan.remarks,
     ]
     return [plan.splits[sample.id] for sample in samples], remarks
+
+
+def _doubts(task: Task) -> list[str]:
+    """Say what a reader of the figures would want to know of the split."""
+    doubts = [
+        f"No '{label}' picture is on the test side, so the figures say nothing of it."
+        for label in task.classes
+        if label not in task.labels("test")
+    ]
+    sides_of: dict[str, set[str]] = {}
+    for side in ("train", "val", "test"):
+        for at in task.sides[side]:
+            group = task.samples[at].group
+            if group is not None:
+                sides_of.setdefault(group, set()).add(side)
+    torn = sorted(group for group, sides in sides_of.items() if len(sides) > 1)
+    if torn:
+        doubts.append(
+            f"{len(torn)} groups (such as '{torn[0]}') are on several sides of the split, so pictures of one part are both "
+            "learned and tested, and the figures look better than they are."
+        )
+    return doubts
 
 
 def _refuse_single(task: Task) -> None:

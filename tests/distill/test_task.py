@@ -198,3 +198,23 @@ def test_build_accepts_what_training_refuses_before_anything_is_written(
     with pytest.raises(TrainingError, match=message):
         distill.train(store_path, tmp_path / "run", quick())
     assert not (tmp_path / "run").exists()
+
+
+# What a reader should know
+
+
+def test_a_label_that_is_not_tested_is_told() -> None:
+    task = task_of(written(train="gdss", val="gds", test="gd"))
+    assert task.remarks == ["No 'scratch' picture is on the test side, so the figures say nothing of it."]
+
+
+def test_a_part_on_two_sides_is_told() -> None:
+    samples = [
+        sample("a", "good", "train", "one"), sample("b", "good", "test", "one"), sample("c", "defect", "train", "two"),
+        sample("d", "defect", "test", "three"), sample("e", "good", "val", "four"), sample("f", "defect", "val", "five"),
+        sample("g", "good", "aside", "two"),
+    ]  # fmt: skip
+    assert task_of(samples).remarks == [
+        "1 groups (such as 'one') are on several sides of the split, so pictures of one part are both learned and "
+        "tested, and the figures look better than they are."
+    ]
