@@ -3,19 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick test test-slow check format clean
+.PHONY: pilot pilot-quick test check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
 
 pilot-quick: .venv/.pilot
-	$(BIN)/python tools/pilot/run.py --quick --out pilot-out/quick
+	$(BIN)/python tools/pilot/run.py --quick
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
-
-test-slow: .venv/.dev
-	$(BIN)/python -m pytest -m slow
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

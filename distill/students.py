@@ -39,6 +39,7 @@ class SmallTrunk(nn.Module):
     mean and the maximum over the picture: a mean alone averages a small defect away in space.
     """
 
+    features = 262
     _FLOOR = 0.1  # of the contrast that is divided by: noise of an even surface is not blown up without limit
 
     def __init__(self) -> None:

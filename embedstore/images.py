@@ -36,6 +36,11 @@ class Sample:
     attributes: Mapping[str, str] = field(default_factory=dict)
     given: frozenset[str] = frozenset({"label"})
 
+    @property
+    def part(self) -> str:
+        """The physical part that it shows: its group, or where it has none, a part of its own."""
+        return f"group\0{self.group}" if self.group is not None else f"sample\0{self.id}"
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -63,9 +68,11 @@ def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] |
         ImagesError: the folder or manifest is missing, empty, or names files that are absent, outside `root`, or twice.
     """
     folder = Path(root)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):  # Path.is_dir raises where a name is too long
+        what = "is a file" if os.path.exists(folder) else "does not exist"
         raise ImagesError(f"The image folder '{folder}' {what}; give the folder that holds the images.")
+    if not _is_utf8(str(folder.resolve())):
+        raise ImagesError(f"The path of the image folder {os.fsencode(folder)!r} is not valid UTF-8; rename it.")
     listing = _read_folder(folder) if manifest is None else _read_manifest(folder, Path(manifest))
     if not listing.samples and not listing.unreadable:
         if manifest is not None:
@@ -162,7 +169,7 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
 
 
 def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
-    if not manifest.is_file():
+    if not os.path.isfile(manifest):
         raise ImagesError(f"The manifest '{manifest}' does not exist; give a .csv or .parquet file.")
     header, rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _csv_rows(manifest)
     twice = sorted(name for name, count in Counter(name.strip() for name in header).items() if name and count > 1)
@@ -181,6 +188,10 @@ def _csv_rows(manifest: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
     except UnicodeDecodeError as error:
         raise ImagesError(
             f"The manifest '{manifest}' is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8', which Excel offers."
+        ) from error
+    except OSError as error:
+        raise ImagesError(
+            f"The manifest '{manifest}' can't be read: {error.strerror}; check its permissions."
         ) from error
     except csv.Error as error:
         raise ImagesError(f"The manifest '{manifest}' is no CSV file: {error}; save it as CSV with commas.") from error
@@ -240,6 +251,11 @@ def _checked_uri(text: str, root: Path, real_root: Path, where: str) -> str:
 def _refuse_duplicates(samples: Iterable[Sample], manifest: str | os.PathLike[str] | None) -> None:
     twice = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
     if not twice:
+        files = [uri for uri, count in Counter(sample.uri for sample in samples).items() if count > 1]
+        if files:
+            raise ImagesError(
+                f"The manifest '{manifest}' gives {len(files)} files more than once ({_first(files)}); one row is one picture."
+            )
         return
     if manifest is None:
         raise ImagesError(

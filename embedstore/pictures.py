@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def content_hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def read_picture(path: str | Path) -> tuple[Image.Image, bytes]:
+def read_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, bytes]:
     """Read a file once; return its picture (see `decode`) and its content hash.
 
     Raises:

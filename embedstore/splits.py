@@ -52,7 +52,7 @@ def plan_split(
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         if splits.get(sample.id) != "aside":
-            groups[_group_key(sample)].append(sample)
+            groups[sample.part].append(sample)
 
     role = {fold: "test", (fold + 1) % folds: "val"}
     group_split = {key: role.get(number, "train") for key, number in _deal(groups, folds, seed).items()}
@@ -77,10 +77,6 @@ def plan_split(
             "one part may fall on both sides and make the figures look better than they are."
         )
     return SplitPlan(splits, remarks)
-
-
-def _group_key(sample: Sample) -> str:
-    return f"group\0{sample.group}" if sample.group is not None else f"sample\0{sample.id}"
 
 
 def _deal(groups: dict[str, list[Sample]], folds: int, seed: int) -> dict[str, int]:

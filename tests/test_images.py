@@ -426,3 +426,11 @@ def test_a_manifest_in_another_unicode_form_than_the_disk_finds_its_files(tmp_pa
     (sample,) = list_images(root, manifest).samples
     assert sample.uri == on_disk
     assert sample.id == unicodedata.normalize("NFC", on_disk)
+
+
+def test_a_file_may_not_be_two_samples(tmp_path: Path) -> None:
+    root = fill(tmp_path / "photos", "a.png", "b.png")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,id\na.png,one\na.png,two\nb.png,three\n", "utf-8")
+    with pytest.raises(ImagesError, match=r"gives 1 files more than once \('a.png'\); one row is one picture"):
+        list_images(root, manifest)

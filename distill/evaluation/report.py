@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,7 +68,8 @@ class AsideFigures:
 
     mode: str
     pictures: int
-    rejected: int
+    rejected: int | None  # None without a good label
+    answers: dict[str, int]  # most likely label -> pictures
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ def make_report(held: Sequence[Held], classes: list[str], policy: str, good: str
         "macro_recall": float(np.mean([figures.recall for figures in by_class])),
         "worst_class": min(by_class, key=lambda figures: (figures.recall, figures.label)).label,
     }
+    aside = [one for one in held if one.side == "aside"]
     if good is None:
-        return Report(**common)
+        return Report(**common, aside=_aside(aside, classes))
     at_good = classes.index(good)
     scores = {one.id: 1 - one.probabilities[at_good] for one in held}
     val_good = [scores[one.id] for one in held if one.side == "val" and one.label == good]
@@ -166,7 +169,7 @@ def make_report(held: Sequence[Held], classes: list[str], policy: str, good: str
         mean_recall=mean_recall(val_good, test_scores[defect]),
         by_mode=by_mode,
         macro_mode_recall=float(np.mean([figures.recall for figures in by_mode])),
-        aside=_aside([one for one in held if one.side == "aside"], scores, threshold),
+        aside=_aside(aside, classes, lambda one: scores[one.id] > threshold),
     )
 
 
@@ -196,9 +199,14 @@ def _by_mode(defects: list[Held], scores: dict[str, float], threshold: float) ->
     return sorted(figures, key=lambda one: (one.recall, one.mode))
 
 
-def _aside(aside: list[Held], scores: dict[str, float], threshold: float) -> list[AsideFigures]:
+def _aside(aside: list[Held], classes: list[str], rejected: Callable[[Held], bool] | None = None) -> list[AsideFigures]:
     return [
-        AsideFigures(mode, len(members), sum(scores[one.id] > threshold for one in members))
+        AsideFigures(
+            mode=mode,
+            pictures=len(members),
+            rejected=None if rejected is None else sum(map(rejected, members)),
+            answers=dict(sorted(Counter(classes[int(np.argmax(one.probabilities))] for one in members).items())),
+        )
         for mode in sorted({_kind(one) for one in aside})
         if (members := [one for one in aside if _kind(one) == mode])
     ]

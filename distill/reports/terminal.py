@@ -15,6 +15,12 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if report.good is None:
         rows = [[one.label, str(one.pictures), f"{one.recall:.2f}"] for one in report.by_class]
         out.print(_table(["label", "test pictures", "recall"], rows))
+        if report.aside:
+            rows = [
+                [one.mode, ", ".join(f"{count} {label}" for label, count in one.answers.items())]
+                for one in report.aside
+            ]
+            out.print(_table(["set aside, neither learned nor tested", "taken for"], rows))
         return
     rows = [
         [
@@ -43,7 +49,7 @@ def sentences(report: Report) -> list[str]:
     assert report.recall is not None  # noqa: S101  a report with a good label has all figures
     worst = report.by_mode[0]
     return [
-        f"Policy '{report.policy}': with a threshold for {report.overkill_wanted:.0%} overkill, chosen on "
+        f"Policy '{report.policy}': with a threshold for {report.overkill_wanted:.0%} overkill, chosen on the good ones of "
         f"{report.counts['val']} validation pictures, {report.recall:.1%} of the defects in {report.counts['test']} "
         f"test pictures are caught and {1 - report.recall:.1%} escape; {report.overkill:.1%} of the good ones are "
         "rejected.",

@@ -11,7 +11,7 @@ POLICIES: dict[str, PolicyKind] = {
     "none": PolicyKind(none.fit),
     "class-mean": PolicyKind(class_mean.fit, strategy="class-mean"),
     "own": PolicyKind(own.fit),
-    "random-vectors": PolicyKind(random_vectors.fit, control=True),
+    "random-vectors": PolicyKind(random_vectors.fit),
 }
 
 __all__ = ["POLICIES", "Policy", "PolicyKind", "Targets", "TrainingSet"]

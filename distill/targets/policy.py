@@ -98,12 +98,10 @@ class PolicyKind:
     Attributes:
         fit: (training, summary, seed) -> policy; None means that nothing is aligned.
         strategy: the summary that it needs, if any.
-        control: it exists to be compared with, not to be used.
     """
 
     fit: Callable[[TrainingSet, Summary | None, int], Policy | None]
     strategy: str | None = None
-    control: bool = False
 
 
 class PrototypePolicy:

@@ -55,6 +55,10 @@ def evaluate(
             raise TrainingError(
                 f"The store '{opened.path}' is of another teacher than the run's; name the run's store: --store STORE"
             )
+        if opened.recipe.to_dict() != description.get("recipe"):
+            raise TrainingError(
+                f"The store '{opened.path}' draws its views by another recipe than the run's; name the run's store: --store STORE"
+            )
         gone = [sample_id for sample_id in held_out if sample_id not in opened]
         if gone:
             raise TrainingError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import time
@@ -57,7 +56,7 @@ def train(
 ) -> Run:
     """Train a student from a store, without its teacher, and evaluate it.
 
-    Deterministic for the settings on one machine: each epoch's draws depend on (seed, epoch) alone, so a run that was
+    Deterministic for the settings on one machine, on the CPU: each epoch's draws depend on (seed, epoch) alone, so a run that was
     killed and resumed ends with the same weights.
 
     Args:
@@ -271,10 +270,14 @@ def _summary(store: EmbeddingStore, task: Task, settings: Settings) -> Summary |
 def _describe(store: EmbeddingStore, settings: Settings, task: Task) -> dict[str, Any]:
     return {
         "settings": settings.to_dict(),
-        "store": {"path": str(store.path.resolve()), "version": store.version, "fingerprint": store.fingerprint},
+        "store": {
+            "path": str(store.path.resolve()),
+            "version": store.version,
+            "fingerprint": store.fingerprint,
+            "views": store.views,
+        },
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),
-        "views": store.views,
         "classes": task.classes,
         "remarks": task.remarks,
         "versions": {
@@ -283,9 +286,3 @@ def _describe(store: EmbeddingStore, settings: Settings, task: Task) -> dict[str
         },
         "threads": torch.get_num_threads(),
     }
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return a run's figures by epoch."""
-    with (path / run_directory.METRICS).open(encoding="utf-8", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,5 +1,6 @@
 """Pixels for the student: each picture is resized once to the recipe's short side, and views are cut from that."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,7 @@ class StudentPictures:
             )
         self._kept: dict[int, Image.Image] = {}
         self._kept_bytes = 0
+        self._guard = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="distill-read")
 
     def close(self) -> None:
@@ -57,8 +59,8 @@ class StudentPictures:
             picture, content = read_picture(self._root / sample.uri)
         except PictureError as error:
             raise TrainingError(
-                f"The picture '{sample.uri}' under '{self._root}' {error}; put it back, or take it out of the store: "
-                "embedstore build STORE IMAGES --prune"
+                f"The picture '{sample.uri}' under '{self._root}' {error}; put it back, or delete the file "
+                "and take it out of the store: embedstore build STORE IMAGES --prune"
             ) from error
         if content != self._store.content_at(position):
             raise TrainingError(
@@ -67,7 +69,8 @@ class StudentPictures:
             )
         picture = student_picture(picture, self._store.recipe)
         size = picture.width * picture.height * len(picture.getbands())
-        if self._kept_bytes + size <= MOST_KEPT_BYTES:
-            self._kept[position] = picture
-            self._kept_bytes += size
+        with self._guard:  # two threads may have read the same picture
+            if position not in self._kept and self._kept_bytes + size <= MOST_KEPT_BYTES:
+                self._kept[position] = picture
+                self._kept_bytes += size
         return picture

@@ -37,7 +37,12 @@ def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
     if not (path / RUN).exists():
         if path.exists() and (not path.is_dir() or any(file.name != f"{RUN}.new" for file in path.iterdir())):
             raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"The run's directory '{path}' can't be made: {error.strerror}; choose one where you may write."
+            ) from error
         _replace(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
         return
     if not resume:
@@ -59,8 +64,8 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         TrainingError: there is no run, or its description is damaged.
     """
-    if not (path / RUN).is_file():
-        what = "holds no run" if path.exists() else "does not exist"
+    if not os.path.isfile(path / RUN):  # Path.is_file raises where a name is too long
+        what = "holds no run" if os.path.exists(path) else "does not exist"
         raise TrainingError(f"'{path}' {what}; make one with: distill train STORE --out '{path}'")
     try:
         description: dict[str, Any] = json.loads((path / RUN).read_text("utf-8"))
@@ -92,6 +97,12 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
             writer.writerows(rows)
 
     _replace_with(path, fill)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Return a run's figures by epoch."""
+    with (path / METRICS).open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def read_split(path: Path) -> dict[str, str]:

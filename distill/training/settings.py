@@ -26,7 +26,7 @@ class Settings:
         overkill: share of good parts that may be rejected; the threshold is chosen for it on the validation set.
         summary: a saved summary's name; None fits one on the training samples where the policy needs it.
         ce_views: `all`: every stored view feeds both losses; `whole`: half of each batch is whole pictures, randomly
-            flipped, for cross-entropy, half is stored views for alignment.
+            turned and mirrored as the recipe allows, for cross-entropy, half is stored views for alignment.
         batch: pictures in a step.
         learning_rate: the highest; it rises over the first epoch and falls along a cosine.
         weight_decay: of AdamW.

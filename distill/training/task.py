@@ -66,6 +66,11 @@ def check_summary(summary: Summary, store: EmbeddingStore, task: Task) -> None:
             f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the "
             f"store '{store.path}' ({store.fingerprint[:12]}); make it again from this store."
         )
+    if summary.store_version != store.version:
+        task.remarks.append(
+            f"The summary '{summary.name}' was made of version {summary.store_version} of the store, which is at version "
+            f"{store.version} now; what changed since then is not in it."
+        )
     held_out = {task.samples[at].id for side in ("val", "test", "aside") for at in task.sides[side]}
     leaked = [sample_id for sample_id in summary.seen if sample_id in held_out]
     if leaked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,8 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import StoreError
+from embedstore.errors import PictureError, SettingsError, StoreError, TeacherError
+from embedstore.pictures import read_picture
+from embedstore.teachers import TextTeacher, load_teacher
+from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import unit_length
+from embedstore.views import WHOLE, render
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -26,6 +31,43 @@ class Hit:
     mode: str | None
     group: str | None
     uri: str
+
+
+def query(
+    store: EmbeddingStore,
+    *,
+    image: str | os.PathLike[str] | None,
+    id: str | None,
+    text: str | None,
+    top: int,
+    where: Mapping[str, str | None] | None,
+) -> list[Hit]:
+    """Return the samples nearest to one of a picture, a sample or a text; see `EmbeddingStore.query`.
+
+    Raises:
+        SettingsError: none or more than one of the three was given.
+        PictureError: the picture can't be read.
+        TeacherError: the store's teacher can't be loaded, or reads no text.
+        TeacherMismatchError: what loads under its name is another teacher.
+    """
+    if sum(given is not None for given in (image, id, text)) != 1:
+        raise SettingsError("Give one of --image, --id and --text, to say what is looked for.")
+    if id is not None:
+        return search(store, store.vectors([id]), top=top, where=where, exclude=[id])[0]
+    teacher = load_teacher(store.teacher)
+    store.check_teacher(teacher)
+    if image is not None:
+        try:
+            picture, _ = read_picture(image)
+        except PictureError as error:
+            raise PictureError(f"The picture '{image}' {error}; give a readable picture.") from error
+        pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
+        return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where)[0]
+    if not isinstance(teacher, TextTeacher):
+        raise TeacherError(
+            f"The teacher '{teacher.name}' reads no text; build the store with an open_clip teacher for that."
+        )
+    return search(store, teacher.embed_text([text or ""]), top=top, where=where)[0]
 
 
 def search(

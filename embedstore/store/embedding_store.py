@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -140,7 +141,7 @@ class EmbeddingStore:
         return len(self._records)
 
     def __contains__(self, sample_id: object) -> bool:
-        return sample_id in self._position
+        return isinstance(sample_id, str) and _as_stored(sample_id) in self._position
 
     @property
     def ids(self) -> list[str]:
@@ -180,10 +181,14 @@ class EmbeddingStore:
             StoreError: one is not in the store.
         """
         try:
-            return np.array([self._position[sample_id] for sample_id in ids], np.int64)
+            return np.array([self._position[_as_stored(sample_id)] for sample_id in ids], np.int64)
         except KeyError as error:
             near = [known for known in self._position if Path(known).name == Path(error.args[0]).name][:3]
-            hint = f"; did you mean '{near[0]}'?" if near else "; see: embedstore query --help"
+            hint = (
+                f"; did you mean '{near[0]}'?"
+                if near
+                else "; an id is the path below the image folder, or the manifest's own"
+            )
             raise StoreError(f"The store '{self.path}' has no sample '{error.args[0]}'{hint}") from None
 
     def where(self, conditions: Where) -> npt.NDArray[np.bool_]:
@@ -193,7 +198,8 @@ class EmbeddingStore:
             StoreError: no sample has such a field.
         """
         chosen = np.ones(len(self), bool)
-        for name, wanted in conditions.items():
+        for name, asked in conditions.items():
+            wanted = None if asked is None else _as_stored(asked)
             values = [_field(record, name) for record in self._records]
             if name not in FIELDS and not any(value is not None for value in values):
                 known = sorted({key for record in self._records for key in record.attributes or {}})
@@ -272,6 +278,23 @@ class EmbeddingStore:
 
         return search(self, vectors, top=top, where=where, exclude=exclude)
 
+    def query(
+        self,
+        *,
+        image: str | os.PathLike[str] | None = None,
+        id: str | None = None,
+        text: str | None = None,
+        top: int = 5,
+        where: Where | None = None,
+    ) -> list[Hit]:
+        """Return the samples nearest to a picture, to a sample (itself left out) or to a text; see `search`.
+
+        A picture or a text goes through the store's own teacher, whose fingerprint is checked.
+        """
+        from embedstore.analysis.search import query
+
+        return query(self, image=image, id=id, text=text, top=top, where=where)
+
     def check_teacher(self, teacher: Teacher) -> None:
         """Raise where vectors of this teacher do not belong into the store.
 
@@ -292,12 +315,14 @@ class EmbeddingStore:
 
         A split that the manifest gave is kept; with `keep`, so is every split that a sample already has.
         """
-        kept = [
-            r.id for r in self._records if r.split is not None and (keep or (r.source or {}).get("split") == r.split)
-        ]
-        plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
         with writer(self.path, self.environment) as session:
             self.refresh()
+            kept = [
+                r.id
+                for r in self._records
+                if r.split is not None and (keep or (r.source or {}).get("split") == r.split)
+            ]
+            plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
             changed = [
                 replace(record, split=plan.splits[record.id])
                 for record in self._records
@@ -398,6 +423,11 @@ def open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
         StoreError: the store is of another format version.
     """
     return EmbeddingStore(path)
+
+
+def _as_stored(text: str) -> str:
+    """Return a text in the Unicode form that ids and fields have in a store."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _sample(record: Record) -> Sample:

@@ -70,7 +70,7 @@ def build(
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        ImagesError: folder or manifest can't be used, or no picture can be read at all.
+        ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
         TeacherError: the teacher can't be loaded.
         TeacherMismatchError: the store was filled by another teacher.
         StoreError: `path` is something else, or is being written by another process.
@@ -125,6 +125,7 @@ def _build_existing(
             embedding = EmbeddingPass(
                 store, session, listing, teacher=teacher, views=max(asked, store.views), progress=progress
             )
+            _refuse_another_folder(store, listing, set(embedding.known))
             embedding.run()
             if not embedding.done and not embedding.known:
                 raise _no_picture(listing.root, embedding.aside)
@@ -191,6 +192,19 @@ def _publish(
         teacher=store.teacher,
         seconds=0.0,
     )
+
+
+def _refuse_another_folder(store: EmbeddingStore, listing: Listing, known: set[str]) -> None:
+    """Refuse a folder that is not the store's: its pictures would come in again under other ids, twins of the old.
+
+    A folder that was moved still holds most of the store's pictures.
+    """
+    found = sum(sample.id in known for sample in listing.samples)
+    if known and str(listing.root.resolve()) != store.settings["image_root"] and found * 2 < len(known):
+        raise ImagesError(
+            f"Only {found} of the store's {len(known)} pictures are under '{listing.root}', and the store was built from "
+            f"'{store.image_root}'; give that folder, or build another store."
+        )
 
 
 def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Column, ...]:

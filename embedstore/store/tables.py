@@ -35,7 +35,7 @@ class Tables:
         self._put_meta(b"head", {"version": head.version, "space": head.space, "columns": columns})
 
     def settings(self) -> dict[str, Any]:
-        """Return what never changes in a store: view recipe, image root, who made it."""
+        """Return the view recipe, which never changes, and the image root of the last build."""
         settings: dict[str, Any] = self._meta(b"store")
         return settings
 

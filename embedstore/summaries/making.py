@@ -12,6 +12,7 @@ from embedstore.errors import SummaryError
 from embedstore.summaries.nearness import near_distances
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
+from embedstore.vectors import unit_length
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,12 +66,14 @@ def _summary(
     modes: list[str | None],
     made_by: dict[str, Any],
 ) -> Summary:
+    directions = unit_length(prototypes.vectors)  # a mean lies inside of the sphere that samples are on
     distance = np.empty(len(training.ids))
     total = np.zeros(training.dim, np.float64)
     for at, vectors in training.blocks():  # the second pass: how far each sample lies from what speaks for it
         wide = vectors.astype(np.float64)
         total += wide.sum(axis=0)
-        distance[at] = np.linalg.norm(wide - prototypes.vectors[prototypes.serving[at]].astype(np.float64), axis=1)
+        away = unit_length(wide).astype(np.float64) - directions[prototypes.serving[at]]
+        distance[at] = np.linalg.norm(away, axis=1)
     near = near_distances(training)
     labels = np.array(training.labels)
     radius = np.zeros(len(prototypes.labels), np.float32)

@@ -50,7 +50,7 @@ class TrainingVectors:
         return cls(
             ids=[sample.id for sample in samples],
             labels=[sample.label or "" for sample in samples],
-            groups=[f"group {s.group}" if s.group is not None else f"sample {s.id}" for s in samples],
+            groups=[sample.part for sample in samples],
             blocks=blocks,
             read=lambda at: store.read(positions[at]),
             dim=store.dim,

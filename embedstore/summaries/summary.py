@@ -22,7 +22,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class ClassLoss:
-    """What a summary hides of one label. Distances are Euclidean, between vectors of unit length: 0 to 2.
+    """What a summary hides of one label. Distances are Euclidean, prototypes brought to unit length: 0 to 2.
 
     Attributes:
         label: the label.
@@ -54,12 +54,15 @@ class ClassLoss:
                 f"unknown; the farthest from its prototype is '{self.worst_id}' ({self.worst:.2f})."
             )
         if self.far == 0:
-            verdict = "every picture has a prototype nearer than a typical other part of its kind, so little is hidden"
+            verdict = (
+                "every picture lies nearer to its prototype than pictures of its kind usually lie to the nearest other part, "
+                "so little is hidden"
+            )
         else:
             verb, whose = ("is", "its") if self.far == 1 else ("are", "their")
             verdict = (
                 f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%}) {verb} farther from {whose} "
-                f"prototype than from a typical other part of {whose} kind"
+                f"prototype than pictures of {whose} kind usually are from the nearest other part"
             )
         if self.far_modes:
             verdict += "; among them " + ", ".join(f"{count} {mode}" for mode, count in self.far_modes.items())
@@ -80,7 +83,7 @@ class Summary:
         vectors: (k, d) float32.
         labels: (k,).
         counts: (k,) how many training samples each prototype speaks for.
-        radius: (k,) distance to the farthest of those.
+        radius: (k,) distance to the farthest of those, from the prototype at unit length.
         centre: (d,) mean of the training samples, to be taken off before directions are compared.
         seen: ids of the training samples (n,); a summary is refused where one of these is to be tested.
         serving: (n,) which prototype speaks for each of them, in all views.

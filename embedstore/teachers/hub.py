@@ -38,8 +38,8 @@ class HubProbe:
             hub = urllib.request.Request(os.environ.get("HF_ENDPOINT") or _ENDPOINT, method="HEAD")  # noqa: S310
             with urllib.request.urlopen(hub, timeout=_PATIENCE):  # noqa: S310  the user's own hub
                 self._answered = True
-        except urllib.error.HTTPError:
-            self._answered = True  # it speaks, if only to say no
+        except urllib.error.HTTPError as error:
+            self._answered = error.code < 500 and error.code != 429  # a no is an answer; an outage is none
         except (OSError, ValueError, http.client.HTTPException):
             self._answered = False
 

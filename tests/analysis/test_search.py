@@ -1,5 +1,6 @@
 """Search: exactly what brute force finds, under any filter, with ties in the order of the store."""
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,3 +200,10 @@ def test_fewer_than_one_answer_is_refused(store: EmbeddingStore, top: int) -> No
 def test_a_filter_on_an_unknown_field_is_refused(store: EmbeddingStore) -> None:
     with pytest.raises(StoreError, match="No sample has the field 'lbael'"):
         store.search(np.ones(DIM), where={"lbael": "good"})
+
+
+def test_a_query_in_another_unicode_form_is_understood(tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", VECTORS[:2], ids=["défaut/0.png", "good/1.png"], labels=["défaut", "good"]) as store:
+        spelt = unicodedata.normalize("NFD", "défaut")
+        assert store.where({"label": spelt}).tolist() == [True, False]
+        assert [hit.id for hit in store.query(id=f"{spelt}/0.png")] == ["good/1.png"]

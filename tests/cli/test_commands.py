@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -323,3 +324,31 @@ def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None
     shutil.rmtree(tmp_path / "写真" / "不良")
     removed = json.loads(call("embedstore", "build", "店", "写真", "--prune", "--json", cwd=tmp_path).stdout)
     assert (removed["removed"], removed["samples"]) == (1, 1)
+
+
+def test_ctrl_c_says_what_is_kept(line: Path) -> None:
+    code = (
+        "import embedstore, signal\n"
+        "def stop(*_, **__): signal.raise_signal(signal.SIGINT)\n"
+        "embedstore.build = stop\n"
+        "import sys; from embedstore_cli.main import main; sys.argv = ['embedstore', 'build', 's', 'photos']; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=line, capture_output=True, text=True, check=False)
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1].startswith("Stopped. What was finished is kept; the same command goes on")
+
+
+def test_names_reach_a_stream_that_knows_only_latin(line: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = [SCRIPTS / "embedstore", "query", "s", "--id", "good/部品 1.png", "--json"]
+    result = subprocess.run(command, cwd=line, capture_output=True, check=True, env=environment)
+    assert "部品" in result.stdout.decode("utf-8")
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(line: Path) -> None:
+    long = "x" * 300
+    assert "does not exist" in refused("embedstore", "build", "new", long, "--teacher", "pixels", cwd=line)
+    assert "does not exist" in refused("distill", "evaluate", long, cwd=line)
+    (line / "file").write_text("", "utf-8")
+    out = ("--out", "file/run", "--epochs", "1", "--size", "32")
+    assert "can't be made" in refused("distill", "train", "s", "--policy", "none", *out, cwd=line)

@@ -173,3 +173,16 @@ def test_settings_of_another_release_are_refused(run: Path) -> None:
 def test_a_damaged_file_is_refused(name: str, message: str, run: Path) -> None:
     (run / name).write_bytes(b"nonsense")
     refused(run, f"{name}' {message}; train again in another directory")
+
+
+def test_a_store_of_another_recipe_is_refused(run: Path, tmp_path: Path) -> None:
+    other = toy_parts.make_store(tmp_path / "other", toy_parts.everything(), recipe=embedstore.Recipe(fit="letterbox"))
+    refused(run, "another recipe", store=other)
+
+
+def test_pictures_set_aside_are_told_of_without_a_good_label(tmp_path: Path) -> None:
+    store = toy_parts.make_store(tmp_path, toy_parts.everything())
+    (aside,) = distill.train(store, tmp_path / "run", quick(good=None, epochs=1)).report.aside
+    assert (aside.mode, aside.pictures, aside.rejected) == ("rims", 3, None)
+    assert sum(aside.answers.values()) == 3
+    assert set(aside.answers) <= {"defect", "good"}

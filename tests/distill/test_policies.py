@@ -162,10 +162,6 @@ def test_a_policy_that_needs_no_summary_takes_none(name: str) -> None:
         quick(policy=name, summary="class-mean")
 
 
-def test_the_controls_are_marked() -> None:
-    assert {name for name in POLICIES if POLICIES[name].control} == {"random-vectors"}
-
-
 # Values
 
 
@@ -311,3 +307,26 @@ def test_a_summary_with_several_prototypes_of_a_label_is_refused(training: Train
     several = replace(summary, labels=["good", "good"], strategy="sub-prototypes", name="many")
     with pytest.raises(SummaryError, match="'many' \\(sub-prototypes\\) has several prototypes"):
         POLICIES["class-mean"].fit(training, several, 0)
+
+
+def test_a_summary_of_an_older_version_is_told(tmp_path: Path) -> None:
+    path = toy_parts.make_store(tmp_path, toy_parts.everything())
+    with embedstore.open(path) as store:
+        store.summarize("class-mean", name="old", split="train")
+        assert make_task_remarks(store) == []
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text(
+        manifest.read_text("utf-8").replace("stripe000.png,defect,stripe", "stripe000.png,defect,other"), "utf-8"
+    )
+    embedstore.build(path, tmp_path / "images", manifest=manifest)
+    with embedstore.open(path) as store:
+        assert make_task_remarks(store) == [
+            "The summary 'old' was made of version 1 of the store, which is at version 2 now; what changed since then is "
+            "not in it."
+        ]
+
+
+def make_task_remarks(store: embedstore.EmbeddingStore) -> list[str]:
+    task = make_task(store, quick(policy="class-mean"))
+    check_summary(store.summary("old"), store, task)
+    return task.remarks

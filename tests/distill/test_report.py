@@ -71,7 +71,11 @@ def test_modes_count_pictures_and_parts_the_worst_first() -> None:
 
 def test_what_was_set_aside_is_told_apart_and_moves_no_other_figure() -> None:
     found = report()
-    assert found.aside == [AsideFigures("good", 1, 1), AsideFigures("no label", 1, 0), AsideFigures("rims", 2, 1)]
+    assert found.aside == [
+        AsideFigures("good", 1, 1, {"defect": 1}),
+        AsideFigures("no label", 1, 0, {"defect": 1}),
+        AsideFigures("rims", 2, 1, {"defect": 1, "good": 1}),
+    ]
     without = report([*VAL, *TEST])
     assert without == replace(found, aside=[], counts={"val": 20, "test": 13, "aside": 0})
 
@@ -122,6 +126,7 @@ def test_without_a_good_label_there_are_recalls_and_nothing_of_escapes() -> None
         by_class=[ClassFigures("a", 2, 0.5), ClassFigures("b", 2, 1.0)],  # c is not tested
         macro_recall=0.75,
         worst_class="a",
+        aside=[AsideFigures("a", 1, None, {"a": 1})],
     )
 
 
@@ -136,7 +141,7 @@ def test_a_report_survives_json() -> None:
 
 def test_sentences_say_the_figures() -> None:
     first, second = sentences(report())
-    assert "threshold for 5% overkill, chosen on 20 validation pictures" in first
+    assert "threshold for 5% overkill, chosen on the good ones of 20 validation pictures" in first
     assert (
         "44.4% of the defects in 13 test pictures are caught and 55.6% escape; 25.0% of the good ones are rejected"
         in first

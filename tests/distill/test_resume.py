@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import toy_parts
 from safetensors.torch import load_file
 from torch import nn
 from toy_parts import make_store, parts, quick
@@ -19,7 +20,8 @@ import distill
 import embedstore
 from distill.students import Student, make_student
 from distill.training import loop, run_directory
-from distill.training.loop import Run, read_metrics
+from distill.training.loop import Run
+from distill.training.run_directory import read_metrics
 from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
 
@@ -264,3 +266,16 @@ def test_without_its_checkpoint_a_run_begins_again(store: EmbeddingStore, uninte
     distill.train(store, path, SETTINGS, resume=True, progress=progress)
     assert progress.seen == list(range(1, EPOCHS + 1))
     same_run(path, uninterrupted.path)
+
+
+def test_a_run_goes_on_with_as_many_views_as_it_began_with(tmp_path: Path) -> None:
+    store = toy_parts.make_store(tmp_path, toy_parts.everything(), views=1)
+
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, tmp_path / "run", quick(policy="own"), progress=stop)
+    embedstore.build(store, tmp_path / "images", manifest=tmp_path / "parts.csv", views=2)
+    with pytest.raises(TrainingError, match="begun with views = 1, not 2"):
+        distill.train(store, tmp_path / "run", quick(policy="own"), resume=True)

@@ -69,7 +69,7 @@ def test_a_fresh_student_has_seen_nothing(name: str) -> None:
         assert not norm.running_mean.any()
 
 
-@pytest.mark.parametrize(("name", "features"), [("small", 256), (TIMM, 1024), ("resnet18", 512)])
+@pytest.mark.parametrize(("name", "features"), [("small", 262), (TIMM, 1024), ("resnet18", 512)])
 def test_features_and_logits(name: str, features: int) -> None:
     student = make_student(name, 3, 32, seed=0).eval()
     found, logits = student(pixels())
@@ -91,11 +91,28 @@ def test_pixels_are_normalised_by_the_student_itself() -> None:
 def test_the_small_students_features_are_the_mean_and_the_maximum_over_the_picture() -> None:
     student = make_student("small", 2, 64, seed=0).eval()
     batch = pixels(2, 64)
-    maps = student.trunk.get_submodule("layers")((batch.float() - 127.5) / 63.75)
+    scaled = (batch.float() - 127.5) / 63.75
+    level, contrast = scaled.mean(dim=(2, 3)), scaled.std(dim=(2, 3))
+    same = (scaled - level[:, :, None, None]) / (contrast[:, :, None, None] + 0.1)
+    maps = student.trunk.get_submodule("layers")(same)
     assert maps.shape == (2, 128, 4, 4)
     features, _ = student(batch)
     torch.testing.assert_close(features[:, :128], maps.flatten(2).mean(dim=2))
-    torch.testing.assert_close(features[:, 128:], maps.flatten(2).max(dim=2).values)
+    torch.testing.assert_close(features[:, 128:256], maps.flatten(2).max(dim=2).values)
+    torch.testing.assert_close(features[:, 256:], torch.cat([level, contrast], dim=1))
+
+
+def test_the_small_student_sees_the_same_parts_in_another_light() -> None:
+    """What it reads off the picture hardly changes with exposure; the exposure itself is told beside it."""
+    student = make_student("small", 2, 64, seed=0).eval()
+    batch = pixels(2, 64) // 2
+    brighter = batch + 60
+    with torch.inference_mode():
+        before, after = student(batch)[0], student(brighter)[0]
+    torch.testing.assert_close(before[:, :256], after[:, :256], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        after[:, 256:259] - before[:, 256:259], torch.full((2, 3), 60 / 63.75), rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", ["small", TIMM])

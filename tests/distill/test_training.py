@@ -17,11 +17,11 @@ from toy_parts import Part, quick
 import distill
 import embedstore
 from distill.losses import BatchTargets, make_loss
-from distill.students import make_projection, make_student
+from distill.students import SmallTrunk, make_projection, make_student
 from distill.targets import POLICIES, TrainingSet
 from distill.training.batches import plan_epoch
-from distill.training.loop import read_metrics
 from distill.training.pictures import StudentPictures
+from distill.training.run_directory import read_metrics
 from distill.training.settings import CE_VIEWS, LOSSES
 from distill.training.task import make_task
 from embedstore import EmbeddingStore
@@ -71,13 +71,13 @@ def test_alignment_falls(policy: str, store: EmbeddingStore, tmp_path: Path) -> 
 def test_own_teaches_where_the_teacher_would_place_a_picture_that_was_never_trained_on(
     store: EmbeddingStore, tmp_path: Path
 ) -> None:
-    run = distill.train(store, tmp_path / "run", quick(policy="own", epochs=8, weight=5))
+    run = distill.train(store, tmp_path / "run", quick(policy="own", epochs=16, weight=5))
     task = make_task(store, quick())
     defects = np.array([at for at in task.sides["test"] if task.samples[at].label == "defect"])
     pictures = StudentPictures(store, 32)
     pixels = torch.from_numpy(pictures.cut(defects, [WHOLE] * len(defects))).permute(0, 3, 1, 2)
     pictures.close()
-    student, projection = make_student("small", 2, 32, 0), make_projection(256, store.dim, 0)
+    student, projection = make_student("small", 2, 32, 0), make_projection(SmallTrunk.features, store.dim, 0)
     student.load_state_dict(weights(run.path))
     projection.load_state_dict(torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"])
     with torch.inference_mode():
@@ -123,7 +123,7 @@ def test_a_policy_with_targets_learns_a_projection(store: EmbeddingStore, tmp_pa
         run = distill.train(store, tmp_path / policy, quick(policy=policy, epochs=1))
         found[policy] = torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"]
     assert found.pop("none") is None
-    fresh = make_projection(256, store.dim, 0).weight
+    fresh = make_projection(SmallTrunk.features, store.dim, 0).weight
     for projection in found.values():
         assert projection["weight"].shape == fresh.shape
         assert not torch.allclose(projection["weight"], fresh, atol=1e-4)
@@ -150,7 +150,7 @@ def test_the_losses_of_the_first_step_are_those_worked_out_by_hand(
     student = make_student("small", 2, 32, seed=3)
     with torch.no_grad():
         features, logits = student(pixels)
-        projected = make_projection(256, store.dim, seed=3)(features)
+        projected = make_projection(SmallTrunk.features, store.dim, seed=3)(features)
     labels = torch.tensor([{"defect": 0, "good": 1, None: -1}[training.labels[at]] for at in batch.samples])
 
     for_labels = torch.from_numpy(batch.labelled) & (labels >= 0)
@@ -368,8 +368,9 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
         "path": str(store.path.resolve()),
         "version": store.version,
         "fingerprint": store.fingerprint,
+        "views": 2,
     }
-    assert (described["teacher"], described["views"], described["classes"]) == ("pixels", 2, ["defect", "good"])
+    assert (described["teacher"], described["classes"]) == ("pixels", ["defect", "good"])
 
     metrics = read_metrics(run.path)
     assert [figures["epoch"] for figures in metrics] == [1, 2, 3]

@@ -648,3 +648,29 @@ def test_a_build_leaves_no_staged_row(path: Path, images: Path) -> None:
     with embedstore.open(path) as store:
         assert store.unfinished() == 0
         assert not staged(store._read(lambda tables: tables.rows())).any()
+
+
+# Another folder
+
+
+def test_a_folder_that_is_not_the_stores_is_refused_and_changes_nothing(path: Path, tmp_path: Path) -> None:
+    """Its pictures would come in again under other ids, as twins of those that are there."""
+    for number in range(4):
+        write_picture(tmp_path / "photos" / "good" / f"{number}.png", noise_picture(number))
+    embedstore.build(path, tmp_path / "photos", teacher="pixels")
+    before = view(path)
+    with pytest.raises(ImagesError, match="Only 0 of the store's 4 pictures are under"):
+        embedstore.build(path, tmp_path / "photos" / "good")
+    assert view(path) == before
+
+
+def test_a_folder_that_was_moved_is_taken(path: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        write_picture(tmp_path / "photos" / "good" / f"{number}.png", noise_picture(number))
+    embedstore.build(path, tmp_path / "photos", teacher="pixels")
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "good" / "0.png").unlink()
+    report = embedstore.build(path, tmp_path / "moved")
+    assert (report.embedded, report.gone) == (0, 1)
+    with embedstore.open(path) as store:
+        assert store.image_root == (tmp_path / "moved").resolve()

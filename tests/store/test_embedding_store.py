@@ -167,7 +167,9 @@ def test_dead_rows_leave_gaps_that_neither_read_nor_scan_trips_over(
 def test_an_unknown_id_is_named_with_one_that_may_be_meant(store: EmbeddingStore, tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         store.vectors(["sample 00001", "sample 9"])
-    assert str(caught.value) == f"The store '{store.path}' has no sample 'sample 9'; see: embedstore query --help"
+    assert str(caught.value) == (
+        f"The store '{store.path}' has no sample 'sample 9'; an id is the path below the image folder, or the manifest's own"
+    )
     with (
         store_of(tmp_path / "s", unit_vectors(0, 2), ids=["good/a.png", "bad/b.png"]) as other,
         pytest.raises(StoreError) as caught,

@@ -144,7 +144,9 @@ def test_the_numbers_of_a_summary_fit_together(tmp_path: Path, strategy: str) ->
     for k, label in enumerate(summary.labels):
         members = summary.members(k)
         assert summary.counts[k] == len(members)
-        distances = [float(np.linalg.norm(by_id[name] - summary.vectors[k])) for name in members]
+        distances = [
+            float(np.linalg.norm(unit_length(by_id[name]) - unit_length(summary.vectors)[k])) for name in members
+        ]
         assert summary.radius[k] == pytest.approx(max(distances, default=0), abs=1e-6)
         assert label in summary.averaging_loss
     assert sum(loss.count for loss in summary.averaging_loss.values()) == len(summary.seen) == summary.counts.sum()

@@ -69,7 +69,9 @@ def test_counts_members_and_radius_are_those_of_the_label(summary: Summary) -> N
         members = seen_of(label)
         assert summary.members(k) == [IDS[at] for at in members]
         assert summary.counts[k] == len(members)
-        distances = np.linalg.norm(VECTORS[members].astype(np.float64) - summary.vectors[k].astype(np.float64), axis=1)
+        distances = np.linalg.norm(
+            unit_length(VECTORS[members]).astype(np.float64) - unit_length(summary.vectors)[k], axis=1
+        )
         assert summary.radius[k] == pytest.approx(distances.max(), rel=1e-6)
 
 
@@ -85,7 +87,7 @@ def test_what_it_hides_is_what_brute_force_finds(store: EmbeddingStore, summary:
     for k, label in enumerate(summary.labels):
         members = seen_of(label)
         distances = {
-            at: float(np.sqrt(((VECTORS[at].astype(np.float64) - summary.vectors[k].astype(np.float64)) ** 2).sum()))
+            at: float(np.linalg.norm(unit_length(VECTORS[at]).astype(np.float64) - unit_length(summary.vectors[k])))
             for at in members
         }
         loss = summary.averaging_loss[label]
@@ -147,18 +149,20 @@ def loss(**changes: Any) -> ClassLoss:
 SENTENCES = [
     (
         loss(),
-        "'crack': 3 of its 40 pictures (8%) are farther from their prototype than from a typical other part of their "
-        "kind; among them 2 thin, 1 wide. Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' "
+        "'crack': 3 of its 40 pictures (8%) are farther from their prototype than pictures of their kind usually "
+        "are from the nearest other part; among them 2 thin, 1 wide. "
+        "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' "
         "(0.84).",
     ),
     (
         loss(far=1, far_modes={}),
-        "'crack': 1 of its 40 pictures (2%) is farther from its prototype than from a typical other part of its kind. "
-        "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' (0.84).",
+        "'crack': 1 of its 40 pictures (2%) is farther from its prototype than pictures of its kind usually are from "
+        "the nearest other part. Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' (0.84).",
     ),
     (
         loss(far=0, far_modes={}),
-        "'crack': every picture has a prototype nearer than a typical other part of its kind, so little is hidden. "
+        "'crack': every picture lies nearer to its prototype than pictures of its kind usually lie to the nearest other "
+        "part, so little is hidden. "
         "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' (0.84).",
     ),
     (

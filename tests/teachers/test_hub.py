@@ -61,11 +61,14 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("status", [200, 403, 404, 500])
-def test_a_hub_that_speaks_is_reachable_whatever_it_says(status, monkeypatch):
+@pytest.mark.parametrize(
+    ("status", "reachable"), [(200, True), (403, True), (404, True), (429, False), (500, False), (503, False)]
+)
+def test_a_no_is_an_answer_and_an_outage_is_none(status, reachable, monkeypatch):
+    """The hub's own client would try again through an outage for a minute."""
     with serving(status) as address:
         monkeypatch.setenv("HF_ENDPOINT", address)
-        assert HubProbe().reachable()
+        assert HubProbe().reachable() is reachable
 
 
 def test_the_user_may_forbid_asking(monkeypatch):

@@ -2,8 +2,10 @@
 
     python tools/bench/ce_views.py STORE --good good --out DIR [--epochs 30] [--folds 0,1] [--seeds 0,1]
 
-The store must hold several groups. Test groups are never looked at: the figure is the validation AUROC of the last epoch,
-whole pictures, unflipped. Both ways pass equally many pictures through the student. Finished runs are not run again.
+The store must hold several groups; its split is rewritten, so give a copy of a store that is in use. Test groups are
+never looked at: the figure is the validation AUROC of the last epoch,
+whole pictures, unflipped. Both ways pass equally many pictures
+through the student. Finished runs are not run again.
 """
 
 import argparse
@@ -13,8 +15,7 @@ from statistics import mean, stdev
 
 import distill
 import embedstore
-from distill.training.loop import read_metrics
-from distill.training.run_directory import is_complete
+from distill.training.run_directory import is_complete, read_metrics
 
 POLICIES = ("none", "class-mean", "own")
 

@@ -18,4 +18,6 @@ for verb in (train.train, evaluate.evaluate):
 
 def main() -> None:
     """Run the command."""
-    console.run(app)
+    console.run(
+        app, interrupted="Stopped. Finished epochs are kept; the same command goes on from there with --resume."
+    )

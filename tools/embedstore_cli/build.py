@@ -88,5 +88,5 @@ def build(
     if report.views_incomplete:
         console.say(
             f"{report.views_incomplete} new views are not complete, since samples whose picture is gone or can't be read lack "
-            "them; put those pictures back, or remove the samples with --prune."
+            "them; put those pictures back, or delete the broken files and remove the samples with --prune."
         )

@@ -1,5 +1,6 @@
 """What all verbs share: errors as one sentence, JSON, tables, progress. Both commands use it."""
 
+import io
 import json
 import os
 import sys
@@ -16,19 +17,36 @@ from embedstore.errors import EmbedstoreError
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
-def run(app: typer.Typer) -> None:
-    """Run a command; a mistake of the user's ends in one sentence on stderr and exit code 2, never in a traceback."""
+def run(app: typer.Typer, *, interrupted: str) -> None:
+    """Run a command; a mistake of the user's ends in one sentence on stderr and exit code 2, never in a traceback.
+
+    Args:
+        app: the command.
+        interrupted: what to say after Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a redirected stream on Windows knows no Japanese
+            stream.reconfigure(encoding="utf-8")
     # A picture with too many pixels is set aside with its reason; Pillow's own warning would only repeat it.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         app()
     except EmbedstoreError as error:
         fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        fail("Stopped. What was finished is kept; the same command goes on from there.", INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C
+            fail(interrupted, INTERRUPTED)
+        raise
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a path that the system refuses: no permission, name too long, disk full
+        if error.filename is None:
+            raise
+        fail(
+            f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
+            BAD_INPUT,
+        )
 
 
 def fail(sentence: str, code: int) -> None:
@@ -36,14 +54,15 @@ def fail(sentence: str, code: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, soft_wrap=True).print(Text("Error: ", style="bold red") + Text(sentence))
+    start = Text("") if code == INTERRUPTED else Text("Error: ", style="bold red")
+    Console(stderr=True, soft_wrap=True).print(start + Text(sentence))
     sys.exit(code)
 
 
 def print_json(values: Any) -> None:
     """Print plain values or a dataclass as JSON, and nothing else."""
     plain = asdict(values) if is_dataclass(values) and not isinstance(values, type) else values
-    json.dump(plain, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=list)
+    json.dump(plain, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
 
 

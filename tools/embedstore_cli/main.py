@@ -17,4 +17,4 @@ for verb in (build.build, info.info, split.split, summarize.summarize, query.que
 
 def main() -> None:
     """Run the command."""
-    console.run(app)
+    console.run(app, interrupted="Stopped. What was finished is kept; the same command goes on from there.")

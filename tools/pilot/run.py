@@ -21,7 +21,7 @@ from rich.table import Table
 import distill
 import embedstore
 from distill.evaluation.report import Report
-from distill.training.loop import read_metrics
+from distill.training.run_directory import read_metrics
 from embedstore.errors import EmbedstoreError
 
 TEACHER = "efficientnet-lite0"
@@ -54,11 +54,12 @@ QUICK = Scale(cells=240, epochs=2, size=64)
 def main() -> None:
     """Run the pilot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("pilot-out"))
+    parser.add_argument("--out", type=Path, help="pilot-out, or pilot-out/quick with --quick")
     parser.add_argument("--quick", action="store_true", help="240 cells, 2 epochs: shows that it runs, no more")
     options = parser.parse_args()
     try:
-        run(options.out, QUICK if options.quick else FULL)
+        out = options.out or Path("pilot-out", "quick" if options.quick else "")
+        run(out, QUICK if options.quick else FULL)
     except EmbedstoreError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
@@ -140,13 +141,13 @@ def print_table(console: Console, reports: dict[str, Report], seconds: dict[str,
     first = next(iter(reports.values()))
     table = Table(
         title=f"\n{first.counts['test']} test cells; threshold for {OVERKILL:.0%} overkill "
-        f"from {first.counts['val']} validation cells",
+        f"from the good ones of {first.counts['val']} validation cells",
         title_justify="left",
         box=None,
         pad_edge=False,
         header_style="bold",
     )
-    columns = ("policy", "AUROC", "AUPR", "recall", "overkill", "recall\n2-10 %", "worst kind\nof defect", "training")
+    columns = ("policy", "AUROC", "AUPR", "recall", "overkill", "2-10 %", "worst kind of defect", "time")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number in (0, 6) else "right", no_wrap=True)
     for policy, report in reports.items():
@@ -162,8 +163,9 @@ def print_table(console: Console, reports: dict[str, Report], seconds: dict[str,
             f"{seconds[policy]:.0f} s",
         )
     console.print(table)
+    console.print("2-10 %: recall averaged over thresholds for 2 to 10 % overkill; time: of training.")
     aside = [
-        f"{policy} rejects {sum(one.rejected for one in report.aside)} of {sum(one.pictures for one in report.aside)}"
+        f"{policy} rejects {sum(one.rejected or 0 for one in report.aside)} of {sum(one.pictures for one in report.aside)}"
         for policy, report in reports.items()
     ]
     console.print(f"Cells that the experts were unsure of, neither learned nor tested: {'; '.join(aside)}.\n")
