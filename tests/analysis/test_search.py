@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers import store_of, unit_vectors
+from helpers import store_of, unit_vectors, write_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+import embedstore
 from embedstore import EmbeddingStore
-from embedstore.errors import StoreError
+from embedstore.analysis import search as search_module
+from embedstore.errors import SettingsError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.store import embedding_store
-from embedstore.vectors import unit_length
+from embedstore.teachers.pixels import PixelTeacher
+from embedstore.vectors import Vectors, unit_length
 
 COUNT, DIM = 600, 9
 # Every third sample is a copy of the one before it or of a far one: ties within a block and over blocks.
@@ -207,3 +211,34 @@ def test_a_query_in_another_unicode_form_is_understood(tmp_path: Path) -> None:
         spelt = unicodedata.normalize("NFD", "défaut")
         assert store.where({"label": spelt}).tolist() == [True, False]
         assert [hit.id for hit in store.query(id=f"{spelt}/0.png")] == ["good/1.png"]
+
+
+class ReadingTeacher(PixelTeacher):
+    """The NumPy teacher, which takes the word for a shade to be an even picture of it."""
+
+    def embed_text(self, texts: list[str]) -> Vectors:
+        shades = {"dark": 10, "bright": 240}
+        return self.embed(np.stack([np.full((32, 32, 3), shades[text], np.uint8) for text in texts]))["embedding"]
+
+
+def test_a_picture_or_a_text_is_looked_for_through_the_stores_own_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, shade in (("night", 30), ("dusk", 90), ("noon", 220)):
+        write_picture(tmp_path / "photos" / f"{name}.png", Image.new("L", (40, 40), shade))
+    embedstore.build(tmp_path / "s", tmp_path / "photos", teacher="pixels")
+    with embedstore.open(tmp_path / "s") as store:
+        with pytest.raises(TeacherError, match="'pixels' reads no text"):
+            store.query(text="bright")
+        monkeypatch.setattr(search_module, "load_teacher", lambda spec: ReadingTeacher())
+        (bright,) = store.query(text="bright", top=1)
+        assert (bright.id, bright.similarity) == ("noon.png", pytest.approx(1, abs=1e-3))
+        assert {hit.id for hit in store.query(text="dark", top=2)} == {"night.png", "dusk.png"}
+        assert store.query(image=tmp_path / "photos" / "noon.png", top=1)[0].id == "noon.png"
+        with pytest.raises(SettingsError, match="Give one of"):
+            store.query(text="dark", id="noon.png")
+        other = ReadingTeacher()
+        other.fingerprint = "0" * 32
+        monkeypatch.setattr(search_module, "load_teacher", lambda spec: other)
+        with pytest.raises(TeacherMismatchError):
+            store.query(text="dark")

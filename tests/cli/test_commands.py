@@ -328,8 +328,8 @@ def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None
 
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:
     code = (
-        "import embedstore, signal\n"
-        "def stop(*_, **__): signal.raise_signal(signal.SIGINT)\n"
+        "import embedstore, signal, time\n"
+        "def stop(*_, **__):\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(60)\n"  # until it is handled
         "embedstore.build = stop\n"
         "import sys; from embedstore_cli.main import main; sys.argv = ['embedstore', 'build', 's', 'photos']; main()"
     )
