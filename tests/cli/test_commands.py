@@ -328,10 +328,13 @@ def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None
 
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:
     code = (
-        "import embedstore, signal, time\n"
-        "def stop(*_, **__):\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(60)\n"  # until it is handled
-        "embedstore.build = stop\n"
-        "import sys; from embedstore_cli.main import main; sys.argv = ['embedstore', 'build', 's', 'photos']; main()"
+        "import embedstore, signal, sys\n"
+        "from embedstore_cli.main import main\n"
+        # A job that a shell started in the background ignores SIGINT, and so would its children.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "embedstore.build = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+        "sys.argv = ['embedstore', 'build', 's', 'photos']\n"
+        "main()\n"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=line, capture_output=True, text=True, check=False)
     assert result.returncode == 130
