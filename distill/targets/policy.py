@@ -10,8 +10,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from embedstore import EmbeddingStore, Summary
+from distill.source import Source
+from embedstore import Summary
+from embedstore.errors import SummaryError
 from embedstore.vectors import Vectors, unit_length
+
+Positions = npt.NDArray[np.int64]
+
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -19,44 +25,65 @@ class TrainingSet:
     """The training samples, in a fixed order; policies know them by their position in it.
 
     Attributes:
-        store: holds their vectors.
-        positions: (n,) where they stand in the store.
+        source: a store, or an exported summary.
+        positions: (n,) where they stand in the source.
         ids: (n,).
         labels: (n,); None where a sample has none.
+        groups: (n,) the part that each shows; a sample without a group has one of its own.
         views: how many augmented views each has, beside the plain picture.
     """
 
-    store: EmbeddingStore
-    positions: npt.NDArray[np.int64]
+    source: Source
+    positions: Positions
     ids: list[str]
     labels: list[str | None]
+    groups: list[str]
     views: int
 
     @classmethod
-    def from_store(cls, store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> TrainingSet:
-        """Take the samples at some positions of a store."""
-        samples = [store.sample_at(int(at)) for at in positions]
-        return cls(store, positions, [s.id for s in samples], [s.label for s in samples], store.views)
+    def from_source(cls, source: Source, positions: Positions, views: int | None = None) -> TrainingSet:
+        """Take the samples at some positions of a store or an exported summary, with some of its views, or all."""
+        samples = [source.sample_at(int(at)) for at in positions]
+        return cls(
+            source,
+            positions,
+            [s.id for s in samples],
+            [s.label for s in samples],
+            [s.part for s in samples],
+            source.views if views is None else views,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def dim(self) -> int:
+        """The dimension of the teacher's vectors."""
+        return self.source.dim
+
     @cached_property
     def centre(self) -> Vectors:
         """The mean (d,) of the plain vectors: vectors of one teacher lie in a narrow cone, so it is taken off first."""
-        inside = np.zeros(len(self.store), bool)
-        inside[self.positions] = True
-        total = np.zeros(self.store.dim, np.float64)
-        for at, vectors in self.store.scan():
-            total += vectors[inside[at]].astype(np.float64).sum(axis=0)
+        total = np.zeros(self.dim, np.float64)
+        for start in range(0, len(self), _AT_ONCE):
+            total += self.source.read(self.positions[start : start + _AT_ONCE]).astype(np.float64).sum(axis=0)
         return (total / len(self)).astype(np.float32)
 
-    def vectors(self, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> Vectors:
+    @cached_property
+    def members(self) -> dict[str | None, Positions]:
+        """The samples of each label, in a fixed order of labels; None: those without one, last."""
+        found: dict[str | None, list[int]] = {}
+        for at, label in enumerate(self.labels):
+            found.setdefault(label, []).append(at)
+        ordered = sorted(found, key=lambda label: (label is None, label or ""))
+        return {label: np.array(found[label], np.int64) for label in ordered}
+
+    def vectors(self, samples: Positions, views: Positions) -> Vectors:
         """Return the stored vectors (m, d) of some samples, each in its own view."""
-        result = np.empty((len(samples), self.store.dim), np.float32)
+        result = np.empty((len(samples), self.dim), np.float32)
         for view in np.unique(views):
             chosen = views == view
-            result[chosen] = self.store.read(self.positions[samples[chosen]], view=int(view))
+            result[chosen] = self.source.read(self.positions[samples[chosen]], view=int(view))
         return result
 
 
@@ -72,7 +99,7 @@ class Targets:
 
     vectors: Vectors
     known: npt.NDArray[np.bool_]
-    chosen: npt.NDArray[np.int64] | None = None
+    chosen: Positions | None = None
 
 
 class Policy(Protocol):
@@ -80,14 +107,17 @@ class Policy(Protocol):
 
     Attributes:
         dim: d, the dimension of the targets.
-        prototypes: (k, d) what targets are chosen from, of unit length; None where every sample has its own.
+        prototypes: (k, d) what targets are chosen from, of unit length; None where a sample may have its own.
     """
 
     dim: int
     prototypes: Vectors | None
 
-    def targets(self, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> Targets:
-        """Return the targets of some training samples, each in its own view."""
+    def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
+        """Return the targets of some training samples, each in its own view.
+
+        `step` counts the batches of the run; what a policy draws depends on the seed, the samples and the step alone.
+        """
         ...
 
 
@@ -96,25 +126,74 @@ class PolicyKind:
     """A policy that can be asked for by name.
 
     Attributes:
-        fit: (training, summary, seed) -> policy; None means that nothing is aligned.
+        fit: (training, summary, seed, **parameters) -> policy; None means that nothing is aligned.
         strategy: the summary that it needs, if any.
+        reads_vectors: it reads every sample's own vector, so it needs the store.
     """
 
-    fit: Callable[[TrainingSet, Summary | None, int], Policy | None]
+    fit: Callable[..., Policy | None]
     strategy: str | None = None
+    reads_vectors: bool = False
 
 
 class PrototypePolicy:
-    """A policy whose targets are one prototype per label."""
+    """A policy whose targets are prototypes.
 
-    def __init__(self, prototypes: Vectors, of_sample: npt.NDArray[np.int64]):
+    Args:
+        prototypes: (k, d), the centre taken off.
+        serving: (n, views + 1) which of them each training sample gets in each view; -1 where it gets none.
+    """
+
+    def __init__(self, prototypes: Vectors, serving: Positions):
         self.prototypes: Vectors | None = unit_length(prototypes)
         self.dim = prototypes.shape[1]
         self._vectors = unit_length(prototypes)
-        self._of_sample = of_sample  # -1: the sample has none
+        self._serving = serving
 
-    def targets(self, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> Targets:
-        """Return the prototypes of some samples; all views of a sample share it."""
-        chosen = self._of_sample[samples]
+    def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
+        """Return the prototypes of some samples."""
+        chosen = self._serving[samples, views]
         known = chosen >= 0
         return Targets(self._vectors[np.maximum(chosen, 0)], known, np.maximum(chosen, 0))
+
+
+def need_summary(policy: str, summary: Summary | None) -> Summary:
+    """Return the summary, or say which policy lacks one."""
+    if summary is None:
+        raise SummaryError(f"The policy '{policy}' needs a summary.")
+    return summary
+
+
+def serving_of(training: TrainingSet, summary: Summary) -> Positions:
+    """Return which prototype serves each training sample in each view, (n, views + 1); -1 for samples without a label.
+
+    The summary says it of the samples that it saw. Any other sample is served where its label has one prototype only.
+
+    Raises:
+        SummaryError: a label has no prototype, or the summary knows neither a sample nor all of the views.
+    """
+    of_label: dict[str, list[int]] = {}
+    for index, name in enumerate(summary.labels):
+        of_label.setdefault(name, []).append(index)
+    seen = {sample_id: at for at, sample_id in enumerate(summary.seen)}
+    serving = np.full((len(training), training.views + 1), -1, np.int64)
+    for at, (sample_id, label) in enumerate(zip(training.ids, training.labels, strict=True)):
+        if label is None:
+            continue
+        own = of_label.get(label)
+        if own is None:
+            raise SummaryError(
+                f"The summary '{summary.name}' has no prototype for the label '{label}'; make it again from the training "
+                "side."
+            )
+        if len(own) == 1:
+            serving[at] = own[0]
+        elif sample_id not in seen or summary.views < training.views:
+            raise SummaryError(
+                f"The summary '{summary.name}' does not know "
+                + (f"view {training.views}" if sample_id in seen else f"the training picture '{sample_id}'")
+                + ", and its label has several prototypes; make it again from the training side."
+            )
+        else:
+            serving[at] = summary.serving[seen[sample_id], : training.views + 1]
+    return serving

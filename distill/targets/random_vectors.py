@@ -9,7 +9,7 @@ from embedstore import Summary
 def fit(training: TrainingSet, summary: Summary | None, seed: int) -> Policy:
     """Draw a direction per label, of the teacher's dimension."""
     labels = sorted({label for label in training.labels if label is not None})
-    vectors = np.random.default_rng(seed).standard_normal((len(labels), training.store.dim)).astype(np.float32)
+    vectors = np.random.default_rng(seed).standard_normal((len(labels), training.dim)).astype(np.float32)
     number = {label: index for index, label in enumerate(labels)}
     of_sample = np.array([-1 if label is None else number[label] for label in training.labels], np.int64)
-    return PrototypePolicy(vectors, of_sample)
+    return PrototypePolicy(vectors, np.repeat(of_sample[:, None], training.views + 1, axis=1))

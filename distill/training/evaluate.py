@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from distill.evaluation.report import Held, Report, make_report
+from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
 from distill.training.pictures import StudentPictures
+from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
-from distill.training.task import Task, refuse_untestable
-from embedstore import EmbeddingStore
-from embedstore import open as open_store
 from embedstore.errors import NotAStoreError, TrainingError
 from embedstore.images import SPLITS
 
@@ -32,7 +33,7 @@ def evaluate(
 
     Args:
         run: the run's directory.
-        store: the store, where it is not where the run remembers it.
+        store: the store or summary file, where it is not where the run remembers it.
         images: the image folder, where it is not where the store remembers it.
 
     Raises:
@@ -50,7 +51,7 @@ def evaluate(
     student = make_student(settings.student, len(classes), settings.size, settings.seed).to(device())
     run_directory.load_student(path, student)
     held_out = {sample_id: side for sample_id, side in run_directory.read_split(path).items() if side != "train"}
-    with _open_store(store or description["store"]["path"]) as opened:
+    with _open(store or description["store"]["path"]) as opened:
         if opened.fingerprint != description["store"]["fingerprint"]:
             raise TrainingError(
                 f"The store '{opened.path}' is of another teacher than the run's; name the run's store: --store STORE"
@@ -66,17 +67,17 @@ def evaluate(
                 f"'{opened.path}'; name a store that has them: --store STORE"
             )
         positions = {side: opened.positions([i for i, s in held_out.items() if s == side]) for side in SPLITS}
-        task = Task(opened.samples, positions, classes)
-        refuse_untestable(task, settings.good)
+        data = RunData(list(opened.samples), positions, classes)
+        refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
-            return write_report(path, student, task, settings, pictures, flips=opened.recipe.flips)
+            return write_report(path, student, data, settings, pictures, flips=opened.recipe.flips)
         finally:
             pictures.close()
 
 
 def write_report(
-    path: Path, student: Student, task: Task, settings: Settings, pictures: StudentPictures, *, flips: bool
+    path: Path, student: Student, data: RunData, settings: Settings, pictures: StudentPictures, *, flips: bool
 ) -> Report:
     """Score the held-out samples, write scores and report, and return the report.
 
@@ -86,16 +87,16 @@ def write_report(
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
-            [at for at in task.sides[side] if side == "aside" or task.samples[at].label is not None], np.int64
+            [at for at in data.sides[side] if side == "aside" or data.samples[at].label is not None], np.int64
         )
         probabilities = class_probabilities(student, pictures, positions, flips=flips)
         for at, row in zip(positions, probabilities, strict=True):
-            sample = task.samples[at]
+            sample = data.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))
-    report = make_report(held, task.classes, settings.policy, settings.good, settings.overkill)
+    report = make_report(held, data.classes, settings.policy, settings.good, settings.overkill)
     run_directory.write_table(
         path / run_directory.SCORES,
-        ("id", "split", "label", "mode", "group", *(f"p({label})" for label in task.classes)),
+        ("id", "split", "label", "mode", "group", *(f"p({label})" for label in data.classes)),
         (
             (h.id, h.side, h.label or "", h.mode or "", h.group or "", *(f"{p:.9g}" for p in h.probabilities))
             for h in held
@@ -105,8 +106,10 @@ def write_report(
     return report
 
 
-def _open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Source]:
     try:
-        return open_store(path)
+        with opened_source(path) as source:
+            yield source
     except NotAStoreError as error:
         raise TrainingError(f"The run's store is not in '{path}'; tell where it is now: --store STORE") from error

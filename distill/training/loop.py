@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,17 +20,20 @@ import embedstore
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.evaluation.report import Report
 from distill.losses import BatchTargets, make_loss
+from distill.source import Source, opened_source
 from distill.students import device, make_projection, make_student
-from distill.targets import POLICIES, Policy, TrainingSet
+from distill.targets import Policy, TrainingSet
+from distill.targets.making import SAVED, make_policy
 from distill.training import run_directory
 from distill.training.batches import Batch, plan_epoch
 from distill.training.evaluate import write_report
 from distill.training.pictures import StudentPictures
+from distill.training.run_data import RunData, check_summary, make_run_data
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
-from distill.training.task import Task, check_summary, make_task
 from embedstore import EmbeddingStore, Summary
-from embedstore import open as open_store
+from embedstore.errors import SettingsError, TrainingError
+from embedstore.exports import SummaryFile
 from embedstore.summaries import summarize
 
 Progress = Callable[[int, int, dict[str, float]], None]  # epochs done, epochs in all, the last epoch's figures
@@ -46,7 +49,7 @@ class Run:
 
 
 def train(
-    store: str | os.PathLike[str] | EmbeddingStore,
+    store: str | os.PathLike[str] | Source,
     out: str | os.PathLike[str],
     settings: Settings | None = None,
     *,
@@ -54,13 +57,13 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train a student from a store, without its teacher, and evaluate it.
+    """Train a student from a store or an exported summary, without the teacher, and evaluate it.
 
     Deterministic for the settings on one machine, on the CPU: each epoch's draws depend on (seed, epoch) alone, so a run that was
     killed and resumed ends with the same weights.
 
     Args:
-        store: a store or its path.
+        store: a store, a `SummaryFile`, or the path of one.
         out: the run's directory.
         settings: what to do; see `Settings`.
         images: the image folder, where it is not where the store remembers it.
@@ -73,36 +76,42 @@ def train(
         SettingsError: a setting is not allowed.
     """
     settings = settings or Settings()
-    if not isinstance(store, EmbeddingStore):
-        with open_store(store) as opened:
+    if isinstance(store, str | os.PathLike):
+        with opened_source(store) as opened:
             return train(opened, out, settings, images=images, resume=resume, progress=progress)
     path = Path(out)
-    task = make_task(store, settings)
+    data = make_run_data(store, settings)
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
     try:
-        training = _Training(path, store, settings, task, pictures)  # refuses what does not fit; then `out` is made
-        run_directory.begin(path, _describe(store, settings, task), resume=resume)
+        training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
+        run_directory.begin(path, _describe(store, settings, data), resume=resume)
         if not run_directory.is_complete(path):
             training.run(progress or (lambda *_: None))
         run_directory.load_student(path, training.student)
-        report = write_report(path, training.student, task, settings, pictures, flips=store.recipe.flips)
+        report = write_report(path, training.student, data, settings, pictures, flips=store.recipe.flips)
     finally:
         pictures.close()
-    return Run(path, report, task.remarks)
+    return Run(path, report, data.remarks)
 
 
 class _Training:
     """One run's loop and its state."""
 
-    def __init__(self, path: Path, store: EmbeddingStore, settings: Settings, task: Task, pictures: StudentPictures):
-        self._path, self._settings, self._task, self._pictures = path, settings, task, pictures
+    def __init__(self, path: Path, store: Source, settings: Settings, data: RunData, pictures: StudentPictures):
+        self._path, self._settings, self._task, self._pictures = path, settings, data, pictures
         self._device = device()
-        self._training = TrainingSet.from_store(store, task.sides["train"])
-        number = {label: index for index, label in enumerate(task.classes)}
+        self._training = TrainingSet.from_source(store, data.sides["train"], _views(store, settings))
+        number = {label: index for index, label in enumerate(data.classes)}
         self._labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
-        summary = _summary(store, task, settings)
-        self._policy: Policy | None = POLICIES[settings.policy].fit(self._training, summary, settings.seed)
-        student = make_student(settings.student, len(task.classes), settings.size, settings.seed)
+        self._policy: Policy | None = make_policy(
+            settings.policy,
+            self._training,
+            seed=settings.seed,
+            options=settings.options,
+            weights=settings.mixture,
+            summary_of=lambda strategy, options: _summary(store, data, settings, strategy, options),
+        )
+        student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
         self.student = student.to(self._device)
         self._projection: nn.Module | None = None
         if self._policy is not None:
@@ -142,7 +151,7 @@ class _Training:
         batches = plan_epoch(
             training.ids,
             training.views,
-            training.store.recipe,
+            training.source.recipe,
             ce_views=settings.ce_views,
             size=settings.batch,
             seed=settings.seed,
@@ -157,7 +166,7 @@ class _Training:
             share = (epoch * len(batches) + step) / (settings.epochs * len(batches))
             for group in self._optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(share, settings.epochs)
-            ce, ce_of, align, align_of = self._losses(batch, pixels)
+            ce, ce_of, align, align_of = self._losses(batch, pixels, epoch * len(batches) + step)
             self._optimiser.zero_grad(set_to_none=True)
             loss = ce + settings.weight * align
             if loss.requires_grad:  # a batch may have neither labels nor targets
@@ -167,7 +176,7 @@ class _Training:
             align_sum, align_count = align_sum + align.item() * align_of, align_count + align_of
         return {"cross_entropy": ce_sum / max(1, ce_count), "alignment": align_sum / max(1, align_count)}
 
-    def _losses(self, batch: Batch, pixels: Tensor) -> tuple[Tensor, int, Tensor, int]:
+    def _losses(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, int, Tensor, int]:
         """Return cross-entropy and alignment with how many samples each is the mean of."""
         features, logits = self.student(pixels)
         labels = torch.from_numpy(self._labels[batch.samples]).to(self._device)
@@ -176,7 +185,7 @@ class _Training:
         ce = nn.functional.cross_entropy(logits[spoken], labels[spoken]) if spoken.any() else nothing
         if self._policy is None or self._projection is None:
             return ce, int(spoken.sum()), nothing, 0
-        found = self._policy.targets(batch.samples, batch.views)
+        found = self._policy.targets(batch.samples, batch.views, step)
         known = found.known & batch.aligned
         if not known.any():
             return ce, int(spoken.sum()), nothing, 0
@@ -254,20 +263,33 @@ def _schedule(share: float, epochs: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - warm) / (1 - warm)))
 
 
-def _summary(store: EmbeddingStore, task: Task, settings: Settings) -> Summary | None:
-    """Return the summary that the policy needs: the one asked for, or one of the run's own training samples."""
-    strategy = POLICIES[settings.policy].strategy
-    if strategy is None:
-        return None
-    if settings.summary is not None:
-        summary = store.summary(settings.summary)
+def _views(store: Source, settings: Settings) -> int:
+    if settings.views is None:
+        return store.views
+    if settings.views > store.views:
+        raise TrainingError(
+            f"The run asks for {settings.views} views, but '{store.path}' has {store.views}; add some with: "
+            f"embedstore build '{store.path}' IMAGES --views {settings.views}"
+        )
+    return settings.views
+
+
+def _summary(store: Source, data: RunData, settings: Settings, strategy: str, options: Mapping[str, Any]) -> Summary:
+    """Return the summary that a policy needs: the one asked for, or one of the run's own training samples."""
+    if isinstance(store, SummaryFile):
+        if options.keys() - {SAVED}:
+            raise SettingsError(f"'{store.path}' holds a finished summary, so none can be made; leave its options out.")
+        summary = store.summary(options.get(SAVED, store.kept.name))
+    elif SAVED in options:
+        summary = store.summary(options[SAVED])
     else:
-        summary = summarize(store, strategy, positions=task.sides["train"], seed=settings.seed)
-    check_summary(summary, store, task)
+        assert isinstance(store, EmbeddingStore)  # noqa: S101  the one other source that there is
+        summary = summarize(store, strategy, positions=data.sides["train"], seed=settings.seed, **options)
+    check_summary(summary, store, data)
     return summary
 
 
-def _describe(store: EmbeddingStore, settings: Settings, task: Task) -> dict[str, Any]:
+def _describe(store: Source, settings: Settings, data: RunData) -> dict[str, Any]:
     return {
         "settings": settings.to_dict(),
         "store": {
@@ -278,8 +300,8 @@ def _describe(store: EmbeddingStore, settings: Settings, task: Task) -> dict[str
         },
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),
-        "classes": task.classes,
-        "remarks": task.remarks,
+        "classes": data.classes,
+        "remarks": data.remarks,
         "versions": {
             "embedstore": embedstore.__version__,
             **{name: version(name) for name in ("torch", "timm", "numpy", "pillow")},

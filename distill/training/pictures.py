@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from embedstore import EmbeddingStore
+from distill.source import Source
 from embedstore.errors import PictureError, TrainingError
 from embedstore.pictures import read_picture
 from embedstore.views import View, render, student_picture
@@ -27,9 +27,14 @@ class StudentPictures:
         images: the image folder, where it is not where the store remembers it.
     """
 
-    def __init__(self, store: EmbeddingStore, size: int, images: Path | None = None):
+    def __init__(self, store: Source, size: int, images: Path | None = None):
         self._store, self._size = store, size
-        self._root = images or store.image_root
+        root = images or store.image_root
+        if root is None:
+            raise TrainingError(
+                f"The file '{store.path}' does not hold the pictures; tell where they are: --images DIR"
+            )
+        self._root = root
         if not self._root.is_dir():
             raise TrainingError(
                 f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR"

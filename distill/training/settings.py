@@ -1,6 +1,7 @@
 """What a run is asked to do, as one frozen value that is stored with it."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from embedstore.errors import SettingsError
@@ -15,6 +16,9 @@ class Settings:
 
     Attributes:
         policy: which target each sample gets; a key of `distill.targets.POLICIES`.
+        mixture: with the policy `mixture`: label -> policy -> weight.
+        options: policy -> its options: `summary`, the name of a saved summary, or parameters to make one from the training
+            samples; or the policy's own parameters.
         good: the label of good parts; escape and overkill need one. None: recall per class.
         student: `small`, or a timm model's name.
         loss: alignment: cosine, mse, l1 or contrastive.
@@ -24,7 +28,9 @@ class Settings:
         epochs: each passes as many pictures through the student as there are training samples.
         seed: of weights, order, views, and of the split where the store has none.
         overkill: share of good parts that may be rejected; the threshold is chosen for it on the validation set.
-        summary: a saved summary's name; None fits one on the training samples where the policy needs it.
+        views: how many of the stored augmented views to use; None for all.
+        folds: deal the groups into so many folds for this run; None takes the split that the store has.
+        fold: which of them is tested; the next one validates.
         ce_views: `all`: every stored view feeds both losses; `whole`: half of each batch is whole pictures, randomly
             turned and mirrored as the recipe allows, for cross-entropy, half is stored views for alignment.
         batch: pictures in a step.
@@ -33,6 +39,8 @@ class Settings:
     """
 
     policy: str = "own"
+    mixture: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     good: str | None = None
     student: str = "small"
     loss: str = "cosine"
@@ -42,7 +50,9 @@ class Settings:
     epochs: int = 30
     seed: int = 0
     overkill: float = 0.05
-    summary: str | None = None
+    views: int | None = None
+    folds: int | None = None
+    fold: int = 0
     ce_views: str = "all"
     batch: int = 32
     learning_rate: float = 2e-3
@@ -50,6 +60,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         from distill.targets import POLICIES
+        from distill.targets.making import check_options
 
         for name, value, known in (
             ("policy", self.policy, tuple(POLICIES)),
@@ -71,8 +82,9 @@ class Settings:
         ):
             if not low <= number <= high:
                 raise SettingsError(f"The {name} is {number}; expected {low} to {high}.")
-        if self.summary is not None and POLICIES[self.policy].strategy is None:
-            raise SettingsError(f"The policy '{self.policy}' takes no summary; leave --summary out.")
+        if self.views is not None and self.views < 0:
+            raise SettingsError(f"The number of views is {self.views}; expected 0 or more.")
+        check_options(self.policy, self.mixture, self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""

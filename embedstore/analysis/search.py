@@ -13,8 +13,8 @@ import numpy.typing as npt
 from embedstore.errors import PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
 from embedstore.teachers import TextTeacher, load_teacher
-from embedstore.teachers.protocol import EMBEDDING
-from embedstore.vectors import unit_length
+from embedstore.teachers.protocol import EMBEDDING, Teacher
+from embedstore.vectors import Vectors, unit_length
 from embedstore.views import WHOLE, render
 
 if TYPE_CHECKING:
@@ -54,20 +54,31 @@ def query(
         raise SettingsError("Give one of --image, --id and --text, to say what is looked for.")
     if id is not None:
         return search(store, store.vectors([id]), top=top, where=where, exclude=[id])[0]
-    teacher = load_teacher(store.teacher)
-    store.check_teacher(teacher)
     if image is not None:
+        teacher = _own_teacher(store)
         try:
             picture, _ = read_picture(image)
         except PictureError as error:
             raise PictureError(f"The picture '{image}' {error}; give a readable picture.") from error
         pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
         return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where)[0]
+    return search(store, text_vectors(store, [text or ""]), top=top, where=where)[0]
+
+
+def text_vectors(store: EmbeddingStore, texts: Sequence[str]) -> Vectors:
+    """Return the vectors (n, d) of some texts; see `EmbeddingStore.embed_text`."""
+    teacher = _own_teacher(store)
     if not isinstance(teacher, TextTeacher):
         raise TeacherError(
             f"The teacher '{teacher.name}' reads no text; build the store with an open_clip teacher for that."
         )
-    return search(store, teacher.embed_text([text or ""]), top=top, where=where)[0]
+    return teacher.embed_text(list(texts))
+
+
+def _own_teacher(store: EmbeddingStore) -> Teacher:
+    teacher = load_teacher(store.teacher)
+    store.check_teacher(teacher)
+    return teacher
 
 
 def search(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -211,6 +211,10 @@ class EmbeddingStore:
         """Return how often each value of a field occurs, most frequent first."""
         return dict(Counter(_field(record, name) for record in self._records).most_common())
 
+    def given(self, name: str) -> list[str | None]:
+        """Return what folder or manifest said last of label, mode, group or split, for each sample."""
+        return [(record.source or {}).get(name) for record in self._records]
+
     @property
     def set_aside(self) -> list[dict[str, str]]:
         """The pictures that could not be used: `path` and `reason`."""
@@ -295,6 +299,17 @@ class EmbeddingStore:
 
         return query(self, image=image, id=id, text=text, top=top, where=where)
 
+    def embed_text(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors (n, d) that the store's own teacher gives to some texts; it is loaded for that.
+
+        Raises:
+            TeacherError: the teacher can't be loaded, or reads no text.
+            TeacherMismatchError: what loads under its name is another teacher.
+        """
+        from embedstore.analysis.search import text_vectors
+
+        return text_vectors(self, texts)
+
     def check_teacher(self, teacher: Teacher) -> None:
         """Raise where vectors of this teacher do not belong into the store.
 
@@ -332,6 +347,31 @@ class EmbeddingStore:
                 session.publish(next_head(self.head), records=changed)
         self.refresh()
         return plan
+
+    def set_groups(self, groups: Mapping[str, str]) -> int:
+        """Give samples that have no group one (id -> name), all in one new version; return how many got theirs.
+
+        Where all have the named group already, nothing changes and no version is made.
+
+        Raises:
+            StoreError: an id is unknown, a name is empty, or a sample has another group, which is never changed.
+        """
+        with writer(self.path, self.environment) as session:
+            self.refresh()
+            changed = []
+            for position, name in zip(self.positions(list(groups)), map(_as_stored, groups.values()), strict=True):
+                record = self._records[position]
+                if not name or record.group not in (None, name):
+                    raise StoreError(
+                        f"The sample '{record.id}' can't get the group '{name}' (it has {record.group or 'none'}); give a "
+                        "name, and only to samples without a group."
+                    )
+                if record.group is None:
+                    changed.append(replace(record, group=name))
+            if changed:
+                session.publish(next_head(self.head), records=changed)
+        self.refresh()
+        return len(changed)
 
     # Summaries
 
@@ -378,9 +418,18 @@ class EmbeddingStore:
 
         data = self._read(lambda tables: tables.summary(name))
         if data is None:
-            known = ", ".join(self.summary_names) or "none yet; make one with: embedstore summarize"
-            raise SummaryError(f"The store '{self.path}' has no summary '{name}' (it has: {known}).")
+            self._refuse_unknown(name)
         return Summary.from_bytes(data)
+
+    def delete_summary(self, name: str) -> None:
+        """Delete a saved summary; what was trained from it stays.
+
+        Raises:
+            SummaryError: there is none of that name.
+        """
+        with writer(self.path, self.environment) as session:
+            if not session.write(lambda tables: tables.drop_summary(name)):
+                self._refuse_unknown(name)
 
     @property
     def summary_names(self) -> list[str]:
@@ -388,6 +437,10 @@ class EmbeddingStore:
         return self._read(lambda tables: tables.summary_names())
 
     # Below
+
+    def _refuse_unknown(self, name: str) -> NoReturn:
+        known = ", ".join(self.summary_names) or "none yet; make one with: embedstore summarize"
+        raise SummaryError(f"The store '{self.path}' has no summary '{name}' (it has: {known}).")
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         with self.environment.read() as transaction:

@@ -172,6 +172,10 @@ class Tables:
         """Save a summary's bytes."""
         self._put(layout.SUMMARIES, name.encode(), data)
 
+    def drop_summary(self, name: str) -> bool:
+        """Delete a saved summary; return whether there was one."""
+        return bool(self._transaction.delete(name.encode(), db=self._environment.database(layout.SUMMARIES)))
+
     def summary_names(self) -> list[str]:
         """Return the names of the saved summaries, sorted."""
         return [bytes(name).decode() for name, _ in self._cursor(layout.SUMMARIES)]

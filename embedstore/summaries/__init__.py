@@ -4,13 +4,38 @@ To add a strategy, write a file with a function `fit(training, seed, **parameter
 `STRATEGIES`; the contract suite in `tests/summaries/test_strategies.py` then runs over it.
 """
 
-from embedstore.summaries import class_mean
-from embedstore.summaries.making import summarize
+from embedstore.summaries import (
+    class_mean,
+    herding,
+    k_centre,
+    medoids,
+    random_samples,
+    rare_samples,
+    sub_prototypes,
+    text,
+)
+from embedstore.summaries.making import complete_parameters, summarize
 from embedstore.summaries.strategy import Prototypes, Strategy, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
 
 STRATEGIES: dict[str, Strategy] = {
     "class-mean": class_mean.fit,
+    "sub-prototypes": sub_prototypes.fit,
+    "rare-samples": rare_samples.fit,
+    "medoids": medoids.fit,
+    "k-centre": k_centre.fit,
+    "random-samples": random_samples.fit,
+    "herding": herding.fit,
+    "text": text.fit,
 }
 
-__all__ = ["STRATEGIES", "ClassLoss", "Prototypes", "Strategy", "Summary", "TrainingVectors", "summarize"]
+__all__ = [
+    "STRATEGIES",
+    "ClassLoss",
+    "Prototypes",
+    "Strategy",
+    "Summary",
+    "TrainingVectors",
+    "complete_parameters",
+    "summarize",
+]

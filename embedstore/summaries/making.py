@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedstore.errors import SummaryError
-from embedstore.summaries.nearness import near_distances
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
-from embedstore.vectors import unit_length
+from embedstore.vectors import Vectors, squared_distances, unit_length
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,10 +53,30 @@ def summarize(
     if not labelled.any():
         raise SummaryError(f"No sample to summarise in '{store.path}' has a label; a summary needs labels.")
     training = TrainingVectors.from_store(store, positions[labelled])
+    parameters = complete_parameters(strategy, parameters)
     prototypes = STRATEGIES[strategy](training, seed, **parameters)
     modes = [store.sample_at(int(at)).mode for at in positions[labelled]]
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
     return _summary(store, training, prototypes, modes, made_by)
+
+
+def complete_parameters(strategy: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return a strategy's parameters, those not given by their default.
+
+    Raises:
+        SummaryError: the strategy does not take one of them.
+    """
+    from embedstore.summaries import STRATEGIES
+
+    taken = {
+        name: one.default
+        for name, one in signature(STRATEGIES[strategy]).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    }
+    unknown = sorted(parameters.keys() - taken.keys())
+    if unknown:
+        raise SummaryError(f"The strategy '{strategy}' takes no '{unknown[0]}'; it takes {' and '.join(taken)}.")
+    return taken | parameters
 
 
 def _summary(
@@ -67,34 +87,47 @@ def _summary(
     made_by: dict[str, Any],
 ) -> Summary:
     directions = unit_length(prototypes.vectors)  # a mean lies inside of the sphere that samples are on
+    serving = _serving(training, directions, prototypes.labels)
     distance = np.empty(len(training.ids))
-    total = np.zeros(training.dim, np.float64)
-    for at, vectors in training.blocks():  # the second pass: how far each sample lies from what speaks for it
-        wide = vectors.astype(np.float64)
-        total += wide.sum(axis=0)
-        away = unit_length(wide).astype(np.float64) - directions[prototypes.serving[at]]
+    for at, vectors in training.blocks(0):  # how far each sample lies from what speaks for it
+        away = unit_length(vectors).astype(np.float64) - directions[serving[at, 0]]
         distance[at] = np.linalg.norm(away, axis=1)
-    near = near_distances(training)
-    labels = np.array(training.labels)
     radius = np.zeros(len(prototypes.labels), np.float32)
-    np.maximum.at(radius, prototypes.serving, distance.astype(np.float32))
+    np.maximum.at(radius, serving[:, 0], distance.astype(np.float32))
     return Summary(
         **made_by,
         fingerprint=store.fingerprint,
         store_version=store.version,
         vectors=prototypes.vectors,
         labels=prototypes.labels,
-        counts=np.bincount(prototypes.serving, minlength=len(prototypes.labels)).astype(np.int64),
+        counts=np.bincount(serving[:, 0], minlength=len(prototypes.labels)).astype(np.int64),
         radius=radius,
-        centre=(total / len(training.ids)).astype(np.float32),
+        centre=training.centre,
+        source=prototypes.source,
         seen=training.ids,
-        serving=prototypes.serving,
+        serving=serving,
         fitted=prototypes.fitted,
         averaging_loss={
-            label: _class_loss(training, np.flatnonzero(labels == label), distance, near[label], modes)
-            for label in sorted(near)
+            label: _class_loss(training, members, distance, training.near[label], modes)
+            for label, members in training.members.items()
         },
+        remarks=list(prototypes.remarks),
     )
+
+
+def _serving(training: TrainingVectors, directions: Vectors, labels: list[str]) -> npt.NDArray[np.int32]:
+    """Return the nearest prototype of its own label for each sample and view, (n, views + 1); of equals, the first."""
+    of_label = {label: np.flatnonzero(np.array(labels) == label) for label in training.members}
+    serving = np.empty((len(training.ids), training.views + 1), np.int32)
+    sample_labels = np.array(training.labels)
+    for view in range(training.views + 1):
+        for at, vectors in training.blocks(view):
+            for label, own in of_label.items():
+                chosen = sample_labels[at] == label
+                if chosen.any():
+                    squares = squared_distances(unit_length(vectors[chosen]), directions[own])
+                    serving[at[chosen], view] = own[squares.argmin(axis=1)]
+    return serving
 
 
 def _class_loss(
@@ -109,6 +142,7 @@ def _class_loss(
     worst = ordered[0]
     far = [one for one in ordered if near is not None and distance[one] > near]
     far_modes = Counter(mode for one in far if (mode := modes[one]) is not None)
+    all_modes = Counter(mode for one in members if (mode := modes[one]) is not None)
     return ClassLoss(
         label=training.labels[worst],
         count=len(members),
@@ -119,4 +153,5 @@ def _class_loss(
         near=near,
         far=len(far),
         far_modes=dict(sorted(far_modes.items())),
+        modes=dict(sorted(all_modes.items())),
     )

@@ -18,10 +18,7 @@ _AT_ONCE = 512
 
 def near_distances(training: TrainingVectors, seed: int = 0) -> dict[str, float | None]:
     """Return each label's near distance; None where all of its samples are of one group."""
-    of_label: dict[str, list[int]] = {}
-    for at, label in enumerate(training.labels):
-        of_label.setdefault(label, []).append(at)
-    return {label: _median(training, np.array(of_label[label]), seed) for label in sorted(of_label)}
+    return {label: _median(training, members, seed) for label, members in training.members.items()}
 
 
 def _median(training: TrainingVectors, members: npt.NDArray[np.int64], seed: int) -> float | None:
@@ -29,8 +26,7 @@ def _median(training: TrainingVectors, members: npt.NDArray[np.int64], seed: int
     if len(codes) < 2:
         return None
     groups = np.array([codes[training.groups[at]] for at in members])
-    order = sorted(range(len(members)), key=lambda m: _hash(seed, training.ids[members[m]]))
-    queries = np.array(order[:MOST_QUERIES])
+    queries = np.array(sorted(range(len(members)), key=lambda m: _hash(seed, training.ids[members[m]]))[:MOST_QUERIES])
     query_vectors = training.read(members[queries])
     nearest = np.full(len(queries), np.inf)
     for start in range(0, len(members), _AT_ONCE):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.vectors import Vectors
+from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
+
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -23,26 +27,31 @@ class TrainingVectors:
         ids: of the samples, (n,).
         labels: of the samples, (n,).
         groups: the part that each shows, (n,); a sample without a group has one of its own.
-        blocks: yields (positions (m,), vectors (m, d) float16) over all of them, in one pass, plain view.
+        blocks: view -> yields (positions (m,), vectors (m, d) float16) over all of them, in one pass.
         read: positions (m,) -> vectors (m, d) float32, plain view.
+        embed_text: texts (m) -> vectors (m, d) of unit length by the teacher's text tower.
+        dim: d.
+        views: how many augmented views each has, beside the plain one.
     """
 
     ids: list[str]
     labels: list[str]
     groups: list[str]
-    blocks: Callable[[], Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]]
-    read: Callable[[npt.NDArray[np.int64]], Vectors]
+    blocks: Callable[[int], Iterator[tuple[Positions, npt.NDArray[np.float16]]]]
+    read: Callable[[Positions], Vectors]
+    embed_text: Callable[[list[str]], Vectors]
     dim: int
+    views: int = 0
 
     @classmethod
-    def from_store(cls, store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> TrainingVectors:
+    def from_store(cls, store: EmbeddingStore, positions: Positions) -> TrainingVectors:
         """Take the samples at some positions of a store; those must have labels."""
         samples = [store.sample_at(int(position)) for position in positions]
         inside = np.full(len(store), -1, np.int64)
         inside[positions] = np.arange(len(positions))
 
-        def blocks() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
-            for at, vectors in store.scan():
+        def blocks(view: int) -> Iterator[tuple[Positions, npt.NDArray[np.float16]]]:
+            for at, vectors in store.scan(view=view):
                 wanted = inside[at] >= 0
                 if wanted.any():
                     yield inside[at][wanted], vectors[wanted]
@@ -53,8 +62,46 @@ class TrainingVectors:
             groups=[sample.part for sample in samples],
             blocks=blocks,
             read=lambda at: store.read(positions[at]),
+            embed_text=store.embed_text,
             dim=store.dim,
+            views=store.views,
         )
+
+    @cached_property
+    def members(self) -> dict[str, Positions]:
+        """The samples of each label, labels and members sorted, so that the order of rows decides nothing."""
+        found: dict[str, list[int]] = {label: [] for label in sorted(set(self.labels))}
+        for at in sorted(range(len(self.ids)), key=self.ids.__getitem__):
+            found[self.labels[at]].append(at)
+        return {label: np.array(positions, np.int64) for label, positions in found.items()}
+
+    @cached_property
+    def centre(self) -> Vectors:
+        """The mean (d,) of the plain vectors, to be taken off before directions are compared.
+
+        The sum is exact, so it does not depend on the order of rows or on block sizes: stored components are float16 of
+        magnitude up to 1, that is multiples of 2^-24, and float64 adds more than 10^8 of those without rounding.
+        """
+        total = np.zeros(self.dim, np.float64)
+        for _, vectors in self.blocks(0):
+            total += vectors.astype(np.float64).sum(axis=0)
+        return (total / len(self.ids)).astype(np.float32)
+
+    @cached_property
+    def near(self) -> dict[str, float | None]:
+        """Each label's near distance; see `nearness`."""
+        from embedstore.summaries.nearness import near_distances
+
+        return near_distances(self)
+
+    def drawn(self, seed: int, purpose: bytes) -> dict[str, Positions]:
+        """Return each label's members in a random order that depends on the seed and their ids alone."""
+
+        def key(at: np.int64) -> bytes:
+            text = f"{seed}\0{self.ids[at]}".encode()
+            return hashlib.blake2b(text, digest_size=16, person=purpose).digest()
+
+        return {label: np.array(sorted(at, key=key), np.int64) for label, at in self.members.items()}
 
 
 @dataclass(frozen=True)
@@ -63,17 +110,35 @@ class Prototypes:
 
     Attributes:
         vectors: (k, d) float32.
-        labels: (k,).
-        serving: (n,) index of the prototype that speaks for each training sample.
+        labels: (k,); every label of the training samples has one or more.
+        source: (k,) the training sample that each prototype is; -1 where it is none, as a mean.
         fitted: (n,) which training samples the vectors were made from.
+        remarks: sentences that a reader should know, such as that a class was too small for what was asked.
     """
 
     vectors: Vectors
     labels: list[str]
-    serving: npt.NDArray[np.int64]
+    source: Positions
     fitted: npt.NDArray[np.bool_]
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_samples(
+        cls, training: TrainingVectors, chosen: dict[str, Positions], remarks: tuple[str, ...] = ()
+    ) -> Prototypes:
+        """Return prototypes that are training samples: for each label those at `chosen`."""
+        source = np.concatenate([np.asarray(at, np.int64) for at in chosen.values()])
+        fitted = np.zeros(len(training.ids), bool)
+        fitted[source] = True
+        labels = [label for label, at in chosen.items() for _ in at]
+        return cls(training.read(source), labels, source, fitted, remarks)
 
 
 # (training, seed, its own parameters by name) -> Prototypes; deterministic for a seed, independent of row order and of
 # how the blocks are cut.
 Strategy = Callable[..., Prototypes]
+
+
+def directions(vectors: npt.NDArray[np.floating], centre: Vectors) -> Vectors:
+    """Return centred vectors (n, d) at unit length: raw ones lie in a narrow cone, where all directions look alike."""
+    return unit_length(vectors.astype(np.float64) - centre)

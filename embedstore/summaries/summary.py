@@ -17,7 +17,11 @@ from safetensors.numpy import save as save_tensors
 from embedstore.errors import SummaryError
 from embedstore.vectors import Vectors
 
-_FORMAT = 1
+_FORMAT = 2  # 2: which prototype serves each view, which prototypes are samples, remarks, modes
+
+
+# The fields that the header holds as they are.
+_PLAIN = ("name", "strategy", "parameters", "seed", "split", "fingerprint", "store_version", "labels", "remarks")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class ClassLoss:
         near: the label's near distance (see `nearness`); None where all samples are of one group.
         far: how many samples have no prototype near.
         far_modes: of these, how many of each mode.
+        modes: how many samples it has of each mode.
     """
 
     label: str
@@ -43,6 +48,16 @@ class ClassLoss:
     near: float | None
     far: int
     far_modes: dict[str, int]
+    modes: dict[str, int]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each mode that the summary is likely to lose: over half of it has no prototype near."""
+        return [
+            f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no prototype near, so "
+            "a student that learns from this summary alone may miss it."
+            for mode, far in self.far_modes.items()
+            if 2 * far > self.modes[mode]
+        ]
 
     def in_words(self) -> str:
         """Say it as a technician would."""
@@ -65,7 +80,9 @@ class ClassLoss:
                 f"prototype than pictures of {whose} kind usually are from the nearest other part"
             )
         if self.far_modes:
-            verdict += "; among them " + ", ".join(f"{count} {mode}" for mode, count in self.far_modes.items())
+            verdict += "; among them " + ", ".join(
+                f"{count} of {self.modes[mode]} {mode}" for mode, count in self.far_modes.items()
+            )
         return (
             f"'{self.label}': {verdict}. Typical distance {self.mean:.2f}, near means below {self.near:.2f}; the "
             f"farthest is '{self.worst_id}' ({self.worst:.2f})."
@@ -85,9 +102,11 @@ class Summary:
         counts: (k,) how many training samples each prototype speaks for.
         radius: (k,) distance to the farthest of those, from the prototype at unit length.
         centre: (d,) mean of the training samples, to be taken off before directions are compared.
+        source: (k,) which of the training samples each prototype is; -1 where it is none.
         seen: ids of the training samples (n,); a summary is refused where one of these is to be tested.
-        serving: (n,) which prototype speaks for each of them, in all views.
+        serving: (n, views + 1) which prototype speaks for each of them in each view: the nearest of its label.
         fitted: (n,) which of them the vectors were made from.
+        remarks: sentences about how it was made.
         averaging_loss: label -> what the summary hides of it.
     """
 
@@ -103,38 +122,53 @@ class Summary:
     counts: npt.NDArray[np.int64]
     radius: Vectors
     centre: Vectors
+    source: npt.NDArray[np.int64]
     seen: list[str]
-    serving: npt.NDArray[np.int64]
+    serving: npt.NDArray[np.int32]
     fitted: npt.NDArray[np.bool_]
     averaging_loss: Mapping[str, ClassLoss]
+    remarks: list[str]
+
+    @property
+    def views(self) -> int:
+        """How many augmented views it knows the prototypes of, beside the plain one."""
+        return int(self.serving.shape[1]) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes its prototypes take, as float32."""
+        return int(self.vectors.nbytes)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what the summary is likely to lose."""
+        return [sentence for loss in self.averaging_loss.values() for sentence in loss.warnings()]
 
     def members(self, prototype: int) -> list[str]:
-        """Return the ids that a prototype speaks for."""
-        return [self.seen[at] for at in np.flatnonzero(self.serving == prototype)]
+        """Return the ids that a prototype speaks for, by their plain view."""
+        return [self.seen[at] for at in np.flatnonzero(self.serving[:, 0] == prototype)]
 
-    def to_bytes(self) -> bytes:
-        """Encode as safetensors. Ids are one byte tensor with offsets: a header of millions of ids would be refused."""
+    def to_bytes(self, extra: Mapping[str, npt.NDArray[Any]] | None = None) -> bytes:
+        """Encode as safetensors, with more tensors beside its own where given; the checksum covers them all.
+
+        Ids are one byte tensor with offsets: a header of millions of ids would be refused.
+        """
         encoded = [sample_id.encode() for sample_id in self.seen]
         tensors: dict[str, npt.NDArray[Any]] = {
             "vectors": self.vectors,
             "counts": self.counts,
             "radius": self.radius,
             "centre": self.centre,
+            "source": self.source,
             "serving": self.serving,
             "fitted": self.fitted.astype(np.uint8),
             "ids": np.frombuffer(b"".join(encoded), np.uint8),
             "id_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
+            **(extra or {}),
         }
         header = {
             "format": _FORMAT,
-            "name": self.name,
-            "strategy": self.strategy,
-            "parameters": self.parameters,
-            "seed": self.seed,
-            "split": self.split,
-            "fingerprint": self.fingerprint,
-            "store_version": self.store_version,
-            "labels": self.labels,
+            **{name: getattr(self, name) for name in _PLAIN},
             "averaging_loss": [asdict(loss) for loss in self.averaging_loss.values()],
         }
         sealed = json.dumps({**header, "crc32": _checksum(header, tensors)})
@@ -148,34 +182,45 @@ class Summary:
         Raises:
             SummaryError: the bytes are no summary, are damaged, or are of another format.
         """
+        return cls.with_extra(data)[0]
+
+    @classmethod
+    def with_extra(cls, data: bytes) -> tuple[Summary, dict[str, npt.NDArray[Any]]]:
+        """Decode what `to_bytes` gave, and the tensors that were written beside the summary's own.
+
+        Raises:
+            SummaryError: the bytes are no summary, are damaged, or are of another format.
+        """
         try:
             size = int.from_bytes(data[:8], "little")
             header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["embedstore.summary"])
             if header["format"] != _FORMAT:
-                raise SummaryError(f"The summary has format {header['format']}, this program reads {_FORMAT}.")
+                raise SummaryError(
+                    f"The summary has format {header['format']}, this program reads {_FORMAT}; make it again."
+                )
             tensors = load_tensors(data)
             if header.pop("crc32") != _checksum(header, tensors):
                 raise SummaryError("The summary fails its checksum; make it again, or take it from a copy.")
-            ends = tensors["id_ends"]
-            text = tensors["ids"].tobytes()
+            ends = tensors.pop("id_ends")
+            text = tensors.pop("ids").tobytes()
             starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-            return cls(
-                **{key: header[key] for key in ("name", "strategy", "parameters", "seed", "split", "fingerprint")},
-                store_version=header["store_version"],
-                labels=header["labels"],
-                vectors=tensors["vectors"],
-                counts=tensors["counts"],
-                radius=tensors["radius"],
-                centre=tensors["centre"],
+            summary = cls(
+                **{name: header[name] for name in _PLAIN},
+                vectors=tensors.pop("vectors"),
+                counts=tensors.pop("counts"),
+                radius=tensors.pop("radius"),
+                centre=tensors.pop("centre"),
+                source=tensors.pop("source"),
+                serving=tensors.pop("serving"),
+                fitted=tensors.pop("fitted").astype(bool),
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
-                serving=tensors["serving"],
-                fitted=tensors["fitted"].astype(bool),
                 averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
             )
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, SummaryError):
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
+        return summary, tensors
 
 
 def _checksum(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> int:

@@ -51,7 +51,11 @@ def seen_of(label: str) -> list[int]:
 
 
 def test_a_summary_knows_what_made_it(store: EmbeddingStore, summary: Summary) -> None:
-    assert (summary.name, summary.strategy, summary.parameters) == ("class-mean", "class-mean", {"per_class": 20})
+    assert (summary.name, summary.strategy, summary.parameters) == (
+        "class-mean",
+        "class-mean",
+        {"per_class": 20, "weighted": False},
+    )
     assert (summary.seed, summary.split, summary.store_version) == (4, "train", 1)
     assert summary.fingerprint == store.fingerprint
     assert summary.labels == ["crack", "good", "one", "欠け"]
@@ -142,6 +146,7 @@ def loss(**changes: Any) -> ClassLoss:
         near=0.6181,
         far=3,
         far_modes={"thin": 2, "wide": 1},
+        modes={"thin": 20, "wide": 20},
     )
     return dataclasses.replace(base, **changes)
 
@@ -150,7 +155,7 @@ SENTENCES = [
     (
         loss(),
         "'crack': 3 of its 40 pictures (8%) are farther from their prototype than pictures of their kind usually "
-        "are from the nearest other part; among them 2 thin, 1 wide. "
+        "are from the nearest other part; among them 2 of 20 thin, 1 of 20 wide. "
         "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' "
         "(0.84).",
     ),
@@ -180,6 +185,58 @@ SENTENCES = [
 @pytest.mark.parametrize(("told", "sentence"), SENTENCES, ids=["far", "one far", "none far", "one part", "one picture"])
 def test_what_it_hides_in_words(told: ClassLoss, sentence: str) -> None:
     assert told.in_words() == sentence
+
+
+def test_a_mode_of_which_most_has_no_prototype_near_is_warned_of() -> None:
+    assert loss(far_modes={"thin": 10, "wide": 10}).warnings() == []  # half is not most
+    assert loss(far=11, far_modes={"thin": 11}).warnings() == [
+        "Most of the kind 'thin' (11 of 20 pictures of 'crack') has no prototype near, so a student that learns from this "
+        "summary alone may miss it."
+    ]
+
+
+# Which prototype serves which view
+
+
+def test_each_view_is_served_by_the_nearest_prototype_of_its_label(tmp_path: Path) -> None:
+    views = np.stack([VECTORS, np.roll(VECTORS, 1, axis=1), np.roll(VECTORS, 2, axis=1)])
+    labels = [("good", "crack")[number % 2] for number in range(COUNT)]
+    with store_of(tmp_path / "store", views, labels=labels, groups=GROUPS) as store:
+        summary = store.summarize("sub-prototypes", k=5)
+    assert (summary.views, summary.serving.shape) == (2, (COUNT, 3))
+    directions = unit_length(summary.vectors).astype(np.float64)
+    for view in range(3):
+        for at in range(0, COUNT, 7):
+            distances = np.linalg.norm(unit_length(views[view][at]).astype(np.float64) - directions, axis=1)
+            distances[np.array(summary.labels) != labels[at]] = np.inf
+            assert summary.serving[at, view] == distances.argmin()
+    assert (summary.serving[:, 0] != summary.serving[:, 1]).any()
+
+
+def test_parameters_that_were_not_given_are_written_down_too(store: EmbeddingStore) -> None:
+    assert store.summarize("rare-samples", k=3).parameters == {"share": 0.2, "k": 3}
+
+
+def test_a_parameter_of_another_strategy_is_refused(store: EmbeddingStore) -> None:
+    with pytest.raises(
+        SummaryError, match=r"^The strategy 'class-mean' takes no 'k'; it takes per_class and weighted\.$"
+    ):
+        store.summarize("class-mean", k=3)
+
+
+# Saved under a name
+
+
+def test_a_deleted_summary_is_gone_and_its_name_free(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", VECTORS[:8], labels=["a", "b"] * 4) as store:
+        store.summarize("class-mean", name="one")
+        store.summarize("class-mean", name="two")
+        version = store.version
+        store.delete_summary("one")
+        assert (store.summary_names, store.version) == (["two"], version)
+        with pytest.raises(SummaryError, match=r"has no summary 'one' \(it has: two\)\.$"):
+            store.delete_summary("one")
+        assert store.summarize("class-mean", name="one", seed=1).seed == 1
 
 
 # Out of the store and back
@@ -242,10 +299,10 @@ def test_a_changed_byte_is_found_or_changes_nothing(summary: Summary) -> None:
 
 def test_another_format_is_refused(summary: Summary) -> None:
     data = summary.to_bytes()
-    text = json.dumps({"format": 1})[1:-1]
-    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("1", "2").replace('"', '\\"').encode(), 1)
+    text = json.dumps({"format": 2})[1:-1]
+    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("2", "3").replace('"', '\\"').encode(), 1)
     assert changed != data
-    with pytest.raises(SummaryError, match=r"^The summary has format 2, this program reads 1\.$"):
+    with pytest.raises(SummaryError, match=r"^The summary has format 3, this program reads 2; make it again\.$"):
         Summary.from_bytes(changed)
 
 

@@ -48,7 +48,7 @@ def train(
         epochs=epochs,
         seed=seed,
         overkill=overkill,
-        summary=summary,
+        options={} if summary is None else {policy: {"summary": summary}},
         ce_views=ce_views,
     )
     import distill

@@ -2,7 +2,7 @@
 
 import typer
 
-from embedstore_cli import build, console, info, query, split, summarize
+from embedstore_cli import build, console, export, info, query, split, summaries, summarize
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -11,7 +11,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (build.build, info.info, split.split, summarize.summarize, query.query):
+for verb in (
+    build.build,
+    info.info,
+    split.split,
+    summarize.summarize,
+    summaries.summaries,
+    export.export,
+    query.query,
+):
     app.command()(verb)
 
 

@@ -1,7 +1,7 @@
 """embedstore summarize: prototypes of what a store holds, and what they hide."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,12 +10,31 @@ from embedstore_cli import console
 
 def summarize(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
-    strategy: Annotated[str, typer.Argument(help="class-mean", show_default=False)],
-    name: Annotated[str | None, typer.Option(help="Save it under this name; the strategy's where not given.")] = None,
-    per_class: Annotated[
+    strategy: Annotated[
+        str,
+        typer.Argument(
+            help="class-mean, sub-prototypes, rare-samples, medoids, k-centre, text, or the controls random-samples and "
+            "herding.",
+            show_default=False,
+        ),
+    ],
+    k: Annotated[
         int | None,
-        typer.Option("--per-class", help="Average so many random samples of each label; all where not given."),
+        typer.Option("--k", help="Prototypes per label; chosen, or the strategy's default, where not given."),
     ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Share of each label's samples to keep; for strategies that keep samples.")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option("--per-class", help="class-mean: average so many random samples of each label.")
+    ] = None,
+    weighted: Annotated[
+        bool, typer.Option("--weighted", help="class-mean: weigh samples by the teacher's confidence in their label.")
+    ] = False,
+    prompt: Annotated[
+        str | None, typer.Option(help="text: what is told to the teacher, with {} for the label.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Save it under this name; the strategy's where not given.")] = None,
     split: Annotated[
         str | None, typer.Option(help="Summarise this side of the split: train where one is written, else all samples.")
     ] = None,
@@ -24,19 +43,27 @@ def summarize(
 ) -> None:
     """Make prototypes, save them in the store, and say how far samples lie from the prototype that speaks for them.
 
-    Example: embedstore summarize parts.store class-mean --per-class 100
+    Example: embedstore summarize parts.store rare-samples --share 0.2 --name rare20
     """
     import embedstore
 
+    given: dict[str, Any] = {
+        "k": k,
+        "share": share,
+        "per_class": per_class,
+        "weighted": weighted or None,
+        "prompt": prompt,
+    }
+    parameters = {option: value for option, value in given.items() if value is not None}
     with embedstore.open(store) as opened:
         side = split or ("train" if opened.counts("split").get("train") else None)
-        parameters = {} if per_class is None else {"per_class": per_class}
         summary = opened.summarize(strategy, name=name or strategy, split=side, seed=seed, **parameters)
     losses = list(summary.averaging_loss.values())
     if json:
         facts = {
             "name": summary.name,
             "strategy": summary.strategy,
+            "parameters": summary.parameters,
             "split": side,
             "seen": len(summary.seen),
             "store_version": summary.store_version,
@@ -45,11 +72,16 @@ def summarize(
                 for label, count, radius in zip(summary.labels, summary.counts, summary.radius, strict=True)
             ],
             "averaging_loss": [loss.__dict__ for loss in losses],
+            "remarks": summary.remarks,
+            "warnings": summary.warnings,
         }
         console.print_json(facts)
         return
     seen = f"the {side} side" if side else "all samples, since no split is written"
     console.say(
-        f"Saved '{summary.name}': {len(summary.labels)} prototypes of {len(summary.seen)} pictures ({seen}). What it hides:",
+        f"Saved '{summary.name}': {len(summary.labels)} prototypes of {len(summary.seen)} pictures ({seen}).",
+        *summary.remarks,
+        "What it hides:",
         *(f"  {loss.in_words()}" for loss in losses),
+        *(f"Warning: {sentence}" for sentence in summary.warnings),
     )

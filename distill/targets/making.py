@@ -1,0 +1,110 @@
+"""From a name and its options to a fitted policy."""
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any
+
+from distill.targets import MIXTURE, POLICIES
+from distill.targets.mixture import Weights
+from distill.targets.policy import Policy, TrainingSet
+from embedstore import EmbeddingStore, Summary
+from embedstore.errors import SettingsError
+from embedstore.summaries import complete_parameters
+
+Options = Mapping[str, Mapping[str, Any]]  # policy -> its options
+SAVED = "summary"  # the option that names a saved summary; any other is a parameter
+
+
+def make_policy(
+    name: str,
+    training: TrainingSet,
+    *,
+    seed: int,
+    options: Options,
+    weights: Weights,
+    summary_of: Callable[[str, Mapping[str, Any]], Summary],
+) -> Policy | None:
+    """Fit a policy, and for `mixture` all that it mixes.
+
+    Args:
+        name: a key of `POLICIES`.
+        training: what the targets are for.
+        seed: of whatever is drawn.
+        options: of the policies, by name.
+        weights: of a mixture; see `mixture`.
+        summary_of: (strategy, options) -> the summary that a policy needs.
+
+    Raises:
+        SettingsError: the policy needs every sample's own vector, and the source is a summary file.
+        SummaryError: its summary does not fit.
+    """
+    if name == MIXTURE:
+        members = {
+            member: make_policy(member, training, seed=seed, options=options, weights={}, summary_of=summary_of)
+            for member in mixed(weights)
+        }
+        return POLICIES[name].fit(training, None, seed, weights=weights, members=members)
+    kind, chosen = POLICIES[name], options.get(name, {})
+    if kind.reads_vectors and not isinstance(training.source, EmbeddingStore):
+        raise SettingsError(
+            f"The policy '{name}' needs every picture's own vector, which a summary file does not hold; train it from the "
+            "store, or use class-mean, sub-prototypes or rare-samples."
+        )
+    if kind.strategy is None:
+        return kind.fit(training, None, seed, **chosen)
+    return kind.fit(training, summary_of(kind.strategy, chosen), seed)
+
+
+def mixed(weights: Weights) -> list[str]:
+    """Return the names of the policies that a mixture names, sorted."""
+    return sorted({policy for shares in weights.values() for policy in shares})
+
+
+def check_options(policy: str, weights: Weights, options: Options) -> None:
+    """Refuse a mixture or options that can't be; what only the data can tell is left to `make_policy`.
+
+    Raises:
+        SettingsError: with what is wrong.
+    """
+    if (policy == MIXTURE) != bool(weights):
+        raise SettingsError(
+            "The policy 'mixture' needs weights: name the policies of each label in a task file."
+            if policy == MIXTURE
+            else f"Weights of a mixture were given, but the policy is '{policy}', not 'mixture'."
+        )
+    for label, shares in weights.items():
+        for name, weight in shares.items():
+            if name not in POLICIES or name == MIXTURE:
+                known = ", ".join(known for known in POLICIES if known != MIXTURE)
+                raise SettingsError(f"The mixture of '{label}' names the policy '{name}'; use {known}.")
+            if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                raise SettingsError(
+                    f"The weight of '{name}' for '{label}' is {weight!r}; expected a number, 0 or more."
+                )
+        if not sum(shares.values()):
+            raise SettingsError(f"The mixture of '{label}' has no policy with a weight above 0.")
+    used = mixed(weights) if policy == MIXTURE else [policy]
+    for name, chosen in options.items():
+        if name not in used:
+            raise SettingsError(f"Options are given for the policy '{name}', which is not used; leave them out.")
+        _check_option_names(name, chosen)
+
+
+def _check_option_names(policy: str, chosen: Mapping[str, Any]) -> None:
+    kind = POLICIES[policy]
+    if kind.strategy is not None:
+        if SAVED in chosen and len(chosen) > 1:
+            raise SettingsError(
+                f"The options of '{policy}' name a saved summary and parameters to make one; give one or the other."
+            )
+        if SAVED not in chosen:
+            complete_parameters(kind.strategy, dict(chosen))
+        return
+    taken = [name for name, one in signature(kind.fit).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    for name in chosen:
+        if name == SAVED:
+            raise SettingsError(f"The policy '{policy}' takes no summary; leave it out.")
+        if name not in taken:
+            raise SettingsError(
+                f"The policy '{policy}' takes no option '{name}'; it takes {' and '.join(taken) or 'none'}."
+            )

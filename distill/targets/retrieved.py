@@ -1,0 +1,93 @@
+"""retrieved: a sample's target mixes its own embedding with those of its nearest neighbours in the store.
+
+Neighbours have the same label, are training samples, and show another part: the twin of a picture would only repeat it.
+"""
+
+import numpy as np
+
+from distill.targets.policy import Policy, Positions, Targets, TrainingSet
+from embedstore import Summary
+from embedstore.errors import SettingsError
+from embedstore.vectors import Vectors, unit_length
+
+_AT_ONCE = 512
+
+
+class Retrieved:
+    """Own vector of the view, with weight alpha, and the weighted plain vectors of the neighbours.
+
+    Args:
+        training: the samples.
+        neighbours: (n, k) positions; -1 where there are fewer.
+        weights: (n, k) that add up to 1, or to 0 where a sample has no neighbour.
+        alpha: weight of the own vector.
+    """
+
+    prototypes: Vectors | None = None
+
+    def __init__(self, training: TrainingSet, neighbours: Positions, weights: Vectors, alpha: float):
+        self._training, self._neighbours, self._weights, self._alpha = training, neighbours, weights, alpha
+        self.dim = training.dim
+
+    def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
+        """Return the mixtures; a sample without neighbours keeps its own vector."""
+        training = self._training
+        own = unit_length(training.vectors(samples, views) - training.centre)
+        weights, neighbours = self._weights[samples], self._neighbours[samples]
+        wanted, inverse = np.unique(np.maximum(neighbours, 0), return_inverse=True)
+        read = unit_length(training.vectors(wanted, np.zeros_like(wanted)) - training.centre)
+        others = np.einsum("mk,mkd->md", weights, read[inverse.reshape(neighbours.shape)])
+        mixed = self._alpha * own + (1 - self._alpha) * others
+        alone = weights.sum(axis=1) == 0
+        mixed[alone] = own[alone]
+        return Targets(unit_length(mixed), np.ones(len(samples), bool))
+
+
+def fit(
+    training: TrainingSet,
+    summary: Summary | None,
+    seed: int,
+    *,
+    alpha: float = 0.5,
+    neighbours: int = 10,
+    temperature: float = 0.1,
+) -> Policy:
+    """Look up each sample's neighbours, once, by the cosine between centred plain vectors.
+
+    Args:
+        training: n samples.
+        summary: none is needed.
+        seed: nothing is drawn.
+        alpha: weight of the own vector, 0 to 1; 1 is `own`.
+        neighbours: how many.
+        temperature: of the softmax over their cosines.
+
+    Raises:
+        SettingsError: a parameter is out of range.
+    """
+    if not 0 <= alpha <= 1:
+        raise SettingsError(f"The weight alpha of a picture's own vector is {alpha}; expected 0 to 1.")
+    if neighbours < 1:
+        raise SettingsError(f"The number of neighbours is {neighbours}; expected 1 or more.")
+    if temperature <= 0:
+        raise SettingsError(f"The temperature of the neighbours is {temperature}; expected a number above 0.")
+    found = np.full((len(training), neighbours), -1, np.int64)
+    weights = np.zeros((len(training), neighbours), np.float32)
+    for label, members in training.members.items():
+        if label is None:  # nobody knows which of them are alike
+            continue
+        _, groups = np.unique([training.groups[at] for at in members], return_inverse=True)
+        points = unit_length(training.vectors(members, np.zeros_like(members)) - training.centre)
+        for start in range(0, len(members), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            cosine = (points[part] @ points.T).astype(np.float64)
+            cosine[groups[part][:, None] == groups[None, :]] = -np.inf
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :neighbours]
+            near = np.take_along_axis(cosine, order, axis=1)
+            with np.errstate(invalid="ignore"):  # no neighbour at all: -inf - -inf
+                shares = np.where(np.isfinite(near), np.exp((near - near[:, :1]) / temperature), 0)
+            total = shares.sum(axis=1, keepdims=True)
+            shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+            found[members[part], : order.shape[1]] = np.where(np.isfinite(near), members[order], -1)
+            weights[members[part], : order.shape[1]] = shares
+    return Retrieved(training, found, weights, alpha)

@@ -1,0 +1,109 @@
+"""rare-samples: the samples that means would lose, each kept as its own prototype beside some common ones.
+
+The farthest samples alone are dirt and wrong labels, and losing them costs nothing. So rarity is balanced with coverage:
+of the samples without a prototype near, those are kept first that bring near the most parts that have none.
+"""
+
+import math
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.summaries.kmeans import spherical_clusters
+from embedstore.summaries.sizes import check_k, check_share
+from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
+from embedstore.summaries.sub_prototypes import cluster_means, distances_to
+from embedstore.vectors import Vectors, squared_distances, unit_length
+
+_MOST_LOST = 10_000  # samples of a label that are weighed against each other, the farthest: memory is its square
+_AT_ONCE = 1024
+
+
+def fit(training: TrainingVectors, seed: int, *, share: float = 0.2, k: int = 8) -> Prototypes:
+    """Keep a share of each label's samples, the rare ones, and summarise the others by sub-prototypes.
+
+    Args:
+        training: n samples of d dimensions.
+        seed: of the clustering.
+        share: of each label's samples to keep, rounded up, above 0 and up to 1.
+        k: common prototypes per label.
+
+    Raises:
+        SummaryError: `share` or `k` is out of range.
+    """
+    check_share(share)
+    check_k(k)
+    vectors, labels, sources = [], [], []
+    fitted = np.zeros(len(training.ids), bool)
+    for label, members in training.members.items():
+        samples = training.read(members)
+        groups = [training.groups[at] for at in members]
+        points = directions(samples, training.centre)
+        rare = rarest(
+            samples,
+            groups,
+            cluster_means(samples, spherical_clusters(points, k, seed)),
+            training.near[label],
+            math.ceil(share * len(members) - 1e-9),
+        )
+        rest = np.setdiff1d(np.arange(len(members)), rare)
+        means = samples[:0]
+        if len(rest):  # again, so that what is kept does not pull them
+            means = cluster_means(samples[rest], spherical_clusters(points[rest], k, seed))
+        vectors += [means, samples[rare]]
+        labels += [label] * (len(means) + len(rare))
+        sources += [np.full(len(means), -1, np.int64), members[rare]]
+        fitted[members] = True
+    return Prototypes(np.concatenate(vectors), labels, np.concatenate(sources), fitted)
+
+
+def rarest(samples: Vectors, groups: list[str], prototypes: Vectors, near: float | None, count: int) -> Positions:
+    """Return which samples (n, d) of one label to keep, the first to be kept first.
+
+    First those that cover: each brings near as many parts that have no prototype near as possible; of equals, the one
+    farther from all prototypes. When all parts are covered, the farthest from all that is kept (farthest-first
+    traversal, Gonzalez 1985). The twins of a kept sample lie near it, so they are not kept beside it.
+
+    Args:
+        samples: of one label, in an order that the caller has fixed.
+        groups: the part that each shows.
+        prototypes: (k, d) what the label has already.
+        near: the label's near distance; None where all of its samples are of one part.
+        count: how many to keep.
+    """
+    points = unit_length(samples)
+    gap = distances_to(samples, prototypes)  # from each sample to the nearest of all that is kept
+    kept: list[int] = []
+
+    def keep(one: int) -> None:
+        kept.append(one)
+        np.minimum(gap, np.sqrt(np.maximum(0, 2 - 2 * (points @ points[one]))), out=gap)
+        gap[one] = -1  # never again
+
+    if near is not None:
+        lost = np.flatnonzero(gap > near)
+        lost = lost[np.argsort(-gap[lost], kind="stable")][:_MOST_LOST]  # farthest first, so that argmax prefers it
+        covers = _near_each_other(points[lost], near)
+        pictures = Counter(groups[at] for at in lost)
+        weight = np.array([1 / pictures[groups[at]] for at in lost])  # a part counts once, however often photographed
+        open_ = np.ones(len(lost), bool)
+        gain = covers @ weight
+        while len(kept) < count and open_.any():
+            best = int(np.argmax(np.where(open_, np.round(gain, 6), -1)))
+            closed = covers[best] & open_
+            gain -= covers[:, closed] @ weight[closed]
+            open_ &= ~closed
+            keep(int(lost[best]))
+    while len(kept) < count:
+        keep(int(np.argmax(gap)))
+    return np.array(kept, np.int64)
+
+
+def _near_each_other(points: Vectors, near: float) -> npt.NDArray[np.bool_]:
+    """Return which of the directions (n, d) lie within `near` of each other, (n, n); each of itself."""
+    found = np.zeros((len(points), len(points)), bool)
+    for start in range(0, len(points), _AT_ONCE):
+        found[start : start + _AT_ONCE] = squared_distances(points[start : start + _AT_ONCE], points) <= near * near
+    np.fill_diagonal(found, True)
+    return found
