@@ -1,0 +1,130 @@
+"""Pictures: thumbnails inside the page, rows of them, and odd samples beside what is nearest to them."""
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from PIL import Image
+
+from embedstore.errors import PictureError
+from embedstore.pages.markup import part
+from embedstore.pages.words import Text, Words
+from embedstore.pictures import decode, read_picture
+
+Source = str | os.PathLike[str] | Image.Image | None
+
+NO_PICTURE = Text("No picture", "画像なし")
+NEAREST_PROTOTYPE = Text("Nearest prototype", "最も近い代表例")
+NEAREST_SAMPLES = Text("Nearest samples", "最も近い画像")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to show.
+
+    Attributes:
+        name: what identifies it, such as its id; also its alternative text.
+        source: the file, or the picture itself; None where there is none.
+        caption: below it, beside the name; such as its label or distance.
+    """
+
+    name: str
+    source: Source
+    caption: Words | None = None
+
+
+@dataclass(frozen=True)
+class OddSample:
+    """A sample far from what speaks for it.
+
+    Attributes:
+        picture: the sample.
+        label: its label.
+        why: one sentence that says what is odd.
+        figures: pairs of a name and its value, such as the distance and the percentile.
+        prototype: the name of the nearest prototype, such as `good 3, 412 samples`.
+        prototype_pictures: the samples that are most typical of it.
+        neighbours: the nearest samples.
+    """
+
+    picture: Picture
+    label: Words
+    why: Words
+    figures: Sequence[tuple[Words, Words]] = ()
+    prototype: Words | None = None
+    prototype_pictures: Sequence[Picture] = ()
+    neighbours: Sequence[Picture] = ()
+
+
+def thumbnail(source: str | os.PathLike[str] | Image.Image, side: int = 160, *, quality: int = 80) -> str:
+    """Return a small copy as a `data:` address (WebP), for `<img src>`.
+
+    Args:
+        source: a file, read as `read_picture` does, or a picture of any mode.
+        side: longest side in pixels; the shape is kept, and nothing is enlarged.
+        quality: of WebP, 1 to 100.
+
+    Raises:
+        PictureError: there is no such file, or no picture in it; the message is the reason alone.
+    """
+    picture = _eight_bit(source) if isinstance(source, Image.Image) else read_picture(source)[0]
+    if not all(picture.size):
+        raise PictureError("has no pixels")
+    shrink = min(1.0, side / max(picture.size))
+    width, height = (max(1, round(shrink * length)) for length in picture.size)
+    small = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def picture(one: Picture, *, side: int = 160, named: bool = True) -> Markup:
+    """Return a picture with its caption; where it can't be read, a frame of the same size that says why.
+
+    Args:
+        one: the picture.
+        side: longest side of the thumbnail in pixels.
+        named: show the name below it, not only as alternative text.
+    """
+    address, reason = None, None
+    try:
+        address = None if one.source is None else thumbnail(one.source, side)
+    except ValueError as error:  # a PictureError, or a name that no file can have
+        reason = str(error)
+    return part(
+        "picture", address=address, reason=reason, missing=NO_PICTURE, name=one.name, caption=one.caption, named=named
+    )
+
+
+def picture_row(title: Words | None, pictures: Sequence[Picture], *, side: int = 160, named: bool = True) -> Markup:
+    """Return pictures side by side under a title, such as the most typical samples of a prototype."""
+    return part("picture_row", title=title, pictures=[picture(one, side=side, named=named) for one in pictures])
+
+
+def odd_samples(samples: Sequence[OddSample]) -> Markup:
+    """Return a card each: the odd picture, why it is odd, and beside it what the summary and the store have nearest."""
+    return Markup("").join(
+        part(
+            "odd_sample",
+            one=one,
+            picture=picture(one.picture, side=400, named=False),
+            prototype_pictures=[picture(near, named=False) for near in one.prototype_pictures],
+            neighbours=[picture(near, named=False) for near in one.neighbours],
+            words={"prototype": NEAREST_PROTOTYPE, "neighbours": NEAREST_SAMPLES},
+        )
+        for one in samples
+    )
+
+
+def _eight_bit(given: Image.Image) -> Image.Image:
+    if given.mode in ("L", "RGB"):
+        return given
+    buffer = io.BytesIO()
+    try:
+        given.save(buffer, "PNG")  # 16 bits, palettes and transparency then follow the rules of `decode`
+    except (OSError, ValueError) as error:
+        raise PictureError(f"can't be shown: its mode is {given.mode}") from error
+    return decode(buffer.getvalue())
