@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,12 @@ def unit_vectors(seed: int, count: int, dim: int = 12) -> npt.NDArray[np.float16
     return unit_length(np.random.default_rng(seed).normal(size=(count, dim)) + 0.4).astype(np.float16)
 
 
+def text_vectors(texts: Sequence[str], dim: int = 12) -> npt.NDArray[np.float32]:
+    """Return made-up vectors of texts, each fixed by its text, in a narrow cone of their own as CLIP's are."""
+    seeds = [zlib.crc32(text.encode()) for text in texts]
+    return unit_length([np.random.default_rng(seed).normal(size=dim) * 0.2 - 0.6 for seed in seeds])
+
+
 def training_of(
     vectors: npt.NDArray[np.float16],
     labels: Sequence[str],
@@ -174,23 +181,31 @@ def training_of(
     order: Sequence[int] | None = None,
     block: int = 100,
 ) -> TrainingVectors:
-    """Return what a strategy gets, with the rows in an order of choice and cut into blocks of a size of choice."""
-    at = np.arange(len(vectors)) if order is None else np.asarray(order)
-    names = [f"id {number}" for number in range(len(vectors))] if ids is None else list(ids)
-    parts = [f"sample {name}" for name in names] if groups is None else list(groups)
-    ordered = np.asarray(vectors, np.float16)[at]
+    """Return what a strategy gets, with the rows in an order of choice and cut into blocks of a size of choice.
 
-    def blocks() -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
+    `vectors` are (n, d) or (views + 1, n, d). Texts are embedded by `text_vectors`.
+    """
+    stacked = np.asarray(vectors, np.float16)
+    stacked = stacked[None] if stacked.ndim == 2 else stacked
+    views, count, dim = stacked.shape
+    at = np.arange(count) if order is None else np.asarray(order)
+    names = [f"id {number}" for number in range(count)] if ids is None else list(ids)
+    parts = [f"sample {name}" for name in names] if groups is None else list(groups)
+    ordered = stacked[:, at]
+
+    def blocks(view: int) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
         for start in range(0, len(at), block):
-            yield np.arange(start, min(start + block, len(at))), ordered[start : start + block]
+            yield np.arange(start, min(start + block, len(at))), ordered[view, start : start + block]
 
     return TrainingVectors(
         ids=[names[i] for i in at],
         labels=[labels[i] for i in at],
         groups=[parts[i] for i in at],
         blocks=blocks,
-        read=lambda positions: ordered[positions].astype(np.float32),
-        dim=vectors.shape[1],
+        read=lambda positions: ordered[0, positions].astype(np.float32),
+        embed_text=lambda texts: text_vectors(texts, dim),
+        dim=dim,
+        views=views - 1,
     )
 
 

@@ -1,87 +1,123 @@
 """What every strategy must hold, whatever it looks for: one suite over all of them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers import store_of, training_of, unit_vectors
+from helpers import store_of, text_vectors, training_of, unit_vectors
 
+from embedstore import EmbeddingStore
 from embedstore.errors import SummaryError
-from embedstore.summaries import STRATEGIES, Prototypes, Summary
+from embedstore.summaries import STRATEGIES, Prototypes, Summary, TrainingVectors
 from embedstore.summaries.summary import ClassLoss
-from embedstore.vectors import unit_length
+from embedstore.vectors import Vectors, unit_length
 
 COUNT, DIM = 150, 12
 VECTORS = unit_vectors(1, COUNT, DIM)
 VECTORS[40:44] = VECTORS[40]  # twins
 LABELS = ["common" if number % 5 else "rare" for number in range(COUNT)]
 LABELS[77] = "alone"
+LABELS[99:102] = ["one part"] * 3
 GROUPS = [f"part {number // 3}" for number in range(COUNT)]
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
+every_strategy_on_pictures = pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "text"])
+
+
+@pytest.fixture(autouse=True)
+def texts_are_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores made by hand have no teacher that could be loaded."""
+    monkeypatch.setattr(EmbeddingStore, "embed_text", lambda store, texts: text_vectors(texts, store.dim))
 
 
 def fitted(
-    strategy: str, *, order: Sequence[int] | None = None, block: int = 64, seed: int = 3
-) -> tuple[Prototypes, list[str]]:
-    """Return what a strategy makes of the samples, and their ids in the order that it got them."""
+    strategy: str, *, order: Sequence[int] | None = None, block: int = 64, seed: int = 3, **parameters: Any
+) -> tuple[Prototypes, TrainingVectors]:
+    """Return what a strategy makes of the samples, and how it got them."""
     training = training_of(VECTORS, LABELS, groups=GROUPS, order=order, block=block)
-    return STRATEGIES[strategy](training, seed), training.ids
+    return STRATEGIES[strategy](training, seed, **parameters), training
 
 
-def said_of(prototypes: Prototypes, ids: list[str]) -> dict[str, tuple[str, bytes, bool]]:
-    """Return, by id, the label and the bytes of the prototype that speaks for a sample, and whether it made any."""
-    return {
-        name: (prototypes.labels[at], prototypes.vectors[at].tobytes(), bool(made))
-        for name, at, made in zip(ids, prototypes.serving, prototypes.fitted, strict=True)
-    }
+def said_of(prototypes: Prototypes, ids: list[str]) -> tuple[Any, ...]:
+    """Return all that was found, by id instead of by position."""
+    return (
+        prototypes.labels,
+        prototypes.vectors.tobytes(),
+        [ids[at] if at >= 0 else None for at in prototypes.source],
+        sorted(name for name, made in zip(ids, prototypes.fitted, strict=True) if made),
+        prototypes.remarks,
+    )
 
 
 @every_strategy
 def test_prototypes_have_the_types_and_shapes_that_they_promise(strategy: str) -> None:
-    prototypes, ids = fitted(strategy)
+    prototypes, _ = fitted(strategy)
     k = len(prototypes.labels)
     assert (prototypes.vectors.shape, prototypes.vectors.dtype) == ((k, DIM), np.float32)
     assert np.isfinite(prototypes.vectors).all()
-    assert (prototypes.serving.shape, prototypes.serving.dtype) == ((len(ids),), np.int64)
-    assert (prototypes.fitted.shape, prototypes.fitted.dtype) == ((len(ids),), bool)
-    assert prototypes.serving.min() >= 0
-    assert prototypes.serving.max() < k
+    assert (prototypes.source.shape, prototypes.source.dtype) == ((k,), np.int64)
+    assert prototypes.source.min() >= -1
+    assert prototypes.source.max() < COUNT
+    assert (prototypes.fitted.shape, prototypes.fitted.dtype) == ((COUNT,), bool)
+    assert isinstance(prototypes.labels, list)
+    assert isinstance(prototypes.remarks, tuple)
+    assert all(isinstance(remark, str) and remark.endswith(".") for remark in prototypes.remarks)
 
 
 @every_strategy
-def test_every_label_has_a_prototype_and_every_sample_is_spoken_for_by_one_of_its_own_label(strategy: str) -> None:
-    prototypes, ids = fitted(strategy)
-    assert set(prototypes.labels) == set(LABELS)
-    label_of = dict(zip([f"id {number}" for number in range(COUNT)], LABELS, strict=True))
-    for name, at in zip(ids, prototypes.serving, strict=True):
-        assert prototypes.labels[at] == label_of[name]
+def test_every_label_has_a_prototype_and_labels_are_in_order(strategy: str) -> None:
+    prototypes, _ = fitted(strategy)
+    assert sorted(set(prototypes.labels)) == ["alone", "common", "one part", "rare"]
+    assert prototypes.labels == sorted(prototypes.labels)
+
+
+@every_strategy
+def test_a_prototype_that_is_a_sample_is_that_sample_and_no_other_is_the_same(strategy: str) -> None:
+    prototypes, training = fitted(strategy)
+    own = prototypes.source >= 0
+    at = prototypes.source[own]
+    assert len(set(at.tolist())) == len(at)
+    assert [prototypes.labels[number] for number in np.flatnonzero(own)] == [training.labels[one] for one in at]
+    assert prototypes.vectors[own].tobytes() == VECTORS[at].astype(np.float32).tobytes()
+    assert prototypes.fitted[at].all()
+
+
+@every_strategy_on_pictures
+def test_every_label_takes_part_in_what_was_made(strategy: str) -> None:
+    prototypes, training = fitted(strategy)
+    assert {label for label, made in zip(training.labels, prototypes.fitted, strict=True) if made} == set(LABELS)
 
 
 @every_strategy
 def test_the_same_seed_gives_the_same_to_the_last_bit(strategy: str) -> None:
-    first, ids = fitted(strategy)
-    second, _ = fitted(strategy)
-    assert first.labels == second.labels
-    assert first.vectors.tobytes() == second.vectors.tobytes()
-    assert said_of(first, ids) == said_of(second, ids)
+    first, training = fitted(strategy)
+    assert said_of(first, training.ids) == said_of(fitted(strategy)[0], training.ids)
 
 
 @every_strategy
 @pytest.mark.parametrize("block", [1, 7, 1000])
 def test_neither_the_order_of_rows_nor_the_cut_of_blocks_changes_a_bit(strategy: str, block: int) -> None:
-    prototypes, ids = fitted(strategy)
-    order = np.random.default_rng(block).permutation(COUNT)
-    other, other_ids = fitted(strategy, order=order, block=block)
-    assert other_ids != ids
-    assert said_of(other, other_ids) == said_of(prototypes, ids)
-    pairs = [sorted(zip(p.labels, [v.tobytes() for v in p.vectors], strict=True)) for p in (prototypes, other)]
-    assert pairs[0] == pairs[1]
+    prototypes, training = fitted(strategy)
+    other, shuffled = fitted(strategy, order=np.random.default_rng(block).permutation(COUNT), block=block)
+    assert shuffled.ids != training.ids
+    assert said_of(other, shuffled.ids) == said_of(prototypes, training.ids)
 
 
 @every_strategy
+def test_only_the_plain_view_is_looked_at(strategy: str) -> None:
+    views = np.stack([VECTORS, -VECTORS, unit_vectors(9, COUNT, DIM)])
+    training = training_of(views, LABELS, groups=GROUPS)
+    assert training.views == 2
+    prototypes, plain = fitted(strategy)
+    assert said_of(STRATEGIES[strategy](training, 3), training.ids) == said_of(prototypes, plain.ids)
+
+
+@every_strategy_on_pictures
 def test_vectors_lie_within_what_their_label_spans(strategy: str) -> None:
     """No prototype is larger than the largest sample, or outside the box around its label's samples."""
     prototypes, _ = fitted(strategy)
@@ -92,12 +128,11 @@ def test_vectors_lie_within_what_their_label_spans(strategy: str) -> None:
         assert (vector <= own.max(0) + 1e-6).all()
 
 
-@every_strategy
+@every_strategy_on_pictures
 def test_a_sample_that_is_alone_is_its_own_prototype(strategy: str) -> None:
-    prototypes, ids = fitted(strategy)
-    at = prototypes.serving[ids.index("id 77")]
-    assert prototypes.labels[at] == "alone"
-    assert (prototypes.vectors[at] == VECTORS[77].astype(np.float32)).all()
+    prototypes, _ = fitted(strategy)
+    assert prototypes.labels.count("alone") == 1
+    assert (prototypes.vectors[prototypes.labels.index("alone")] == VECTORS[77].astype(np.float32)).all()
 
 
 @every_strategy
@@ -109,15 +144,57 @@ def test_a_label_of_equal_samples_is_itself(strategy: str, count: int) -> None:
     assert (prototypes.vectors == vectors[0].astype(np.float32)).all()
 
 
+@every_strategy_on_pictures
+def test_only_text_reads_text(strategy: str) -> None:
+    def refuse(texts: list[str]) -> Vectors:
+        raise AssertionError(texts)
+
+    whole = training_of(VECTORS, LABELS, groups=GROUPS)
+    mute = TrainingVectors(whole.ids, LABELS, GROUPS, whole.blocks, whole.read, refuse, DIM)
+    assert said_of(STRATEGIES[strategy](mute, 3), whole.ids) == said_of(fitted(strategy)[0], whole.ids)
+
+
+@every_strategy
+def test_labels_may_hold_any_characters(strategy: str) -> None:
+    labels = ["", "{}", "{0}%s'\"<b>", "\x1b[31m", "欠け", "a\nb"] * 25
+    prototypes = STRATEGIES[strategy](training_of(VECTORS, labels, groups=GROUPS), 0)
+    assert sorted(set(prototypes.labels)) == sorted(set(labels))
+
+
+def wrong_parameters() -> Iterator[tuple[str, dict[str, Any]]]:
+    wrong = {"k": [0, -1], "share": [0.0, -0.5, 1.5, math.nan], "per_class": [0], "prompt": ["no place"]}
+    for strategy, fit in STRATEGIES.items():
+        for name in wrong.keys() & signature(fit).parameters.keys():
+            yield from ((strategy, {name: value}) for value in wrong[name])
+
+
+@pytest.mark.parametrize(("strategy", "parameters"), sorted(wrong_parameters(), key=str), ids=str)
+def test_a_parameter_that_can_not_be_is_refused_in_one_sentence(strategy: str, parameters: dict[str, Any]) -> None:
+    with pytest.raises(SummaryError, match=r"^[^\n]*\.$"):
+        fitted(strategy, **parameters)
+
+
+@every_strategy
+def test_parameters_are_given_by_name_and_have_defaults(strategy: str) -> None:
+    """`embedstore summarize` and the header of a summary rely on that."""
+    training, seed, *own = signature(STRATEGIES[strategy]).parameters.values()
+    assert (training.name, seed.name) == ("training", "seed")
+    for one in own:
+        assert one.kind is one.KEYWORD_ONLY
+        assert one.default is not one.empty
+
+
 # Through a store
+
+VECTORS_OF_VIEW_1 = unit_length(VECTORS + 0.5 * unit_vectors(2, COUNT, DIM)).astype(np.float16)
 
 
 def summary_of(path: Path, strategy: str, outlier: npt.NDArray[np.float16] | None = None) -> Summary:
-    vectors = VECTORS.copy()
+    vectors = np.stack([VECTORS, VECTORS_OF_VIEW_1])
     splits = [("train", "train", "val", "test", None)[number % 5 % 4 + number // 75] for number in range(COUNT)]
     at = next(number for number in range(COUNT) if splits[number] == "test")
     if outlier is not None:
-        vectors[at] = outlier
+        vectors[:, at] = outlier
     labels: list[str | None] = [None if number % 10 == 1 else label for number, label in enumerate(LABELS)]
     with store_of(path, vectors, labels=labels, splits=splits, groups=GROUPS) as store:
         summary = store.summarize(strategy, split="train", name="saved")
@@ -151,6 +228,22 @@ def test_the_numbers_of_a_summary_fit_together(tmp_path: Path, strategy: str) ->
         assert label in summary.averaging_loss
     assert sum(loss.count for loss in summary.averaging_loss.values()) == len(summary.seen) == summary.counts.sum()
     assert summary.centre == pytest.approx(np.mean([by_id[name] for name in summary.seen], axis=0), abs=1e-6)
+    for vector, at in zip(summary.vectors, summary.source, strict=True):
+        assert at == -1 or (vector == by_id[summary.seen[at]]).all()
+
+
+@every_strategy
+def test_in_each_view_the_nearest_prototype_of_its_own_label_speaks_for_a_sample(tmp_path: Path, strategy: str) -> None:
+    summary = summary_of(tmp_path / "store", strategy)
+    assert summary.serving.shape == (len(summary.seen), 2)
+    directions = unit_length(summary.vectors).astype(np.float64)
+    labels = np.array(summary.labels)
+    for name, serving in zip(summary.seen, summary.serving, strict=True):
+        number = int(name.split()[1])
+        for vectors, at in zip((VECTORS, VECTORS_OF_VIEW_1), serving, strict=True):
+            away = np.linalg.norm(directions - unit_length(vectors[number]), axis=1)
+            assert labels[at] == LABELS[number]
+            assert away[at] <= away[labels == LABELS[number]].min() + 1e-6
 
 
 @every_strategy
