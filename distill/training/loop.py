@@ -27,6 +27,7 @@ from distill.targets.making import SAVED, make_policy
 from distill.training import run_directory
 from distill.training.batches import Batch, plan_epoch
 from distill.training.evaluate import write_report
+from distill.training.memory import peak_bytes
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, check_summary, make_run_data
 from distill.training.scoring import class_probabilities
@@ -124,6 +125,7 @@ class _Training:
             weight_decay=settings.weight_decay,
         )
         self._history: list[dict[str, float]] = []
+        self._peak_before: int | None = None  # of the process that was interrupted
 
     def run(self, progress: Progress) -> None:
         """Train to the last epoch, from the last checkpoint where there is one."""
@@ -144,6 +146,14 @@ class _Training:
             self._history.append({"epoch": epoch + 1, **figures})
             self._save()
             progress(epoch + 1, self._settings.epochs, figures)
+        peaks = [peak for peak in (self._peak_before, peak_bytes()) if peak is not None]
+        run_directory.write_json(
+            self._path / run_directory.COST,
+            {
+                "seconds": sum(figures["seconds"] for figures in self._history),
+                "peak_memory": max(peaks, default=None),
+            },
+        )
         run_directory.save_student(self._path, {k: v.cpu() for k, v in self.student.state_dict().items()})
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -241,6 +251,7 @@ class _Training:
                 "projection": None if self._projection is None else self._projection.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "history": self._history,
+                "peak_memory": peak_bytes(),
             },
         )
 
@@ -253,6 +264,7 @@ class _Training:
             self._projection.load_state_dict(checkpoint["projection"])
         self._optimiser.load_state_dict(checkpoint["optimiser"])
         self._history = checkpoint["history"]
+        self._peak_before = checkpoint.get("peak_memory")
 
 
 def _schedule(share: float, epochs: int) -> float:

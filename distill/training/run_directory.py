@@ -8,6 +8,7 @@ RUN/
   student.safetensors   the student's weights; its presence says that training is complete
   scores.csv            what the student says of each held-out sample
   report.json           the figures
+  cost.json             seconds of training, and the most memory that the process had
 """
 
 import csv
@@ -20,12 +21,14 @@ from typing import Any
 
 import torch
 
+from distill.evaluation.report import Held
 from distill.students import Student
 from embedstore.errors import TrainingError
 from embedstore.images import SPLITS
 
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
 STUDENT, SCORES, REPORT = "student.safetensors", "scores.csv", "report.json"
+COST = "cost.json"
 
 
 def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
@@ -103,6 +106,46 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return a run's figures by epoch."""
     with (path / METRICS).open(encoding="utf-8", newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def read_cost(path: Path) -> dict[str, Any]:
+    """Return what training cost: `seconds`, and `peak_memory` in bytes, or None where it was not measured.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    try:
+        cost = json.loads((path / COST).read_text("utf-8"))
+        return {"seconds": float(cost["seconds"]), "peak_memory": cost["peak_memory"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"'{path / COST}' is missing or damaged; train again in another directory.") from error
+
+
+def read_scores(path: Path) -> tuple[list[Held], list[str]]:
+    """Return what a run's student says of each held-out sample, and the classes that it tells apart.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    try:
+        classes: list[str] = read(path)["classes"]
+        with (path / SCORES).open(encoding="utf-8", newline="") as file:
+            held = [
+                Held(
+                    id=row["id"],
+                    side=row["split"],
+                    label=row["label"] or None,
+                    mode=row["mode"] or None,
+                    group=row["group"] or None,
+                    probabilities=tuple(float(row[f"p({label})"]) for label in classes),
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise TrainingError(
+            f"'{path / SCORES}' is missing or damaged; write it anew with: distill evaluate '{path}'"
+        ) from error
+    return held, classes
 
 
 def read_split(path: Path) -> dict[str, str]:

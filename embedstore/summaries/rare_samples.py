@@ -1,14 +1,13 @@
 """rare-samples: the samples that means would lose, each kept as its own prototype beside some common ones.
 
 The farthest samples alone are dirt and wrong labels, and losing them costs nothing. So rarity is balanced with coverage:
-of the samples without a prototype near, those are kept first that bring near the most parts that have none.
+of the samples without a prototype near, those are kept first that stand for the most others.
 """
 
 import math
 from collections import Counter
 
 import numpy as np
-import numpy.typing as npt
 
 from embedstore.summaries.kmeans import spherical_clusters
 from embedstore.summaries.sizes import check_k, check_share
@@ -16,11 +15,10 @@ from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors
 from embedstore.summaries.sub_prototypes import cluster_means, distances_to
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
-_MOST_LOST = 10_000  # samples of a label that are weighed against each other, the farthest: memory is its square
-_AT_ONCE = 1024
+_MOST_LOST = 5_000  # samples of a label that are weighed against each other, the farthest: memory is its square
 
 
-def fit(training: TrainingVectors, seed: int, *, share: float = 0.2, k: int = 8) -> Prototypes:
+def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32) -> Prototypes:
     """Keep a share of each label's samples, the rare ones, and summarise the others by sub-prototypes.
 
     Args:
@@ -61,9 +59,10 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.2, k: int = 8)
 def rarest(samples: Vectors, groups: list[str], prototypes: Vectors, near: float | None, count: int) -> Positions:
     """Return which samples (n, d) of one label to keep, the first to be kept first.
 
-    First those that cover: each brings near as many parts that have no prototype near as possible; of equals, the one
-    farther from all prototypes. When all parts are covered, the farthest from all that is kept (farthest-first
-    traversal, Gonzalez 1985). The twins of a kept sample lie near it, so they are not kept beside it.
+    While some have no prototype near, the one is kept that takes most of the distance off between these lost samples and
+    their prototypes, summed over parts: the greedy choice of facility location (Nemhauser et al. 1978). A lone speck of
+    dirt brings only itself nearer, a rare kind of defect all parts that show it. When none is lost, the farthest from all
+    that is kept (farthest-first traversal, Gonzalez 1985). The twins of a kept sample lie near it, so they add little.
 
     Args:
         samples: of one label, in an order that the caller has fixed.
@@ -83,27 +82,22 @@ def rarest(samples: Vectors, groups: list[str], prototypes: Vectors, near: float
 
     if near is not None:
         lost = np.flatnonzero(gap > near)
-        lost = lost[np.argsort(-gap[lost], kind="stable")][:_MOST_LOST]  # farthest first, so that argmax prefers it
-        covers = _near_each_other(points[lost], near)
+        lost = lost[np.argsort(-gap[lost], kind="stable")][:_MOST_LOST]
+        apart = np.sqrt(squared_distances(points[lost], points[lost])).astype(np.float32)
+        np.fill_diagonal(apart, 0)
         pictures = Counter(groups[at] for at in lost)
-        weight = np.array([1 / pictures[groups[at]] for at in lost])  # a part counts once, however often photographed
-        open_ = np.ones(len(lost), bool)
-        gain = covers @ weight
-        while len(kept) < count and open_.any():
-            best = int(np.argmax(np.where(open_, np.round(gain, 6), -1)))
-            closed = covers[best] & open_
-            gain -= covers[:, closed] @ weight[closed]
-            open_ &= ~closed
+        weight = np.array([1 / pictures[groups[at]] for at in lost], np.float32)  # a part counts once
+        left = gap[lost].astype(np.float32)  # what is still to be taken off
+        gain = np.maximum(0, left - apart) @ weight
+        while len(kept) < count and (left > near).any():
+            best = int(np.argmax(np.where(left >= 0, np.round(gain, 5), -1)))
+            nearer = np.minimum(left, apart[best])
+            changed = np.flatnonzero(nearer < left)
+            before, after = (np.maximum(0, part[changed] - apart[:, changed]) for part in (left, nearer))
+            gain -= (before - after) @ weight[changed]
+            left = nearer
+            left[best] = -1  # never again
             keep(int(lost[best]))
     while len(kept) < count:
         keep(int(np.argmax(gap)))
     return np.array(kept, np.int64)
-
-
-def _near_each_other(points: Vectors, near: float) -> npt.NDArray[np.bool_]:
-    """Return which of the directions (n, d) lie within `near` of each other, (n, n); each of itself."""
-    found = np.zeros((len(points), len(points)), bool)
-    for start in range(0, len(points), _AT_ONCE):
-        found[start : start + _AT_ONCE] = squared_distances(points[start : start + _AT_ONCE], points) <= near * near
-    np.fill_diagonal(found, True)
-    return found

@@ -214,7 +214,7 @@ def test_each_view_is_served_by_the_nearest_prototype_of_its_label(tmp_path: Pat
 
 
 def test_parameters_that_were_not_given_are_written_down_too(store: EmbeddingStore) -> None:
-    assert store.summarize("rare-samples", k=3).parameters == {"share": 0.2, "k": 3}
+    assert store.summarize("rare-samples", k=3).parameters == {"share": 0.1, "k": 3}
 
 
 def test_a_parameter_of_another_strategy_is_refused(store: EmbeddingStore) -> None:

@@ -1,0 +1,114 @@
+"""Several policies on the same folds and seeds, each run in a process of its own; then their figures side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distill.evaluation.comparison import Comparison, RunScores, compare_runs
+from distill.targets import MIXTURE
+from distill.targets.making import mixed
+from distill.training import run_directory
+from distill.training.run_process import train_apart
+from distill.training.settings import Settings
+from embedstore.errors import SettingsError
+
+COMPARISON = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a comparison is: runs done of all, and the epochs of the one that trains now."""
+
+    run: str
+    runs_done: int
+    runs: int
+    epochs_done: int
+    epochs: int
+
+
+def compare(
+    store: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    policies: Sequence[str],
+    settings: Settings | None = None,
+    *,
+    folds: int | None = 5,
+    seeds: int = 1,
+    images: str | os.PathLike[str] | None = None,
+    baseline: str | None = None,
+    progress: Callable[[Step], None] | None = None,
+) -> Comparison:
+    """Train each policy on each fold with each seed, and compare what they say of the same held-out samples.
+
+    Runs that are complete are not run again, and one that was interrupted goes on; so policies, folds and seeds may be
+    added later. Writes `comparison.json` beside the runs.
+
+    Args:
+        store: path of a store.
+        out: directory of the runs, each in `runs/POLICY-foldF-seedS`.
+        policies: to compare.
+        settings: what all runs share; `policy`, `folds`, `fold` and `seed` are set here, and options of policies that
+            are not compared are passed over.
+        folds: deal the groups into so many folds, each tested once; None takes the split that the store has.
+        seeds: runs of each policy on each fold.
+        images: the image folder, where it is not where the store remembers it.
+        baseline: the policy that the others are told against; `none` where it takes part, else the first.
+        progress: called before each run and after each of its epochs.
+
+    Raises:
+        SettingsError: no policy, an unknown one, or one twice.
+        TrainingError: the store can't be learned from, or a run's process died.
+    """
+    base, path = settings or Settings(), Path(out)
+    if not policies or len(set(policies)) != len(policies):
+        raise SettingsError(f"The policies are '{','.join(policies)}'; name one or more, each once.")
+    if seeds < 1:
+        raise SettingsError(f"The number of seeds is {seeds}; expected 1 or more.")
+    if baseline is not None and baseline not in policies:
+        raise SettingsError(f"The baseline '{baseline}' is not among the policies {', '.join(policies)}.")
+    # Folds outside and policies inside: an interrupted comparison has all policies on some folds.
+    planned = [
+        (policy, fold, seed, _settings(base, policy, folds, fold, seed))
+        for seed in range(base.seed, base.seed + seeds)
+        for fold in range(1 if folds is None else folds)
+        for policy in policies
+    ]
+    runs = []
+    for number, (policy, fold, seed, chosen) in enumerate(planned):
+        name = f"{policy}-fold{fold}-seed{seed}" if folds is not None else f"{policy}-seed{seed}"
+        where = path / "runs" / name
+
+        def report(done: int, total: int, number: int = number, name: str = name) -> None:
+            if progress is not None:
+                progress(Step(name, number, len(planned), done, total))
+
+        report(0, chosen.epochs)
+        train_apart(Path(store), where, chosen, images=None if images is None else Path(images), progress=report)
+        runs.append(_scores(where, policy, fold, seed))
+    comparison = compare_runs(runs, good=base.good, overkill=base.overkill, baseline=baseline)
+    run_directory.write_json(path / COMPARISON, comparison.to_dict())
+    return comparison
+
+
+def _settings(base: Settings, policy: str, folds: int | None, fold: int, seed: int) -> Settings:
+    used = mixed(base.mixture) if policy == MIXTURE else [policy]
+    return replace(
+        base,
+        policy=policy,
+        mixture=base.mixture if policy == MIXTURE else {},
+        options={name: chosen for name, chosen in base.options.items() if name in used},
+        folds=folds,
+        fold=fold,
+        seed=seed,
+    )
+
+
+def _scores(run: Path, policy: str, fold: int, seed: int) -> RunScores:
+    held, classes = run_directory.read_scores(run)
+    cost = run_directory.read_cost(run)
+    return RunScores(
+        policy, fold, seed, held, classes, cost["seconds"], cost["peak_memory"], run_directory.read_metrics(run)
+    )

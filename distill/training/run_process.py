@@ -1,0 +1,113 @@
+"""One training run in a process of its own: its memory is its own, and what kills it leaves the others alone.
+
+The request is JSON on stdin, the answers are marked lines of JSON on stdout: {"done", "total"} after each epoch, then
+{"finished"} or {"error"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distill.training.settings import Settings
+from embedstore.errors import EmbedstoreError, TrainingError
+
+_MARK = "distill: "  # begins each answer
+_TAIL = 2_000  # characters of stderr that are shown of a process that died
+
+
+def train_apart(
+    store: Path, out: Path, settings: Settings, *, images: Path | None, progress: Callable[[int, int], None]
+) -> None:
+    """Train a run in its own process, going on where it was; return when it is complete.
+
+    Args:
+        store: path of a store or of a summary file.
+        out: the run's directory.
+        settings: what to do.
+        images: the image folder, where it is not where the store remembers it.
+        progress: called with (epochs done, epochs in all).
+
+    Raises:
+        TrainingError: the run can't be done, or its process died.
+    """
+    request = {
+        "store": str(store),
+        "out": str(out),
+        "settings": settings.to_dict(),
+        "images": None if images is None else str(images),
+    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
+    with (
+        tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads would fill, and stop the child
+        subprocess.Popen(
+            [sys.executable, "-m", "distill.training.run_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment,
+            encoding="utf-8",
+        ) as child,
+    ):
+        assert child.stdin is not None  # noqa: S101  pipes were asked for
+        assert child.stdout is not None  # noqa: S101
+        try:
+            child.stdin.write(json.dumps(request))
+            child.stdin.close()
+            answer: dict[str, Any] = {}
+            for line in child.stdout:
+                if not line.startswith(_MARK):  # a library's own words
+                    continue
+                answer = json.loads(line.removeprefix(_MARK))
+                if "done" in answer:
+                    progress(answer["done"], answer["total"])
+            child.wait()
+            complaints.seek(0)
+            said = complaints.read().decode("utf-8", "replace")
+        except BaseException:  # Ctrl-C too: the run goes on from its last epoch the next time
+            child.kill()
+            raise
+    if "error" in answer:
+        raise TrainingError(answer["error"])
+    if "finished" not in answer:
+        why = f"was ended by signal {-child.returncode}" if child.returncode < 0 else f"ended with {child.returncode}"
+        raise TrainingError(
+            f"The process that trained '{out}' {why}, perhaps for lack of memory; the same command goes on from its last "
+            f"epoch. It said: {said[-_TAIL:].strip() or 'nothing'}"
+        )
+
+
+def _main() -> None:
+    import distill
+
+    request = json.loads(sys.stdin.read())
+    try:
+        distill.train(
+            request["store"],
+            request["out"],
+            Settings(**request["settings"]),
+            images=request["images"],
+            resume=True,
+            progress=lambda done, total, _: _answer(done=done, total=total),
+        )
+    except EmbedstoreError as error:
+        _answer(error=str(error))
+    except (KeyboardInterrupt, BrokenPipeError):  # the parent stops, or is gone
+        os._exit(1)
+    else:
+        _answer(finished=True)
+
+
+def _answer(**values: Any) -> None:
+    sys.stdout.write(_MARK + json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _main()
