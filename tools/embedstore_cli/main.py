@@ -2,7 +2,7 @@
 
 import typer
 
-from embedstore_cli import build, console, export, info, query, split, summaries, summarize
+from embedstore_cli import build, console, export, info, query, split, summaries, summarize, twins
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -19,6 +19,7 @@ for verb in (
     summaries.summaries,
     export.export,
     query.query,
+    twins.twins,
 ):
     app.command()(verb)
 
