@@ -16,7 +16,7 @@ import embedstore
 from embedstore import EmbeddingStore
 from embedstore.analysis import search as search_module
 from embedstore.errors import SettingsError, StoreError, TeacherError, TeacherMismatchError
-from embedstore.store import embedding_store
+from embedstore.store import reading
 from embedstore.teachers.pixels import PixelTeacher
 from embedstore.vectors import Vectors, unit_length
 
@@ -74,7 +74,7 @@ def test_search_finds_what_brute_force_finds(
     blocks_at_once: int,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding_store, "_BLOCKS_AT_ONCE", blocks_at_once)
+        patch.setattr(reading, "_BLOCKS_AT_ONCE", blocks_at_once)
         found = store.search(queries, top=top, where=where, exclude=[f"sample {number:05d}" for number in excluded])
     allowed = np.array(
         [
@@ -130,7 +130,7 @@ def test_an_answer_does_not_hang_on_what_else_is_asked_or_how_the_scan_is_cut(
 ) -> None:
     queries = np.random.default_rng(5).normal(size=(7, DIM))
     together = store.search(queries, top=50)
-    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", blocks_at_once)
+    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", blocks_at_once)
     for query, hits in zip(queries, together, strict=True):
         assert store.search(query, top=50) == [hits]
         assert store.search(query, top=20) == [hits[:20]]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, SummaryError, TeacherMismatchError
-from embedstore.store import embedding_store
+from embedstore.store import reading
 from embedstore.store.layout import BLOCK, Head, Record
 from embedstore.store.tables import Tables
 from embedstore.store.writing import next_head, writer
@@ -124,7 +124,7 @@ def test_reading_touches_only_the_blocks_that_hold_what_is_asked(
 def test_a_scan_covers_every_sample_once_and_in_order(
     store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, blocks_at_once: int
 ) -> None:
-    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", blocks_at_once)
+    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", blocks_at_once)
     parts = list(store.scan(view=1))
     assert len(parts) == -(-3 // blocks_at_once)
     assert np.concatenate([at for at, _ in parts]).tolist() == list(range(COUNT))
@@ -133,7 +133,7 @@ def test_a_scan_covers_every_sample_once_and_in_order(
 
 
 def test_a_scan_keeps_its_values_after_it_has_gone_on(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", 1)
     scan = store.scan()
     first = next(scan)[1]
     with writer(store.path, store.environment) as session:
@@ -145,7 +145,7 @@ def test_a_scan_keeps_its_values_after_it_has_gone_on(store: EmbeddingStore, mon
 def test_dead_rows_leave_gaps_that_neither_read_nor_scan_trips_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_store, "_BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", 1)
     gone = {0, 5, 299, *range(256, 290)}
     left = [number for number in range(600) if number not in gone and number < 512]
     with store_of(tmp_path / "store", VECTORS[:1, :600]) as store:
@@ -354,7 +354,7 @@ def test_rows_and_records_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 def test_a_missing_block_is_named(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", unit_vectors(0, 300)) as store:
-        key = embedding_store.Column(store.fingerprint, "embedding", 0)
+        key = reading.Column(store.fingerprint, "embedding", 0)
 
         def drop(tables: Tables) -> None:
             from embedstore.store.layout import vector_key
