@@ -1,6 +1,6 @@
-"""The main job once, on real pictures: solar cells through a teacher into a store, and three students trained from it.
+"""The main job once, on real pictures: solar cells through a teacher into a store, students in several ways, and a page.
 
-    python tools/pilot/run.py [--out pilot-out] [--quick]
+    python tools/pilot/run.py [--out pilot-out] [--report pilot-report] [--quick | --full] [--teacher SPEC]
 
 Needs the extra `pilot` (the pictures are CC BY-NC-SA 4.0, for non-commercial use). Interrupted, it goes on where it was.
 """
@@ -10,32 +10,32 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import page
 import solar_cells
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 import distill
 import embedstore
-from distill.evaluation.report import Report
-from distill.training.run_directory import read_metrics
+from distill.evaluation.comparison import Comparison
+from distill.reports.terminal import print_comparison
+from distill.targets import POLICIES
+from distill.training.compare import Step, compare
+from embedstore import EmbeddingStore, Summary
+from embedstore.analysis.odd_samples import find_odd
+from embedstore.analysis.twins import find_twins
 from embedstore.errors import EmbedstoreError
+from embedstore.pages.odd_samples import odd_cards
 
-TEACHER = "efficientnet-lite0"
-GOOD = "good"
-POLICIES = ("none", "class-mean", "own")
-OVERKILL = 0.05
-
-CAVEATS = (
-    "What this can not prove: one seed and one split are an anecdote, since a second seed moves AUROC by some hundredths; "
-    "20 epochs are short, and own embeddings gain most from long training with more views.",
-    "The cells come from 44 modules, but carry no part numbers, so cells of one module stand on both sides of the split "
-    "and the figures look better than they would on a new module.",
-    "The teacher is a small ImageNet network, not CLIP, whose weights no package index carries.",
-)
+STORE = "cells.store"
+GOOD, DEFECT = "good", "defect"
+WAYS = ("none", "class-mean", "sub-prototypes", "rare-samples", "own")
+SUMMARIES = ("class-mean", "sub-prototypes", "rare-samples")
+MIXTURE = {GOOD: {"sub-prototypes": 1.0}, DEFECT: {"rare-samples": 0.5, "own": 0.5}}
+ODD = 6  # of each label on the page
 
 
 @dataclass(frozen=True)
@@ -45,134 +45,153 @@ class Scale:
     cells: int | None  # None: all
     epochs: int
     size: int
+    ways: tuple[str, ...] = WAYS
 
 
-FULL = Scale(cells=None, epochs=20, size=96)
+NORMAL = Scale(cells=None, epochs=20, size=96)
 QUICK = Scale(cells=240, epochs=2, size=64)
+FULL = replace(NORMAL, ways=tuple(POLICIES))
 
 
 def main() -> None:
     """Run the pilot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="pilot-out, or pilot-out/quick with --quick")
-    parser.add_argument("--quick", action="store_true", help="240 cells, 2 epochs: shows that it runs, no more")
+    parser.add_argument("--report", type=Path, help="pilot-report, or pilot-report/quick with --quick")
+    parser.add_argument("--teacher", default="efficientnet-lite0", help="such as open_clip:ViT-B-32/laion2b_s34b_b79k")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quick", action="store_true", help="240 cells, 2 epochs: shows that it runs, no more")
+    how.add_argument("--full", action="store_true", help="all ways of training, controls too")
     options = parser.parse_args()
+    part = "quick" if options.quick else ""
     try:
-        out = options.out or Path("pilot-out", "quick" if options.quick else "")
-        run(out, QUICK if options.quick else FULL)
+        run(
+            options.out or Path("pilot-out", part),
+            options.report or Path("pilot-report", part),
+            QUICK if options.quick else FULL if options.full else NORMAL,
+            options.teacher,
+        )
     except EmbedstoreError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. What was finished is kept; the same command goes on from there.")
 
 
-def run(out: Path, scale: Scale) -> dict[str, Report]:
-    """Build, split, summarise, train, and print the table."""
+def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
+    """Build, find twins, split, summarise, train, and write the page."""
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     cells = solar_cells.write_manifest(out / "cells.csv", scale.cells)
-    console.print(f"[bold]1. Build[/bold]: the teacher {TEACHER} looks at {cells.count} solar cells once, in 3 views")
-    store_path = out / "cells.store"
+    path = out / STORE
+    console.print(f"[bold]1. Build[/bold]: the teacher {teacher} looks at {cells.count} solar cells once, in 3 views")
+    embedding = _build(console, out, cells, teacher)
+    console.print(f"   {embedding.embedded} views in {embedding.seconds:.0f} s; the teacher is not needed again")
+    with embedstore.open(path) as store:
+        console.print("[bold]2. Twins and split[/bold]")
+        store.set_groups(find_twins(store).groups)
+        twins = sum(sample.group is not None for sample in store.samples)
+        plan = store.split(keep=True)
+        counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
+        console.print(f"   {twins} cells have a near twin, which stays on their side of the split: {counts}")
+        console.print("[bold]3. Summarise[/bold]: what each summary hides")
+        summaries = [_summary(store, name) for name in SUMMARIES]
+        for summary in summaries:
+            hidden = ", ".join(f"{loss.far} of {loss.count} {label}" for label, loss in summary.averaging_loss.items())
+            console.print(
+                f"   {summary.name}: {len(summary.labels)} prototypes; without one near: {hidden}", markup=False
+            )
+        training = int(store.where({"split": "train"}).sum())
+        odd = odd_cards(find_odd(store, summaries[1], top=ODD), store)
+    console.print(
+        f"[bold]4. Train[/bold]: a student of 0.3 M parameters in {len(scale.ways)} ways, {scale.epochs} epochs, without the "
+        "teacher"
+    )
+    comparison = _compare(console, path, out, scale)
+    print_comparison(comparison, console)
+    unsure = {way: _unsure(out / "runs" / f"{way}-seed0") for way in scale.ways}
+    pilot = page.Pilot(
+        teacher=teacher,
+        embedding=embedding,
+        epochs=scale.epochs,
+        training_pictures=training,
+        twins=twins,
+        comparison=comparison,
+        summaries=summaries,
+        odd=odd,
+        machine=f"{os.cpu_count()} CPU cores",
+        unsure=unsure,
+        quick=scale == QUICK,
+    )
+    report.mkdir(parents=True, exist_ok=True)
+    fresh = report / "index.html.new"
+    fresh.write_text(page.pilot_page(pilot), "utf-8")
+    fresh.replace(report / "index.html")
+    console.print(
+        f"\nDone in {(time.monotonic() - started) / 60:.1f} min. Open [bold]{report / 'index.html'}[/bold], then look:"
+    )
+    console.print(f"   embedstore summaries {path}")
+    console.print(f"   embedstore inspect {path} --html odd.html")
+    console.print(f"   embedstore query {path} --id images/cell0001.png --where label=good")
+    console.print(f"   {out / 'comparison.json'} and {out / 'runs'}: all figures, and each cell's score")
+    return comparison
+
+
+def _build(console: Console, out: Path, cells: solar_cells.Cells, teacher: str) -> page.Embedding:
+    """Build the store; what it took is kept beside it, since a run that goes on has nothing left to embed."""
     with _progress(console) as bar:
         task = bar.add_task("pictures", total=cells.count)
-        build = embedstore.build(
-            store_path,
+        built = embedstore.build(
+            out / STORE,
             cells.folder,
             manifest=out / "cells.csv",
-            teacher=TEACHER,
+            teacher=teacher,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    console.print(f"   {build.embedded} views embedded in {build.seconds:.0f} s; the teacher is not needed again")
-
-    with embedstore.open(store_path) as store:
-        plan = store.split(keep=True)
-        console.print(f"[bold]2. Split[/bold]: {', '.join(f'{count} {side}' for side, count in plan.counts().items())}")
-        console.print("[bold]3. Summarise[/bold]: one mean per class, and what it hides")
-        name = "class-mean"
-        summary = (
-            store.summary(name) if name in store.summary_names else store.summarize(name, name=name, split="train")
-        )
-        for loss in summary.averaging_loss.values():
-            console.print(f"   {loss.in_words()}", markup=False)
-
-        console.print(
-            f"[bold]4. Train[/bold]: a student of 0.3 M parameters for each policy, {scale.epochs} epochs, without the teacher"
-        )
-        reports, seconds = {}, {}
-        with _progress(console) as bar:
-            for policy in POLICIES:
-                task = bar.add_task(policy, total=scale.epochs)
-                path = out / "runs" / policy
-                settings = distill.Settings(
-                    policy=policy,
-                    good=GOOD,
-                    epochs=scale.epochs,
-                    size=scale.size,
-                    overkill=OVERKILL,
-                    summary=name if policy == "class-mean" else None,
-                )
-                reports[policy] = distill.train(
-                    store,
-                    path,
-                    settings,
-                    resume=True,
-                    progress=lambda done, total, _, task=task: bar.update(task, completed=done, total=total),
-                ).report
-                bar.update(task, completed=scale.epochs)
-                seconds[policy] = sum(figures["seconds"] for figures in read_metrics(path))
-
-    print_table(console, reports, seconds)
-    for caveat in CAVEATS:
-        console.print(caveat)
-    results = {policy: report.to_dict() | {"seconds": seconds[policy]} for policy, report in reports.items()}
-    (out / "results.json").write_text(json.dumps(results, indent=2), "utf-8")
-    shown = os.path.relpath(out)
-    console.print(f"\nDone in {(time.monotonic() - started) / 60:.1f} min. Where to look:")
-    console.print(f"   {shown}/results.json and {shown}/runs/own/scores.csv: all figures, and each cell's score")
-    console.print(f"   embedstore info {shown}/cells.store")
-    console.print(f"   embedstore query {shown}/cells.store --id images/cell0001.png --where label=good")
-    console.print(f"   distill evaluate {shown}/runs/own")
-    return reports
+    measured = out / "embedding.json"
+    before = json.loads(measured.read_text("utf-8")) if measured.exists() else {"embedded": 0, "seconds": 0.0}
+    if built.embedded or not measured.exists():
+        before = {"embedded": before["embedded"] + built.embedded, "seconds": before["seconds"] + built.seconds}
+        measured.write_text(json.dumps(before), "utf-8")
+    return page.Embedding(built.samples, built.views, before["embedded"], before["seconds"])
 
 
-def print_table(console: Console, reports: dict[str, Report], seconds: dict[str, float]) -> None:
-    """Print what each policy reached and what it cost."""
-    first = next(iter(reports.values()))
-    table = Table(
-        title=f"\n{first.counts['test']} test cells; threshold for {OVERKILL:.0%} overkill "
-        f"from the good ones of {first.counts['val']} validation cells",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
+def _summary(store: EmbeddingStore, name: str) -> Summary:
+    return store.summary(name) if name in store.summary_names else store.summarize(name, name=name, split="train")
+
+
+def _compare(console: Console, path: Path, out: Path, scale: Scale) -> Comparison:
+    """Train and score each way on the store's split, in a process of its own."""
+    settings = distill.Settings(
+        policy="mixture" if "mixture" in scale.ways else "none",
+        mixture=MIXTURE if "mixture" in scale.ways else {},
+        options={name: {"summary": name} for name in SUMMARIES} if "mixture" not in scale.ways else {},
+        good=GOOD,
+        epochs=scale.epochs,
+        size=scale.size,
     )
-    columns = ("policy", "AUROC", "AUPR", "recall", "overkill", "2-10 %", "worst kind of defect", "time")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number in (0, 6) else "right", no_wrap=True)
-    for policy, report in reports.items():
-        worst = report.by_mode[0]
-        table.add_row(
-            policy,
-            f"{report.auroc:.3f}",
-            f"{report.aupr:.3f}",
-            f"{report.recall:.3f}",
-            f"{report.overkill:.3f}",
-            f"{report.mean_recall:.3f}",
-            f"{worst.mode}: {worst.caught} of {worst.pictures}",
-            f"{seconds[policy]:.0f} s",
-        )
-    console.print(table)
-    console.print("2-10 %: recall averaged over thresholds for 2 to 10 % overkill; time: of training.")
-    aside = [
-        f"{policy} rejects {sum(one.rejected or 0 for one in report.aside)} of {sum(one.pictures for one in report.aside)}"
-        for policy, report in reports.items()
-    ]
-    console.print(f"Cells that the experts were unsure of, neither learned nor tested: {'; '.join(aside)}.\n")
+    with _progress(console) as bar:
+        tasks = {f"{way}-seed0": bar.add_task(way, total=scale.epochs) for way in scale.ways}
+
+        def show(step: Step) -> None:
+            for name in list(tasks)[: step.runs_done]:
+                bar.update(tasks[name], completed=scale.epochs)
+            bar.update(tasks[step.run], completed=step.epochs_done)
+
+        compared = compare(path, out, scale.ways, settings, folds=None, progress=show)
+        for task in tasks.values():
+            bar.update(task, completed=scale.epochs)
+    return compared
+
+
+def _unsure(run_path: Path) -> tuple[int, int]:
+    """Return how many of the cells that were set aside a run rejects, of how many."""
+    aside = json.loads((run_path / "report.json").read_text("utf-8"))["aside"]
+    return sum(one["rejected"] or 0 for one in aside), sum(one["pictures"] for one in aside)
 
 
 def _progress(console: Console) -> Progress:
-    columns = (TextColumn("   {task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("   {task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
 

@@ -1,0 +1,68 @@
+"""What saved summaries cost and what they hide, side by side."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from embedstore.pages.page import Part
+from embedstore.pages.shares import Share, share_chart
+from embedstore.pages.tables import Cell, Column, Value, table
+from embedstore.pages.words import Text
+from embedstore.summaries import Summary
+
+
+def summaries_table(summaries: Sequence[Summary]) -> Markup:
+    """Return a table: prototypes and size of each summary, and the share of each label without a prototype near."""
+    labels = sorted({label for summary in summaries for label in summary.averaging_loss})
+    columns = [
+        Column(Text("summary", "要約")),
+        Column(Text("prototypes", "代表例"), "number"),
+        Column(Text("size", "サイズ"), "number", 0, note="kB"),
+        *(
+            Column(
+                Text(f"'{label}' hidden", f"「{label}」の見落とし"),
+                "percent",
+                0,
+                better="lower",
+                note=Text("no prototype near", "近い代表例なし"),
+            )
+            for label in labels
+        ),
+    ]
+    rows: list[list[Value | Cell]] = []
+    for summary in summaries:
+        row: list[Value | Cell] = [summary.name, len(summary.labels), summary.nbytes / 1024]
+        for label in labels:
+            loss = summary.averaging_loss.get(label)
+            row.append(None if loss is None or loss.near is None else loss.far / loss.count)
+        rows.append(row)
+    return table(
+        columns,
+        rows,
+        caption=Text("What each summary keeps, and what it hides", "各要約が保持するものと見落とすもの"),
+        note=Text(
+            "Near: closer than pictures of the label usually are to the nearest other part; the same distance for every "
+            "summary.",
+            "「近い」とは、同じラベルの別部品との通常の距離より近いこと。基準はどの要約でも同じです。",
+        ),
+    )
+
+
+def hidden_modes(summaries: Sequence[Summary], *, title: Text | None = None) -> Part:
+    """Return a chart: of each kind, how many pictures have a prototype near, in each summary."""
+    modes = sorted({mode for summary in summaries for loss in summary.averaging_loss.values() for mode in loss.modes})
+    shares = []
+    for mode in modes:
+        for summary in summaries:
+            losses = list(summary.averaging_loss.values())
+            count = sum(loss.modes.get(mode, 0) for loss in losses)
+            far = sum(loss.far_modes.get(mode, 0) for loss in losses)
+            shares.append(Share(summary.name, count - far, count, group=mode))
+    if not shares:
+        return Text("The pictures have no kinds finer than their labels.", "ラベルより細かい種類の情報はありません。")
+    return share_chart(
+        shares,
+        title=title or Text("Training pictures with a prototype near, by kind", "近い代表例がある学習画像（種類別）"),
+        caught=Text("has a prototype near", "近い代表例あり"),
+        missed=Text("hidden", "見落とし"),
+    )
