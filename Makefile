@@ -3,10 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick test check format clean
+.PHONY: pilot pilot-quick pilot-full test check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
+
+pilot-full: .venv/.pilot
+	$(BIN)/python tools/pilot/run.py --full
 
 pilot-quick: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py --quick
@@ -24,7 +27,7 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv pilot-out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv pilot-out pilot-report .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.made:
 	$(PYTHON) -m venv .venv
