@@ -32,6 +32,7 @@ from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, check_summary, make_run_data
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
+from distill.training.task_file import keep_task
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError, TrainingError
 from embedstore.exports import SummaryFile
@@ -86,6 +87,7 @@ def train(
     try:
         training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
         run_directory.begin(path, _describe(store, settings, data), resume=resume)
+        keep_task(path, settings)
         if not run_directory.is_complete(path):
             training.run(progress or (lambda *_: None))
         run_directory.load_student(path, training.student)

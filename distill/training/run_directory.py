@@ -2,6 +2,7 @@
 
 RUN/
   run.json              settings, store, versions; written first, never changed
+  task.toml             the settings as a task file, from which the same run can be made
   split.csv             which sample was on which side
   metrics.csv           one line an epoch
   checkpoint.pt         everything needed to go on; replaced after every epoch

@@ -1,68 +1,173 @@
-"""distill train: a student from a store."""
+"""distill train: a student from a store, or from one exported summary."""
 
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from distill.targets import MIXTURE
+from distill.targets.making import SAVED
 from distill.training.settings import Settings
+from embedstore.errors import SettingsError
 from embedstore_cli import console
 
 _DEFAULT = Settings()
+_OPTIONS = {"weight": "lambda", "ce_views": "ce-views"}  # setting -> its option, where the names differ
+
+
+def _help(says: str, default: object) -> str:
+    return f"{says} [default: {default}]"
 
 
 def train(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
-    policy: Annotated[str, typer.Option(help="Targets: none, class-mean, own, or the control random-vectors.")],
-    out: Annotated[Path, typer.Option(help="The run's directory.")],
+    out: Annotated[Path, typer.Option(help="The run's directory.", show_default=False)],
+    store: Annotated[
+        Path | None, typer.Argument(help="The store; none with --summary FILE.safetensors.", show_default=False)
+    ] = None,
+    task: Annotated[
+        Path | None, typer.Option(help="A task file, as distill init writes it; the options below rule over it.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Targets: none, class-mean, sub-prototypes, rare-samples, own, retrieved, or the controls random-vectors, "
+            "rotated-means and shuffled-own. [default: own; for a summary file the one that fits it]"
+        ),
+    ] = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            help="A saved summary of the store; else one is made of the training side. Without a store: the file that "
+            "embedstore export wrote."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The image folder, where it has moved, or where there is no store.")
+    ] = None,
     good: Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")] = None,
-    student: Annotated[str, typer.Option(help="small, or a timm model's name.")] = _DEFAULT.student,
-    loss: Annotated[str, typer.Option(help="Alignment: cosine, mse, l1 or contrastive.")] = _DEFAULT.loss,
-    weight: Annotated[float, typer.Option("--lambda", help="Weight of the alignment.")] = _DEFAULT.weight,
-    temperature: Annotated[float, typer.Option(help="Of the contrastive loss.")] = _DEFAULT.temperature,
-    size: Annotated[int, typer.Option(help="Side of the student's input, in pixels.")] = _DEFAULT.size,
-    epochs: Annotated[int, typer.Option(help="Passes over the training pictures.")] = _DEFAULT.epochs,
-    seed: Annotated[int, typer.Option(help="Of weights, order and views.")] = _DEFAULT.seed,
-    overkill: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = _DEFAULT.overkill,
-    summary: Annotated[str | None, typer.Option(help="A saved summary; else one is made of the training side.")] = None,
+    student: Annotated[str | None, typer.Option(help=_help("small, or a timm model's name.", _DEFAULT.student))] = None,
+    loss: Annotated[
+        str | None, typer.Option(help=_help("Alignment: cosine, mse, l1 or contrastive.", _DEFAULT.loss))
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option("--lambda", help=_help("Weight of the alignment.", _DEFAULT.weight))
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help=_help("Of the contrastive loss.", _DEFAULT.temperature))
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help=_help("Side of the student's input, in pixels.", _DEFAULT.size))
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(help=_help("How many of the stored augmented views to use.", "all"))
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help=_help("Passes over the training pictures.", _DEFAULT.epochs))
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help=_help("Of weights, order and views.", _DEFAULT.seed))] = None,
+    overkill: Annotated[
+        float | None, typer.Option(help=_help("Share of good parts that may be rejected.", _DEFAULT.overkill))
+    ] = None,
     ce_views: Annotated[
-        str,
-        typer.Option(help="all: every view feeds both losses; whole: whole pictures for labels, views for alignment."),
-    ] = _DEFAULT.ce_views,
-    images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
+        str | None,
+        typer.Option(
+            help=_help(
+                "all: every view feeds both losses; whole: whole pictures for labels, views for alignment.",
+                _DEFAULT.ce_views,
+            )
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a student without the teacher, choose its threshold on the validation side, and report on the test side.
 
-    Example: distill train parts.store --policy own --good good --out runs/own
-    """
-    settings = Settings(
-        policy=policy,
-        good=good,
-        student=student,
-        loss=loss,
-        weight=weight,
-        temperature=temperature,
-        size=size,
-        epochs=epochs,
-        seed=seed,
-        overkill=overkill,
-        options={} if summary is None else {policy: {"summary": summary}},
-        ce_views=ce_views,
-    )
-    import distill
+    Example: distill train parts.store --task task.toml --out runs/own
 
-    with console.progress(f"Training ({policy})", "epochs") as progress:
-        run = distill.train(
-            store, out, settings, images=images, resume=resume, progress=lambda done, total, _: progress(done, total)
-        )
+    Without a task file: distill train parts.store --policy own --good good --out runs/own
+
+    Without a store: distill train --summary rare20.safetensors --images photos --good good --out runs/rare20
+    """
+    given: dict[str, Any] = {
+        "policy": policy,
+        "good": None if good is None else unicodedata.normalize("NFC", good),  # as a store has it
+        "student": student,
+        "loss": loss,
+        "weight": weight,
+        "temperature": temperature,
+        "size": size,
+        "views": views,
+        "epochs": epochs,
+        "seed": seed,
+        "overkill": overkill,
+        "ce_views": ce_views,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    path, saved = _source(store, summary)
+    import distill
+    from distill.source import opened_source
+    from distill.training.task_file import TASK, default_policy, read_task
+
+    with opened_source(path) as source:
+        if task is None:
+            settings = Settings(**{"policy": default_policy(source)} | changes)
+        else:
+            labels = {sample.label for sample in source.samples if sample.label is not None}
+            settings = read_task(task, labels=labels, changes=changes, policy=default_policy(source))
+        if saved is not None:
+            settings = _with_summary(settings, saved)
+        with console.progress(f"Training ({settings.policy})", "epochs") as progress:
+            run = distill.train(
+                source,
+                out,
+                settings,
+                images=images,
+                resume=resume,
+                progress=lambda done, total, _: progress(done, total),
+            )
     if json:
         console.print_json(run.report.to_dict() | {"remarks": run.remarks})
         return
     from distill.reports.terminal import print_report
 
+    if task is not None:
+        ruling = [f"--{_OPTIONS.get(name, name)}" for name in changes] + ["--summary"] * (saved is not None)
+        console.say(f"Task file '{task}'" + (f", but for {', '.join(ruling)} of the command line." if ruling else "."))
     for remark in run.remarks:
         console.say(remark)
     print_report(run.report)
-    console.say(f"Everything is in '{out}'.")
+    console.say(f"Everything is in '{out}'; the task to train it again is '{out / TASK}'.")
+
+
+def _source(store: Path | None, summary: str | None) -> tuple[Path, str | None]:
+    """Return what to train from, and the name of a saved summary in it, where one was given."""
+    is_file = summary is not None and summary.endswith(".safetensors")
+    if store is not None and is_file:
+        raise SettingsError(
+            f"Both the store '{store}' and the summary file '{summary}' were given; leave the store out, or give --summary "
+            "the name of a saved summary of it."
+        )
+    if store is not None:
+        return store, summary
+    if summary is None:
+        raise SettingsError(
+            "There is nothing to train from; name a store, or --summary FILE.safetensors and --images DIR."
+        )
+    if not is_file:
+        raise SettingsError(
+            f"Without a store, --summary takes a file that ends in .safetensors, and '{summary}' does not; for a saved "
+            f"summary name its store, too: distill train STORE --summary {summary}"
+        )
+    return Path(summary), None
+
+
+def _with_summary(settings: Settings, name: str) -> Settings:
+    """Return the settings with a saved summary, in place of whatever a task file says of the policy's summary."""
+    if settings.policy == MIXTURE:
+        raise SettingsError(
+            f"--summary {name} was given with a mixture, which has a summary for each of its policies; name them in the "
+            f'task file: a line [policies.NAME], and below it summary = "{name}"'
+        )
+    return replace(settings, options={**settings.options, settings.policy: {SAVED: name}})
