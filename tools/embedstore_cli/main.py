@@ -2,7 +2,7 @@
 
 import typer
 
-from embedstore_cli import build, console, export, info, query, split, summaries, summarize, twins
+from embedstore_cli import build, console, export, info, inspect, query, split, summaries, summarize, twins
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -20,6 +20,7 @@ for verb in (
     export.export,
     query.query,
     twins.twins,
+    inspect.inspect,
 ):
     app.command()(verb)
 

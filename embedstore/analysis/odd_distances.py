@@ -1,0 +1,175 @@
+"""How far each sample lies from prototypes and from samples of other parts; exact, blockwise, in the order of ids.
+
+Directions are rounded to multiples of 2^-24, whose products float64 adds without rounding. So a distance hangs neither on
+the order of rows nor on how blocks are cut, and equal vectors are equally far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.vectors import unit_length
+
+if TYPE_CHECKING:
+    from embedstore.images import Sample
+    from embedstore.store.embedding_store import EmbeddingStore
+    from embedstore.summaries import Summary
+
+Positions = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+_ROWS, _NUMBERS = 4_096, 8_000_000  # samples at once, and distances at once: 64 MB
+_QUERIES = 1_024
+
+
+class OrderedSamples:
+    """All samples of a store in the order of their ids, so that the order of rows decides nothing.
+
+    Attributes:
+        ids, samples: (n,).
+        parts: (n,) a number for the part that each shows.
+    """
+
+    def __init__(self, store: EmbeddingStore):
+        self._store = store
+        self.ids = sorted(store.ids)
+        self._positions = store.positions(self.ids)
+        self.samples: list[Sample] = [store.sample_at(int(at)) for at in self._positions]
+        codes: dict[str, int] = {}
+        self.parts = np.array([codes.setdefault(sample.part, len(codes)) for sample in self.samples], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def directions(self, at: Positions) -> Numbers:
+        """Return the plain vectors (m, d) at some places in `ids`, at unit length."""
+        return _exact(self._store.read(self._positions[at]))
+
+    def blocks(self, others: int) -> Iterator[tuple[Positions, Numbers]]:
+        """Yield places and directions of some samples at a time, as many as can be compared with so many others."""
+        rows = min(_ROWS, max(1, _NUMBERS // max(1, others)))
+        for start in range(0, len(self), rows):
+            at = np.arange(start, min(start + rows, len(self)))
+            yield at, self.directions(at)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of each sample (n,): distances are infinite and numbers of prototypes -1 where there is none.
+
+    Attributes:
+        nearest, distance: the nearest prototype of its label, without a label of any, and how far that is.
+        other, other_distance: the nearest one of another label. Both pass over prototypes of the sample's part alone.
+        member_of, member_distance: the prototype that the summary says speaks for it.
+    """
+
+    nearest: Positions
+    distance: Numbers
+    other: Positions
+    other_distance: Numbers
+    member_of: Positions
+    member_distance: Numbers
+
+
+def prototype_distances(samples: OrderedSamples, summary: Summary, progress: Callable[[int], None]) -> Distances:
+    """Compare each sample with each prototype; `progress` is called with the number of samples done."""
+    count, prototypes = len(samples), _exact(summary.vectors)
+    nearest, other = np.full(count, -1), np.full(count, -1)
+    distance, other_distance, member_distance = (np.full(count, np.inf) for _ in range(3))
+    member_of = _members(samples, summary)
+    single = _single_parts(samples, summary, member_of)
+    prototype_labels = np.array(summary.labels, object)
+    lengths = (prototypes * prototypes).sum(axis=1)
+    for at, vectors in samples.blocks(len(prototypes)):
+        squares = (vectors * vectors).sum(axis=1)[:, None] + lengths - 2 * (vectors @ prototypes.T)
+        inside = np.flatnonzero(member_of[at] >= 0)
+        member_distance[at[inside]] = np.sqrt(squares[inside, member_of[at[inside]]])
+        squares[samples.parts[at][:, None] == single] = np.inf
+        labels = np.array([samples.samples[one].label for one in at], object)
+        for label in set(labels):
+            rows = np.flatnonzero(labels == label)
+            own = np.ones(len(prototypes), bool) if label is None else prototype_labels == label
+            for columns, which, how_far in ((own, nearest, distance), (~own, other, other_distance)):
+                if columns.any():
+                    numbers = np.flatnonzero(columns)
+                    best = numbers[squares[np.ix_(rows, numbers)].argmin(axis=1)]  # of equals the first
+                    how_far[at[rows]] = np.sqrt(squares[rows, best])
+                    which[at[rows]] = np.where(np.isfinite(squares[rows, best]), best, -1)
+        progress(int(at[-1]) + 1)
+    return Distances(nearest, distance, other, other_distance, member_of, member_distance)
+
+
+def nearest_parts(
+    samples: OrderedSamples, asked: Positions, count: int, progress: Callable[[int], None]
+) -> tuple[Positions, Numbers, Numbers]:
+    """Return the nearest samples of other parts, one a part: places, cosines and distances, each (m, count).
+
+    Where there are fewer such parts the place is -1. Of equally near samples the first by id is taken. `progress` is
+    called with the number of samples done; where more than a thousand are asked, it counts all passes as one.
+    """
+    places = np.full((len(asked), count), -1)
+    cosines, distances = np.full(places.shape, -np.inf), np.full(places.shape, np.inf)
+    for start in range(0, len(asked), _QUERIES):
+        some = slice(start, start + _QUERIES)
+        queries = samples.directions(asked[some])
+        for at, vectors in samples.blocks(len(queries)):
+            scores = np.concatenate([cosines[some], queries @ vectors.T], axis=1)
+            found = np.concatenate([places[some], np.broadcast_to(at, (len(queries), len(at)))], axis=1)
+            cosines[some], places[some] = _best(samples.parts, asked[some], scores, found, count)
+            progress((start * len(samples) + (int(at[-1]) + 1) * len(queries)) // len(asked))
+        for column in range(count):
+            known = places[some, column] >= 0
+            away = queries[known] - samples.directions(places[some, column][known])
+            distances[some, column][known] = np.sqrt((away * away).sum(axis=1))
+    return places, cosines, distances
+
+
+def _best(
+    parts: Positions, asked: Positions, scores: Numbers, places: Positions, count: int
+) -> tuple[Numbers, Positions]:
+    """Return the best scores (m, count) out of (m, b) and their places, one a part and none of the asked sample's."""
+    parts_there = np.where(places < 0, -1, parts[places])
+    scores[parts_there == parts[asked][:, None]] = -np.inf
+    lines, picks = np.arange(len(asked)), []
+    for _ in range(count):
+        pick = scores.argmax(axis=1)  # of equals the first
+        best = scores[lines, pick]
+        picks.append((best, np.where(np.isneginf(best), -1, places[lines, pick])))
+        scores[parts_there == parts_there[lines, pick][:, None]] = -np.inf
+    return np.stack([best for best, _ in picks], axis=1), np.stack([place for _, place in picks], axis=1)
+
+
+def _exact(vectors: npt.ArrayLike) -> Numbers:
+    exact: Numbers = np.round(unit_length(vectors).astype(np.float64) * 2**24) / 2**24
+    return exact
+
+
+def _members(samples: OrderedSamples, summary: Summary) -> Positions:
+    """Return which prototype speaks for each sample (n,), by its plain view; -1 where the summary did not see it."""
+    served = dict(zip(summary.seen, summary.serving[:, 0].tolist(), strict=True))
+    return np.array([served.get(sample_id, -1) for sample_id in samples.ids], np.int64)
+
+
+def _single_parts(samples: OrderedSamples, summary: Summary, member_of: Positions) -> Positions:
+    """Return the part (k,) that each prototype comes from, where that is one only; else -1.
+
+    A prototype that is a sample comes from that sample's part. A mean comes from the parts of its members, as far as
+    vectors were made from them; where the summary was made from none, as from texts, from all that it speaks for.
+    """
+    place = {sample_id: at for at, sample_id in enumerate(samples.ids)}
+    fitted = {sample_id for sample_id, used in zip(summary.seen, summary.fitted, strict=True) if used}
+    makers = np.array([not fitted or sample_id in fitted for sample_id in samples.ids], bool) & (member_of >= 0)
+    low = np.full(len(summary.labels), len(samples))
+    high = np.full(len(summary.labels), -1)
+    np.minimum.at(low, member_of[makers], samples.parts[makers])
+    np.maximum.at(high, member_of[makers], samples.parts[makers])
+    single = np.where(low == high, low, -1)
+    for prototype in np.flatnonzero(summary.source >= 0):
+        at = place.get(summary.seen[summary.source[prototype]])
+        single[prototype] = -1 if at is None else samples.parts[at]
+    return single

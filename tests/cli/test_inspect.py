@@ -1,0 +1,113 @@
+"""`embedstore inspect` as installed: what it prints, the page that it writes, what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_commands import call, refused
+
+DARK = "good/dark.png"
+# Of three labels one card: the picture, its prototype (of so few pictures each is one), and its neighbours.
+SHOWN = 3 * (1 + 1 + 3)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos and the store `s` built from them: alike tiles, one of them nearly black, two unlabelled."""
+    place = tmp_path_factory.mktemp("line")
+    rng = np.random.default_rng(0)
+    rows = ["path,label,mode,group"]
+    for number in range(26):
+        label = "crack" if number % 3 == 0 else "good"
+        pixels = np.add.outer(np.arange(24) * 4, np.arange(24)) + rng.integers(0, 40, (24, 24)) + 40
+        if label == "crack":
+            pixels[8:12] = 250
+        name = DARK if number == 25 else f"{label}/タイル {number}.png"
+        if name == DARK:
+            pixels = pixels // 20
+        (place / "photos" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / "photos" / name)
+        rows.append(f"{name},{'' if number in (1, 2) else label},{'hairline' if label == 'crack' else ''},part{number}")
+    (place / "photos.csv").write_text("\n".join(rows), "utf-8")
+    call("embedstore", "build", "s", "photos", "--manifest", "photos.csv", "--teacher", "pixels", cwd=place)
+    return place
+
+
+def test_the_oddest_of_each_label_are_listed_with_a_sentence(line: Path) -> None:
+    out = call("embedstore", "inspect", "s", "--top", "2", cwd=line).stdout
+    assert out.index("'crack': the oddest 2 of 9") < out.index("'good': the oddest 2 of 15")
+    assert out.index("without a label: the oddest 2 of 2") > out.index("'good'")
+    good = out[out.index("'good': the oddest") : out.index("without a label:")]
+    assert good.index(DARK) < good.index("タイル")
+    assert "No other part in the store is like it" in " ".join(good.split())
+    assert "hairline" in out
+    assert "made for this and not saved" in out
+    assert call("embedstore", "summaries", "s", cwd=line).stdout.startswith("'s' has no summary yet")
+
+
+def test_json_tells_everything(line: Path) -> None:
+    arguments = ("embedstore", "inspect", "s", "--label", "good", "--label", "", "--top", "1", "--json")
+    facts = json.loads(call(*arguments, cwd=line).stdout)
+    assert [(label["label"], label["count"], len(label["odd"])) for label in facts["labels"]] == [
+        ("good", 15, 1),
+        (None, 2, 1),
+    ]
+    odd = facts["labels"][0]["odd"][0]
+    assert (odd["id"], odd["group"], odd["reason"], odd["percentile"]) == (DARK, "part25", "nothing-near", 100)
+    assert odd["why"].startswith("No other part")
+    assert len(odd["nearest"]) == 3
+    assert {"id", "label", "similarity", "distance"} <= odd["nearest"][0].keys()
+    assert odd["prototype"]["label"] == "good"
+    assert facts["against"]["strategy"] == "sub-prototypes"
+    assert facts["against"]["split"] is None
+
+
+def test_a_page_is_written_and_written_again(line: Path) -> None:
+    for _ in range(2):
+        out = call("embedstore", "inspect", "s", "--top", "1", "--html", "odd.html", cwd=line).stdout
+        assert "The page is 'odd.html'." in out
+        assert "is not there" not in out
+    html = (line / "odd.html").read_text("utf-8")
+    assert f'alt="{DARK}"' in html
+    assert html.count("<img") == SHOWN
+    assert [one.name for one in line.iterdir() if "odd" in one.name] == ["odd.html"]
+
+
+def test_pictures_that_moved_are_asked_for_and_taken_from_there(line: Path, tmp_path: Path) -> None:
+    shutil.copytree(line / "s", tmp_path / "s")
+    (line / "photos").rename(tmp_path / "elsewhere")
+    try:
+        arguments = ("embedstore", "inspect", "s", "--top", "1", "--html", "odd.html")
+        out = call(*arguments, cwd=tmp_path).stdout
+        assert "is not there, so the page has no pictures; tell where: --images DIR" in " ".join(out.split())
+        assert "<img" not in (tmp_path / "odd.html").read_text("utf-8")
+        out = call(*arguments, "--images", "elsewhere", cwd=tmp_path).stdout
+        assert "no pictures" not in out
+        assert (tmp_path / "odd.html").read_text("utf-8").count("<img") == SHOWN
+    finally:
+        (tmp_path / "elsewhere").rename(line / "photos")
+
+
+def test_a_saved_summary_is_compared_with(line: Path, tmp_path: Path) -> None:
+    shutil.copytree(line / "s", tmp_path / "s")
+    call("embedstore", "summarize", "s", "class-mean", cwd=tmp_path)
+    out = call("embedstore", "inspect", "s", "--against", "class-mean", "--top", "1", cwd=tmp_path).stdout
+    assert "Compared with the summary 'class-mean': 2 prototypes of 24 pictures." in out
+
+
+def test_mistakes_are_one_sentence_and_leave_nothing(line: Path) -> None:
+    (line / "odd.txt").write_text("mine", "utf-8")
+    for arguments, sentence in (
+        (("--against", "means"), "has no summary 'means'"),
+        (("--label", "goood"), "no sample with the label 'goood'; its labels are: 'crack', 'good'."),
+        (("--html", "odd.txt"), "does not end in .html"),
+        (("--html", "gone/odd.html"), "'gone' does not exist; make it first"),
+        (("--html", "new.html", "--images", "gone"), "The image folder 'gone' does not exist"),
+        (("--top", "0", "--html", "new.html"), "is 0; ask for 1 or more"),
+    ):
+        assert sentence in refused("embedstore", "inspect", "s", *arguments, cwd=line)
+    assert not (line / "new.html").exists()
+    assert (line / "odd.txt").read_text("utf-8") == "mine"
