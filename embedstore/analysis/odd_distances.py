@@ -63,7 +63,8 @@ class Distances:
     """Of each sample (n,): distances are infinite and numbers of prototypes -1 where there is none.
 
     Attributes:
-        nearest, distance: the nearest prototype of its label, without a label of any, and how far that is.
+        nearest, distance: the nearest prototype of its label and how far that is; of any label where it has none, or one
+            that the summary has no prototype of.
         other, other_distance: the nearest one of another label. Both pass over prototypes of the sample's part alone.
         member_of, member_distance: the prototype that the summary says speaks for it.
     """
@@ -93,7 +94,8 @@ def prototype_distances(samples: OrderedSamples, summary: Summary, progress: Cal
         labels = np.array([samples.samples[one].label for one in at], object)
         for label in set(labels):
             rows = np.flatnonzero(labels == label)
-            own = np.ones(len(prototypes), bool) if label is None else prototype_labels == label
+            own = prototype_labels == label
+            own |= not own.any()
             for columns, which, how_far in ((own, nearest, distance), (~own, other, other_distance)):
                 if columns.any():
                     numbers = np.flatnonzero(columns)

@@ -63,13 +63,14 @@ class OddSample:
     Attributes:
         id, uri, label, mode, group, split: of the sample.
         seen: the summary was made with it in sight.
-        distance: to the nearest prototype of its label (without a label: of any) that does not come from its own part
-            alone; None where there is none.
+        distance: to the nearest prototype of its label (without a label, or with one that the summary lacks: of any) that
+            does not come from its own part alone; None where there is none.
         percentile: of 100 members of that prototype, of other parts, so many lie closer to it; None where it has none.
         prototype: which one that is.
-        other_label, other_distance: of the nearest prototype of another label; None where there is none, or no label.
+        other_label, other_distance: of the nearest prototype of another label; None where there is none, or `distance` is
+            to one of any label.
         nearest: the nearest samples of other parts and any label, one a part, the nearest first.
-        near: the near distance of its label (without a label: of its prototype's); None where unknown.
+        near: the near distance of its prototype's label; None where unknown.
         alike: so many more pictures of its part and label are as odd and near to it, and not listed.
     """
 

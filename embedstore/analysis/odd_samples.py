@@ -59,9 +59,11 @@ def find_odd(
 ) -> OddSamples:
     """Find the oddest samples of each label, on every side of the split, by their plain view.
 
-    A sample's oddness is its distance to the nearest prototype of its label (without a label: of any label) that does
-    not come from its own part alone. Where no such prototype is left, nothing tells how usual it is; such samples come
-    first. Of the pictures of one part that lie near each other, the oddest is listed and the others are counted with it.
+    A sample's oddness is its distance to the nearest prototype of its label that does not come from its own part alone.
+    Where no such prototype is left, nothing tells how usual it is; such samples come first. Samples without a label, or
+    with one that the summary has no prototype of, are compared with the prototypes of all labels.
+
+    Of the pictures of one part that lie near each other, the oddest is listed and the others are counted with it.
 
     This finds rare kinds and spoilt pictures. It is no search for wrong labels, since a common picture is near to some
     prototype under any label: of 16 tiles whose label was swapped for a trial, 3 were among the 20 oddest of their label.
@@ -130,8 +132,8 @@ def _summary(store: EmbeddingStore, against: Summary | str | None) -> Summary:
 
 
 def _near(summary: Summary, label: str | None, prototype: int) -> float | None:
-    """Return the near distance of a label; of the prototype's where the sample has none."""
-    whose = summary.labels[prototype] if label is None and prototype >= 0 else label
+    """Return the near distance of the label of a sample's prototype; of its own where it has none to compare with."""
+    whose = summary.labels[prototype] if prototype >= 0 else label
     loss = None if whose is None else summary.averaging_loss.get(whose)
     return None if loss is None else loss.near
 

@@ -50,10 +50,10 @@ def remarks(store: EmbeddingStore, summary: Summary, labels: Iterable[str | None
     if without:
         found.append(
             Sentence(
-                f"The summary has no prototype of {', '.join(_quoted(label, False) for label in without)}, so nothing tells "
-                "how usual those pictures are.",
+                f"The summary has no prototype of {', '.join(_quoted(label, False) for label in without)}; those pictures are "
+                "compared with the prototypes of all labels.",
                 f"この要約には{'、'.join(_quoted(label, True) for label in without)}の代表例がないため、"
-                "どれほど珍しいか判断できません。",
+                "全ラベルの代表例と比べました。",
             )
         )
     alone = store.counts("group").get(None, 0)
@@ -74,11 +74,10 @@ def why(odd: OddSample, language: str = "en") -> str:
     japanese = language == "ja"
     case, first = _case(odd)
     prototype = odd.prototype
-    whose = odd.label if odd.label is not None or prototype is None else prototype.label
     members = 0 if prototype is None else prototype.members
     facts: dict[str, object] = {
         "label": _quoted(odd.label, japanese),
-        "whose": _quoted(whose, japanese),
+        "whose": _quoted(prototype.label if prototype else odd.label, japanese),
         "other": _quoted(odd.other_label, japanese),
         "first": _quoted(first.label if first else None, japanese),
         "first_kind": _quoted(first.label if first else None, japanese),
@@ -130,9 +129,9 @@ _SENTENCES = {
         "最も似ている別の部品は{first_kind}で、距離は {away} です。",
     ),
     "nothing-near": (
-        "No other part in the store is like it: the nearest, {first_kind}, is {away} away, while half of the pictures of "
+        "It stands apart: the nearest other part, {first_kind}, is {away} away, while half of the pictures of "
         "{whose} have one within {near}. A rare kind, or a spoilt picture.",
-        "似た部品がストアにありません。最も近い別の部品（{first_kind}）でも距離は {away} です。"
+        "他から離れています。最も近い別の部品（{first_kind}）でも距離は {away} です。"
         "{whose}の画像の半数には {near} 以内に別の部品があります。まれな種類か、画像の不具合と考えられます。",
     ),
     "other-label": (

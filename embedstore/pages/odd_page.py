@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REASONS: dict[Reason, Text] = {
     "nothing-to-compare": Text("No prototype of other parts", "他の部品の代表例がない"),
-    "nothing-near": Text("Nothing like it in the store", "似た部品がない"),
+    "nothing-near": Text("Stands apart: no other part is near", "他から離れている：近くに別の部品がない"),
     "other-label": Text("Like parts of another label only", "似た部品がすべて別のラベル"),
     "between-labels": Text("Between two labels", "二つのラベルの中間"),
     "averaged-away": Text("Like some parts, but no prototype", "似た部品はあるが、似た代表例がない"),
@@ -213,9 +213,9 @@ def _explanation(found: OddSamples) -> Markup:
             + f"）。その {REACH} 倍以内にある部品を「似ている」と呼びます。",
         ),
         Text(
-            "Nearest prototype: the nearest of the picture's label (without a label: of any), shown by the pictures most typical "
-            "of it. Prototypes made from the picture's own part alone are passed over: they don't tell how usual it is.",
-            "最も近い代表例：同じラベル（ラベルなしの場合は全ラベル）の中で最も近いもので、典型的な画像を示しています。同じ部品だけから作られた代表例は、"
+            "Nearest prototype: the nearest of the picture's label (or of any, if it has none), shown by its most typical "
+            "pictures. Prototypes made from the picture's own part alone are passed over: they don't tell how usual it is.",
+            "最も近い代表例：同じラベル（その代表例がない場合は全ラベル）の中で最も近いもので、典型的な画像を示しています。同じ部品だけから作られた代表例は、"
             "珍しさの判断に使えないため除いています。",
         ),
         Text(

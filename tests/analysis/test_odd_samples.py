@@ -72,8 +72,9 @@ def by_loops(store: EmbeddingStore, summary: Summary, label: str | None) -> list
     for name in sorted(one.id for one in store.samples if one.label == label):
         away = [float(np.linalg.norm(directions[name] - prototype)) for prototype in prototypes]
         usable = [at for at in range(len(away)) if makers[at] != {part[name]}]
-        own = [at for at in usable if label is None or summary.labels[at] == label]
-        others = [away[at] for at in usable if label is not None and summary.labels[at] != label]
+        known = label in summary.labels
+        own = [at for at in usable if not known or summary.labels[at] == label]
+        others = [away[at] for at in usable if known and summary.labels[at] != label]
         nearest: dict[str, tuple[float, str]] = {}
         for other in sorted(directions):
             if part[other] != part[name]:
@@ -224,12 +225,19 @@ def test_a_label_of_one_part_comes_first_as_nothing_can_be_compared(tmp_path: Pa
     assert "Nothing tells how usual it is" in why(odd)
 
 
-def test_a_label_that_the_summary_lacks_is_told(store: EmbeddingStore, tmp_path: Path) -> None:
+def test_a_label_that_the_summary_lacks_is_compared_with_every_prototype(store: EmbeddingStore, tmp_path: Path) -> None:
     splits = ["test" if label == "dent" else split for label, split in zip(LABELS, SPLITS, strict=True)]
     with make(tmp_path / "s", splits=splits) as without:
         found = find_odd(without, top=5)
-        assert all(odd.distance is None and odd.reason == "nothing-to-compare" for odd in found.by_label["dent"])
-        assert [odd.id for odd in found.by_label["dent"]] == sorted(odd.id for odd in found.by_label["dent"])
+        listed = found.by_label["dent"]
+        expected = {one["id"]: one["distance"] for one in by_loops(without, found.against, "dent")}
+        assert [odd.distance for odd in listed] == pytest.approx([expected[odd.id] for odd in listed], abs=1e-6)
+        assert listed[0].id == next(iter(expected))
+        for odd in listed:
+            assert odd.other_label is None
+            assert odd.prototype is not None
+            assert odd.prototype.label in ("crack", "good")
+            assert odd.near == found.against.averaging_loss[odd.prototype.label].near
         assert any("no prototype of 'dent'" in remark.en and "「dent」" in remark.ja for remark in found.remarks)
     assert not any("no prototype" in remark.en for remark in find_odd(store, top=1).remarks)
 
@@ -434,6 +442,7 @@ def test_reasons(changed: dict[str, Any], reason: str) -> None:
             ["使われていません", "0.30", "0.70"],
         ),
         ({"distance": 0.7, "seen": False}, ["summary hides"], ["埋もれ"]),
+        ({"distance": 0.7, "nearest": (neighbour("good", 0.3, seen=False),)}, ["summary hides"], ["埋もれ"]),
         ({"label": None, "nearest": three(None, "good", "good")}, ["without a label, 0.30"], ["ラベルなし", "0.30"]),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_oddest_of_each_label_are_listed_with_a_sentence(line: Path) -> None
     assert out.index("without a label: the oddest 2 of 2") > out.index("'good'")
     good = out[out.index("'good': the oddest") : out.index("without a label:")]
     assert good.index(DARK) < good.index("タイル")
-    assert "No other part in the store is like it" in " ".join(good.split())
+    assert "It stands apart" in " ".join(good.split())
     assert "hairline" in out
     assert "made for this and not saved" in out
     assert call("embedstore", "summaries", "s", cwd=line).stdout.startswith("'s' has no summary yet")
@@ -57,7 +57,7 @@ def test_json_tells_everything(line: Path) -> None:
     ]
     odd = facts["labels"][0]["odd"][0]
     assert (odd["id"], odd["group"], odd["reason"], odd["percentile"]) == (DARK, "part25", "nothing-near", 100)
-    assert odd["why"].startswith("No other part")
+    assert odd["why"].startswith("It stands apart")
     assert len(odd["nearest"]) == 3
     assert {"id", "label", "similarity", "distance"} <= odd["nearest"][0].keys()
     assert odd["prototype"]["label"] == "good"

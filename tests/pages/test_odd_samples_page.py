@@ -148,11 +148,8 @@ def test_an_earlier_page_is_replaced_and_a_failure_leaves_it(
     assert written.startswith("<!DOCTYPE html>")
     page.write_text("before", "utf-8")
 
-    def fail(*_: object, **__: object) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "odd_page", fail)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(module, "odd_page", lambda *_, **__: "half a page \ud800")  # can't be encoded
+    with pytest.raises(UnicodeEncodeError):
         write_odd_page(found, store, page)
     assert page.read_text("utf-8") == "before"
     assert [one.name for one in folder.iterdir()] == ["odd.HTML"]
