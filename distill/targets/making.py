@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from distill.targets import MIXTURE, POLICIES
 from distill.targets.mixture import Weights
 from distill.targets.policy import Policy, TrainingSet
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError
-from embedstore.summaries import complete_parameters
+from embedstore.summaries import STRATEGIES, complete_parameters
 
 Options = Mapping[str, Mapping[str, Any]]  # policy -> its options
 SAVED = "summary"  # the option that names a saved summary; any other is a parameter
+_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def make_policy(
@@ -73,38 +74,58 @@ def check_options(policy: str, weights: Weights, options: Options) -> None:
             else f"Weights of a mixture were given, but the policy is '{policy}', not 'mixture'."
         )
     for label, shares in weights.items():
+        if not isinstance(shares, Mapping):
+            raise SettingsError(f"The mixture of '{label}' is {shares!r}; expected policies, each with its weight.")
         for name, weight in shares.items():
             if name not in POLICIES or name == MIXTURE:
                 known = ", ".join(known for known in POLICIES if known != MIXTURE)
                 raise SettingsError(f"The mixture of '{label}' names the policy '{name}'; use {known}.")
-            if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            if not _is_one_of((float,), weight) or not 0 <= weight < float("inf"):
                 raise SettingsError(
                     f"The weight of '{name}' for '{label}' is {weight!r}; expected a number, 0 or more."
                 )
         if not sum(shares.values()):
             raise SettingsError(f"The mixture of '{label}' has no policy with a weight above 0.")
-    used = mixed(weights) if policy == MIXTURE else [policy]
-    for name, chosen in options.items():
-        if name not in used:
-            raise SettingsError(f"Options are given for the policy '{name}', which is not used; leave them out.")
-        _check_option_names(name, chosen)
+    for name, chosen in options.items():  # also of policies that are not used, since a task file serves several runs
+        if name not in POLICIES or name == MIXTURE:
+            raise SettingsError(
+                f"Options are given for '{name}', which is no policy that takes options; leave them out."
+            )
+        if not isinstance(chosen, Mapping):
+            raise SettingsError(f"The options of '{name}' are {chosen!r}; expected names with their values.")
+        _check_options_of(name, chosen)
 
 
-def _check_option_names(policy: str, chosen: Mapping[str, Any]) -> None:
+def _check_options_of(policy: str, chosen: Mapping[str, Any]) -> None:
     kind = POLICIES[policy]
-    if kind.strategy is not None:
-        if SAVED in chosen and len(chosen) > 1:
+    if kind.strategy is None:
+        taken = [name for name, one in signature(kind.fit).parameters.items() if one.kind is one.KEYWORD_ONLY]
+        for name in chosen:
+            if name == SAVED:
+                raise SettingsError(f"The policy '{policy}' takes no summary; leave it out.")
+            if name not in taken:
+                raise SettingsError(
+                    f"The policy '{policy}' takes no option '{name}'; it takes {' and '.join(taken) or 'none'}."
+                )
+        types = get_type_hints(kind.fit)
+    elif SAVED in chosen:
+        if len(chosen) > 1:
             raise SettingsError(
                 f"The options of '{policy}' name a saved summary and parameters to make one; give one or the other."
             )
-        if SAVED not in chosen:
-            complete_parameters(kind.strategy, dict(chosen))
-        return
-    taken = [name for name, one in signature(kind.fit).parameters.items() if one.kind is one.KEYWORD_ONLY]
-    for name in chosen:
-        if name == SAVED:
-            raise SettingsError(f"The policy '{policy}' takes no summary; leave it out.")
-        if name not in taken:
-            raise SettingsError(
-                f"The policy '{policy}' takes no option '{name}'; it takes {' and '.join(taken) or 'none'}."
-            )
+        types = {SAVED: str}
+    else:
+        complete_parameters(kind.strategy, dict(chosen))
+        types = get_type_hints(STRATEGIES[kind.strategy])
+    for name, value in chosen.items():
+        kinds = get_args(types[name]) or (types[name],)
+        if not _is_one_of(kinds, value):
+            expected = " or ".join(_IN_WORDS[one] for one in kinds if one in _IN_WORDS)
+            raise SettingsError(f"The option '{name}' of '{policy}' is {value!r}; expected {expected}.")
+
+
+def _is_one_of(kinds: tuple[type, ...], value: object) -> bool:
+    """Return whether a value is of one of some types; a whole number is a float too, and true is no number."""
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))

@@ -71,10 +71,10 @@ class TrainingSet:
 
     @cached_property
     def members(self) -> dict[str | None, Positions]:
-        """The samples of each label, in a fixed order of labels; None: those without one, last."""
+        """The samples of each label, labels and members sorted, so that the order of rows decides nothing; None last."""
         found: dict[str | None, list[int]] = {}
-        for at, label in enumerate(self.labels):
-            found.setdefault(label, []).append(at)
+        for at in sorted(range(len(self)), key=self.ids.__getitem__):
+            found.setdefault(self.labels[at], []).append(at)
         ordered = sorted(found, key=lambda label: (label is None, label or ""))
         return {label: np.array(found[label], np.int64) for label in ordered}
 
@@ -170,7 +170,7 @@ def serving_of(training: TrainingSet, summary: Summary) -> Positions:
     The summary says it of the samples that it saw. Any other sample is served where its label has one prototype only.
 
     Raises:
-        SummaryError: a label has no prototype, or the summary knows neither a sample nor all of the views.
+        SummaryError: a label has no prototype, or the summary does not know a sample, its label, or all of the views.
     """
     of_label: dict[str, list[int]] = {}
     for index, name in enumerate(summary.labels):
@@ -188,12 +188,17 @@ def serving_of(training: TrainingSet, summary: Summary) -> Positions:
             )
         if len(own) == 1:
             serving[at] = own[0]
-        elif sample_id not in seen or summary.views < training.views:
+            continue
+        if sample_id not in seen or summary.views < training.views:
             raise SummaryError(
                 f"The summary '{summary.name}' does not know "
                 + (f"view {training.views}" if sample_id in seen else f"the training picture '{sample_id}'")
                 + ", and its label has several prototypes; make it again from the training side."
             )
-        else:
-            serving[at] = summary.serving[seen[sample_id], : training.views + 1]
+        serving[at] = summary.serving[seen[sample_id], : training.views + 1]
+        if summary.labels[serving[at, 0]] != label:
+            raise SummaryError(
+                f"The summary '{summary.name}' knows the picture '{sample_id}' as '{summary.labels[serving[at, 0]]}', not "
+                f"as '{label}'; make it again from the training side."
+            )
     return serving

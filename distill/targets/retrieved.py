@@ -37,10 +37,10 @@ class Retrieved:
         wanted, inverse = np.unique(np.maximum(neighbours, 0), return_inverse=True)
         read = unit_length(training.vectors(wanted, np.zeros_like(wanted)) - training.centre)
         others = np.einsum("mk,mkd->md", weights, read[inverse.reshape(neighbours.shape)])
-        mixed = self._alpha * own + (1 - self._alpha) * others
-        alone = weights.sum(axis=1) == 0
+        mixed = unit_length(self._alpha * own + (1 - self._alpha) * others)
+        alone = (weights.sum(axis=1) == 0) | (self._alpha == 1)
         mixed[alone] = own[alone]
-        return Targets(unit_length(mixed), np.ones(len(samples), bool))
+        return Targets(mixed, np.ones(len(samples), bool))
 
 
 def fit(
@@ -69,7 +69,7 @@ def fit(
         raise SettingsError(f"The weight alpha of a picture's own vector is {alpha}; expected 0 to 1.")
     if neighbours < 1:
         raise SettingsError(f"The number of neighbours is {neighbours}; expected 1 or more.")
-    if temperature <= 0:
+    if not 0 < temperature < np.inf:
         raise SettingsError(f"The temperature of the neighbours is {temperature}; expected a number above 0.")
     found = np.full((len(training), neighbours), -1, np.int64)
     weights = np.zeros((len(training), neighbours), np.float32)

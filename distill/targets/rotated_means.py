@@ -19,9 +19,9 @@ def fit(training: TrainingSet, summary: Summary | None, seed: int) -> Policy:
     means = one_per_label("rotated-means", summary)
     centred = (means.vectors - means.centre).astype(np.float64)
     # A rotation of the whole space moves the plane of the means to a random one; so coordinates in a basis of that plane
-    # are kept, and the basis is drawn: uniformly, by the QR decomposition of a Gaussian matrix.
-    coordinates, _ = np.linalg.qr(centred.T, mode="reduced")
-    random = np.random.default_rng(seed).standard_normal((centred.shape[1], coordinates.shape[1]))
-    basis, _ = np.linalg.qr(random, mode="reduced")
-    rotated = (centred @ coordinates) @ basis.T
+    # are kept, and the basis is drawn: uniformly, by the QR decomposition of a Gaussian matrix with the signs that the
+    # algorithm chooses taken back (Mezzadri, arXiv math-ph/0609050).
+    plane, _ = np.linalg.qr(centred.T, mode="reduced")
+    basis, triangle = np.linalg.qr(np.random.default_rng(seed).standard_normal(plane.shape), mode="reduced")
+    rotated = (centred @ plane) @ (basis * np.sign(np.diag(triangle))).T
     return PrototypePolicy(rotated.astype(np.float32), serving_of(training, means))

@@ -108,8 +108,11 @@ def write_report(
 
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Source]:
+    told = f"The run's store is not in '{path}'; tell where it is now: --store STORE"
+    if Path(path).suffix == ".safetensors" and not os.path.isfile(path):
+        raise TrainingError(told.replace("store", "summary file", 1).replace("STORE", "FILE"))
     try:
         with opened_source(path) as source:
             yield source
     except NotAStoreError as error:
-        raise TrainingError(f"The run's store is not in '{path}'; tell where it is now: --store STORE") from error
+        raise TrainingError(told) from error

@@ -77,8 +77,9 @@ class SummaryFile:
             )
         try:
             self.kept, extra = Summary.with_extra(self.path.read_bytes())
-        except SummaryError as error:
-            raise SummaryError(f"'{self.path}' can't be used: {error}") from error
+        except (SummaryError, IndexError, AttributeError, RecursionError) as error:  # as a hostile header may raise
+            reason = error if isinstance(error, SummaryError) else "it is no summary; take it from a copy."
+            raise SummaryError(f"'{self.path}' can't be used: {reason}") from error
         try:
             training: dict[str, Any] = msgpack.unpackb(extra[_TRAINING].tobytes())
             self._own: npt.NDArray[np.float16] = extra[_OWN]
@@ -86,17 +87,32 @@ class SummaryFile:
             self.recipe = Recipe.from_dict(training["recipe"])
             self.samples = [_sample(fields) for fields in training["samples"]]
             self._content: list[bytes] = [fields[6] for fields in training["samples"]]
-        except (KeyError, ValueError, TypeError, IndexError, msgpack.exceptions.UnpackException) as error:
+            self.fingerprint, self.version = self.kept.fingerprint, self.kept.store_version
+            self.dim, self.views = int(self.kept.vectors.shape[1]), self.kept.views
+            self._position = {sample.id: at for at, sample in enumerate(self.samples)}
+            sources = self.kept.source[self.kept.source >= 0]
+            self._kept_at = {self._position[self.kept.seen[at]]: row for row, at in enumerate(sources)}
+            self._check(len(sources))
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             if isinstance(error, SummaryError):
                 raise
             raise SummaryError(
                 f"'{self.path}' holds a summary, but not what training needs; write it with: embedstore export"
             ) from error
-        self.fingerprint, self.version = self.kept.fingerprint, self.kept.store_version
-        self.dim, self.views = int(self.kept.vectors.shape[1]), self.kept.views
-        self._position = {sample.id: at for at, sample in enumerate(self.samples)}
-        sources = self.kept.source[self.kept.source >= 0]
-        self._kept_at = {self._position[self.kept.seen[at]]: row for row, at in enumerate(sources)}
+
+    def _check(self, sources: int) -> None:
+        """Raise a ValueError where the parts do not fit together, as in a file that was made by hand."""
+        kept, count = self.kept, len(self.kept.labels)
+        if (
+            len(self._position) != len(self.samples)
+            or kept.vectors.shape != (count, self.dim)
+            or kept.source.shape != (count,)
+            or kept.centre.shape != (self.dim,)
+            or kept.serving.shape != (len(kept.seen), self.views + 1)
+            or not np.isin(kept.serving, np.arange(count)).all()
+            or self._own.shape != (sources, self.views + 1, self.dim)
+        ):
+            raise ValueError("the parts do not fit together")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -150,9 +166,14 @@ class SummaryFile:
 
 
 def _sample(fields: Sequence[Any]) -> Sample:
-    sample_id, uri, label, mode, group, split = fields[:6]
+    sample_id, uri, label, mode, group, split, content = fields
+    if not (isinstance(sample_id, str) and isinstance(uri, str) and isinstance(content, bytes)):
+        raise TypeError("not an id, a path and a hash")
+    if not all(text is None or isinstance(text, str) for text in (label, mode, group, split)):
+        raise TypeError("not a text")
     posix, windows = PurePosixPath(uri), PureWindowsPath(uri)
-    if posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts):
+    outside = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
+    if outside or "\0" in uri or not posix.parts:
         raise SummaryError(f"The file names the picture '{uri}', which is outside of the image folder; do not use it.")
     if split is not None and split not in SPLITS:
         raise ValueError("not a side of a split")

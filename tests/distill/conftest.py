@@ -1,4 +1,4 @@
-"""One little store and one finished run for all tests of the distiller; nobody writes to them."""
+"""Little stores and one finished run for all tests of the distiller; nobody writes to them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import toy_parts
+import toy_vectors
 
 import distill
 import embedstore
+from distill.targets import TrainingSet
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
 
@@ -38,3 +40,16 @@ def store(store_path: Path) -> Iterator[EmbeddingStore]:
 def finished(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, with the policy `own`."""
     return distill.train(store_path, tmp_path_factory.mktemp("finished") / "run", toy_parts.quick(policy="own"))
+
+
+@pytest.fixture(scope="session")
+def vector_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingStore]:
+    """120 samples of given vectors, see `toy_vectors`."""
+    with toy_vectors.make_store(tmp_path_factory.mktemp("vectors") / "store") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def training(vector_store: EmbeddingStore) -> TrainingSet:
+    """The training side of `vector_store`."""
+    return toy_vectors.training_of(vector_store)

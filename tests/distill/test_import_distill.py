@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import toy_parts
 
+from distill.targets import POLICIES
+
 NO_TORCH = """
 import sys
 
@@ -31,13 +33,13 @@ def run(code: str, *arguments: str) -> str:
 def test_the_packages_import_without_pytorch() -> None:
     code = """
 import distill, distill.targets, distill.evaluation.metrics, distill.evaluation.report, distill.reports.terminal
-import distill.training.batches, distill.training.task, distill.training.pictures
+import distill.training.batches, distill.training.run_data, distill.training.pictures
 print(distill.Settings(policy="own").policy, sorted(distill.__all__), "torch" in sys.modules)
 """
-    assert run(code) == "own ['Settings', 'evaluate', 'train'] False"
+    assert run(code) == "own ['Settings', 'compare', 'evaluate', 'train'] False"
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "compare"])
 def test_training_says_what_is_missing(name: str) -> None:
     code = f"""
 import distill
@@ -57,25 +59,45 @@ def test_targets_and_figures_are_had_without_pytorch(tmp_path: Path) -> None:
 import numpy as np
 import distill, embedstore
 from distill.evaluation.report import Held, make_report
+from distill.source import opened_source
 from distill.targets import POLICIES, TrainingSet
-from distill.training.task import make_task
+from distill.targets.making import make_policy
+from distill.training.run_data import make_run_data
+from embedstore.exports import export
+from embedstore.summaries import summarize
+
+def said(name, source):
+    data = make_run_data(source, distill.Settings(good="good"))
+    training = TrainingSet.from_source(source, data.sides["train"])
+    policy = make_policy(
+        name, training, seed=0, options={},
+        weights={label: {"own": 1, "class-mean": 1} for label in data.classes} if name == "mixture" else {},
+        summary_of=lambda strategy, options: source.summary("few") if not isinstance(source, embedstore.EmbeddingStore)
+        else summarize(source, strategy, positions=training.positions),
+    )
+    return policy and policy.targets(np.arange(3), np.ones(3, np.int64)).vectors.shape
+
 with embedstore.open(sys.argv[1]) as store:
-    task = make_task(store, distill.Settings(good="good"))
-    training = TrainingSet.from_store(store, task.sides["train"])
-    summary = store.summarize("class-mean", split="train")
     for name in POLICIES:
-        policy = POLICIES[name].fit(training, summary if POLICIES[name].strategy else None, 0)
-        if policy is not None:
-            print(name, policy.targets(np.arange(3), np.ones(3, np.int64)).vectors.shape)
+        print(name, said(name, store))
+    store.summarize("rare-samples", name="few", split="train")
+    export(store, sys.argv[2], summary="few")
+    data = make_run_data(store, distill.Settings(good="good"))
     held = [
         Held(s.id, s.split, s.label, s.mode, s.group, (0.9, 0.1) if s.label == "defect" else (0.1, 0.9))
         for s in store.samples if s.split != "train"
     ]
-    print(make_report(held, task.classes, "own", "good", 0.05).auroc, "torch" in sys.modules)
+    print(make_report(held, data.classes, "own", "good", 0.05).auroc)
+with opened_source(sys.argv[2]) as file:
+    print("file", said("rare-samples", file))
+print("torch" in sys.modules)
 """
-    assert run(code, str(store)).splitlines() == [
-        "class-mean (3, 192)", "own (3, 192)", "random-vectors (3, 192)", "1.0 False"
-    ]  # fmt: skip
+    assert run(code, str(store), str(tmp_path / "few.safetensors")).splitlines() == [
+        *(f"{name} {None if name == 'none' else (3, 192)}" for name in POLICIES),
+        "1.0",
+        "file (3, 192)",
+        "False",
+    ]
 
 
 def test_the_package_has_no_other_names() -> None:

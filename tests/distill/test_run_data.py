@@ -14,10 +14,11 @@ from toy_parts import quick
 
 import distill
 import embedstore
-from distill.training.run_data import RunData, make_run_data
+from distill.training.run_data import RunData, check_summary, make_run_data
 from embedstore import EmbeddingStore, Sample
-from embedstore.errors import TrainingError
+from embedstore.errors import SettingsError, SummaryError, TrainingError
 from embedstore.splits import plan_split
+from embedstore.summaries import summarize
 
 
 @dataclass
@@ -105,6 +106,25 @@ def test_samples_that_a_written_split_leaves_out_take_no_part_and_are_counted() 
     assert len(data.remarks) == 1
     assert data.remarks[0].startswith("3 pictures have no split and take no part")
     assert "embedstore split 'toy.store' --keep" in data.remarks[0]
+
+
+def test_a_run_may_deal_its_own_folds_whatever_split_is_written() -> None:
+    samples = [sample(f"{n:02}", "good" if n % 3 else "defect", "train", f"part {n // 2}") for n in range(60)]
+    samples[7] = replace(samples[7], split="aside")
+    tested: Counter[str] = Counter()
+    for fold in range(4):
+        data = run_data_of(samples, folds=4, fold=fold, seed=fold)  # the seed of a run moves no picture
+        plan = plan_split(samples, folds=4, fold=fold, kept=["07"])
+        assert {i: side for side in data.sides for i in ids(data, side)} == plan.splits
+        assert data.remarks == []
+        tested.update(ids(data, "test"))
+    assert tested == Counter(one.id for one in samples if one.id != "07")
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(2, 0), (0, 0), (5, 5), (5, -1)])
+def test_a_fold_that_does_not_exist_is_refused(folds: int, fold: int) -> None:
+    with pytest.raises(SettingsError, match=r"use 3 or more|Fold .* does not exist"):
+        run_data_of(written(train="gd", val="gd", test="gd"), folds=folds, fold=fold)
 
 
 letters = st.text("gds?", max_size=8)
@@ -217,4 +237,80 @@ def test_a_part_on_two_sides_is_told() -> None:
     assert run_data_of(samples).remarks == [
         "1 groups (such as 'one') are on several sides of the split, so pictures of one part are both learned and "
         "tested, and the figures look better than they are."
+    ]
+
+
+# Summaries that do not fit
+
+
+def of_policy(summary: str) -> distill.Settings:
+    return quick(policy="class-mean", options={"class-mean": {"summary": summary}})
+
+
+def test_a_summary_of_the_training_side_fits(store: EmbeddingStore) -> None:
+    data = make_run_data(store, quick())
+    check_summary(summarize(store, "class-mean", positions=data.sides["train"]), store, data)
+    assert data.remarks == []
+
+
+@pytest.mark.parametrize("side", ["val", "test", "aside"])
+def test_a_summary_that_saw_a_held_out_sample_is_refused(side: str, store: EmbeddingStore) -> None:
+    data = make_run_data(store, quick())
+    leak = data.sides[side][:1]
+    saw = summarize(store, "class-mean", positions=np.sort(np.concatenate([data.sides["train"], leak])))
+    with pytest.raises(SummaryError, match=f"saw 1 pictures .* '{data.samples[leak[0]].id}'"):
+        check_summary(saw, store, data)
+
+
+def test_a_summary_of_another_teacher_is_refused(store: EmbeddingStore) -> None:
+    data = make_run_data(store, quick())
+    summary = summarize(store, "class-mean", positions=data.sides["train"])
+    with pytest.raises(SummaryError, match=f"0123456789ab.*{store.fingerprint[:12]}"):
+        check_summary(replace(summary, fingerprint="0123456789abcdef" * 2), store, data)
+
+
+def test_an_unknown_summary_is_refused_before_anything_is_written(store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(SummaryError, match="no summary 'monday'"):
+        distill.train(store, tmp_path / "run", of_policy("monday"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_summary_that_lacks_a_label_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    rows = toy_parts.parts(10, 10, 0)
+    store_path = toy_parts.make_store(tmp_path, [row for row in rows if row.label == "good"])
+    with embedstore.open(store_path) as store:
+        store.summarize("class-mean", name="monday", split="train")
+    with embedstore.open(toy_parts.make_store(tmp_path, rows)) as store:  # the first defects came on Tuesday
+        with pytest.raises(SummaryError, match="'monday' has no prototype for the label 'defect'"):
+            distill.train(store, tmp_path / "run", of_policy("monday"))
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_summary_of_all_samples_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with embedstore.open(toy_parts.make_store(tmp_path, toy_parts.parts(10, 10, 0))) as store:
+        store.summarize("class-mean", name="all")
+        with pytest.raises(SummaryError, match="'all' saw 8 pictures"):
+            distill.train(store, tmp_path / "run", of_policy("all"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_summary_of_an_older_version_is_told(tmp_path: Path) -> None:
+    path = toy_parts.make_store(tmp_path, toy_parts.everything())
+
+    def remarks() -> list[str]:
+        with embedstore.open(path) as store:
+            data = make_run_data(store, quick())
+            check_summary(store.summary("old"), store, data)
+            return data.remarks
+
+    with embedstore.open(path) as store:
+        store.summarize("class-mean", name="old", split="train")
+    assert remarks() == []
+    manifest = tmp_path / "parts.csv"
+    text = manifest.read_text("utf-8").replace("stripe000.png,defect,stripe", "stripe000.png,defect,other")
+    manifest.write_text(text, "utf-8")
+    embedstore.build(path, tmp_path / "images", manifest=manifest)
+    assert remarks() == [
+        "The summary 'old' was made of version 1 of the store, which is at version 2 now; what changed since then is not "
+        "in it."
     ]

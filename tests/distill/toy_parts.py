@@ -1,4 +1,4 @@
-"""A little task that tests make for themselves: noise is a good part, a bright spot or stripe on it is a defect."""
+"""A little data that tests make for themselves: noise is a good part, a bright spot or stripe on it is a defect."""
 
 import csv
 import zlib
@@ -102,3 +102,9 @@ def make_store(folder: Path, rows: list[Part], *, views: int = 2, recipe: Recipe
 def quick(**changes: Any) -> Settings:
     """Return settings that train in half a second."""
     return Settings(**{"policy": "none", "good": "good", "size": 32, "epochs": 2, "batch": 16} | changes)
+
+
+def policy(name: str) -> dict[str, Any]:
+    """Return the settings that choose a policy; a mixture is of others, for each label its own."""
+    weights = {"good": {"class-mean": 1, "own": 1}, "defect": {"rare-samples": 2, "none": 1}}
+    return {"policy": name, "mixture": weights if name == "mixture" else {}}
