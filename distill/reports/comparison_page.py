@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
 from distill.evaluation.intervals import Difference
-from distill.reports.words import way
+from distill.reports.words import short, taught
 from embedstore.pages import (
     Cell,
     Column,
@@ -42,6 +42,7 @@ def comparison_page(comparison: Comparison, title: Text | None = None) -> str:
         [
             headline(comparison),
             misses(comparison),
+            section(Text("The ways", "学習方法"), ways(comparison)),
             sureness(comparison),
             costs(comparison),
             details(comparison),
@@ -57,26 +58,30 @@ def answer(comparison: Comparison) -> Text:
     figure = main_figure(comparison)
     better = [d for d in comparison.differences if d.figure == figure and d.verdict == "more"]
     worse = [d for d in comparison.differences if d.figure == figure and d.verdict == "less"]
-    base = comparison.baseline
+    base = short(comparison.baseline)
     if better:
         best = max(better, key=lambda d: d.value or 0)
+        name = short(best.policy)
         said = Text(
-            f"On these pictures '{best.policy}' finds more defects than '{base}': {_points(best)}.",
-            f"この画像では「{best.policy}」が「{base}」より多く不良を検出しました：{_points_ja(best)}。",
+            f"On these pictures the way '{name.en}' finds more defects than {base.en}: {_points(best)}.",
+            f"この画像では「{name.ja}」が「{base.ja}」より多く不良を検出しました：{_points_ja(best)}。",
         )
     elif worse:
         said = Text(
-            f"On these pictures no way finds more defects than '{base}'.",
-            f"この画像では「{base}」より多く検出する方法はありませんでした。",
+            f"On these pictures no way finds more defects than {base.en}.",
+            f"この画像では「{base.ja}」より多く検出する方法はありませんでした。",
         )
     else:
         said = Text(
-            f"On these pictures no way of training differs from '{base}' by more than chance.",
-            f"この画像では、「{base}」との差はどの方法も偶然の範囲内です。",
+            f"On these pictures no way of training finds more or fewer defects than {base.en} beyond what chance gives.",
+            f"この画像では、「{base.ja}」との検出数の差はどの方法も偶然の範囲内です。",
         )
     if worse:
-        names = ", ".join(f"'{d.policy}'" for d in worse)
-        return Text(f"{said.en} Fewer are found by {names}.", f"{said.ja} 検出が減るのは {names} です。")
+        names = [short(d.policy) for d in worse]
+        return Text(
+            f"{said.en} Fewer are found by: {', '.join(name.en for name in names)}.",
+            f"{said.ja} 検出が減った方法：{'、'.join(name.ja for name in names)}。",
+        )
     return said
 
 
@@ -94,13 +99,18 @@ def headline(comparison: Comparison) -> Markup:
         key_figure(
             percent(_main(comparison, chosen)),
             _main_title(comparison),
-            Text(f"'{chosen.policy}', the highest", f"最も高い「{chosen.policy}」"),
+            Text(f"by '{short(chosen.policy).en}', the highest", f"最も高い「{short(chosen.policy).ja}」"),
             strong=True,
         ),
         key_figure(
             percent(_main(comparison, base)),
-            Text("the same, baseline", "同、比較の基準"),
-            way(base.policy),
+            Text(f"by {short(base.policy).en}, the baseline", f"比較の基準「{short(base.policy).ja}」"),
+        )
+        if chosen is not base
+        else key_figure(
+            percent(chosen.overkill),
+            Text("of good parts rejected", "良品の誤判定"),
+            Text(f"{percent(comparison.overkill_wanted)} was aimed at", f"目標 {percent(comparison.overkill_wanted)}"),
         ),
     ]
     if kinds:
@@ -108,7 +118,7 @@ def headline(comparison: Comparison) -> Markup:
         figures.append(
             key_figure(
                 Text(f"{_count(worst.caught)} of {worst.pictures}", f"{worst.pictures} 件中 {_count(worst.caught)} 件"),
-                Text(f"caught of its worst kind, '{worst.name}'", f"最も苦手な種類「{worst.name}」の検出"),
+                Text(f"caught of the kind it finds worst, '{worst.name}'", f"最も苦手な種類「{worst.name}」の検出"),
                 _between(worst),
             )
         )
@@ -118,11 +128,11 @@ def headline(comparison: Comparison) -> Markup:
 def misses(comparison: Comparison) -> Markup:
     """Return what each way catches and misses, in all and by kind."""
     shares = [
-        Share(way(one.policy), _caught(comparison, one), _pictures(comparison, one)) for one in comparison.policies
+        Share(short(one.policy), _caught(comparison, one), _pictures(comparison, one)) for one in comparison.policies
     ]
     kinds = [one.name for one in _kinds(comparison, comparison.policies[0])]
     by_kind = [
-        Share(policy.policy, one.caught, one.pictures, group=one.name)
+        Share(short(policy.policy), one.caught, one.pictures, group=one.name)
         for name in kinds[:MOST_KINDS]
         for policy in comparison.policies
         for one in _kinds(comparison, policy)
@@ -163,14 +173,14 @@ def misses(comparison: Comparison) -> Markup:
 def sureness(comparison: Comparison) -> Markup:
     """Return the paired differences to the baseline with their intervals."""
     figure = main_figure(comparison)
-    rows = [Interval(d.policy, d.value, d.low, d.high) for d in comparison.differences if d.figure == figure]
+    rows = [Interval(short(d.policy), d.value, d.low, d.high) for d in comparison.differences if d.figure == figure]
     if not rows:
         return Markup("")
     return section(
         Text("How sure is that?", "どれくらい確かか"),
         interval_chart(
             rows,
-            title=Text(f"Difference to '{comparison.baseline}'", f"「{comparison.baseline}」との差"),
+            title=Text(f"Difference to {short(comparison.baseline).en}", f"「{short(comparison.baseline).ja}」との差"),
             x_title=Text(
                 f"{_main_title(comparison).en}, percentage points", f"{_main_title(comparison).ja}（ポイント）"
             ),
@@ -200,7 +210,7 @@ def costs(comparison: Comparison) -> Markup:
             ],
             [
                 [
-                    way(one.policy),
+                    Cell(short(one.policy), _code(one.policy)),
                     one.seconds / runs,
                     None if one.peak_memory is None else one.peak_memory / 1e6,
                 ]
@@ -279,7 +289,12 @@ def _table(comparison: Comparison) -> Markup:
             Column(Text("worst label", "最も苦手なラベル")),
         ]
         rows = [
-            [one.policy, one.accuracy, one.macro_recall, f"{one.worst_class} ({percent(one.worst_class_recall)})"]
+            [
+                short(one.policy),
+                one.accuracy,
+                one.macro_recall,
+                f"{one.worst_class} ({percent(one.worst_class_recall)})",
+            ]
             for one in comparison.policies
         ]
         return table(columns, rows, caption=Text("Test sides", "テスト"))
@@ -299,7 +314,7 @@ def _table(comparison: Comparison) -> Markup:
     ]
     figures: list[list[Value | Cell]] = [
         [
-            one.policy,
+            Cell(short(one.policy), _code(one.policy)),
             one.auroc,
             one.recall,
             one.overkill,
@@ -328,7 +343,7 @@ def _kind_table(comparison: Comparison) -> Markup:
     rows: list[list[Value | Cell]] = [
         [
             one.name,
-            policy.policy,
+            short(policy.policy),
             one.caught,
             one.pictures,
             Cell(one.recall, _between(one)),
@@ -351,6 +366,23 @@ def _kind_table(comparison: Comparison) -> Markup:
         rows,
         caption=Text("Each kind", "種類別"),
     )
+
+
+def ways(comparison: Comparison) -> Markup:
+    """Return a table of what each way teaches."""
+    return table(
+        [
+            Column(Text("way", "方法")),
+            Column(Text("what a picture is taught beside its label", "ラベルのほかに教えること")),
+        ],
+        [[Cell(short(one.policy), _code(one.policy)), taught(one.policy)] for one in comparison.policies],
+        caption=Text("The ways of training", "学習方法"),
+    )
+
+
+def _code(policy: str) -> str | None:
+    """Return what the commands call a policy, where its short name is another."""
+    return None if short(policy).en == policy else policy
 
 
 def _main_title(comparison: Comparison) -> Text:

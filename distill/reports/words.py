@@ -1,22 +1,60 @@
-"""What policies are called on pages, in English and Japanese."""
+"""What policies are called on pages, in English and Japanese: a short name, and what they teach."""
 
 from embedstore.pages import Text
 
+# policy -> (short name, what each picture's target is)
 _WAYS = {
-    "none": Text("plain training, without a teacher", "通常の学習（教師なし）"),
-    "class-mean": Text("one mean per class", "クラスごとに平均 1 つ"),
-    "sub-prototypes": Text("several prototypes per class", "クラスごとに代表例を複数"),
-    "rare-samples": Text("rare samples kept, the rest by prototypes", "希少な画像は個別に保持、他は代表例"),
-    "own": Text("every picture's own embedding", "画像ごとの埋め込み"),
-    "retrieved": Text("own embedding mixed with its neighbours", "自身と近傍の埋め込みの混合"),
-    "mixture": Text("a mixture of ways, by class", "クラスごとの混合"),
-    "random-vectors": Text("control: a random vector per class", "対照：クラスごとに乱数ベクトル"),
-    "rotated-means": Text("control: the class means, rotated", "対照：クラス平均を回転"),
-    "shuffled-own": Text("control: another picture's embedding", "対照：別の画像の埋め込み"),
+    "none": (
+        Text("plain training", "通常の学習"),
+        Text("nothing but good or defect", "良否だけを教える"),
+    ),
+    "class-mean": (
+        Text("class mean", "クラス平均"),
+        Text("the mean of its class", "クラスの平均を教える"),
+    ),
+    "sub-prototypes": (
+        Text("sub-prototypes", "複数の代表例"),
+        Text("the nearest of several prototypes of its class", "クラスの複数の代表例のうち最も近いものを教える"),
+    ),
+    "rare-samples": (
+        Text("rare samples kept", "希少画像を保持"),
+        Text(
+            "what the large model saw, where it is rare; else a prototype",
+            "希少な画像は大きなモデルの見方そのもの、他は代表例",
+        ),
+    ),
+    "own": (
+        Text("own embeddings", "画像ごとの埋め込み"),
+        Text("what the large model saw of that very picture", "その画像を大きなモデルがどう見たかを教える"),
+    ),
+    "retrieved": (
+        Text("with neighbours", "近傍との混合"),
+        Text("what the large model saw of it and of its neighbours", "その画像と近傍の画像の見方を混ぜて教える"),
+    ),
+    "mixture": (
+        Text("mixture", "混合"),
+        Text("one of several ways, drawn at each step", "複数の方法から毎回選んで教える"),
+    ),
+    "random-vectors": (
+        Text("control: random", "対照：乱数"),
+        Text("a random vector for its class", "クラスごとの乱数ベクトル"),
+    ),
+    "rotated-means": (
+        Text("control: rotated", "対照：回転した平均"),
+        Text("the class means, turned at random", "向きを乱数で変えたクラス平均"),
+    ),
+    "shuffled-own": (
+        Text("control: shuffled", "対照：入れ替え"),
+        Text("what the large model saw of another picture of its class", "同じクラスの別の画像の見方"),
+    ),
 }
 
 
-def way(policy: str) -> Text:
-    """Return a policy's name with what it means in plain words."""
-    words = _WAYS.get(policy)
-    return Text(policy, policy) if words is None else Text(f"{policy}: {words.en}", f"{policy}：{words.ja}")
+def short(policy: str) -> Text:
+    """Return a policy's name in plain words."""
+    return _WAYS[policy][0] if policy in _WAYS else Text(policy, policy)
+
+
+def taught(policy: str) -> Text:
+    """Return what a policy teaches beside the label."""
+    return _WAYS[policy][1] if policy in _WAYS else Text("–", "–")

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison
 from distill.reports import comparison_page as parts
+from distill.reports.words import short
 from embedstore import Summary
 from embedstore.pages import (
     Column,
@@ -125,6 +126,7 @@ def _what_was_done(pilot: Pilot) -> Markup:
                 "テストには学習に使っていないセルだけを使いました。専門家の確信度とセルの種類は学習には使わず、集計にのみ使っています。",
             ),
         ),
+        parts.ways(pilot.comparison),
     )
 
 
@@ -191,12 +193,12 @@ def _caveats(pilot: Pilot) -> Markup:
                 Text("About these cells", "このデータについて"),
                 bullets(
                     Text(
-                        "The cells come from 44 modules but carry no module numbers. Near-identical pictures "
-                        f"({pilot.twins} of them) were kept on one side of the split; cells of one module were not, which makes "
-                        "all figures look better than they would on a new module.",
-                        "セルは 44 枚のモジュールから取られていますが、モジュール番号はありません。ほぼ同一の画像"
-                        f"（{pilot.twins} 枚）は同じ側に分けましたが、同じモジュールのセルは分けられず、新しいモジュールでは"
-                        "ここに示す値より悪くなります。",
+                        "The cells come from 44 modules but carry no module numbers. Cells that look almost alike "
+                        f"({pilot.twins} of them, mostly neighbours) were kept on one side of the split; other cells of the same "
+                        "module were not, which makes all figures look better than they would on a new module.",
+                        "セルは 44 枚のモジュールから取られていますが、モジュール番号はありません。ほぼ同じに見えるセル"
+                        f"（{pilot.twins} 枚、多くは隣どうし）は同じ側にしましたが、同じモジュールの他のセルは分けられません。"
+                        "新しいモジュールでは、ここに示す値より悪くなります。",
                     ),
                     Text(
                         f"{pilot.epochs} epochs are short; own embeddings gain most from long training with more views.",
@@ -221,6 +223,6 @@ def _unsure(rejected: dict[str, tuple[int, int]]) -> Markup:
             Column(Text("of", "件中"), "number"),
             Column(Text("share", "割合"), "percent"),
         ],
-        [[policy, hit, total, hit / total if total else None] for policy, (hit, total) in rejected.items()],
+        [[short(policy), hit, total, hit / total if total else None] for policy, (hit, total) in rejected.items()],
         caption=Text("Cells that the experts were unsure of", "専門家の判断が分かれたセル"),
     )

@@ -28,7 +28,7 @@ from embedstore import EmbeddingStore, Summary
 from embedstore.analysis.odd_samples import find_odd
 from embedstore.analysis.twins import find_twins
 from embedstore.errors import EmbedstoreError
-from embedstore.pages.odd_samples import odd_cards
+from embedstore.pages.odd_page import odd_cards
 
 STORE = "cells.store"
 GOOD, DEFECT = "good", "defect"
@@ -93,7 +93,9 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
         twins = sum(sample.group is not None for sample in store.samples)
         plan = store.split(keep=True)
         counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
-        console.print(f"   {twins} cells have a near twin, which stays on their side of the split: {counts}")
+        console.print(
+            f"   {twins} cells look almost like another one, which stays on their side of the split: {counts}"
+        )
         console.print("[bold]3. Summarise[/bold]: what each summary hides")
         summaries = [_summary(store, name) for name in SUMMARIES]
         for summary in summaries:
@@ -102,7 +104,7 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
                 f"   {summary.name}: {len(summary.labels)} prototypes; without one near: {hidden}", markup=False
             )
         training = int(store.where({"split": "train"}).sum())
-        odd = odd_cards(find_odd(store, summaries[1], top=ODD), store)
+        odd = odd_cards(find_odd(store, top=ODD), store)
     console.print(
         f"[bold]4. Train[/bold]: a student of 0.3 M parameters in {len(scale.ways)} ways, {scale.epochs} epochs, without the "
         "teacher"
