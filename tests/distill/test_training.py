@@ -125,7 +125,7 @@ def test_own_without_weight_is_plain_training(store: EmbeddingStore, tmp_path: P
 
 def test_a_policy_with_targets_learns_a_projection(store: EmbeddingStore, tmp_path: Path) -> None:
     found = {}
-    for policy in POLICIES:
+    for policy in ("none", "class-mean", "own", "mixture"):
         run = distill.train(store, tmp_path / policy, quick(**toy_parts.policy(policy), epochs=1))
         found[policy] = torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"]
     assert found.pop("none") is None
@@ -253,7 +253,7 @@ def other_held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_parts.make_store(tmp_path_factory.mktemp("other-held-out"), rows)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["none", "class-mean", "rare-samples", "mixture"])  # all targets: test_policies.py
 def test_held_out_pictures_leave_no_trace_in_the_weights(
     policy: str, store: EmbeddingStore, other_held_out: Path, tmp_path: Path
 ) -> None:
