@@ -3,28 +3,30 @@
 Importing this package needs no PyTorch; training and evaluating do.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from distill.training.settings import Settings
 
 if TYPE_CHECKING:
+    from distill.training.compare import compare
     from distill.training.evaluate import evaluate
     from distill.training.loop import train
 
-__all__ = ["Settings", "evaluate", "train"]
+__all__ = ["Settings", "compare", "evaluate", "train"]
+
+_NEED_TORCH = {
+    "compare": "distill.training.compare",
+    "evaluate": "distill.training.evaluate",
+    "train": "distill.training.loop",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs PyTorch when it is first asked for."""
-    if name not in ("train", "evaluate"):
+    if name not in _NEED_TORCH:
         raise AttributeError(f"module 'distill' has no attribute '{name}'")
     from embedstore.teachers.torch_encoder import require_torch
 
     require_torch(f"distill.{name}")
-    if name == "train":
-        from distill.training.loop import train
-
-        return train
-    from distill.training.evaluate import evaluate
-
-    return evaluate
+    return getattr(import_module(_NEED_TORCH[name]), name)

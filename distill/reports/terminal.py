@@ -1,10 +1,17 @@
 """Reports as text and tables for a terminal."""
 
+from unicodedata import category
+
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from distill.evaluation.comparison import Comparison, PolicyFigures
+from distill.evaluation.intervals import FEW_PARTS, FIGURES, Difference
 from distill.evaluation.report import Report
+
+MANY_INTERVALS = 10  # from so many on, one that excludes zero by chance is to be expected
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
@@ -59,10 +66,136 @@ def sentences(report: Report) -> list[str]:
     ]
 
 
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Print policies side by side, then which differences are beyond noise, then what the figures can't tell."""
+    out = console or Console(highlight=False)
+    out.print(_tested(comparison), markup=False, soft_wrap=True)
+    for table in (_figures_table(comparison), _worst_table(comparison)):
+        if not out.is_terminal:  # a file has no edge to fold at
+            table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
+        out.print(table, crop=False, soft_wrap=False)
+        out.print()
+    for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in caveats(comparison))]:
+        out.print(_plain(sentence), markup=False, soft_wrap=True)
+
+
+def difference_sentences(comparison: Comparison) -> list[str]:
+    """Say each policy's differences to the baseline: those beyond noise, those within it, those without an interval."""
+    sentences = []
+    for policy in dict.fromkeys(one.policy for one in comparison.differences):
+        for verdict, start in (
+            ("more", f"More with '{policy}'"),
+            ("less", f"Less with '{policy}'"),
+            ("noise", f"No difference beyond noise with '{policy}'"),
+            ("unknown", f"No interval with '{policy}', since too few parts tell"),
+        ):
+            told = [_said(one) for one in comparison.differences if (one.policy, one.verdict) == (policy, verdict)]
+            if told:
+                sentences.append(f"{start}: {'; '.join(told)}.")
+    if sentences:
+        sentences.insert(
+            0, f"Differences to '{comparison.baseline}' on the same pictures, with 95 % intervals over parts:"
+        )
+    return sentences
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """Say what a reader of the figures and intervals should know."""
+    said = list(comparison.remarks)
+    resting: dict[int, list[str]] = {}  # parts -> the figures whose intervals rest on them
+    for one in comparison.differences:
+        nouns = resting.setdefault(one.parts, []) if one.low is not None and one.parts < FEW_PARTS else []
+        if FIGURES[one.figure] not in nouns:
+            nouns.append(FIGURES[one.figure])
+    said += [
+        f"The intervals of {', '.join(nouns)} rest on {parts} parts only, which makes them too narrow."
+        for parts, nouns in sorted(resting.items())
+    ]
+    left_out = max((one.left_out for one in comparison.differences), default=0)
+    if left_out:
+        said.append(
+            f"Up to {left_out:,} of {comparison.resamples:,} resamples lack what a figure is about and were left out of its "
+            "interval."
+        )
+    intervals = sum(one.low is not None for one in comparison.differences)
+    if intervals >= MANY_INTERVALS:
+        said.append(
+            f"Each of the {intervals} intervals stands alone: of twenty without a true difference, one excludes zero by "
+            "chance."
+        )
+    return said
+
+
+def _tested(comparison: Comparison) -> str:
+    parts, folds, seeds = (
+        f"{count:,} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((comparison.parts, "part"), (comparison.folds, "fold"), (comparison.seeds, "seed"))
+    )
+    return f"Each policy is tested on the same {comparison.pictures:,} pictures of {parts}, in {folds} with {seeds}."
+
+
+def _figures_table(comparison: Comparison) -> Table:
+    if comparison.good is None:
+        columns = ["accuracy", "recall,\nby label"]
+    else:
+        wanted = 100 * (comparison.overkill_wanted or 0)
+        columns = ["AUROC", f"recall\nat {wanted:g}%", "over-\nkill", "recall\n2-10%", "recall\nby kind"]
+    runs = comparison.folds * comparison.seeds
+    rows = [
+        [
+            _plain(one.policy),
+            *("–" if value is None else f"{value:.3f}" for value in _values(one, comparison.good)),
+            _duration(one.seconds / runs),
+            "–" if one.peak_memory is None else f"{one.peak_memory / 1e6:,.0f} MB",
+        ]
+        for one in comparison.policies
+    ]
+    return _table(["policy", *columns, "time\na run", "peak\nmemory"], rows)
+
+
+def _values(one: PolicyFigures, good: str | None) -> list[float | None]:
+    if good is None:
+        return [one.accuracy, one.macro_recall]
+    return [one.auroc, one.recall, one.overkill, one.mean_recall, one.macro_mode_recall]
+
+
+def _worst_table(comparison: Comparison) -> Table:
+    good = comparison.good
+    rows = []
+    for one in comparison.policies:
+        for worst in (one.by_class if good is None else one.by_mode)[:1]:
+            span = "one part" if worst.low is None or worst.high is None else f"{worst.low:.2f} to {worst.high:.2f}"
+            caught = f"{worst.caught:.{0 if comparison.seeds == 1 else 1}f} of {worst.pictures}"
+            rows.append([_plain(one.policy), _plain(worst.name), caught, f"{worst.recall:.2f}", span])
+    kind, right = ("worst label", "right") if good is None else ("worst kind of defect", "caught")
+    return _table(["policy", kind, right, "recall", "95 % interval"], rows)
+
+
+def _said(one: Difference) -> str:
+    if one.value is None:
+        return f"{FIGURES[one.figure]} (the test sides do not give it)"
+    span = "" if one.low is None or one.high is None else f" ({one.low:+.3f} to {one.high:+.3f})"
+    return f"{FIGURES[one.figure]} {one.value:+.3f}{span}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _plain(text: str) -> str:
+    """Return a text whose control characters are spelt out, since a label may hold what a terminal would obey."""
+    return "".join(
+        letter.encode("unicode_escape").decode() if category(letter) in ("Cc", "Cf", "Cs") else letter
+        for letter in text
+    )
+
+
 def _table(columns: list[str], rows: list[list[str]]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if number == 0 else "right")
+        table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

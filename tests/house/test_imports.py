@@ -85,7 +85,7 @@ def test_exported_names() -> None:
     assert set(embedstore.__all__) == {
         "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "build", "load_teacher", "open",
     }  # fmt: skip
-    assert set(distill.__all__) == {"Settings", "evaluate", "train"}
+    assert set(distill.__all__) == {"Settings", "compare", "evaluate", "train"}
     for module in (embedstore, distill):
         for name in module.__all__:
             assert getattr(module, name) is not None

@@ -2,7 +2,7 @@
 
 import typer
 
-from distill_cli import evaluate, train
+from distill_cli import compare, evaluate, init, train
 from embedstore_cli import console
 
 app = typer.Typer(
@@ -12,12 +12,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train.train, evaluate.evaluate):
+for verb in (init.init, train.train, evaluate.evaluate, compare.compare):
     app.command()(verb)
 
 
 def main() -> None:
     """Run the command."""
     console.run(
-        app, interrupted="Stopped. Finished epochs are kept; the same command goes on from there with --resume."
+        app,
+        interrupted="Stopped. Finished epochs are kept; the same command goes on from there (train: with --resume).",
     )

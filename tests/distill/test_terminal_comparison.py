@@ -1,0 +1,225 @@
+"""A comparison on a terminal: all that was measured is there, in words that do not say more than the intervals."""
+
+import io
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
+from distill.evaluation.intervals import FEW_PARTS, Difference
+from distill.reports.terminal import MANY_INTERVALS, caveats, difference_sentences, print_comparison
+
+HOSTILE = "[red]傷\x1b[31m\n\u202e</b>　跡"
+WORST = RecallFigures("spot", 12, 3.0, 0.25, 0.05, 0.5, 6, 5.0, 0.97)
+OTHER = RecallFigures("stripe", 8, 6.0, 0.75, 0.5, 1.0, 4, 1.0, 0.75)
+PLAIN = PolicyFigures(
+    policy="none",
+    recall=0.45,
+    overkill=0.04,
+    mean_recall=0.5,
+    macro_mode_recall=0.512,
+    auroc=0.8125,
+    aupr=0.7,
+    by_mode=[WORST, OTHER],
+    worst_mode="spot",
+    seconds=567.0,
+    peak_memory=818_000_000,
+)
+OWN = replace(PLAIN, policy="sub-prototypes", auroc=None, seconds=24.6, peak_memory=None)
+
+
+def difference(**changes: Any) -> Difference:
+    values = {
+        "policy": "sub-prototypes",
+        "baseline": "none",
+        "figure": "recall",
+        "value": 0.1,
+        "low": 0.05,
+        "high": 0.2,
+        "verdict": "more",
+        "parts": 50,
+        "seeds": 1,
+        "resamples": 2000,
+        "left_out": 0,
+    }
+    return Difference(**values | changes)
+
+
+DIFFERENCES = [
+    difference(),
+    difference(figure="overkill", value=-0.03, low=-0.04, high=-0.01, verdict="less"),
+    difference(figure="mean_recall", value=0.0, low=-0.06, high=0.061, verdict="noise"),
+    difference(figure="macro_mode_recall", value=0.02, low=0.0, high=0.04, verdict="noise"),
+    difference(figure="auroc", value=None, low=None, high=None, verdict="unknown"),
+]
+
+
+def comparison(**changes: Any) -> Comparison:
+    values = {
+        "policies": [PLAIN, OWN],
+        "differences": DIFFERENCES,
+        "baseline": "none",
+        "good": "good",
+        "overkill_wanted": 0.025,
+        "folds": 3,
+        "seeds": 1,
+        "pictures": 1344,
+        "parts": 529,
+        "resamples": 2000,
+        "seed": 0,
+        "remarks": ["One seed."],
+    }
+    return Comparison(**values | changes)
+
+
+def printed(one: Comparison, **options: Any) -> str:
+    file = io.StringIO()
+    print_comparison(one, Console(file=file, **{"width": 100, "highlight": False} | options))
+    return file.getvalue()
+
+
+def cells(text: str) -> list[list[str]]:
+    """Return the words of each line."""
+    return [line.split() for line in text.splitlines()]
+
+
+# Tables
+
+
+def test_the_table_has_every_figure_and_cost_of_every_policy() -> None:
+    text = printed(comparison())
+    rows = cells(text)
+    assert "1,344 pictures of 529 parts, in 3 folds with 1 seed." in text.splitlines()[0]
+    assert rows[2] == ["policy", "AUROC", "at", "2.5%", "kill", "2-10%", "by", "kind", "a", "run", "memory"]
+    assert rows[3] == ["none", "0.812", "0.450", "0.040", "0.500", "0.512", "3.1", "min", "818", "MB"]
+    assert rows[4] == ["sub-prototypes", "–", "0.450", "0.040", "0.500", "0.512", "8.2", "s", "–"]
+
+
+def test_the_worst_kind_stands_with_its_interval() -> None:
+    alone = replace(WORST, low=None, high=None, parts=1)
+    text = printed(comparison(policies=[PLAIN, replace(OWN, by_mode=[alone, OTHER])]))
+    assert ["none", "spot", "3", "of", "12", "0.25", "0.05", "to", "0.50"] in cells(text)
+    assert ["sub-prototypes", "spot", "3", "of", "12", "0.25", "one", "part"] in cells(text)
+    assert "stripe" not in text
+
+
+def test_a_mean_over_seeds_may_be_a_part_of_a_picture() -> None:
+    seeds = comparison(seeds=2, policies=[replace(PLAIN, by_mode=[replace(WORST, caught=2.5)]), OWN])
+    assert ["none", "spot", "2.5", "of", "12", "0.25", "0.05", "to", "0.50"] in cells(printed(seeds))
+    assert "in 3 folds with 2 seeds." in printed(seeds)
+
+
+def test_without_a_good_label_there_are_labels_and_nothing_of_escapes() -> None:
+    one = PolicyFigures("none", accuracy=0.9, macro_recall=0.85, by_class=[replace(WORST, name="b")], seconds=9.0)
+    text = printed(comparison(policies=[one], differences=[], good=None, overkill_wanted=None))
+    assert ["none", "0.900", "0.850", "3.0", "s", "–"] in cells(text)
+    assert ["none", "b", "3", "of", "12", "0.25", "0.05", "to", "0.50"] in cells(text)
+    assert "worst label" in text
+    for word in ("AUROC", "kill", "defect", "Differences"):
+        assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(12.6, "4.2 s"), (288, "96 s"), (1386, "7.7 min"), (17_970, "99.8 min"), (21_600, "2.0 h")]
+)
+def test_the_time_is_that_of_one_run(seconds: float, told: str) -> None:
+    row = next(line for line in printed(comparison(policies=[replace(PLAIN, seconds=seconds)])).splitlines()[3:])
+    assert f"  {told}  818 MB" in row
+
+
+@pytest.mark.parametrize("soft_wrap", [False, True])
+def test_the_tables_fit_a_terminal_of_80_columns_and_are_whole_in_a_file(soft_wrap: bool) -> None:
+    on_terminal = printed(comparison(), width=80, force_terminal=True, color_system=None, soft_wrap=soft_wrap)
+    in_file = printed(comparison(), width=20, soft_wrap=soft_wrap)
+    for text in (on_terminal, in_file):
+        tables = text.split("Differences to")[0].splitlines()[1:]
+        assert max(map(len, tables)) <= 80
+        assert cells(text)[3][:2] == ["none", "0.812"]
+        assert cells(text)[4][0] == "sub-prototypes"
+
+
+def test_a_narrow_terminal_loses_no_letter() -> None:
+    narrow = comparison(
+        policies=[replace(PLAIN, policy="abcdefghijklm", by_mode=[replace(WORST, name="NOPQRSTUVWXYZ")])]
+    )
+    text = printed(narrow, width=50, force_terminal=True, color_system=None)
+    tables = text.split("\n\n")[:2]
+    for table in tables:
+        assert max(map(len, table.splitlines()[1:])) <= 50
+        assert not re.search("abcdefghijklm|NOPQRSTUVWXYZ", table)  # folded
+        assert set("abcdefghijklm") <= set(table)
+    assert set("NOPQRSTUVWXYZ") <= set(tables[1])
+    assert "…" not in text
+
+
+def test_names_are_shown_as_they_are_and_command_no_terminal() -> None:
+    hostile = comparison(
+        policies=[replace(PLAIN, by_mode=[replace(WORST, name=HOSTILE)])],
+        remarks=[f"Shown by one part only: {HOSTILE}."],
+    )
+    text = printed(hostile, force_terminal=True, color_system=None)
+    shown = "[red]傷\\x1b[31m\\n\\u202e</b>　跡"
+    assert text.count(shown) == 2
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+# Words
+
+
+def test_differences_are_told_by_what_they_prove() -> None:
+    assert difference_sentences(comparison()) == [
+        "Differences to 'none' on the same pictures, with 95 % intervals over parts:",
+        "More with 'sub-prototypes': recall at the stated overkill +0.100 (+0.050 to +0.200).",
+        "Less with 'sub-prototypes': overkill reached -0.030 (-0.040 to -0.010).",
+        "No difference beyond noise with 'sub-prototypes': recall averaged over 2 to 10 % overkill +0.000 (-0.060 to +0.061); "
+        "recall averaged over the kinds of defect +0.020 (+0.000 to +0.040).",
+        "No interval with 'sub-prototypes', since too few parts tell: AUROC (the test sides do not give it).",
+    ]
+    alone = comparison(differences=[difference(low=None, high=None, verdict="unknown", parts=1)])
+    assert difference_sentences(alone)[1] == (
+        "No interval with 'sub-prototypes', since too few parts tell: recall at the stated overkill +0.100."
+    )
+    assert difference_sentences(comparison(differences=[])) == []
+
+
+def test_each_policy_has_its_own_sentences() -> None:
+    two = [difference(), difference(policy="own", value=-0.1, low=-0.2, high=-0.05, verdict="less")]
+    said = difference_sentences(comparison(differences=two))
+    assert [sentence.split(":")[0] for sentence in said[1:]] == ["More with 'sub-prototypes'", "Less with 'own'"]
+
+
+def test_every_sentence_is_printed_on_a_line_of_its_own() -> None:
+    lines = printed(comparison(), width=30).splitlines()
+    assert lines[-6:] == [*difference_sentences(comparison()), "Note: One seed."]
+
+
+def test_few_parts_are_told_once_for_all_figures_that_rest_on_them() -> None:
+    few = [
+        difference(parts=FEW_PARTS - 1),
+        difference(figure="mean_recall", parts=FEW_PARTS - 1),
+        difference(policy="own", parts=FEW_PARTS - 1),
+        difference(figure="overkill", parts=FEW_PARTS),
+        difference(figure="auroc", parts=1, low=None, high=None, verdict="unknown"),
+    ]
+    assert caveats(comparison(differences=few)) == [
+        "One seed.",
+        f"The intervals of recall at the stated overkill, recall averaged over 2 to 10 % overkill rest on {FEW_PARTS - 1} parts "
+        "only, which makes them too narrow.",
+    ]
+
+
+def test_resamples_that_were_left_out_are_told() -> None:
+    left = caveats(comparison(differences=[difference(left_out=7), difference(policy="own", left_out=16)]))
+    assert left[1:] == ["Up to 16 of 2,000 resamples lack what a figure is about and were left out of its interval."]
+
+
+def test_many_intervals_are_told_to_find_something_by_chance() -> None:
+    many = [difference(policy=f"p{number}") for number in range(MANY_INTERVALS)]
+    assert caveats(comparison(differences=many))[1:] == [
+        f"Each of the {MANY_INTERVALS} intervals stands alone: of twenty without a true difference, one excludes zero by chance."
+    ]
+    assert caveats(comparison(differences=many[1:]))[1:] == []

@@ -1,0 +1,187 @@
+"""distill compare: several policies on the same folds and seeds."""
+
+from __future__ import annotations
+
+import math
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from distill.training.settings import Settings
+from embedstore.errors import SettingsError
+from embedstore_cli import console
+
+if TYPE_CHECKING:
+    from distill.training.compare import Step
+
+FOLDS = 5
+PAGE = "comparison.html"
+_DEFAULT = Settings()
+
+
+def _help(says: str, default: object) -> str:
+    return f"{says} [default: {default}]"
+
+
+def compare(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    policies: Annotated[
+        str, typer.Option(help="What to compare, with commas between: none,class-mean,own", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The directory of the runs and the comparison.", show_default=False)],
+    folds: Annotated[
+        int | None, typer.Option(help=_help("Deal the groups into so many folds, each tested once.", FOLDS))
+    ] = None,
+    no_folds: Annotated[bool, typer.Option("--no-folds", help="Take the store's own split, not folds.")] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of each policy on each fold.")] = 1,
+    baseline: Annotated[
+        str | None, typer.Option(help=_help("What the others are held against.", "none where it takes part"))
+    ] = None,
+    task: Annotated[
+        Path | None, typer.Option(help="A task file, as distill init writes it; the options below rule over it.")
+    ] = None,
+    good: Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")] = None,
+    student: Annotated[str | None, typer.Option(help=_help("small, or a timm model's name.", _DEFAULT.student))] = None,
+    weight: Annotated[
+        float | None, typer.Option("--lambda", help=_help("Weight of the alignment.", _DEFAULT.weight))
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help=_help("Side of the student's input, in pixels.", _DEFAULT.size))
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(help=_help("How many of the stored augmented views to use.", "all"))
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help=_help("Passes over the training pictures.", _DEFAULT.epochs))
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help=_help("The first of the seeds.", _DEFAULT.seed))] = None,
+    overkill: Annotated[
+        float | None, typer.Option(help=_help("Share of good parts that may be rejected.", _DEFAULT.overkill))
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Train each policy on the same folds and seeds, and tell which differences are beyond noise.
+
+    Finished runs are kept: after an interruption, or with more policies or seeds, only what is missing is trained.
+
+    Example: distill compare parts.store --policies none,class-mean,own --good good --out comparison
+    """
+    if no_folds and folds is not None:
+        raise SettingsError("--folds and --no-folds exclude each other; give one of them.")
+    given: dict[str, Any] = {
+        "good": None if good is None else unicodedata.normalize("NFC", good),  # as a store has it
+        "student": student,
+        "size": size,
+        "epochs": epochs,
+        "views": views,
+        "weight": weight,
+        "overkill": overkill,
+        "seed": seed,
+    }
+    settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})
+    dealt = (settings.folds or FOLDS) if folds is None else folds
+    import distill
+
+    with _progress() as progress:
+        comparison = distill.compare(
+            store,
+            out,
+            [name.strip() for name in policies.split(",")],
+            settings,
+            folds=None if no_folds else dealt,
+            seeds=seeds,
+            images=images,
+            baseline=baseline,
+            progress=progress,
+        )
+    from distill.reports.comparison_page import comparison_page
+
+    page = out / PAGE
+    fresh = page.with_name(f"{PAGE}.new")
+    fresh.write_text(comparison_page(comparison), "utf-8", newline="\n")
+    fresh.replace(page)
+    if json:
+        console.print_json(comparison.to_dict())
+        return
+    from distill.reports.terminal import print_comparison
+
+    print_comparison(comparison)
+    console.say(
+        f"The page is '{page}', the figures are in '{out / 'comparison.json'}', and the runs are in '{out / 'runs'}'."
+    )
+
+
+def _settings(store: Path, task: Path | None, given: dict[str, Any]) -> Settings:
+    if task is None:
+        return Settings(**given)
+    import embedstore
+    from distill.training.task_file import read_task
+
+    with embedstore.open(store) as opened:
+        labels = [label for label in opened.counts("label") if label is not None]
+    return read_task(task, labels=labels, changes=given)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Step], None]]:
+    """Show on stderr how many runs are done, how far the one that trains now is, and how long the rest may take."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    pace = _Pace()
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        runs = bars.add_task("Comparing", total=None, words="runs")
+        epochs = bars.add_task("", total=None, visible=False, words="epochs")
+
+        def update(step: Step) -> None:
+            left = pace.seconds_left(step)
+            told = "" if left is None else f", about {_short(left)} left"
+            bars.update(runs, completed=step.runs_done, total=step.runs, words=f"runs{told}")
+            bars.update(epochs, description=step.run, completed=step.epochs_done, total=step.epochs, visible=True)
+            if step.runs_done == step.runs - 1 and step.epochs_done == step.epochs:
+                bars.update(runs, completed=step.runs, words="runs")
+
+        yield update
+
+
+class _Pace:
+    """How long the rest takes, if each epoch takes as long as those of this command so far, starting a run included."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()  # of the run that trains now
+        self._seconds, self._epochs = 0.0, 0  # of the runs before it that were trained here
+        self._seen = 0  # epochs of the run that trains now
+
+    def seconds_left(self, step: Step) -> float | None:
+        """Return the estimate; None before the first epoch."""
+        now = self._clock()
+        if step.epochs_done == 0:
+            if self._seen:
+                self._seconds, self._epochs = self._seconds + now - self._begun, self._epochs + self._seen
+            self._begun, self._seen = now, 0  # a run that was finished before counts nothing
+        else:
+            self._seen += 1
+        epochs = self._epochs + self._seen
+        if not epochs:
+            return None
+        each = (self._seconds + (now - self._begun if self._seen else 0)) / epochs
+        return each * ((step.runs - step.runs_done) * step.epochs - step.epochs_done)
+
+
+def _short(seconds: float) -> str:
+    if seconds < 100:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
