@@ -36,7 +36,8 @@ class Mixture:
 
     def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
         """Return for each sample the target that the drawn policy gives."""
-        drawn = np.random.default_rng([self._seed, step]).random(len(samples))
+        # The 1 keeps the draws apart from those of the order of samples, which begins with (seed, epoch).
+        drawn = np.random.default_rng([self._seed, step, 1]).random(len(samples))
         number = (drawn[:, None] >= self._ends[samples]).sum(axis=1)
         vectors = np.zeros((len(samples), self.dim), np.float32)
         known = np.zeros(len(samples), bool)

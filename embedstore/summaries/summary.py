@@ -216,7 +216,7 @@ class Summary:
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
                 averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
             )
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, SafetensorError) as error:
             if isinstance(error, SummaryError):
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
