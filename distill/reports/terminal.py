@@ -73,7 +73,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     for table in (_figures_table(comparison), _worst_table(comparison)):
         if not out.is_terminal:  # a file has no edge to fold at
             table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
-        out.print(table, crop=False, soft_wrap=False)
+        out.print(table, crop=False)
         out.print()
     for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in caveats(comparison))]:
         out.print(_plain(sentence), markup=False, soft_wrap=True)

@@ -141,11 +141,12 @@ def test_the_tables_fit_a_terminal_of_80_columns_and_are_whole_in_a_file(soft_wr
         assert cells(text)[4][0] == "sub-prototypes"
 
 
-def test_a_narrow_terminal_loses_no_letter() -> None:
+@pytest.mark.parametrize("soft_wrap", [False, True])
+def test_a_narrow_terminal_loses_no_letter(soft_wrap: bool) -> None:
     narrow = comparison(
         policies=[replace(PLAIN, policy="abcdefghijklm", by_mode=[replace(WORST, name="NOPQRSTUVWXYZ")])]
     )
-    text = printed(narrow, width=50, force_terminal=True, color_system=None)
+    text = printed(narrow, width=50, force_terminal=True, color_system=None, soft_wrap=soft_wrap)
     tables = text.split("\n\n")[:2]
     for table in tables:
         assert max(map(len, table.splitlines()[1:])) <= 50
