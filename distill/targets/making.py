@@ -1,19 +1,18 @@
 """From a name and its options to a fitted policy."""
 
 from collections.abc import Callable, Mapping
-from inspect import signature
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from distill.targets import MIXTURE, POLICIES
 from distill.targets.mixture import Weights
 from distill.targets.policy import Policy, TrainingSet
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError
-from embedstore.summaries import STRATEGIES, complete_parameters
+from embedstore.parameters import is_one_of, taken_by, wrong_type
+from embedstore.summaries import complete_parameters
 
 Options = Mapping[str, Mapping[str, Any]]  # policy -> its options
 SAVED = "summary"  # the option that names a saved summary; any other is a parameter
-_IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def make_policy(
@@ -80,7 +79,7 @@ def check_options(policy: str, weights: Weights, options: Options) -> None:
             if name not in POLICIES or name == MIXTURE:
                 known = ", ".join(known for known in POLICIES if known != MIXTURE)
                 raise SettingsError(f"The mixture of '{label}' names the policy '{name}'; use {known}.")
-            if not _is_one_of((float,), weight) or not 0 <= weight < float("inf"):
+            if not is_one_of((float,), weight) or not 0 <= weight < float("inf"):
                 raise SettingsError(
                     f"The weight of '{name}' for '{label}' is {weight!r}; expected a number, 0 or more."
                 )
@@ -98,34 +97,26 @@ def check_options(policy: str, weights: Weights, options: Options) -> None:
 
 def _check_options_of(policy: str, chosen: Mapping[str, Any]) -> None:
     kind = POLICIES[policy]
-    if kind.strategy is None:
-        taken = [name for name, one in signature(kind.fit).parameters.items() if one.kind is one.KEYWORD_ONLY]
-        for name in chosen:
-            if name == SAVED:
-                raise SettingsError(f"The policy '{policy}' takes no summary; leave it out.")
-            if name not in taken:
-                raise SettingsError(
-                    f"The policy '{policy}' takes no option '{name}'; it takes {' and '.join(taken) or 'none'}."
-                )
-        types = get_type_hints(kind.fit)
-    elif SAVED in chosen:
+    if SAVED in chosen:
+        if kind.strategy is None:
+            raise SettingsError(f"The policy '{policy}' takes no summary; leave it out.")
         if len(chosen) > 1:
             raise SettingsError(
                 f"The options of '{policy}' name a saved summary and parameters to make one; give one or the other."
             )
-        types = {SAVED: str}
-    else:
-        complete_parameters(kind.strategy, dict(chosen))
-        types = get_type_hints(STRATEGIES[kind.strategy])
-    for name, value in chosen.items():
-        kinds = get_args(types[name]) or (types[name],)
-        if not _is_one_of(kinds, value):
-            expected = " or ".join(_IN_WORDS[one] for one in kinds if one in _IN_WORDS)
-            raise SettingsError(f"The option '{name}' of '{policy}' is {value!r}; expected {expected}.")
-
-
-def _is_one_of(kinds: tuple[type, ...], value: object) -> bool:
-    """Return whether a value is of one of some types; a whole number is a float too, and true is no number."""
-    if isinstance(value, bool):
-        return bool in kinds
-    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+        if not isinstance(chosen[SAVED], str):
+            raise SettingsError(f"The option '{SAVED}' of '{policy}' is {chosen[SAVED]!r}; expected a text.")
+        return
+    if kind.strategy is not None:
+        complete_parameters(kind.strategy, chosen)
+        return
+    taken = taken_by(kind.fit)
+    for name in chosen:
+        if name not in taken:
+            raise SettingsError(
+                f"The policy '{policy}' takes no option '{name}'; it takes {' and '.join(taken) or 'none'}."
+            )
+    wrong = wrong_type(kind.fit, chosen)
+    if wrong is not None:
+        name, expected = wrong
+        raise SettingsError(f"The option '{name}' of '{policy}' is {chosen[name]!r}; expected {expected}.")

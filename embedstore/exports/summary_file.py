@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SettingsError, SummaryError
-from embedstore.images import SPLITS, Sample
+from embedstore.images import SPLITS, Sample, leaves
 from embedstore.summaries import Summary
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe
@@ -43,9 +43,16 @@ def write(store: EmbeddingStore, path: Path, *, summary: str | None) -> None:
         raise SummaryError(
             f"{len(gone)} pictures of the summary '{summary}' (such as '{gone[0]}') have left the store; make it again."
         )
+    changed = sorted(store.changed_since(kept.store_version) & set(kept.seen))
+    if changed:
+        raise SummaryError(
+            f"{len(changed)} pictures of the summary '{summary}' (such as '{changed[0]}') have another picture or label since "
+            "it was made; make it again under another name and export that."
+        )
     sources = store.positions([kept.seen[at] for at in kept.source[kept.source >= 0]])
     own = np.stack([store.read(sources, view=view) for view in range(store.views + 1)], axis=1).astype(np.float16)
     training = {
+        "version": store.version,
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),
         "samples": [
@@ -87,7 +94,7 @@ class SummaryFile:
             self.recipe = Recipe.from_dict(training["recipe"])
             self.samples = [_sample(fields) for fields in training["samples"]]
             self._content: list[bytes] = [fields[6] for fields in training["samples"]]
-            self.fingerprint, self.version = self.kept.fingerprint, self.kept.store_version
+            self.fingerprint, self.version = self.kept.fingerprint, int(training["version"])
             self.dim, self.views = int(self.kept.vectors.shape[1]), self.kept.views
             self._position = {sample.id: at for at, sample in enumerate(self.samples)}
             sources = self.kept.source[self.kept.source >= 0]
@@ -102,15 +109,11 @@ class SummaryFile:
 
     def _check(self, sources: int) -> None:
         """Raise a ValueError where the parts do not fit together, as in a file that was made by hand."""
-        kept, count = self.kept, len(self.kept.labels)
         if (
             len(self._position) != len(self.samples)
-            or kept.vectors.shape != (count, self.dim)
-            or kept.source.shape != (count,)
-            or kept.centre.shape != (self.dim,)
-            or kept.serving.shape != (len(kept.seen), self.views + 1)
-            or not np.isin(kept.serving, np.arange(count)).all()
+            or not set(self.kept.seen) <= self._position.keys()
             or self._own.shape != (sources, self.views + 1, self.dim)
+            or not np.isfinite(self._own).all()
         ):
             raise ValueError("the parts do not fit together")
 
@@ -171,9 +174,7 @@ def _sample(fields: Sequence[Any]) -> Sample:
         raise TypeError("not an id, a path and a hash")
     if not all(text is None or isinstance(text, str) for text in (label, mode, group, split)):
         raise TypeError("not a text")
-    posix, windows = PurePosixPath(uri), PureWindowsPath(uri)
-    outside = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
-    if outside or "\0" in uri or not posix.parts:
+    if leaves(uri):
         raise SummaryError(f"The file names the picture '{uri}', which is outside of the image folder; do not use it.")
     if split is not None and split not in SPLITS:
         raise ValueError("not a side of a split")

@@ -41,9 +41,9 @@ def summaries_table(summaries: Sequence[Summary]) -> Markup:
         rows,
         caption=Text("What each summary keeps, and what it hides", "各要約が保持するものと見落とすもの"),
         note=Text(
-            "Near: closer than pictures of the label usually are to the nearest other part; the same distance for every "
-            "summary.",
-            "「近い」とは、同じラベルの別部品との通常の距離より近いこと。基準はどの要約でも同じです。",
+            "Near: closer than pictures of the label usually are to the nearest other part. Summaries of the same pictures and "
+            "groups can be compared.",
+            "「近い」とは、同じラベルの別部品との通常の距離より近いこと。同じ画像とグループから作った要約どうしを比べてください。",
         ),
     )
 

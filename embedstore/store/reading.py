@@ -206,6 +206,11 @@ class StoreReader:
         """Return what folder or manifest said last of label, mode, group or split, for each sample."""
         return [(record.source or {}).get(name) for record in self._records]
 
+    def changed_since(self, version: int) -> set[str]:
+        """Return the ids of samples that have another picture or label now than they had at an earlier version."""
+        then = self._read(lambda tables: {one.id: (one.row, one.label) for one in tables.records(version)})
+        return {one.id for one in self._records if then.get(one.id, (one.row, one.label)) != (one.row, one.label)}
+
     @property
     def set_aside(self) -> list[dict[str, str]]:
         """The pictures that could not be used: `path` and `reason`."""

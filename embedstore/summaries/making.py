@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from inspect import signature
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedstore.errors import SummaryError
+from embedstore.parameters import taken_by, wrong_type
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
 from embedstore.vectors import Vectors, squared_distances, unit_length
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from embedstore.store.embedding_store import EmbeddingStore
+
+_NUMBERS = 4_000_000  # distances at once
 
 
 def summarize(
@@ -51,32 +54,40 @@ def summarize(
         positions = np.flatnonzero(chosen)
     labelled = np.array([store.sample_at(int(at)).label is not None for at in positions], bool)
     if not labelled.any():
-        raise SummaryError(f"No sample to summarise in '{store.path}' has a label; a summary needs labels.")
+        where = f"in the split '{split}' of" if split is not None else "to summarise in"
+        raise SummaryError(f"No sample {where} '{store.path}' has a label; a summary needs labels.")
     training = TrainingVectors.from_store(store, positions[labelled])
     parameters = complete_parameters(strategy, parameters)
     prototypes = STRATEGIES[strategy](training, seed, **parameters)
     modes = [store.sample_at(int(at)).mode for at in positions[labelled]]
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
-    return _summary(store, training, prototypes, modes, made_by)
+    alone = sum(store.sample_at(int(at)).group is None for at in positions[labelled])
+    remarks = list(prototypes.remarks)
+    if alone:
+        remarks.append(
+            f"{alone} of {len(modes)} pictures have no group, so each counts as a part of its own; where several show one "
+            "part, near is too small. Groups can be found with: embedstore twins"
+        )
+    return _summary(store, training, prototypes, modes, made_by | {"remarks": remarks})
 
 
-def complete_parameters(strategy: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def complete_parameters(strategy: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a strategy's parameters, those not given by their default.
 
     Raises:
-        SummaryError: the strategy does not take one of them.
+        SummaryError: the strategy does not take one of them, or not with a value of that type.
     """
     from embedstore.summaries import STRATEGIES
 
-    taken = {
-        name: one.default
-        for name, one in signature(STRATEGIES[strategy]).parameters.items()
-        if one.kind is one.KEYWORD_ONLY
-    }
+    taken = taken_by(STRATEGIES[strategy])
     unknown = sorted(parameters.keys() - taken.keys())
     if unknown:
         raise SummaryError(f"The strategy '{strategy}' takes no '{unknown[0]}'; it takes {' and '.join(taken)}.")
-    return taken | parameters
+    wrong = wrong_type(STRATEGIES[strategy], parameters)
+    if wrong is not None:
+        name, expected = wrong
+        raise SummaryError(f"The parameter '{name}' of '{strategy}' is {parameters[name]!r}; expected {expected}.")
+    return taken | dict(parameters)
 
 
 def _summary(
@@ -111,7 +122,6 @@ def _summary(
             label: _class_loss(training, members, distance, training.near[label], modes)
             for label, members in training.members.items()
         },
-        remarks=list(prototypes.remarks),
     )
 
 
@@ -123,10 +133,12 @@ def _serving(training: TrainingVectors, directions: Vectors, labels: list[str]) 
     for view in range(training.views + 1):
         for at, vectors in training.blocks(view):
             for label, own in of_label.items():
-                chosen = sample_labels[at] == label
-                if chosen.any():
-                    squares = squared_distances(unit_length(vectors[chosen]), directions[own])
-                    serving[at[chosen], view] = own[squares.argmin(axis=1)]
+                chosen = np.flatnonzero(sample_labels[at] == label)
+                step = max(1, _NUMBERS // len(own))
+                for start in range(0, len(chosen), step):
+                    some = chosen[start : start + step]
+                    squares = squared_distances(unit_length(vectors[some]), directions[own])
+                    serving[at[some], view] = own[squares.argmin(axis=1)]
     return serving
 
 

@@ -1,7 +1,7 @@
 """Near: closer than a label's median distance from a sample to its nearest sample of another group.
 
-One number per label, the same for every summary, so that summaries can be compared by what they leave without a
-prototype near. Distances are Euclidean between vectors of unit length; they need no centre.
+One number per label, the same for every summary of the same samples and groups, so that these can be compared by what
+they leave without a prototype near. Distances are Euclidean between vectors of unit length; they need no centre.
 """
 
 import hashlib

@@ -8,13 +8,15 @@ import math
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 
 from embedstore.summaries.kmeans import spherical_clusters
 from embedstore.summaries.sizes import check_k, check_share
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
-from embedstore.summaries.sub_prototypes import cluster_means, distances_to
+from embedstore.summaries.sub_prototypes import cluster_means
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
+_NUMBERS = 4_000_000  # distances at once
 _MOST_LOST = 5_000  # samples of a label that are weighed against each other, the farthest: memory is its square
 
 
@@ -38,13 +40,9 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
         samples = training.read(members)
         groups = [training.groups[at] for at in members]
         points = directions(samples, training.centre)
-        rare = rarest(
-            samples,
-            groups,
-            cluster_means(samples, spherical_clusters(points, k, seed)),
-            training.near[label],
-            math.ceil(share * len(members) - 1e-9),
-        )
+        gap = distances_beyond_own_part(samples, groups, spherical_clusters(points, k, seed))
+        count = math.ceil(share * len(members) - 1e-9)
+        rare = rarest(samples, groups, gap, training.near[label], max(1, count))
         rest = np.setdiff1d(np.arange(len(members)), rare)
         means = samples[:0]
         if len(rest):  # again, so that what is kept does not pull them
@@ -56,7 +54,36 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
     return Prototypes(np.concatenate(vectors), labels, np.concatenate(sources), fitted)
 
 
-def rarest(samples: Vectors, groups: list[str], prototypes: Vectors, near: float | None, count: int) -> Positions:
+def distances_beyond_own_part(
+    samples: Vectors, groups: list[str], clusters: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return how far each sample (n, d) is from the nearest cluster's mean that other parts have made too.
+
+    A cluster of a sample's own part alone says nothing of how usual the sample is: a rare part, the more so one that was
+    photographed twice, gets a cluster of its own. Where there is no other cluster, the distance is the largest there is, 2.
+    """
+    means = cluster_means(samples, clusters)
+    parts: list[set[str]] = [set() for _ in means]
+    for group, cluster in zip(groups, clusters, strict=True):
+        parts[cluster].add(group)
+    alone = {cluster: next(iter(found)) for cluster, found in enumerate(parts) if len(found) == 1}
+    if len(set(groups)) == 1:  # nothing is known beyond this part
+        alone = {}
+    points, towards = unit_length(samples), unit_length(means)
+    gap = np.empty(len(samples))
+    step = max(1, _NUMBERS // len(means))
+    for start in range(0, len(samples), step):
+        squares = squared_distances(points[start : start + step], towards)
+        own = np.array(groups[start : start + step], object)
+        for cluster, group in alone.items():
+            squares[own == group, cluster] = np.inf
+        gap[start : start + step] = np.sqrt(squares.min(axis=1))
+    return np.minimum(gap, 2)
+
+
+def rarest(
+    samples: Vectors, groups: list[str], distance: npt.NDArray[np.float64], near: float | None, count: int
+) -> Positions:
     """Return which samples (n, d) of one label to keep, the first to be kept first.
 
     While some have no prototype near, the one is kept that takes most of the distance off between these lost samples and
@@ -67,12 +94,12 @@ def rarest(samples: Vectors, groups: list[str], prototypes: Vectors, near: float
     Args:
         samples: of one label, in an order that the caller has fixed.
         groups: the part that each shows.
-        prototypes: (k, d) what the label has already.
+        distance: (n,) of each to the nearest prototype that the label has already.
         near: the label's near distance; None where all of its samples are of one part.
         count: how many to keep.
     """
     points = unit_length(samples)
-    gap = distances_to(samples, prototypes)  # from each sample to the nearest of all that is kept
+    gap = distance.copy()  # from each sample to the nearest of all that is kept
     kept: list[int] = []
 
     def keep(one: int) -> None:

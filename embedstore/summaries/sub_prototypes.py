@@ -9,7 +9,8 @@ from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
 FAR = 0.05  # k is chosen so that at most this share of a label's samples has no prototype near
-_AT_ONCE = 4096
+MOST_CHOSEN = 256  # prototypes per label; more can be asked for, but not chosen
+_NUMBERS = 4_000_000  # distances at once
 
 
 def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Prototypes:
@@ -21,8 +22,8 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
         training: n samples of d dimensions.
         seed: of the clustering.
         k: prototypes per label, no more than it has different vectors. None chooses for each label: 1, 2, 4, ... until
-            no more than 5 % of its samples lie farther than near from their prototype, or there are half as many
-            prototypes as samples. A label whose samples are all of one part gets one.
+            no more than 5 % of its samples lie farther than near from their prototype; at most 256, and at most half as
+            many as it has samples. A label whose samples are all of one part gets one.
 
     Raises:
         SummaryError: `k` is below 1.
@@ -49,12 +50,12 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
 
 
 def chosen_clusters(samples: Vectors, centre: Vectors, near: float | None, seed: int) -> npt.NDArray[np.int64]:
-    """Return clusters of one label's samples (n, d), as few as leave at most 5 % of them without a prototype near."""
+    """Return clusters of one label's samples (n, d): 1, 2, 4, ... until 5 % of them or fewer have no prototype near."""
     points = directions(samples, centre)
     k = 1
     while True:
         clusters = spherical_clusters(points, k, seed)
-        if near is None or 2 * k > max(1, len(samples) // 2):
+        if near is None or 2 * k > min(MOST_CHOSEN, len(samples) // 2):
             return clusters
         if (distances_to(samples, cluster_means(samples, clusters)) > near).mean() <= FAR:
             return clusters
@@ -72,9 +73,10 @@ def cluster_means(samples: Vectors, clusters: npt.NDArray[np.int64]) -> Vectors:
 def distances_to(samples: Vectors, prototypes: Vectors) -> npt.NDArray[np.float64]:
     """Return how far each sample's direction (n, d) is from the nearest prototype's (k, d)."""
     towards = unit_length(prototypes)
+    step = max(1, _NUMBERS // len(towards))
     parts = [
-        np.sqrt(squared_distances(unit_length(samples[start : start + _AT_ONCE]), towards).min(axis=1))
-        for start in range(0, len(samples), _AT_ONCE)
+        np.sqrt(squared_distances(unit_length(samples[start : start + step]), towards).min(axis=1))
+        for start in range(0, len(samples), step)
     ]
     return np.concatenate(parts)
 
@@ -89,4 +91,4 @@ def single_part_remarks(
     single = sum(len(found) == 1 for found in parts.values())
     if single == 0 or len({training.groups[at] for at in members}) == 1:
         return []
-    return [f"{single} of the {len(parts)} prototypes of '{label}' come from one part each."]
+    return [f"{single} of the {len(parts)} prototypes of '{label}' stand for pictures of one part only."]

@@ -51,13 +51,20 @@ class ClassLoss:
     modes: dict[str, int]
 
     def warnings(self) -> list[str]:
-        """Return a sentence for each mode that the summary is likely to lose: over half of it has no prototype near."""
-        return [
+        """Return a sentence where the summary is likely to lose the label, or a mode: over half has no prototype near."""
+        said = []
+        if 2 * self.far > self.count:
+            said.append(
+                f"Most of '{self.label}' ({self.far} of {self.count} pictures) has no prototype near, so this summary alone "
+                "says little of what the label looks like."
+            )
+        said += [
             f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no prototype near, so "
             "a student that learns from this summary alone may miss it."
             for mode, far in self.far_modes.items()
-            if 2 * far > self.modes[mode]
+            if 2 * far > self.modes[mode] and mode != self.label
         ]
+        return said
 
     def in_words(self) -> str:
         """Say it as a technician would."""
@@ -216,11 +223,36 @@ class Summary:
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
                 averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
             )
+            if not _fits(summary):
+                raise ValueError("its parts do not fit together")
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, SafetensorError) as error:
             if isinstance(error, SummaryError):
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
         return summary, tensors
+
+
+def _fits(summary: Summary) -> bool:
+    """Return whether the parts of a summary fit together; one that was made by hand may say anything."""
+    (k, d), n = summary.vectors.shape, len(summary.seen)
+    whole, texts = np.integer, (summary.labels, summary.seen, summary.remarks, list(summary.averaging_loss))
+    floats = (summary.vectors, summary.centre, summary.radius)
+    return (
+        k > 0
+        and all(isinstance(text, str) for listed in texts for text in listed)
+        and len(summary.labels) == k
+        and (summary.centre.shape, summary.radius.shape, summary.counts.shape) == ((d,), (k,), (k,))
+        and (summary.source.shape, summary.fitted.shape) == ((k,), (n,))
+        and summary.serving.ndim == 2
+        and len(summary.serving) == n
+        and summary.serving.shape[1] > 0
+        and all(np.issubdtype(part.dtype, np.floating) and np.isfinite(part).all() for part in floats)
+        and all(np.issubdtype(part.dtype, whole) for part in (summary.counts, summary.source, summary.serving))
+        and bool(((summary.source >= -1) & (summary.source < n)).all())
+        and bool(((summary.serving >= 0) & (summary.serving < k)).all())
+        and len(set(summary.seen)) == n
+        and all(loss.count > 0 for loss in summary.averaging_loss.values())
+    )
 
 
 def _checksum(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> int:

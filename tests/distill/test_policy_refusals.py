@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "true for a number": ({"policy": "retrieved", "options": {"retrieved": {"alpha": True}}}, "is True; expected a number"),
     "a word for a number": (
         {"policy": "sub-prototypes", "options": {"sub-prototypes": {"k": "three"}}},
-        "option 'k' of 'sub-prototypes' is 'three'; expected a whole number",
+        "'k' of 'sub-prototypes' is 'three'; expected a whole number",
     ),
     "a number for yes": ({"policy": "class-mean", "options": {"class-mean": {"weighted": 1}}}, "is 1; expected true or f"),
     "a number for a name": ({"policy": "class-mean", "options": {"class-mean": {"summary": 3}}}, "is 3; expected a text"),

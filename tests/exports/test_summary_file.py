@@ -15,6 +15,7 @@ from helpers import run_python, store_of, unit_vectors
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError, SummaryError
 from embedstore.exports import EXPORTS, SummaryFile, export
+from embedstore.store.writing import next_head, writer
 
 COUNT, DIM, VIEWS = 24, 5, 2
 SEEN, KEPT = 6, 3  # labelled training samples, and how many of them the summary `few` keeps
@@ -394,15 +395,6 @@ NOT_WHAT_TRAINING_NEEDS: dict[str, dict[str, Any]] = {
     "vectors of too few samples": {"own": np.zeros((KEPT - 1, VIEWS + 1, DIM), np.float16)},
     "vectors of another dimension": {"own": np.zeros((KEPT, VIEWS + 1, DIM - 1), np.float16)},
     "flat vectors": {"own": np.zeros(KEPT, np.float16)},
-    "a prototype of no sample": {"source": np.array([-1, 99, 1, -1, 2], np.int64)},
-    "sources of too few prototypes": {"source": np.array([-1, 0, 1, 2], np.int64)},
-    "flat prototypes": {"vectors": np.zeros(DIM, np.float32)},
-    "too few prototypes": {"vectors": np.zeros((2, DIM), np.float32)},
-    "a centre of another dimension": {"centre": np.zeros(DIM + 1, np.float32)},
-    "an unknown prototype serves": {"serving": np.full((SEEN, VIEWS + 1), 99, np.int32)},
-    "no prototype serves": {"serving": np.full((SEEN, VIEWS + 1), -1, np.int32)},
-    "fewer are served": {"serving": np.zeros((SEEN - 1, VIEWS + 1), np.int32)},
-    "flat serving": {"serving": np.zeros(SEEN, np.int32)},
 }
 
 
@@ -413,3 +405,53 @@ def test_parts_that_are_not_what_training_needs_are_refused(case: str, file: Pat
         SummaryError, match=r"few\.safetensors' holds a summary, but not what training needs; write it wi"
     ):
         SummaryFile(file)
+
+
+NO_SUMMARY: dict[str, dict[str, Any]] = {
+    "a prototype of no sample": {"source": np.array([-1, 99, 1, -1, 2], np.int64)},
+    "sources of too few prototypes": {"source": np.array([-1, 0, 1, 2], np.int64)},
+    "flat prototypes": {"vectors": np.zeros(DIM, np.float32)},
+    "too few prototypes": {"vectors": np.zeros((2, DIM), np.float32)},
+    "a centre of another dimension": {"centre": np.zeros(DIM + 1, np.float32)},
+    "an unknown prototype serves": {"serving": np.full((SEEN, VIEWS + 1), 99, np.int32)},
+    "no prototype serves": {"serving": np.full((SEEN, VIEWS + 1), -1, np.int32)},
+    "fewer are served": {"serving": np.zeros((SEEN - 1, VIEWS + 1), np.int32)},
+    "flat serving": {"serving": np.zeros(SEEN, np.int32)},
+    "prototypes that are no numbers": {"vectors": np.full((5, DIM), np.nan, np.float32)},
+    "a centre that is no number": {"centre": np.full(DIM, np.inf, np.float32)},
+    "serving of no view": {"serving": np.zeros((SEEN, 0), np.int32)},
+    "serving in fractions": {"serving": np.zeros((SEEN, VIEWS + 1), np.float32)},
+    "fitted of fewer": {"fitted": np.ones(SEEN - 1, bool)},
+    "counts of fewer": {"counts": np.ones(2, np.int64)},
+    "labels that are numbers": {"labels": [1, 2, 3, 4, 5]},
+    "a sample twice": {"seen": ["a"] * SEEN},
+}
+
+
+@pytest.mark.parametrize("case", NO_SUMMARY)
+def test_a_summary_whose_parts_do_not_fit_is_refused_wherever_it_is_read(
+    case: str, file: Path, store: EmbeddingStore
+) -> None:
+    forge(file, **NO_SUMMARY[case])
+    with pytest.raises(SummaryError, match=r"few\.safetensors' can't be used: The bytes are no summary"):
+        SummaryFile(file)
+    with pytest.raises(SummaryError, match=r"^The bytes are no summary"):
+        Summary.from_bytes(file.read_bytes())
+
+
+def test_a_summary_of_pictures_that_have_changed_since_is_refused(tmp_path: Path) -> None:
+    """Its prototypes would be of the old pictures, the vectors beside them of the new ones."""
+    with make_store(tmp_path / "changing") as store:
+        summary = store.summarize("class-mean", name="old")
+        store.split(keep=True)  # no picture and no label
+        export(store, tmp_path / "still.safetensors", summary="old")
+        assert SummaryFile(tmp_path / "still.safetensors").version == store.version > summary.store_version
+        record = replace(store._records[store.positions([summary.seen[3]])[0]], label="another")
+        with writer(store.path, store.environment) as session:
+            session.publish(next_head(store.head), records=[record])
+        store.refresh()
+        with pytest.raises(
+            SummaryError, match=rf"^1 pictures of the summary 'old' \(such as '{summary.seen[3]}'\) have"
+        ):
+            export(store, tmp_path / "gone.safetensors", summary="old")
+        assert not (tmp_path / "gone.safetensors").exists()

@@ -13,6 +13,7 @@ from embedstore.errors import SummaryError
 from embedstore.summaries import Prototypes, class_mean, rare_samples
 from embedstore.summaries.nearness import near_distances
 from embedstore.summaries.rare_samples import rarest
+from embedstore.summaries.sub_prototypes import distances_to
 from embedstore.vectors import unit_length
 
 Float16 = npt.NDArray[np.float16]
@@ -63,10 +64,10 @@ def test_a_rare_mode_photographed_twice_a_part_comes_before_isolated_dirt(seed: 
     mean = samples.astype(np.float64).mean(axis=0, keepdims=True).astype(np.float32)
     away = np.linalg.norm(unit_length(samples) - unit_length(mean), axis=1)
     assert away[planted.dirt].min() > away[planted.rare].max() > away[planted.common].max()
-    order = rarest(samples, planted.groups, mean, near, 12).tolist()
+    order = rarest(samples, planted.groups, distances_to(samples, mean), near, 12).tolist()
     assert order[0] in planted.rare
     assert set(planted.dirt) <= set(order)  # then there is room for the dirt too
-    without_parts = rarest(samples, planted.groups, mean, None, 12).tolist()
+    without_parts = rarest(samples, planted.groups, distances_to(samples, mean), None, 12).tolist()
     assert without_parts[0] in planted.dirt  # by distance alone the dirt comes first
 
 
@@ -88,7 +89,8 @@ def test_a_mode_of_many_parts_comes_before_one_of_few() -> None:
     near = near_distances(training_of(vectors, ["x"] * 117))["x"]
     assert near is not None
     samples = vectors.astype(np.float32)
-    order = rarest(samples, [str(n) for n in range(117)], samples[:100].mean(axis=0, keepdims=True), near * 2, 3)
+    away = distances_to(samples, samples[:100].mean(axis=0, keepdims=True))
+    order = rarest(samples, [str(n) for n in range(117)], away, near * 2, 3)
     assert [int(mode) for mode in axes[order].argmax(axis=1)] == [2, 3, 1]
 
 
@@ -131,12 +133,28 @@ def test_what_is_kept_is_what_the_definition_says(
     between = np.linalg.norm(unit_length(samples)[:, None] - unit_length([*samples, *prototypes])[None], axis=2)
     assume(near is None or np.abs(between - near).min() > 1e-5)  # else rounding decides who is near
     keep = data.draw(st.integers(0, count))
-    kept = rarest(samples.astype(np.float32), groups, prototypes.astype(np.float32), near, keep).tolist()
+    single = samples.astype(np.float32)
+    kept = rarest(single, groups, distances_to(single, prototypes.astype(np.float32)), near, keep).tolist()
     assert len(kept) == keep
     rarest_by_definition(samples, groups, prototypes, near, kept)
 
 
 # The whole
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("common", [14, 30, 60, 300])
+def test_parts_unlike_all_others_are_kept_however_small_the_label(common: int, pictures: int) -> None:
+    """With 32 clusters each such part gets one of its own, which must not pass for a prototype that speaks for it."""
+    axes = np.eye(DIM)[[0] * common * 2 + [1 + n // pictures for n in range(3 * pictures)]]
+    groups = [f"common {n // 2}" for n in range(2 * common)] + [f"rare {n // pictures}" for n in range(3 * pictures)]
+    spread = np.concatenate([np.arange(common).repeat(2), common + np.arange(3).repeat(pictures)])
+    noise = np.random.default_rng(common).normal(size=(common + 3, DIM))[spread] * 0.03
+    vectors = unit_length(axes + noise).astype(np.float16)
+    found = rare_samples.fit(training_of(vectors, ["defect"] * len(axes), groups=groups), 0)
+    kept = kept_of(found)
+    assert len(kept) >= 3
+    assert {"rare 0", "rare 1", "rare 2"} <= {groups[at] for at in kept}
 
 
 LABELS = ["many"] * 70 + ["some"] * 15 + ["few"] * 4 + ["one"]

@@ -139,7 +139,7 @@ def test_prototypes_made_from_one_part_are_counted() -> None:
     vectors = around([0] * 6 + [1] * 4 + [2] * 3, 6, 0.02)
     groups = ["p", "q"] * 3 + ["r"] * 4 + ["s"] * 3
     found = sub_prototypes.fit(training_of(vectors, ["x"] * 13, groups=groups), 0, k=3)
-    assert found.remarks == ("2 of the 3 prototypes of 'x' come from one part each.",)
+    assert found.remarks == ("2 of the 3 prototypes of 'x' stand for pictures of one part only.",)
     found = sub_prototypes.fit(training_of(vectors, ["x"] * 13, groups=["p"] * 13), 0, k=3)
     assert found.remarks == ()  # the label has no other
 

@@ -83,9 +83,9 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    shown = Table(title=Text(_visible(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        shown.add_column(Text(column), justify="right" if number in right else "left", overflow="fold")
+        shown.add_column(Text(_visible(column)), justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(_visible(cell)) for cell in row))
     Console(highlight=False).print(shown)

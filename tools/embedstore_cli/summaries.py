@@ -1,5 +1,6 @@
 """embedstore summaries: the saved summaries of a store, side by side."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +59,15 @@ def summaries(
     columns = ["name", "made by", "prototypes", "size", *(f"far: {label}" for label in labels), "hides most of"]
     if rows:
         console.table(f"Summaries of '{store}'", columns, rows, right=(2, 3, *range(4, 4 + len(labels))))
-        console.say("far: pictures without a prototype near; near is the same distance for all summaries of one label.")
+        console.say(
+            "far: pictures without a prototype near, that is nearer than pictures of the label usually are to the nearest "
+            "other part."
+        )
+        if _nears_differ(kept):
+            console.say(
+                "These summaries were made of other pictures, groups or splits, so that near differs between them: compare "
+                "'far' only after making them again."
+            )
     for name, why in unread.items():
         console.say(f"'{name}' can't be read: {why}")
 
@@ -91,10 +100,21 @@ def _far(summary: "Summary", label: str) -> str:
 
 def _hidden(summary: "Summary") -> str:
     """Name the mode of which the largest share has no prototype near."""
-    shares = {
-        mode: far / loss.modes[mode] for loss in summary.averaging_loss.values() for mode, far in loss.far_modes.items()
-    }
-    if not shares:
+    far: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for loss in summary.averaging_loss.values():  # a mode may stand under several labels
+        far.update(loss.far_modes)
+        count.update(loss.modes)
+    if not far:
         return "-"
-    worst = max(sorted(shares), key=shares.__getitem__)
-    return f"{worst} ({shares[worst]:.0%})"
+    worst = max(sorted(far), key=lambda mode: far[mode] / count[mode])
+    return f"{worst} ({far[worst] / count[worst]:.0%})"
+
+
+def _nears_differ(summaries: "list[Summary]") -> bool:
+    """Return whether near is not the same for all, since groups or splits changed between them."""
+    nears: dict[str, set[float | None]] = {}
+    for summary in summaries:
+        for label, loss in summary.averaging_loss.items():
+            nears.setdefault(label, set()).add(loss.near)
+    return any(len(values) > 1 for values in nears.values())
