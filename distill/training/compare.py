@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
+from distill.source import opened_source
 from distill.targets import MIXTURE
 from distill.targets.making import mixed
 from distill.training import run_directory
+from distill.training.loop import describe
+from distill.training.run_data import make_run_data
+from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
-from embedstore.errors import SettingsError
+from embedstore.errors import SettingsError, TrainingError
 
 COMPARISON = "comparison.json"
 
@@ -67,6 +71,10 @@ def compare(
         raise SettingsError(f"The policies are '{','.join(policies)}'; name one or more, each once.")
     if seeds < 1:
         raise SettingsError(f"The number of seeds is {seeds}; expected 1 or more.")
+    if folds is not None and folds < 3:
+        raise SettingsError(
+            f"{folds} folds can't give train, val and test; use 3 or more, or the split that the store has."
+        )
     if baseline is not None and baseline not in policies:
         raise SettingsError(f"The baseline '{baseline}' is not among the policies {', '.join(policies)}.")
     # Folds outside and policies inside: an interrupted comparison has all policies on some folds.
@@ -76,21 +84,62 @@ def compare(
         for fold in range(1 if folds is None else folds)
         for policy in policies
     ]
+    where = [
+        path / "runs" / (f"{policy}-fold{fold}-seed{seed}" if folds is not None else f"{policy}-seed{seed}")
+        for policy, fold, seed, _ in planned
+    ]
+    finished = _finished(store, dict(zip(where, (chosen for *_, chosen in planned), strict=True)))
     runs = []
-    for number, (policy, fold, seed, chosen) in enumerate(planned):
-        name = f"{policy}-fold{fold}-seed{seed}" if folds is not None else f"{policy}-seed{seed}"
-        where = path / "runs" / name
+    for number, (run, (policy, fold, seed, chosen)) in enumerate(zip(where, planned, strict=True)):
 
-        def report(done: int, total: int, number: int = number, name: str = name) -> None:
+        def report(done: int, total: int, number: int = number, name: str = run.name) -> None:
             if progress is not None:
                 progress(Step(name, number, len(planned), done, total))
 
         report(0, chosen.epochs)
-        train_apart(Path(store), where, chosen, images=None if images is None else Path(images), progress=report)
-        runs.append(_scores(where, policy, fold, seed))
+        if run not in finished:
+            train_apart(Path(store), run, chosen, images=None if images is None else Path(images), progress=report)
+        runs.append(_scores(run, policy, fold, seed))
     comparison = compare_runs(runs, good=base.good, overkill=base.overkill, baseline=baseline)
+    comparison = replace(comparison, remarks=[*_remarks(where), *comparison.remarks])
     run_directory.write_json(path / COMPARISON, comparison.to_dict())
     return comparison
+
+
+def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -> set[Path]:
+    """Return which of the runs are finished; refuse at once what would else be refused after hours.
+
+    Raises:
+        TrainingError: a fold or split can't be learned and tested, or a finished run is not the one that is asked for.
+    """
+    finished: set[Path] = set()
+    tested: dict[int, set[int]] = {}
+    with opened_source(store) as source:
+        for run, settings in planned.items():
+            data = make_run_data(source, settings)
+            test = set(data.sides["test"])
+            if test != tested.setdefault(settings.fold, test):
+                raise TrainingError(
+                    f"'{store}' has no written split, so each seed would be tested on other pictures; deal folds, or write a "
+                    f"split with: embedstore split '{store}'"
+                )
+            if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
+                run_directory.begin(run, describe(source, settings, data), resume=True)
+                finished.add(run)
+    return finished
+
+
+def _remarks(runs: Iterable[Path]) -> list[str]:
+    """Return what all runs of a policy say of themselves, but for what only one fold has."""
+    of_policy: dict[str, list[list[str]]] = {}
+    for run in runs:
+        description = run_directory.read(run)
+        of_policy.setdefault(description["settings"]["policy"], []).append(description["remarks"])
+    return list(
+        dict.fromkeys(
+            remark for said in of_policy.values() for remark in said[0] if all(remark in other for other in said)
+        )
+    )
 
 
 def _settings(base: Settings, policy: str, folds: int | None, fold: int, seed: int) -> Settings:

@@ -86,7 +86,7 @@ def train(
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
     try:
         training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
-        run_directory.begin(path, _describe(store, settings, data), resume=resume)
+        run_directory.begin(path, describe(store, settings, data), resume=resume)
         keep_task(path, settings)
         if not run_directory.is_complete(path):
             training.run(progress or (lambda *_: None))
@@ -303,7 +303,8 @@ def _summary(store: Source, data: RunData, settings: Settings, strategy: str, op
     return summary
 
 
-def _describe(store: Source, settings: Settings, data: RunData) -> dict[str, Any]:
+def describe(store: Source, settings: Settings, data: RunData) -> dict[str, Any]:
+    """Return what a run's directory says of what was asked, and on what."""
     return {
         "settings": settings.to_dict(),
         "store": {

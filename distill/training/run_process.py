@@ -1,7 +1,8 @@
 """One training run in a process of its own: its memory is its own, and what kills it leaves the others alone.
 
-The request is JSON on stdin, the answers are marked lines of JSON on stdout: {"done", "total"} after each epoch, then
-{"finished"} or {"error"}.
+The request is a line of JSON on stdin, the answers are marked lines of JSON on stdout: {"done", "total"} after each
+epoch, then {"finished"} or {"error"}. The end of stdin tells the child that its parent is gone, however that came: it must
+not go on beside the next one that trains the same run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +50,22 @@ def train_apart(
     with (
         tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads would fill, and stop the child
         subprocess.Popen(
-            [sys.executable, "-m", "distill.training.run_process"],
+            # -P: the user's own directory may hold a json.py
+            [sys.executable, "-P", "-m", "distill.training.run_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env=environment,
             encoding="utf-8",
+            errors="replace",
         ) as child,
     ):
         assert child.stdin is not None  # noqa: S101  pipes were asked for
         assert child.stdout is not None  # noqa: S101
         try:
-            child.stdin.write(json.dumps(request))
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # it died before it was asked
+                child.stdin.write(json.dumps(request) + "\n")
+                child.stdin.flush()
             answer: dict[str, Any] = {}
             for line in child.stdout:
                 if not line.startswith(_MARK):  # a library's own words
@@ -73,6 +79,9 @@ def train_apart(
         except BaseException:  # Ctrl-C too: the run goes on from its last epoch the next time
             child.kill()
             raise
+        finally:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
     if "error" in answer:
         raise TrainingError(answer["error"])
     if "finished" not in answer:
@@ -84,9 +93,10 @@ def train_apart(
 
 
 def _main() -> None:
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import distill
 
-    request = json.loads(sys.stdin.read())
     try:
         distill.train(
             request["store"],
@@ -105,8 +115,14 @@ def _main() -> None:
 
 
 def _answer(**values: Any) -> None:
-    sys.stdout.write(_MARK + json.dumps(values) + "\n")
+    sys.stdout.write(f"\n{_MARK}{json.dumps(values)}\n")  # a library may have left a line without its end
     sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):  # past sys.stdin, whose lock would hinder the end of this process
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -243,6 +243,30 @@ def test_a_run_killed_between_its_student_and_its_scores_is_scored(copy: Path, c
     assert students(copy) == before
 
 
+def test_finished_runs_start_no_process(compared: Compared, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    def train(store: Path, out: Path, settings: distill.Settings, **options: Any) -> None:
+        started.append(out.name)
+        train_here(store, out, settings, **options)
+
+    monkeypatch.setattr(module, "train_apart", train)
+    found = distill.compare(compared.store, copy, ["class-mean", *POLICIES], SETTINGS, folds=FOLDS)
+    assert started == [f"class-mean-fold{fold}-seed0" for fold in range(FOLDS)]
+    assert found.policies[0] == compared.comparison.policies[0]
+
+
+# Remarks
+
+
+def test_what_every_run_of_a_policy_remarks_is_told_once(compared: Compared, tmp_path: Path) -> None:
+    said = compared.comparison.remarks
+    assert sum("6 of 109 samples have no group" in remark for remark in said) == 1
+    store = toy_parts.make_store(tmp_path, [replace(part, group="one of all") for part in toy_parts.parts(20, 10, 10)])
+    torn = distill.compare(store, tmp_path / "out", ["none"], SETTINGS, folds=None)
+    assert "1 groups (such as 'one of all') are on several sides of the split" in torn.remarks[0]
+
+
 # Refusals
 
 
@@ -254,6 +278,8 @@ def test_a_run_killed_between_its_student_and_its_scores_is_scored(copy: Path, c
         (["own", "mean"], {}, "The policy 'mean' is unknown; use one of"),
         (["own", ""], {}, "The policy '' is unknown"),
         (["own", "mixture"], {}, "'mixture' needs weights"),
+        (["own"], {"folds": 0}, "0 folds can't give train, val and test; use 3 or more"),
+        (["own"], {"folds": 2}, "2 folds can't give"),
         (["own"], {"seeds": 0}, "The number of seeds is 0; expected 1 or more"),
         (["own"], {"baseline": "none"}, "The baseline 'none' is not among the policies own"),
     ],
@@ -288,3 +314,24 @@ def test_a_directory_that_can_not_be_made_is_one_sentence(store_path: Path, tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="can't be made"):
         distill.compare(store_path, tmp_path / "file", ["none"], SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "words"),
+    [
+        (
+            toy_parts.parts(60, 20, 20, split=False),
+            {"folds": None, "seeds": 2},
+            "each seed would be tested on other pictures",
+        ),
+        (toy_parts.parts(4, 20, 20, split=False), {"folds": 3}, "no 'good' picture"),
+    ],
+    ids=["seeds without a written split", "too few good parts for the folds"],
+)
+def test_what_only_a_later_run_would_refuse_is_refused_before_the_first(
+    rows: list[toy_parts.Part], options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    store = toy_parts.make_store(tmp_path, rows)
+    with pytest.raises(TrainingError, match=words):
+        distill.compare(store, tmp_path / "out", ["none"], SETTINGS, **options)
+    assert not (tmp_path / "out").exists()

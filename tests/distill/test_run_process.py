@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,16 +19,28 @@ from embedstore.errors import TrainingError
 
 SETTINGS = quick(policy="own")
 
-# What any library may do in the child: it speaks on stdout and stderr, before and while it trains.
+# What any library may do in the child: it speaks on stdout and stderr, in any encoding, at any time.
 NOISY = """
 import os, sys, threading, time
-os.write(1, b'A library greets.\\n{"finished": true}\\n')
+os.write(1, b'A library greets.\\n\\xff\\xfe{"finished": true}')
 os.write(2, b"\\xff" + b"A warning. " * 20_000)
 def speak():
     while True:
-        os.write(1, b"Loading.\\n")
+        os.write(1, b"Loading.")
         time.sleep(0.001)
 threading.Thread(target=speak, daemon=True).start()
+"""
+
+# A child that never gets beyond its first epoch.
+SLEEPING = """
+import time
+import distill
+from distill.training import run_process
+def train(*_, progress, **__):
+    progress(1, 2, {})
+    time.sleep(60)
+distill.train = train
+run_process._main()
 """
 
 BALLAST = 1_000_000_000  # bytes
@@ -98,7 +111,11 @@ def test_its_memory_is_its_own(both: tuple[Path, Path, list[tuple[int, int]]]) -
     assert 50_000_000 < apart < here - BALLAST / 2
 
 
-def test_what_the_run_refuses_is_refused_here(store_path: Path, tmp_path: Path) -> None:
+def test_what_the_run_refuses_is_refused_here_wherever_that_is(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a file of the user, and none of Python')")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingError) as caught:
         train_apart(store_path, tmp_path / "run", quick(good="fine"), images=None, progress=nothing)
     assert str(caught.value) == "The good label 'fine' is not among the training labels (defect, good)."
@@ -134,6 +151,30 @@ def test_a_child_that_ends_by_itself_is_one_sentence(child: Child, tmp_path: Pat
         f"The process that trained '{tmp_path / 'run'}' ended with 9, perhaps for lack of memory; the same command goes on "
         "from its last epoch. It said: no space left"
     )
+
+
+def test_a_child_that_ends_before_it_has_read_what_is_asked_is_one_sentence(child: Child, tmp_path: Path) -> None:
+    child("sys.exit(9)")
+    long = quick(policy="mixture", mixture={"x" * 1_000_000: {"own": 1.0}})  # more than a pipe holds
+    with pytest.raises(TrainingError, match="ended with 9"):
+        train_apart(tmp_path, tmp_path / "run", long, images=None, progress=nothing)
+
+
+def test_the_child_ends_at_once_where_its_parent_does(tmp_path: Path) -> None:
+    """However the parent ended: what tells the child is the end of its stdin."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPING], stdin=pipe, stdout=pipe, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null}\n')
+        process.stdin.flush()
+        assert any('"done": 1' in line for line in process.stdout)
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(30) == 1
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSEGV"])
