@@ -89,6 +89,17 @@ def sample_id(uri: str) -> str:
     return unicodedata.normalize("NFC", uri)
 
 
+def leaves(uri: str) -> bool:
+    """Return whether a path is none of a file inside of the image folder, whatever the system.
+
+    A store or a file from elsewhere may name an absolute path, `..`, a Windows drive or share, or nothing. Read `root / uri`
+    only where this is false. It looks at the path alone, not at where links lead.
+    """
+    posix, windows = PurePosixPath(uri), PureWindowsPath(uri)
+    rooted = posix.is_absolute() or bool(windows.drive or windows.root)
+    return rooted or ".." in (*posix.parts, *windows.parts) or "\0" in uri or not posix.parts
+
+
 def _read_folder(root: Path) -> Listing:
     samples: list[Sample] = []
     unreadable: dict[str, str] = {}
@@ -113,6 +124,8 @@ def _read_folder(root: Path) -> Listing:
             uri = path.relative_to(root).as_posix()
             if not _is_utf8(uri):
                 unreadable[_shown(path, root)] = "its name is not valid UTF-8; rename it"
+            elif leaves(uri):  # such as 'a:b.png'
+                unreadable[uri] = "its path leads out of the image folder on Windows; rename it"
             elif not os.path.isfile(path):
                 unreadable[uri] = "it is no regular file, or a link that leads nowhere"
             elif path.is_symlink() and not _real(path).is_relative_to(real_root):
@@ -236,10 +249,9 @@ def _checked_uri(text: str, root: Path, real_root: Path, where: str) -> str:
     if "\\" in text and not os.path.exists(root / text):  # a manifest written on Windows
         text = text.replace("\\", "/")
     path = PurePosixPath(text)
-    if not text or "\0" in text:
+    if not path.parts or "\0" in text:
         raise ImagesError(f"The path in {where} is empty; give each image's path relative to '{root}'.")
-    absolute = path.is_absolute() or PureWindowsPath(text).drive
-    if absolute or ".." in path.parts or not _real(root / path).is_relative_to(real_root):
+    if leaves(text) or not _real(root / path).is_relative_to(real_root):
         raise ImagesError(
             f"The path '{text}' in {where} leads out of '{root}'; paths must be relative and stay inside."
         )

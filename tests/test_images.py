@@ -10,7 +10,7 @@ import pytest
 from helpers import write_picture
 
 from embedstore.errors import ImagesError, MissingPackageError
-from embedstore.images import Listing, Sample, list_images, sample_id
+from embedstore.images import Listing, Sample, leaves, list_images, sample_id
 
 NAMES = [
     "ひび割れ/写真 1.png",
@@ -119,6 +119,35 @@ def test_links_are_followed_inside_the_root_and_set_aside_outside(tmp_path):
         "good/circle.png": "it is no regular file, or a link that leads nowhere",
         "elsewhere": "it is a link to a folder; such links are not followed",
     }
+
+
+LEAVING = [
+    "../x.png", "a/../../x.png", "a/../x.png", "..", "/x.png", "//host/x.png", "C:\\x.png", "C:x.png", "c:/x.png", "\\x.png",
+    "\\\\host\\share\\x.png", "\\\\?\\C:\\x.png", "a\\..\\x.png", "..\\x.png", "a/b\\..\\x.png", "", ".", "a\0b.png",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", LEAVING)
+def test_a_path_that_leaves_the_folder_on_some_system(uri):
+    assert leaves(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["a.png", "a/b.png", "..png", "a..b/c..png", "部品/<b>.png", "a\\b.png", " .png", "a/./b.png", "a/b:c.png"]
+)
+def test_a_path_that_stays_in_the_folder(uri):
+    assert not leaves(uri)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_would_leave_the_folder_on_windows_are_set_aside(tmp_path):
+    """So that whatever is built can be shown and trained from, also elsewhere."""
+    fill(tmp_path, "a.png", "c:d.png", "\\e.png", "f\\..\\g.png", "h\\i.png", "good/j:k.png")
+    listing = list_images(tmp_path)
+    assert ids(listing) == ["a.png", "good/j:k.png", "h\\i.png"]
+    assert listing.unreadable == dict.fromkeys(
+        ["c:d.png", "\\e.png", "f\\..\\g.png"], "its path leads out of the image folder on Windows; rename it"
+    )
 
 
 def test_a_root_that_is_itself_a_link_works(tmp_path):
@@ -338,6 +367,7 @@ def test_one_path_twice_under_different_spellings(tmp_path):
         "C:/secret.png",
         r"C:\secret.png",
         r"\\host\x.png",
+        r"\x.png",
     ],
 )
 def test_paths_that_leave_the_root(tmp_path, path):
@@ -368,8 +398,9 @@ def test_links_that_leave_the_root(tmp_path, kind):
         list_images(root, write_csv(tmp_path / "m.csv", ["path"], [path]))
 
 
-def test_an_empty_path(tmp_path):
-    manifest = write_csv(tmp_path / "m.csv", ["path", "label"], ["a.png", "x"], ["", "x"])
+@pytest.mark.parametrize("path", ["", "."])
+def test_an_empty_path(tmp_path, path):
+    manifest = write_csv(tmp_path / "m.csv", ["path", "label"], ["a.png", "x"], [path, "x"])
     with pytest.raises(ImagesError, match=r"The path in row 3 of '.*' is empty; give each image's path"):
         list_images(fill(tmp_path, "a.png"), manifest)
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from distill.source import Source
 from embedstore.errors import PictureError, TrainingError
+from embedstore.images import leaves
 from embedstore.pictures import read_picture
 from embedstore.views import View, render, student_picture
 
@@ -60,6 +61,10 @@ class StudentPictures:
         if kept is not None:
             return kept
         sample = self._store.sample_at(position)
+        if leaves(sample.uri):
+            raise TrainingError(
+                f"'{self._store.path}' names the picture '{sample.uri}', which is outside of the image folder; do not use it."
+            )
         try:
             picture, content = read_picture(self._root / sample.uri)
         except PictureError as error:

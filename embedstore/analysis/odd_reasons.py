@@ -71,7 +71,8 @@ class OddSample:
             to one of any label.
         nearest: the nearest samples of other parts and any label, one a part, the nearest first.
         near: the near distance of its prototype's label; None where unknown.
-        alike: so many more pictures of its part and label are as odd and near to it, and not listed.
+        alike: so many more pictures of its part and label are as odd and near to it, and not listed; 0 where `near`
+            is unknown.
     """
 
     id: str

@@ -63,7 +63,8 @@ def find_odd(
     Where no such prototype is left, nothing tells how usual it is; such samples come first. Samples without a label, or
     with one that the summary has no prototype of, are compared with the prototypes of all labels.
 
-    Of the pictures of one part that lie near each other, the oddest is listed and the others are counted with it.
+    Of the pictures of one part that lie near each other, the oddest is listed and the others are counted with it; where
+    near is unknown, as it is of a label of one part only, each is listed.
 
     This finds rare kinds and spoilt pictures. It is no search for wrong labels, since a common picture is near to some
     prototype under any label: of 16 tiles whose label was swapped for a trial, 3 were among the 20 oddest of their label.
@@ -73,10 +74,11 @@ def find_odd(
     Args:
         store: whose samples to look at.
         against: a summary of the same teacher, or the name of a saved one. Where not given, 16 sub-prototypes a label of
-            the training side, or of all labelled samples where no split is written; these are not saved.
+            the training side, or of all labelled samples where that side has none; these are not saved.
         top: how many of each label.
         labels: look at these only; None among them stands for samples without a label.
-        progress: called with (samples compared, samples to compare), over both passes.
+        progress: called with (samples compared, samples to compare), over both passes; first with 0, once a summary is
+            there to compare with.
 
     Raises:
         SettingsError: `top` is below 1, or no sample has one of the labels.
@@ -85,9 +87,10 @@ def find_odd(
     if top < 1:
         raise SettingsError(f"The number of samples to list is {top}; ask for 1 or more.")
     counts = _counts(store, labels)
-    summary = _summary(store, against)
+    summary, given = _summary(store, against), against is not None
     samples = OrderedSamples(store)
     tell, total = progress or (lambda done, total: None), 2 * len(samples)
+    tell(0, total)
     distances = prototype_distances(samples, summary, lambda done: tell(done, total))
     by_label: dict[str | None, list[tuple[int, int]]] = {
         label: _oddest(samples, summary, distances, label, top) for label in counts
@@ -96,7 +99,7 @@ def find_odd(
     neighbours = _neighbours(samples, summary, rows, lambda done: tell(total // 2 + done, total))
     return OddSamples(
         against=summary,
-        compared_with=compared_with(summary, given=against is not None),
+        compared_with=compared_with(summary, given=given),
         counts=counts,
         by_label={
             label: [
@@ -105,7 +108,7 @@ def find_odd(
             ]
             for label, listed in by_label.items()
         },
-        remarks=remarks(store, summary, counts),
+        remarks=remarks(store, summary, counts, given=given),
     )
 
 
@@ -121,7 +124,8 @@ def _counts(store: EmbeddingStore, labels: Sequence[str | None] | None) -> dict[
 
 def _summary(store: EmbeddingStore, against: Summary | str | None) -> Summary:
     if against is None:
-        return store.summarize(STRATEGY, k=K, split="train" if store.counts("split").get("train") else None)
+        train = any(sample.split == "train" and sample.label is not None for sample in store.samples)
+        return store.summarize(STRATEGY, k=K, split="train" if train else None)
     summary = store.summary(against) if isinstance(against, str) else against
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
@@ -151,7 +155,7 @@ def _oddest(
         for row, direction in zip(some.tolist(), samples.directions(some), strict=True):
             near = _near(summary, label, int(distances.nearest[row]))
             told = of_part.setdefault(int(samples.parts[row]), [])
-            twin = next((one for one, to in told if near is None or np.linalg.norm(direction - to) <= near), None)
+            twin = next((one for one, to in told if near is not None and np.linalg.norm(direction - to) <= near), None)
             if twin is not None:
                 listed[twin] += 1
             elif len(listed) == top:

@@ -34,9 +34,17 @@ def compared_with(summary: Summary, *, given: bool) -> Sentence:
     )
 
 
-def remarks(store: EmbeddingStore, summary: Summary, labels: Iterable[str | None]) -> list[Sentence]:
-    """Say what makes the findings doubtful, where something does."""
+def remarks(store: EmbeddingStore, summary: Summary, labels: Iterable[str | None], *, given: bool) -> list[Sentence]:
+    """Say what makes the findings doubtful, where something does; see `compared_with` for `given`."""
     found = []
+    if not given and summary.split is None and "train" in store.counts("split"):
+        found.append(
+            Sentence(
+                "No picture of the training side has a label, so the prototypes were made from the labelled pictures of all "
+                "sides.",
+                "学習用（train）の画像にラベルがないため、代表例は全用途のラベル付き画像から作りました。",
+            )
+        )
     if summary.store_version != store.version:
         found.append(
             Sentence(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from embedstore.analysis.odd_reasons import REACH
 from embedstore.analysis.odd_samples import Neighbour, OddSample, OddSamples, Reason, why
 from embedstore.errors import SettingsError
+from embedstore.images import leaves
 from embedstore.pages import gallery
 from embedstore.pages.page import bullets, callout, fold, render_page, section
 from embedstore.pages.tables import Column, table
@@ -66,10 +67,10 @@ def odd_page(found: OddSamples, store: EmbeddingStore, *, images: str | os.PathL
             f"embedstore inspect · バージョン {store.version} · 画像 {len(store):,} 枚 · 教師 {store.teacher}",
         ),
         lead=Text(
-            f"These {listed} pictures are least like the others of their label. Rare kinds and spoilt pictures come first, so "
-            "this is where a look pays most.",
-            f"同じラベルの他の画像に最も似ていない {listed} 枚です。まれな種類や不具合のある画像が先頭に並びます。"
-            "まずここから確認してください。",
+            f"These {listed} pictures are least like the others of their label. The farthest from what is usual come first: look "
+            "there for rare kinds and spoilt pictures.",
+            f"同じラベルの他の画像に最も似ていない {listed} 枚です。通常の画像から遠い順に並んでいます。"
+            "まれな種類や不具合のある画像は、まず先頭から探してください。",
         ),
     )
 
@@ -167,8 +168,7 @@ def _kind(label: str | None, mode: str | None) -> Words:
 
 def _file(root: Path, uri: str) -> Path | None:
     """Return where a picture is; None where the path leads out of the folder, as one of a hostile store may."""
-    path = PurePosixPath(uri)
-    return None if path.is_absolute() or ".." in path.parts else root / path
+    return None if leaves(uri) else root / uri
 
 
 def _title(label: str | None, listed: int, count: int) -> Text:
@@ -201,15 +201,19 @@ def _explanation(found: OddSamples) -> Markup:
     near = {label: loss.near for label, loss in found.against.averaging_loss.items() if loss.near is not None}
     return bullets(
         Text(
+            "Order: by the distance to the nearest prototype; pictures that can be compared with none come before all others.",
+            "並び順：最も近い代表例までの距離が大きい順です。比較できる代表例がない画像は先頭に並びます。",
+        ),
+        Text(
             "Distance: between the directions in which the teacher sees two pictures, from 0 (the same) to 2.",
             "距離：教師モデルが捉えた二つの画像の向きの差。0（同じ）から 2 までの値です。",
         ),
         Text(
             "Near: half of the pictures of a label have another part of that label within this distance: "
-            + ", ".join(f"{label} {value:.2f}" for label, value in near.items())
+            + (", ".join(f"{label} {value:.2f}" for label, value in near.items()) or "unknown")
             + f". A part is called like another within {REACH} times that.",
             "近い：ラベルごとに、画像の半数がこの距離以内に同じラベルの別の部品を持ちます（"
-            + "、".join(f"{label} {value:.2f}" for label, value in near.items())
+            + ("、".join(f"{label} {value:.2f}" for label, value in near.items()) or "不明")
             + f"）。その {REACH} 倍以内にある部品を「似ている」と呼びます。",
         ),
         Text(

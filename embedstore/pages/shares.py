@@ -49,17 +49,17 @@ def share_chart(
     title: Words,
     caught: Words = CAUGHT,
     missed: Words = MISSED,
-    to_scale: bool = False,
     note: Words | None = None,
 ) -> Markup:
     """Return one bar a row, cut into what was caught and what was missed, with the numbers beside it.
+
+    All bars are equally long, so that a rare kind is as easy to read.
 
     Args:
         shares: the rows, from top to bottom.
         title: caption of the figure.
         caught: what the first part is called.
         missed: what the rest is called.
-        to_scale: bars as long as their `whole`; else all have full length, so that a rare kind is as easy to read.
         note: below the chart.
     """
 
@@ -71,7 +71,7 @@ def share_chart(
             rows.append((group + in_language(one.name, language), written))
         return in_words(rows, language)
 
-    draw = partial(_draw, shares, (caught, missed), to_scale)
+    draw = partial(_draw, shares, (caught, missed))
     return chart_figure(draw, title=title, describe=describe, note=note)
 
 
@@ -86,15 +86,12 @@ def _written(one: Share) -> Words:
     return Text(f"{part} of {whole} · {share}", f"{whole} 件中 {part} 件 · {share}")
 
 
-def _draw(
-    shares: Sequence[Share], parts: tuple[Words, Words], to_scale: bool, language: str, width: int
-) -> tuple[Markup, float]:
+def _draw(shares: Sequence[Share], parts: tuple[Words, Words], language: str, width: int) -> tuple[Markup, float]:
     wide = width == WIDE
     names = [in_language(one.name, language) for one in shares]
     texts = [in_language(_written(one), language) for one in shares]
     left = 20 + min(NAME_ROOM, max(map(text_width, names), default=0)) if wide else 0
     right = 20 + max(map(text_width, texts), default=0) if wide else 0
-    longest = max((one.whole for one in shares), default=0)
 
     drawn = []
     at_x = left
@@ -117,8 +114,7 @@ def _draw(
         drawn.append(label(0, base, name, width=name_room, class_="name"))
         drawn.append(label(width, base, text, text_anchor="end", class_="value" if one.known() else "tick"))
         if one.known():
-            length = (width - left - right) * (one.whole / longest if to_scale else 1)
-            drawn += _bar(one, left, bar, length)
+            drawn += _bar(one, left, bar, width - left - right)
         top = bar + (33 if wide else 38)
     if not shares:
         drawn.append(label(width / 2, top + 14, in_language(NO_DATA, language), text_anchor="middle", class_="tick"))

@@ -217,12 +217,13 @@ def test_a_label_of_one_part_comes_first_as_nothing_can_be_compared(tmp_path: Pa
         tmp_path / "s", vectors, labels=["good"] * 30 + ["crack"] * 3, groups=[None] * 30 + ["one"] * 3
     ) as store:
         found = find_odd(store)
-    (odd,) = found.by_label["crack"]
-    assert (odd.distance, odd.percentile, odd.prototype, odd.alike) == (None, None, None, 2)
-    assert odd.reason == "nothing-to-compare"
-    assert odd.other_label == "good"
-    assert [near.label for near in odd.nearest] == ["good"] * 3
-    assert "Nothing tells how usual it is" in why(odd)
+    assert len(found.by_label["crack"]) == 3  # near is unknown, so none is said to be like another
+    for odd in found.by_label["crack"]:
+        assert (odd.distance, odd.percentile, odd.prototype, odd.near, odd.alike) == (None, None, None, None, 0)
+        assert odd.reason == "nothing-to-compare"
+        assert odd.other_label == "good"
+        assert [near.label for near in odd.nearest] == ["good"] * 3
+        assert "Nothing tells how usual it is" in why(odd)
 
 
 def test_a_label_that_the_summary_lacks_is_compared_with_every_prototype(store: EmbeddingStore, tmp_path: Path) -> None:
@@ -274,6 +275,34 @@ def test_without_a_summary_one_is_made_of_the_training_side_and_not_kept(store: 
         assert len(find_odd(unsplit, top=1).against.seen) == sum(label is not None for label in LABELS)
 
 
+def test_where_the_training_side_has_no_label_all_labelled_samples_are_taken_and_that_is_said(
+    store: EmbeddingStore, tmp_path: Path
+) -> None:
+    def told(found: OddSamples) -> bool:
+        return any(
+            "No picture of the training side has a label" in remark.en and "ラベルがない" in remark.ja
+            for remark in found.remarks
+        )
+
+    labels = [None if split == "train" else label for label, split in zip(LABELS, SPLITS, strict=True)]
+    with make(tmp_path / "s", labels=labels) as elsewhere:
+        found = find_odd(elsewhere, top=2)
+        assert found.against.split is None
+        assert set(found.against.seen) == {name for name, label in zip(IDS, labels, strict=True) if label is not None}
+        assert found.by_label == find_odd(elsewhere, elsewhere.summarize("sub-prototypes", k=16), top=2).by_label
+        assert found.compared_with.en.startswith("Compared with ")
+        assert told(found)
+        assert not told(find_odd(elsewhere, elsewhere.summarize("class-mean"), top=2))
+    assert not told(find_odd(store, top=2))
+    with make(tmp_path / "t", splits=["test"] * COUNT) as tested:
+        assert not told(find_odd(tested, top=2))
+    with (
+        make(tmp_path / "u", labels=[None] * COUNT) as unlabelled,
+        pytest.raises(SummaryError, match=r"No sample to summarise in .* has a label"),
+    ):
+        find_odd(unlabelled)
+
+
 def test_a_saved_summary_is_found_by_its_name(tmp_path: Path) -> None:
     with make(tmp_path / "s") as store:
         store.summarize("class-mean", name="means", split="train")
@@ -321,12 +350,30 @@ def test_progress_counts_both_passes(store: EmbeddingStore) -> None:
     assert told[-1][0] == 2 * COUNT
 
 
+def test_progress_begins_when_there_is_a_summary_to_compare_with(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    make_summary = EmbeddingStore.summarize
+
+    def summarize(self: EmbeddingStore, *arguments: Any, **parameters: Any) -> Summary:
+        summary = make_summary(self, *arguments, **parameters)
+        events.append("summary")
+        return summary
+
+    monkeypatch.setattr(EmbeddingStore, "summarize", summarize)
+    find_odd(store, top=1, progress=lambda done, total: events.append(f"{done} of {total}"))
+    assert events[:2] == ["summary", f"0 of {2 * COUNT}"]
+
+
 def test_a_store_of_one_part_has_nothing_to_compare(tmp_path: Path) -> None:
     with store_of(tmp_path / "s", unit_vectors(1, 4), labels=["good"] * 4, groups=["one"] * 4) as store:
-        (odd,) = find_odd(store).by_label["good"]
-    assert (odd.nearest, odd.near, odd.alike) == ((), None, 3)
-    assert odd.reason == "nothing-to-compare"
-    assert why(odd) == "The store has no other part to compare it with."
+        listed = find_odd(store).by_label["good"]
+    assert [odd.id for odd in listed] == [f"sample 0000{number}" for number in range(4)]
+    for odd in listed:
+        assert (odd.nearest, odd.near, odd.alike) == ((), None, 0)
+        assert odd.reason == "nothing-to-compare"
+        assert why(odd) == "The store has no other part to compare it with."
 
 
 def test_what_can_not_be_asked_is_refused(store: EmbeddingStore, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
 """`embedstore inspect` as installed: what it prints, the page that it writes, what it refuses."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from test_commands import call, refused
+
+from embedstore import EmbeddingStore, Summary
+from embedstore_cli import console
+from embedstore_cli.inspect import inspect
 
 DARK = "good/dark.png"
 # Of three labels one card: the picture, its prototype (of so few pictures each is one), and its neighbours.
@@ -46,6 +54,66 @@ def test_the_oddest_of_each_label_are_listed_with_a_sentence(line: Path) -> None
     assert "hairline" in out
     assert "made for this and not saved" in out
     assert call("embedstore", "summaries", "s", cwd=line).stdout.startswith("'s' has no summary yet")
+
+
+def bars(stderr: str) -> list[list[str]]:
+    """Return what each bar said last: its name, and the count behind it."""
+    return [re.split(r"\s*━+\s*", line)[:2] for line in stderr.splitlines() if "━" in line]
+
+
+def test_the_summary_that_is_made_first_has_a_bar_of_its_own(line: Path, tmp_path: Path) -> None:
+    shutil.copytree(line / "s", tmp_path / "s")
+    call("embedstore", "summarize", "s", "class-mean", cwd=tmp_path)
+    made, given = (
+        [name for name, _ in bars(call("embedstore", "inspect", "s", *arguments, cwd=tmp_path).stderr)]
+        for arguments in ((), ("--against", "class-mean"))
+    )
+    assert made == ["Summarising", "Comparing"]
+    assert given == ["Comparing"]
+
+
+def test_no_bar_counts_before_there_is_something_to_count(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def recorded(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        events.append(f"{what} begins")
+        yield lambda done, total: events.append(f"{what} {done}/{total} {unit}")
+        events.append(f"{what} ends")
+
+    def summarize(self: EmbeddingStore, *arguments: Any, **parameters: Any) -> Summary:
+        events.append("at work")
+        return make_summary(self, *arguments, **parameters)
+
+    make_summary = EmbeddingStore.summarize
+    monkeypatch.setattr(EmbeddingStore, "summarize", summarize)
+    monkeypatch.setattr(console, "progress", recorded)
+    inspect(line / "s", top=1)
+    assert events[:6] == [
+        "Summarising begins", "at work", "Summarising 1/1 summary", "Summarising ends", "Comparing begins",
+        "Comparing 0/26 pictures",
+    ]  # fmt: skip
+    assert events[-2:] == ["Comparing 26/26 pictures", "Comparing ends"]
+
+
+def test_where_only_the_test_side_has_labels_they_are_taken(line: Path, tmp_path: Path) -> None:
+    lines = (line / "photos.csv").read_text("utf-8").splitlines()
+    rows = [row.split(",") for row in lines[1:]]
+    for number, row in enumerate(rows):
+        row.append("test" if number % 2 else "train")
+        row[1] = row[1] if number % 2 else ""
+    manifest = [f"{lines[0]},split", *map(",".join, rows)]
+    (tmp_path / "half.csv").write_text("\n".join(manifest), "utf-8")
+    call(*("embedstore", "build", "s", line / "photos", "--manifest", "half.csv", "--teacher", "pixels"), cwd=tmp_path)
+    out = call("embedstore", "inspect", "s", "--top", "1", cwd=tmp_path).stdout
+    assert "sub-prototypes of 12 pictures, made for this and not saved." in out
+    assert "No picture of the training side has a label, so the prototypes were made from the labelled pictures" in out
+
+
+def test_help_promises_no_search_for_wrong_labels(line: Path) -> None:
+    out = " ".join(call("embedstore", "inspect", "--help", cwd=line).stdout.split())
+    assert "such as rare kinds and spoilt pictures" in out
+    assert "Most wrong labels are not found" in out
 
 
 def test_json_tells_everything(line: Path) -> None:

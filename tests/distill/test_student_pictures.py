@@ -1,6 +1,7 @@
 """Pixels for the student: the same crop that the teacher saw, of the very picture that it saw."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,31 @@ def test_a_missing_picture_is_refused(built: EmbeddingStore) -> None:
     (built.image_root / "1.png").unlink()
     with pytest.raises(TrainingError, match=r"'1.png' under .* can't be read: No such file"):
         cut_all(built, 0, 32)
+
+
+@pytest.mark.parametrize(
+    "uri", ["../outside.png", "ABSOLUTE", "a/../../outside.png", "C:outside.png", "a\\..\\b.png", "a\0.png"]
+)
+def test_a_picture_outside_of_the_image_folder_is_refused(
+    built: EmbeddingStore, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the very picture that was embedded lies there."""
+    inside = built.image_root / "1.png"
+    named = uri.replace("ABSOLUTE", str(inside))
+    if "\0" not in named:
+        target = built.image_root / named
+        (built.image_root / "a").mkdir()
+        target.write_bytes(inside.read_bytes())
+    hostile = replace(built.sample_at(1), uri=named)
+    monkeypatch.setattr(EmbeddingStore, "sample_at", lambda self, position: hostile)
+    pictures = StudentPictures(built, 32)
+    try:
+        with pytest.raises(
+            TrainingError, match=r"^'.*' names the picture '.*', which is outside of the image folder; do"
+        ):
+            pictures.cut([1], [WHOLE])
+    finally:
+        pictures.close()
 
 
 def test_a_missing_folder_is_refused_and_another_can_be_told(built: EmbeddingStore) -> None:

@@ -115,7 +115,12 @@ def test_a_hostile_store_neither_reads_outside_of_the_folder_nor_writes_markup(t
     write_picture(tmp_path / "secret.png", smooth_picture(1))
     root = tmp_path / "photos"
     root.mkdir()
-    outside = ["../secret.png", str(tmp_path / "secret.png"), "a/../../secret.png"] * 10
+    (root / "a").mkdir()
+    strange = ["C:secret.png", "\\secret.png", "a\\..\\secret.png", "\\\\host\\secret.png"]
+    for name in strange:  # names like others here, but not on Windows
+        write_picture(root / name, smooth_picture(1))
+    elsewhere = ["../secret.png", str(tmp_path / "secret.png"), "a/../../secret.png"]
+    outside = [*elsewhere, "a\0.png", "", "."] * 3 + strange * 3
     with make(
         tmp_path / "s",
         uris=outside,
@@ -132,6 +137,27 @@ def test_a_hostile_store_neither_reads_outside_of_the_folder_nor_writes_markup(t
     assert html.count("</style>") == 1
     assert "onerror=alert(1)>" not in html
     assert "No picture" in html
+
+
+def test_a_store_where_near_is_unknown_says_so(tmp_path: Path) -> None:
+    with make(tmp_path / "s", groups=["one part"] * COUNT) as store:
+        html = odd_page(find_odd(store, top=2), store)
+    assert "within this distance: unknown." in html
+    assert "（不明）" in html
+    assert html.count("<article") == 2 + 2 + 1
+    assert "More pictures like it" not in html
+
+
+def test_the_page_promises_no_more_than_its_order(store: EmbeddingStore) -> None:
+    found = find_odd(store, top=3)
+    html = odd_page(found, store)
+    assert "The farthest from what is usual come first" in html
+    assert "come first, so" not in html
+    good = html[html.index("good: the oddest") :]
+    order = [
+        good.index(f'alt="{odd.id}"') for odd in sorted(found.by_label["good"], key=lambda odd: -(odd.distance or 9))
+    ]
+    assert order == sorted(order)
 
 
 def test_an_earlier_page_is_replaced_and_a_failure_leaves_it(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +14,8 @@ from embedstore_cli import console
 
 if TYPE_CHECKING:
     from embedstore.analysis.odd_samples import OddSample, OddSamples
+
+COMPARING = ("Comparing", "pictures")
 
 
 def inspect(
@@ -41,7 +45,9 @@ def inspect(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """List the samples that are least like the others of their label: rare kinds, spoilt pictures, doubtful labels.
+    """List the samples that are least like the others of their label, such as rare kinds and spoilt pictures.
+
+    Most wrong labels are not found: a common picture looks usual under any label.
 
     Example: embedstore inspect parts.store --top 10 --html odd.html
     """
@@ -57,14 +63,8 @@ def inspect(
         raise SettingsError(f"The image folder '{images}' does not exist; give the folder that holds the pictures.")
     labels = None if label is None else [name or None for name in label]
     with embedstore.open(store) as opened:
-        with console.progress("Comparing", "pictures") as progress:
-            found = find_odd(
-                opened,
-                against,
-                top=top,
-                labels=labels,
-                progress=lambda done, total: progress(done // 2, total // 2),  # two passes over the same pictures
-            )
+        with _progress(summarises=against is None) as progress:
+            found = find_odd(opened, against, top=top, labels=labels, progress=progress)
         if html is not None:
             from embedstore.pages.odd_page import write_odd_page
 
@@ -88,6 +88,24 @@ def inspect(
             console.say(
                 f"The image folder '{root}' is not there, so the page has no pictures; tell where: --images DIR"
             )
+
+
+@contextmanager
+def _progress(*, summarises: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for the pictures compared; before that one for the summary that is made, if it is, which can't be counted."""
+    with ExitStack() as shown:
+        bar = shown.enter_context(console.progress(*(("Summarising", "summary") if summarises else COMPARING)))
+        comparing = not summarises
+
+        def update(done: int, total: int) -> None:
+            nonlocal bar, comparing
+            if not comparing:
+                bar(1, 1)
+                shown.close()
+                bar, comparing = shown.enter_context(console.progress(*COMPARING)), True
+            bar(done // 2, total // 2)  # two passes over the same pictures
+
+        yield update
 
 
 def _row(odd: OddSample) -> list[str]:
