@@ -173,18 +173,18 @@ def make_report(held: Sequence[Held], classes: list[str], policy: str, good: str
     )
 
 
-def _kind(one: Held) -> str:
+def kind_of(one: Held) -> str:
     """Return a sample's mode; where it has none, its label is the finest thing known."""
     return one.mode or one.label or "no label"
 
 
 def _by_mode(defects: list[Held], scores: dict[str, float], threshold: float) -> list[ModeFigures]:
     figures = []
-    for mode in sorted({_kind(one) for one in defects}):
-        members = [one for one in defects if _kind(one) == mode]
+    for mode in sorted({kind_of(one) for one in defects}):
+        members = [one for one in defects if kind_of(one) == mode]
         missed = [one for one in members if scores[one.id] <= threshold]
-        parts = {_part(one) for one in members}
-        parts_missed = {_part(one) for one in missed}
+        parts = {part_of(one) for one in members}
+        parts_missed = {part_of(one) for one in missed}
         figures.append(
             ModeFigures(
                 mode=mode,
@@ -207,10 +207,11 @@ def _aside(aside: list[Held], classes: list[str], rejected: Callable[[Held], boo
             rejected=None if rejected is None else sum(map(rejected, members)),
             answers=dict(sorted(Counter(classes[int(np.argmax(one.probabilities))] for one in members).items())),
         )
-        for mode in sorted({_kind(one) for one in aside})
-        if (members := [one for one in aside if _kind(one) == mode])
+        for mode in sorted({kind_of(one) for one in aside})
+        if (members := [one for one in aside if kind_of(one) == mode])
     ]
 
 
-def _part(one: Held) -> str:
+def part_of(one: Held) -> str:
+    """Return the key of the part that a sample shows: its group; a sample without one is a part of its own."""
     return f"group {one.group}" if one.group is not None else f"sample {one.id}"
