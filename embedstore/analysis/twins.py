@@ -11,20 +11,18 @@ Gygi, 2007). Augmented views are no measure: their crops lie much farther from t
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.analysis.twin_groups import Agreement, agree, propose, remarks_on
 from embedstore.errors import SettingsError
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
-    from embedstore.images import Sample
     from embedstore.store.embedding_store import EmbeddingStore
 
 DIRECTIONS = 256  # at most; more cost time and found no more twins
@@ -34,33 +32,9 @@ MADE_UP, BEYOND = 4_000, 4  # so many pictures are made up, and so many of them 
 _KEPT = 32  # pairs that a sample starts with, best first: a thousand copies of one picture would give half a million
 _ROWS, _COLUMNS = 1_024, 4_096
 _NOISE = 1e-7  # a direction with a smaller share of all variance is rounding
+_ONLY_COPIES = "The pictures are too few, or too much alike, to tell twins from others: only copies are found."
 
 _PAIR = np.dtype([("first", np.int64), ("second", np.int64), ("similarity", np.float32)])
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How the twins, found without a look at the groups, fit the groups that the source gave; over pairs.
-
-    Attributes:
-        given: pairs of samples that share a given group.
-        found: pairs found among the samples that have a given group.
-        shared: pairs that are both.
-    """
-
-    given: int
-    found: int
-    shared: int
-
-    @property
-    def precision(self) -> float | None:
-        """The share of the found pairs that the groups confirm; None where none was found."""
-        return self.shared / self.found if self.found else None
-
-    @property
-    def recall(self) -> float | None:
-        """The share of the given pairs that was found; None where none was given."""
-        return self.shared / self.given if self.given else None
 
 
 @dataclass(frozen=True)
@@ -74,6 +48,8 @@ class Twins:
         directions: how many whitened directions are compared.
         sets: ids of pictures taken for one part, from the vectors alone; the largest first.
         groups: a group for each sample of a set that has none yet: id -> name. `EmbeddingStore.set_groups` writes them.
+        merged: groups that would go into another one: group -> that group, if groups that meet in a set were united. They
+            are only where they are asked for: `set_groups(twins.groups, merge=twins.merged)`.
         agreement: with the groups of the source; None where it gave none.
         remarks: sentences on what a reader should know.
     """
@@ -84,6 +60,7 @@ class Twins:
     directions: int
     sets: list[list[str]]
     groups: dict[str, str]
+    merged: dict[str, str]
     agreement: Agreement | None
     remarks: list[str]
 
@@ -99,7 +76,8 @@ def find_twins(
     similarities computed.
 
     A sample that has a group keeps it. Where a set holds samples of a group, those without one join it (of several
-    groups that of the most similar sample); groups are never joined with each other.
+    groups that of the most similar sample). Where a set holds several groups, `merged` unites them, whole, under the
+    name of the one with the most pictures; two sets that share a group make one. They stay apart unless it is written.
 
     Args:
         store: at the version to look at.
@@ -117,34 +95,28 @@ def find_twins(
             f"The store '{store.path}' has {len(names)} samples, too few to tell how alike two parts can be; "
             f"find that out with {FEWEST} or more, or give --similarity for 2 or more."
         )
-    whitened = _whiten(store, store.positions(names))
-    if not whitened.shape[1]:
+    vectors = _whiten(store, store.positions(names))
+    if not vectors.shape[1]:
         raise SettingsError(f"All samples of the store '{store.path}' have the same vector; build it from pictures.")
-    vectors = unit_length(whitened)
-    threshold = _calibrate(whitened, vectors) if similarity is None else similarity
+    made_up = _mix(vectors)
+    for part in _cut(np.arange(len(vectors))):  # in place: all at once would need six times the memory
+        vectors[part] = unit_length(vectors[part])
+    threshold = _calibrate(made_up, vectors) if similarity is None else similarity
     found = _join(vectors, _pairs(vectors, threshold, progress), threshold)
     samples = [store.sample(name) for name in names]
     given = dict(zip(store.ids, store.given("group"), strict=True))
-    groups, conflicts = _propose(samples, found, vectors)
+    proposal = propose(samples, found, vectors)
     return Twins(
         store.version,
         float(threshold),
         similarity is None,
         vectors.shape[1],
         [[names[at] for at in members] for members in found],
-        groups,
-        _agree([given[name] for name in names], found),
-        _remarks(samples, found, conflicts, threshold),
+        proposal.groups,
+        proposal.merged,
+        agree([given[name] for name in names], found),
+        [_ONLY_COPIES] * (threshold > 0.95) + remarks_on(samples, found, proposal),
     )
-
-
-def torn_groups(store: EmbeddingStore) -> list[str]:
-    """Return the groups whose pictures are on several sides of the written split; a sample set aside binds nothing."""
-    sides: dict[str, set[str]] = {}
-    for sample in store.samples:
-        if sample.group is not None and sample.split not in (None, "aside"):
-            sides.setdefault(sample.group, set()).add(str(sample.split))
-    return sorted(group for group, found in sides.items() if len(found) > 1)
 
 
 def _whiten(store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> Vectors:
@@ -161,16 +133,23 @@ def _whiten(store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> Vectors:
     most = min(DIRECTIONS, max(count // SAMPLES_PER_DIRECTION, 8))
     main = np.flatnonzero(variance > rounding)[::-1][:most]
     scaled = axes[:, main] / np.sqrt(variance[main])
-    return np.concatenate([(store.read(part) - mean) @ scaled for part in _cut(positions)]).astype(np.float32)
+    whitened = np.empty((count, len(main)), np.float32)
+    for at in _cut(np.arange(count)):
+        whitened[at] = (store.read(positions[at]) - mean) @ scaled
+    return whitened
 
 
-def _calibrate(whitened: Vectors, vectors: Vectors) -> float:
-    """Return the similarity to their nearest picture that `BEYOND` of `MADE_UP` made-up pictures exceed."""
+def _mix(whitened: Vectors) -> Vectors:
+    """Return made-up pictures, of unit length: each direction is that of another random picture."""
     count, directions = whitened.shape
     drawn = np.random.default_rng(0).integers(0, count, (MADE_UP, directions))
-    made_up = unit_length(whitened[drawn, np.arange(directions)])
+    return unit_length(whitened[drawn, np.arange(directions)])
+
+
+def _calibrate(made_up: Vectors, vectors: Vectors) -> float:
+    """Return the similarity to their nearest picture that `BEYOND` of `MADE_UP` made-up pictures exceed."""
     nearest = np.full(MADE_UP, -1, np.float32)
-    for part in _cut(np.arange(count)):
+    for part in _cut(np.arange(len(vectors))):
         nearest = np.maximum(nearest, (made_up @ vectors[part].T).max(axis=1))
     return float(np.sort(nearest)[-BEYOND - 1])
 
@@ -233,65 +212,6 @@ def _join(vectors: Vectors, pairs: npt.NDArray[np.void], threshold: float) -> li
                 heapq.heappush(queue, (-mean, other, joined))
         joined += 1
     return sorted((sorted(found) for found in members.values() if len(found) > 1), key=lambda m: (-len(m), m))
-
-
-def _propose(
-    samples: Sequence[Sample], found: list[list[int]], vectors: Vectors
-) -> tuple[dict[str, str], list[list[str]]]:
-    """Return a group for each sample of a set that has none, and which given groups meet in one set."""
-    groups: dict[str, str] = {}
-    conflicts: list[list[str]] = []
-    taken = {sample.group for sample in samples}
-    for members in found:
-        fixed = [at for at in members if samples[at].group is not None]
-        met = sorted({str(samples[at].group) for at in fixed})
-        if len(met) > 1:
-            conflicts.append(met)
-        if not fixed:
-            name = f"twins of {samples[members[0]].id}"
-            while name in taken:
-                name += "+"
-            taken.add(name)
-            groups |= dict.fromkeys((samples[at].id for at in members), name)
-            continue
-        for at in (at for at in members if samples[at].group is None):
-            nearest = fixed[int(np.argmax(vectors[fixed] @ vectors[at]))]
-            groups[samples[at].id] = str(samples[nearest].group)
-    return groups, conflicts
-
-
-def _agree(given: Sequence[str | None], found: list[list[int]]) -> Agreement | None:
-    if not any(group is not None for group in given):
-        return None
-    sizes = Counter(group for group in given if group is not None)
-    inside = [Counter(given[at] for at in members if given[at] is not None) for members in found]
-    return Agreement(
-        given=sum(comb(size, 2) for size in sizes.values()),
-        found=sum(comb(counts.total(), 2) for counts in inside),
-        shared=sum(comb(size, 2) for counts in inside for size in counts.values()),
-    )
-
-
-def _remarks(
-    samples: Sequence[Sample], found: list[list[int]], conflicts: list[list[str]], threshold: float
-) -> list[str]:
-    remarks = []
-    if threshold > 0.95:
-        remarks.append("The pictures are too few, or too much alike, to tell twins from others: only copies are found.")
-    for field in ("label", "mode"):
-        mixed = [m for m in found if len({getattr(samples[at], field) for at in m} - {None}) > 1]
-        if mixed:
-            values = sorted({getattr(samples[at], field) for at in mixed[0]} - {None})
-            remarks.append(
-                f"{len(mixed)} of {len(found)} sets mix {field}s: look for errors in them, such as at "
-                f"'{samples[mixed[0][0]].id}' ({', '.join(values)})."
-            )
-    if conflicts:
-        remarks.append(
-            f"{len(conflicts)} sets hold pictures of several groups that are there already, which stay as they are: such "
-            f"as '{conflicts[0][0]}' and '{conflicts[0][1]}'."
-        )
-    return remarks
 
 
 def _cut(positions: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

@@ -111,26 +111,42 @@ class EmbeddingStore(StoreReader):
         self.refresh()
         return plan
 
-    def set_groups(self, groups: Mapping[str, str]) -> int:
-        """Give samples that have no group one (id -> name), all in one new version; return how many got theirs.
+    def set_groups(self, groups: Mapping[str, str], *, merge: Mapping[str, str] | None = None) -> int:
+        """Give samples that have no group one (id -> name), all in one new version; return how many samples changed.
 
-        Where all have the named group already, nothing changes and no version is made.
+        Where all is as asked already, nothing changes and no version is made. A later build keeps the groups until the
+        manifest says something new of a sample's group.
+
+        Args:
+            groups: id -> name.
+            merge: groups to unite on purpose, group -> the one it goes into: all pictures of the one, those that `groups`
+                adds too, get the name of the other. A group without pictures is passed over; a sample that a later build
+                brings with the name of a group that moved is no part of it until they are united again.
 
         Raises:
-            StoreError: an id is unknown, a name is empty, or a sample has another group, which is never changed.
+            StoreError: an id is unknown, a name is empty, a sample has another group, which only `merge` changes, or
+                `merge` moves a group into one that it moves as well.
         """
+        moves: dict[str | None, str | None] = {as_stored(old): as_stored(new) for old, new in (merge or {}).items()}
+        for group, into in moves.items():
+            if not into or into in moves:
+                raise StoreError(
+                    f"The group '{group}' can't go into '{into}'; give a name, and of a group that goes nowhere itself."
+                )
         with writer(self.path, self.environment) as session:
             self.refresh()
+            named = dict(zip(self.positions(list(groups)).tolist(), map(as_stored, groups.values()), strict=True))
             changed = []
-            for position, name in zip(self.positions(list(groups)), map(as_stored, groups.values()), strict=True):
-                record = self._records[position]
-                if not name or record.group not in (None, name):
+            for position, record in enumerate(self._records):
+                asked = named.get(position, record.group)
+                before, after = moves.get(record.group, record.group), moves.get(asked, asked)
+                if position in named and (not asked or before not in (None, after)):
                     raise StoreError(
-                        f"The sample '{record.id}' can't get the group '{name}' (it has {record.group or 'none'}); give a "
+                        f"The sample '{record.id}' can't get the group '{asked}' (it has {record.group or 'none'}); give a "
                         "name, and only to samples without a group."
                     )
-                if record.group is None:
-                    changed.append(replace(record, group=name))
+                if record.group != after:
+                    changed.append(replace(record, group=after))
             if changed:
                 session.publish(next_head(self.head), records=changed)
         self.refresh()

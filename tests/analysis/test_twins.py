@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,13 +16,14 @@ import numpy.typing as npt
 import pytest
 import scipy.cluster.hierarchy
 import scipy.sparse
-from helpers import CountingTeacher, snapshot, store_of, write_pictures
+from helpers import CountingTeacher, snapshot, store_of, unit_vectors, write_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embedstore
 from embedstore.analysis import twins as module
-from embedstore.analysis.twins import Agreement, find_twins, torn_groups
+from embedstore.analysis.twin_groups import Agreement
+from embedstore.analysis.twins import find_twins
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store.environment import Environment
 from embedstore.vectors import unit_length
@@ -177,6 +179,20 @@ def test_progress_ends_at_all_samples(tmp_path: Path, monkeypatch: pytest.Monkey
     assert told == [(100, 250), (200, 250), (250, 250)]
 
 
+def test_memory_is_that_of_the_vectors_and_little_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROWS", 128)
+    monkeypatch.setattr(module, "_COLUMNS", 256)
+    monkeypatch.setattr(module, "MADE_UP", 100)
+    count = 6_000
+    with store_of(tmp_path / "s", unit_vectors(0, count, module.DIRECTIONS)) as store:
+        store.samples  # noqa: B018  they are there before, and no part of what is measured
+        tracemalloc.start()
+        find_twins(store, similarity=0.9)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 2 * count * module.DIRECTIONS * 4
+
+
 # Groups that are proposed
 
 
@@ -208,12 +224,14 @@ def test_samples_without_a_group_join_the_one_that_their_set_has(tmp_path: Path)
     assert twins.remarks == []
 
 
-def test_given_groups_are_never_joined_and_the_conflict_is_told(tmp_path: Path) -> None:
+def test_given_groups_stay_apart_and_the_conflict_is_told(tmp_path: Path) -> None:
     twins = proposed(tmp_path, {"part 000 photo 0": "A", "part 000 photo 1": "B", "part 001 photo 0": "A"})
     assert twins.groups["part 001 photo 1"] == "A"
     assert not any(name.startswith("part 000") for name in twins.groups)
+    assert twins.merged == {"B": "A"}
     assert twins.remarks == [
-        "1 sets hold pictures of several groups that are there already, which stay as they are: such as 'A' and 'B'."
+        "1 sets hold pictures of several groups that are there already, such as 'A' and 'B'. United, 2 groups would be 1, "
+        "the largest with 4 pictures of 2 groups ('A')."
     ]
 
 
@@ -272,7 +290,12 @@ def test_whatever_the_groups_are_they_stay_and_a_second_time_changes_nothing(
             assert fresh <= fixed if fixed else len(fresh) == 1
         store.set_groups(twins.groups)
         assert {sample.id: sample.group for sample in store.samples if sample.group} == groups | twins.groups
-        assert find_twins(store).groups == {}
+        again = find_twins(store)
+        assert (again.groups, again.merged) == ({}, twins.merged)
+        store.set_groups(again.groups, merge=again.merged)
+        of = {sample.id: sample.group for sample in store.samples}
+        assert all(len({of[name] for name in ids}) == 1 for ids in planted(SIX))
+        assert find_twins(store).merged == {}
     shutil.rmtree(place)
 
 
@@ -388,10 +411,40 @@ def test_groups_are_written_as_one_version_and_only_once(tmp_path: Path) -> None
         assert store.counts("group")["twins of part 002 photo 0"] == 3
 
 
+def test_groups_are_united_whole_as_one_version_and_only_once(tmp_path: Path) -> None:
+    """All pictures of a group that moves, also those that it gets just now."""
+    with store_of(tmp_path / "s", photographs([1] * 7), groups=["A", "B", "B", "C", "D", None, None]) as store:
+        asked = {"sample 00005": "B"}
+        with pytest.raises(StoreError, match=r"sample 00001.*\(it has B\)"):
+            store.set_groups({"sample 00001": "A"})
+        assert store.set_groups(asked, merge={"B": "A", "C": "A", "nowhere": "D"}) == 4
+        assert store.version == 2
+        assert [sample.group for sample in store.samples] == ["A", "A", "A", "A", "D", "A", None]
+        assert store.set_groups(asked, merge={"B": "A", "C": "A"}) == 0
+        assert store.version == 2
+        with pytest.raises(StoreError, match=r"sample 00005.*\(it has A\)"):  # where it isn't asked to move
+            store.set_groups(asked)
+
+
+@pytest.mark.parametrize(
+    ("merge", "message"),
+    [({"A": ""}, "'A' can't go into ''"), ({"A": "B", "B": "C"}, "'A' can't go into 'B'"), ({"A": "A"}, "into 'A'")],
+)
+def test_groups_that_can_not_be_united_leave_the_store_as_it_was(
+    tmp_path: Path, merge: dict[str, str], message: str
+) -> None:
+    with store_of(tmp_path / "s", photographs([1] * 3), groups=["A", "B", None]) as store:
+        before = snapshot(store)
+        with pytest.raises(StoreError, match=message):
+            store.set_groups({"sample 00002": "A"}, merge=merge)
+        store.refresh()
+        assert snapshot(store) == before
+
+
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"sample 00001": "B", "sample 00000": "B"}, "sample 00000.*(it has A)"),
+        ({"sample 00001": "B", "sample 00000": "B"}, r"sample 00000.*\(it has A\)"),
         ({"sample 00001": "B", "nobody": "B"}, "no sample 'nobody'"),
         ({"sample 00001": ""}, "can't get the group ''"),
     ],
@@ -412,6 +465,8 @@ def test_ids_and_names_may_be_spelt_in_any_unicode_form(tmp_path: Path) -> None:
         assert store.set_groups({"cafe\u0301": "pie\u0300ce"}) == 1
         assert store.sample("caf\u00e9").group == "pi\u00e8ce"
         assert store.set_groups({"caf\u00e9": "pi\u00e8ce"}) == 0
+        assert store.set_groups({}, merge={"pie\u0300ce": "e\u0301"}) == 1
+        assert store.sample("caf\u00e9").group == "\u00e9"
 
 
 class Killed(BaseException):
@@ -436,25 +491,31 @@ def killed_after(writes: int) -> Iterator[None]:
         yield
 
 
-def test_a_kill_at_any_transaction_leaves_all_groups_or_none(tmp_path: Path) -> None:
-    store_of(tmp_path / "kept", photographs(SIX), ids=names_of(SIX)).close()
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_kill_at_any_transaction_leaves_all_groups_or_none(tmp_path: Path, merge: bool) -> None:
+    names = names_of(SIX)
+    given = dict(zip(names[:2], "AB", strict=True)) if merge else {}
+    groups = [given.get(name) for name in names]
+    store_of(tmp_path / "kept", photographs(SIX), ids=names, groups=groups).close()
     outcomes = []
     for writes in range(20):
         shutil.copytree(tmp_path / "kept", tmp_path / "s")
         with embedstore.open(tmp_path / "s") as store:
-            groups = find_twins(store).groups
+            twins = find_twins(store)
+            expected = {**twins.groups, **dict.fromkeys(given, "A")}
+            assert (len(expected), twins.merged) == (14, {"B": "A"} if merge else {})
             try:
                 with killed_after(writes):
-                    store.set_groups(groups)
+                    store.set_groups(twins.groups, merge=twins.merged)
                 finished = True
             except Killed:
                 finished = False
         with embedstore.open(tmp_path / "s") as store:
             found = {sample.id: sample.group for sample in store.samples if sample.group}
-            assert (store.version, found) == ((2, groups) if finished else (1, {}))
-            store.set_groups(groups)  # cleans up after the dead writer and goes on
-            assert (store.version, len(groups)) == (2, 14)
-            assert {sample.id: sample.group for sample in store.samples if sample.group} == groups
+            assert (store.version, found) == ((2, expected) if finished else (1, given))
+            store.set_groups(twins.groups, merge=twins.merged)  # cleans up after the dead writer and goes on
+            assert store.version == 2
+            assert {sample.id: sample.group for sample in store.samples if sample.group} == expected
         shutil.rmtree(tmp_path / "s")
         outcomes.append(finished)
         if finished:
@@ -497,13 +558,27 @@ def test_a_later_build_keeps_the_groups_until_the_manifest_says_another(tmp_path
     assert os.path.exists(manifest)
 
 
-def test_groups_on_several_sides_are_torn_until_they_are_dealt_again(tmp_path: Path) -> None:
-    with store_of(
-        tmp_path / "s",
-        photographs([1] * 8),
-        groups=["A", "A", "B", "B", "C", "C", None, None],
-        splits=["train", "test", "train", "train", "val", "aside", "train", "test"],
-    ) as store:
-        assert torn_groups(store) == ["A"]
-        store.split()
-        assert torn_groups(store) == []
+def test_a_later_build_keeps_united_groups_until_the_manifest_says_another(tmp_path: Path) -> None:
+    names = [f"good/{number}.png" for number in range(4)]
+    write_pictures(tmp_path / "images", names)
+
+    def build(groups: str) -> list[str | None]:
+        rows = [["path", "group"], *([name, group] for name, group in zip(names, groups, strict=True))]
+        with (tmp_path / "photos.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        embedstore.build(
+            tmp_path / "s", tmp_path / "images", manifest=tmp_path / "photos.csv", teacher=CountingTeacher(), views=0
+        )
+        with embedstore.open(tmp_path / "s") as store:
+            return [store.sample(name).group for name in names]
+
+    assert build("AABC") == ["A", "A", "B", "C"]
+    with embedstore.open(tmp_path / "s") as store:
+        store.set_groups({}, merge={"A": "B"})
+        before = snapshot(store)
+    assert build("AABC") == ["B", "B", "B", "C"]
+    with embedstore.open(tmp_path / "s") as store:
+        assert snapshot(store) == before
+    write_pictures(tmp_path / "images", ["good/0.png"], seed=9)  # another picture of the same id
+    assert build("AABC") == ["B", "B", "B", "C"]
+    assert build("ADBC") == ["B", "D", "B", "C"]
