@@ -187,9 +187,10 @@ def sureness(comparison: Comparison) -> Markup:
             worse=Text("misses more", "見逃し増"),
             better=Text("misses less", "見逃し減"),
             note=Text(
-                f"Dots are what was measured, lines 95 % intervals over {comparison.parts} parts. A line that crosses zero "
-                "means: it may be chance.",
-                f"点は測定値、線は {comparison.parts} 部品での 95 % 区間です。線が 0 をまたぐ場合は偶然かもしれません。",
+                f"Dots are what was measured, lines 95 % intervals over {comparison.parts} parts and {comparison.seeds} "
+                "trainings. A line that crosses zero means: it may be chance.",
+                f"点は測定値、線は {comparison.parts} 部品・学習 {comparison.seeds} 回での 95 % 区間です。線が 0 をまたぐ場合は"
+                "偶然かもしれません。",
             ),
         ),
     )
@@ -259,24 +260,32 @@ def details(comparison: Comparison) -> Markup:
 
 def caveats(comparison: Comparison) -> Markup:
     """Return what the figures can't prove."""
-    sentences = [Text(remark, remark) for remark in comparison.remarks]
+    sentences = [Text(remark, remark) for remark in comparison.remarks]  # for engineers, in English
     fixed = [
         Text(
-            "Intervals say how much other test parts would move these figures; another training would move them too.",
-            "区間はテスト部品の違いによるぶれを示します。学習をやり直すぶれは含みません。",
+            "Intervals say how much other parts, to test on and to set thresholds by, would move these figures.",
+            "区間は、テスト部品としきい値を決める部品が変わった場合のぶれを示します。",
+        )
+        if comparison.seeds == 1
+        else Text(
+            "Intervals say how much other parts and other trainings would move these figures, as far as "
+            f"{comparison.seeds} trainings can tell.",
+            f"区間は、部品が変わった場合と学習をやり直した場合のぶれを示します（学習 {comparison.seeds} 回から分かる範囲）。",
         ),
     ]
     if comparison.seeds == 1:
         fixed.append(
             Text(
-                "Each way was trained once per fold: another seed moves AUROC by some hundredths.",
-                "各方法の学習は 1 回ずつです。乱数を変えると AUROC は 0.01～0.05 程度動きます。",
+                "Each way was trained once per fold. Another seed moves AUROC by some hundredths, which no interval here holds: "
+                "compare with three seeds or more before you decide.",
+                "各方法の学習は 1 回ずつです。乱数を変えると AUROC は 0.01～0.05 程度動き、そのぶれは区間に含まれません。"
+                "判断の前に、3 通り以上の乱数で比較してください。",
             )
         )
     return callout(
         Text("What this can not prove", "この結果から言えないこと"),
         bullets(*fixed),
-        *([bullets(*sentences)] if sentences else []),
+        *([fold(Text("Notes for engineers", "技術者向けの注記（英語）"), bullets(*sentences))] if sentences else []),
     )
 
 
