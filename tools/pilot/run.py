@@ -8,6 +8,7 @@ Needs the extra `pilot` (the pictures are CC BY-NC-SA 4.0, for non-commercial us
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from embedstore.analysis.twins import find_twins
 from embedstore.errors import EmbedstoreError
 from embedstore.pages.odd_page import odd_cards
 
-STORE = "cells.store"
+TEACHER, STORE = "efficientnet-lite0", "cells.store"
 GOOD, DEFECT = "good", "defect"
 WAYS = ("none", "class-mean", "sub-prototypes", "rare-samples", "own")
 SUMMARIES = ("class-mean", "sub-prototypes", "rare-samples")
@@ -56,18 +57,20 @@ FULL = replace(NORMAL, ways=tuple(POLICIES))
 def main() -> None:
     """Run the pilot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="pilot-out, or pilot-out/quick with --quick")
-    parser.add_argument("--report", type=Path, help="pilot-report, or pilot-report/quick with --quick")
-    parser.add_argument("--teacher", default="efficientnet-lite0", help="such as open_clip:ViT-B-32/laion2b_s34b_b79k")
+    parser.add_argument("--out", type=Path, help="pilot-out; a folder in it for --quick, and for another teacher")
+    parser.add_argument("--report", type=Path, help="pilot-report; a folder in it likewise")
+    parser.add_argument("--teacher", default=TEACHER, help="such as open_clip:ViT-B-32/laion2b_s34b_b79k")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quick", action="store_true", help="240 cells, 2 epochs: shows that it runs, no more")
     how.add_argument("--full", action="store_true", help="all ways of training, controls too")
     options = parser.parse_args()
-    part = "quick" if options.quick else ""
+    part = Path("quick" if options.quick else "")
+    if options.teacher != TEACHER:  # each teacher has a store of its own
+        part /= re.sub(r"[^\w.-]+", "-", options.teacher)
     try:
         run(
-            options.out or Path("pilot-out", part),
-            options.report or Path("pilot-report", part),
+            options.out or "pilot-out" / part,
+            options.report or "pilot-report" / part,
             QUICK if options.quick else FULL if options.full else NORMAL,
             options.teacher,
         )
@@ -86,7 +89,9 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
     path = out / STORE
     console.print(f"[bold]1. Build[/bold]: the teacher {teacher} looks at {cells.count} solar cells once, in 3 views")
     embedding = _build(console, out, cells, teacher)
-    console.print(f"   {embedding.embedded} views in {embedding.seconds:.0f} s; the teacher is not needed again")
+    console.print(
+        f"   {embedding.embedded} views in {embedding.seconds:.0f} s; the teacher is not needed again", markup=False
+    )
     with embedstore.open(path) as store:
         console.print("[bold]2. Twins and split[/bold]")
         store.set_groups(find_twins(store).groups)
@@ -140,7 +145,10 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
 
 
 def _build(console: Console, out: Path, cells: solar_cells.Cells, teacher: str) -> page.Embedding:
-    """Build the store; what it took is kept beside it, since a run that goes on has nothing left to embed."""
+    """Build the store; what it took is kept beside it, since a run that goes on has less left to embed, or nothing."""
+    measured = out / "embedding.json"
+    before = json.loads(measured.read_text("utf-8")) if measured.exists() else {"embedded": 0, "seconds": 0.0}
+    started = time.monotonic()
     with _progress(console) as bar:
         task = bar.add_task("pictures", total=cells.count)
         built = embedstore.build(
@@ -150,11 +158,16 @@ def _build(console: Console, out: Path, cells: solar_cells.Cells, teacher: str) 
             teacher=teacher,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    measured = out / "embedding.json"
-    before = json.loads(measured.read_text("utf-8")) if measured.exists() else {"embedded": 0, "seconds": 0.0}
-    if built.embedded or not measured.exists():
-        before = {"embedded": before["embedded"] + built.embedded, "seconds": before["seconds"] + built.seconds}
-        measured.write_text(json.dumps(before), "utf-8")
+    if built.resumed:  # an interrupted run has embedded some, and nobody knows in what time
+        before = {"embedded": 0, "seconds": 0.0}
+    if built.embedded:
+        before = {
+            "embedded": before["embedded"] + built.embedded,
+            "seconds": before["seconds"] + time.monotonic() - started,
+        }
+        fresh = measured.with_suffix(".new")
+        fresh.write_text(json.dumps(before), "utf-8")
+        fresh.replace(measured)
     return page.Embedding(built.samples, built.views, before["embedded"], before["seconds"])
 
 
@@ -164,10 +177,11 @@ def _summary(store: EmbeddingStore, name: str) -> Summary:
 
 def _compare(console: Console, path: Path, out: Path, scale: Scale) -> Comparison:
     """Train and score each way on the store's split, in a process of its own."""
+    # The same for every scale, so that a full pilot goes on from a normal one.
     settings = distill.Settings(
-        policy="mixture" if "mixture" in scale.ways else "none",
-        mixture=MIXTURE if "mixture" in scale.ways else {},
-        options={name: {"summary": name} for name in SUMMARIES} if "mixture" not in scale.ways else {},
+        policy="mixture",
+        mixture=MIXTURE,
+        options={name: {"summary": name} for name in SUMMARIES} | {"rotated-means": {"summary": "class-mean"}},
         good=GOOD,
         epochs=scale.epochs,
         size=scale.size,
