@@ -18,6 +18,13 @@ from embedstore.vectors import Vectors, unit_length
 Positions = npt.NDArray[np.int64]
 
 _AT_ONCE = 4096
+_FITTING = {
+    "class-mean": "class-mean",
+    "text": "class-mean",
+    "rare-samples": "rare-samples",
+    "random-samples": "rare-samples",
+    "herding": "rare-samples",
+}
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,16 @@ class TrainingSet:
 
     @cached_property
     def centre(self) -> Vectors:
-        """The mean (d,) of the plain vectors: vectors of one teacher lie in a narrow cone, so it is taken off first."""
+        """The mean (d,) of the plain vectors: vectors of one teacher lie in a narrow cone, so it is taken off first.
+
+        It is that of the labelled samples, as in summaries; of all where none has a label. The sum is exact.
+        """
+        labelled = [at for at, label in enumerate(self.labels) if label is not None]
+        chosen = self.positions[labelled] if labelled else self.positions
         total = np.zeros(self.dim, np.float64)
-        for start in range(0, len(self), _AT_ONCE):
-            total += self.source.read(self.positions[start : start + _AT_ONCE]).astype(np.float64).sum(axis=0)
-        return (total / len(self)).astype(np.float32)
+        for start in range(0, len(chosen), _AT_ONCE):
+            total += self.source.read(chosen[start : start + _AT_ONCE]).astype(np.float64).sum(axis=0)
+        return (total / len(chosen)).astype(np.float32)
 
     @cached_property
     def members(self) -> dict[str | None, Positions]:
@@ -155,6 +167,11 @@ class PrototypePolicy:
         chosen = self._serving[samples, views]
         known = chosen >= 0
         return Targets(self._vectors[np.maximum(chosen, 0)], known, np.maximum(chosen, 0))
+
+
+def fitting_policy(strategy: str) -> str:
+    """Return the policy that a summary is made for, by its strategy."""
+    return _FITTING.get(strategy, "sub-prototypes")  # which takes any prototypes
 
 
 def need_summary(policy: str, summary: Summary | None) -> Summary:

@@ -6,18 +6,21 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
-from distill.source import opened_source
-from distill.targets import MIXTURE
-from distill.targets.making import mixed
+from distill.source import Source, opened_source
+from distill.targets import MIXTURE, POLICIES, TrainingSet
+from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
 from distill.training.loop import describe
-from distill.training.run_data import make_run_data
+from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
+from embedstore import Summary
 from embedstore.errors import SettingsError, TrainingError
+from embedstore.exports import SummaryFile
 
 COMPARISON = "comparison.json"
 
@@ -47,11 +50,11 @@ def compare(
 ) -> Comparison:
     """Train each policy on each fold with each seed, and compare what they say of the same held-out samples.
 
-    Runs that are complete are not run again, and one that was interrupted goes on; so policies, folds and seeds may be
-    added later. Writes `comparison.json` beside the runs.
+    Runs that are complete are not run again, and one that was interrupted goes on; so policies and seeds may be added
+    later. Writes `comparison.json` beside the runs.
 
     Args:
-        store: path of a store.
+        store: path of a store, or of a summary file.
         out: directory of the runs, each in `runs/POLICY-foldF-seedS`.
         policies: to compare.
         settings: what all runs share; `policy`, `folds`, `fold` and `seed` are set here, and options of policies that
@@ -63,7 +66,8 @@ def compare(
         progress: called before each run and after each of its epochs.
 
     Raises:
-        SettingsError: no policy, an unknown one, or one twice.
+        SettingsError: no policy, an unknown one, one twice, or one that the store's data does not fit.
+        SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
         TrainingError: the store can't be learned from, or a run's process died.
     """
     base, path = settings or Settings(), Path(out)
@@ -100,6 +104,7 @@ def compare(
         if run not in finished:
             train_apart(Path(store), run, chosen, images=None if images is None else Path(images), progress=report)
         runs.append(_scores(run, policy, fold, seed))
+    baseline = baseline or ("none" if "none" in policies else policies[0])
     comparison = compare_runs(runs, good=base.good, overkill=base.overkill, baseline=baseline)
     comparison = replace(comparison, remarks=[*_remarks(where), *comparison.remarks])
     run_directory.write_json(path / COMPARISON, comparison.to_dict())
@@ -111,22 +116,56 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -
 
     Raises:
         TrainingError: a fold or split can't be learned and tested, or a finished run is not the one that is asked for.
+        SettingsError: a mixture leaves a label out, or a policy reads vectors that a summary file does not hold.
+        SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
     """
     finished: set[Path] = set()
+    divided: dict[tuple[int, int], RunData] = {}
     tested: dict[int, set[int]] = {}
     with opened_source(store) as source:
         for run, settings in planned.items():
-            data = make_run_data(source, settings)
-            test = set(data.sides["test"])
-            if test != tested.setdefault(settings.fold, test):
-                raise TrainingError(
-                    f"'{store}' has no written split, so each seed would be tested on other pictures; deal folds, or write a "
-                    f"split with: embedstore split '{store}'"
-                )
+            key = settings.fold, settings.seed
+            if key not in divided:
+                divided[key] = make_run_data(source, settings)
+                test = set(divided[key].sides["test"])
+                if test != tested.setdefault(settings.fold, test):
+                    raise TrainingError(_other_pictures(source))
+            data = divided[key]
+            _check_targets(source, settings, data)
             if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
                 run_directory.begin(run, describe(source, settings, data), resume=True)
                 finished.add(run)
     return finished
+
+
+def _other_pictures(source: Source) -> str:
+    how = (
+        "split the store that the file was exported from, and export again."
+        if isinstance(source, SummaryFile)
+        else f"deal folds, or write a split with: embedstore split '{source.path}'"
+    )
+    return f"'{source.path}' has no written split, so each seed would be tested on other pictures; {how}"
+
+
+def _check_targets(source: Source, settings: Settings, data: RunData) -> None:
+    """Make the targets that cost little, those of finished summaries, and leave them, for what they refuse."""
+    names = _used(settings.policy, settings)
+    ready = [name for name in names if isinstance(source, SummaryFile) or SAVED in settings.options.get(name, {})]
+    if not ready and settings.policy != MIXTURE:
+        return
+    views = source.views if settings.views is None else min(settings.views, source.views)  # more is the run's to refuse
+    training = TrainingSet.from_source(source, data.sides["train"], views)
+    if settings.policy == MIXTURE:  # does each label have its policies?
+        POLICIES[MIXTURE].fit(training, None, 0, weights=settings.mixture, members=dict.fromkeys(names))
+
+    def summary_of(_: str, options: Mapping[str, Any]) -> Summary:
+        summary = saved_summary(source, options)
+        assert summary is not None  # noqa: S101  only those that are ready are asked for
+        check_summary(summary, source, replace(data, remarks=[]))
+        return summary
+
+    for name in ready:
+        make_policy(name, training, seed=0, options=settings.options, weights={}, summary_of=summary_of)
 
 
 def _remarks(runs: Iterable[Path]) -> list[str]:
@@ -143,7 +182,7 @@ def _remarks(runs: Iterable[Path]) -> list[str]:
 
 
 def _settings(base: Settings, policy: str, folds: int | None, fold: int, seed: int) -> Settings:
-    used = mixed(base.mixture) if policy == MIXTURE else [policy]
+    used = _used(policy, base)
     return replace(
         base,
         policy=policy,
@@ -153,6 +192,11 @@ def _settings(base: Settings, policy: str, folds: int | None, fold: int, seed: i
         fold=fold,
         seed=seed,
     )
+
+
+def _used(policy: str, settings: Settings) -> list[str]:
+    """Return the policies that give targets: the one, or those that are mixed."""
+    return mixed(settings.mixture) if policy == MIXTURE else [policy]
 
 
 def _scores(run: Path, policy: str, fold: int, seed: int) -> RunScores:

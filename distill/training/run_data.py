@@ -1,15 +1,19 @@
 """What a run learns from and is tested on, and the refusal of what can't be learned."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.source import Source
+from distill.targets.making import SAVED
 from distill.training.settings import Settings
 from embedstore import Sample, Summary
-from embedstore.errors import SummaryError, TrainingError
+from embedstore.errors import SettingsError, SummaryError, TrainingError
+from embedstore.exports import SummaryFile
 from embedstore.images import SPLITS
 from embedstore.splits import plan_split
 
@@ -23,12 +27,14 @@ class RunData:
         sides: train, val, test, aside -> positions in the store.
         classes: the labels, sorted; a student's logits are in this order.
         remarks: sentences that a reader of the figures should know.
+        folds: how many were dealt; None where the split is another.
     """
 
     samples: list[Sample]
     sides: dict[str, npt.NDArray[np.int64]]
     classes: list[str]
     remarks: list[str] = field(default_factory=list)
+    folds: int | None = None
 
     def labels(self, side: str) -> Counter[str]:
         """Return how often each label stands on a side."""
@@ -46,14 +52,38 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
         raise TrainingError(
             f"No picture in '{store.path}' has a label; give labels by folder names or a manifest and build again."
         )
-    splits, remarks = _splits(store, samples, settings)
-    sides = {side: np.array([at for at, split in enumerate(splits) if split == side], np.int64) for side in SPLITS}
-    classes = sorted({label for at in sides["train"] if (label := samples[at].label) is not None})
-    data = RunData(samples, sides, classes, remarks)
+    data = _divided(store, samples, settings)
     _refuse_single(data)
-    refuse_untestable(data, settings.good)
-    remarks += _doubts(data)
+    try:
+        refuse_untestable(data, settings.good)
+    except _SideLacksError as error:
+        if settings.folds is None:
+            raise
+        fewer = _fewer_folds(store, samples, settings, settings.folds)
+        remedy = (
+            "fewer folds do not help, so add pictures of more parts"
+            if fewer is None
+            else f"with --folds {fewer} every fold can be tested"
+        )
+        raise TrainingError(
+            f"Of {settings.folds} folds, number {settings.fold} can't be tested: {error.what}; {remedy}."
+        ) from error
+    data.remarks.extend(_doubts(data))
     return data
+
+
+def saved_summary(store: Source, options: Mapping[str, Any]) -> Summary | None:
+    """Return the summary that a policy's options name, or that a summary file is; None where one is to be made.
+
+    Raises:
+        SummaryError: there is no such summary.
+        SettingsError: the options ask for one to be made from a summary file.
+    """
+    if isinstance(store, SummaryFile):
+        if options.keys() - {SAVED}:
+            raise SettingsError(f"'{store.path}' holds a finished summary, so none can be made; leave its options out.")
+        return store.summary(options.get(SAVED, store.kept.name))
+    return store.summary(options[SAVED]) if SAVED in options else None
 
 
 def check_summary(summary: Summary, store: Source, data: RunData) -> None:
@@ -77,9 +107,33 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
     if leaked:
         raise SummaryError(
             f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as "
-            f"'{leaked[0]}'), which would make its figures false; make it from the training split: "
-            f"embedstore summarize '{store.path}' {summary.strategy} --split train"
+            f"'{leaked[0]}'), which would make its figures false; {_without_leak(summary, store, data)}"
         )
+
+
+def _without_leak(summary: Summary, store: Source, data: RunData) -> str:
+    """Say where a summary comes from that did not see what is tested."""
+    is_file = isinstance(store, SummaryFile)
+    if data.folds is not None:
+        return "with folds, summaries are made anew from each fold's training side; " + (
+            "leave the folds out (--no-folds), or take the store that the file was exported from."
+            if is_file
+            else f'give parameters (such as k, share) instead of summary = "{summary.name}".'
+        )
+    if is_file:
+        return (
+            "in the store that it was exported from, make it again from the training split and export that: "
+            f"embedstore summarize STORE {summary.strategy} --split train"
+        )
+    return f"make it from the training split: embedstore summarize '{store.path}' {summary.strategy} --split train"
+
+
+class _SideLacksError(TrainingError):
+    """A side of the split lacks what its figures need; with another split it may have it."""
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f"{what[0].upper()}{what[1:]}; {remedy}")
+        self.what = what
 
 
 def refuse_untestable(data: RunData, good: str | None) -> None:
@@ -98,8 +152,8 @@ def refuse_untestable(data: RunData, good: str | None) -> None:
     for side in ("val", "test"):
         labels = data.labels(side)
         if not labels:
-            raise TrainingError(
-                f"The {side} side of the split has no labelled picture; split again: embedstore split STORE"
+            raise _SideLacksError(
+                f"the {side} side of the split has no labelled picture", "split again: embedstore split STORE"
             )
         unknown = sorted(labels.keys() - set(classes))
         if unknown:
@@ -113,12 +167,37 @@ def refuse_untestable(data: RunData, good: str | None) -> None:
         raise TrainingError(f"The good label '{good}' is not among the training labels ({', '.join(classes)}).")
     for side in ("val", "test"):
         if good not in data.labels(side):
-            raise TrainingError(
-                f"The {side} side has no '{good}' picture, so overkill can't be measured; "
-                "add good parts or split again."
+            raise _SideLacksError(
+                f"the {side} side has no '{good}' picture, so overkill can't be measured",
+                "add good parts or split again.",
             )
     if set(data.labels("test")) == {good}:
-        raise TrainingError("The test side has no defect, so escapes can't be measured; add defects or split again.")
+        raise _SideLacksError(
+            "the test side has no defect, so escapes can't be measured", "add defects or split again."
+        )
+
+
+def _divided(store: Source, samples: list[Sample], settings: Settings) -> RunData:
+    """Return the samples by side, whether or not they can be learned and tested."""
+    splits, remarks = _splits(store, samples, settings)
+    sides = {side: np.array([at for at, split in enumerate(splits) if split == side], np.int64) for side in SPLITS}
+    classes = sorted({label for at in sides["train"] if (label := samples[at].label) is not None})
+    return RunData(samples, sides, classes, remarks, settings.folds)
+
+
+def _fewer_folds(store: Source, samples: list[Sample], settings: Settings, folds: int) -> int | None:
+    """Return the largest smaller number of folds of which each can be tested, if any."""
+
+    def all_testable(fewer: int) -> bool:
+        try:
+            for fold in range(fewer):
+                dealt = _divided(store, samples, replace(settings, folds=fewer, fold=fold))
+                refuse_untestable(dealt, settings.good)
+        except TrainingError:
+            return False
+        return True
+
+    return next((fewer for fewer in range(folds - 1, 2, -1) if all_testable(fewer)), None)
 
 
 def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[list[str | None], list[str]]:
@@ -131,10 +210,12 @@ def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[l
         missing = sum(split is None for split in written)
         if not missing:
             return written, []
-        return written, [
-            f"{missing} pictures have no split and take no part; give them one with: "
-            f"embedstore split '{store.path}' --keep"
-        ]
+        where = (
+            "in the store that they were exported from, and export again"
+            if isinstance(store, SummaryFile)
+            else f"with: embedstore split '{store.path}' --keep"
+        )
+        return written, [f"{missing} pictures have no split and take no part; give them one {where}"]
     plan = plan_split(samples, seed=settings.seed, kept=aside)
     counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
     remarks = [
@@ -146,10 +227,11 @@ def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[l
 
 def _doubts(data: RunData) -> list[str]:
     """Say what a reader of the figures would want to know of the split."""
+    tested = data.labels("test")
     doubts = [
         f"No '{label}' picture is on the test side, so the figures say nothing of it."
         for label in data.classes
-        if label not in data.labels("test")
+        if label not in tested
     ]
     sides_of: dict[str, set[str]] = {}
     for side in ("train", "val", "test"):

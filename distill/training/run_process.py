@@ -22,6 +22,7 @@ from distill.training.settings import Settings
 from embedstore.errors import EmbedstoreError, TrainingError
 
 _MARK = "distill: "  # begins each answer
+_ANSWERS = ({"done", "total"}, {"finished"}, {"error"})
 _TAIL = 2_000  # characters of stderr that are shown of a process that died
 
 
@@ -68,14 +69,15 @@ def train_apart(
                 child.stdin.flush()
             answer: dict[str, Any] = {}
             for line in child.stdout:
-                if not line.startswith(_MARK):  # a library's own words
+                said = _said(line)
+                if said is None:  # a library's own words
                     continue
-                answer = json.loads(line.removeprefix(_MARK))
+                answer = said
                 if "done" in answer:
                     progress(answer["done"], answer["total"])
             child.wait()
             complaints.seek(0)
-            said = complaints.read().decode("utf-8", "replace")
+            complaint = complaints.read().decode("utf-8", "replace")
         except BaseException:  # Ctrl-C too: the run goes on from its last epoch the next time
             child.kill()
             raise
@@ -83,13 +85,24 @@ def train_apart(
             with suppress(BrokenPipeError):
                 child.stdin.close()
     if "error" in answer:
-        raise TrainingError(answer["error"])
+        raise TrainingError(f"Run '{out.name}': {answer['error']}")
     if "finished" not in answer:
         why = f"was ended by signal {-child.returncode}" if child.returncode < 0 else f"ended with {child.returncode}"
         raise TrainingError(
             f"The process that trained '{out}' {why}, perhaps for lack of memory; the same command goes on from its last "
-            f"epoch. It said: {said[-_TAIL:].strip() or 'nothing'}"
+            f"epoch. It said: {complaint[-_TAIL:].strip() or 'nothing'}"
         )
+
+
+def _said(line: str) -> dict[str, Any] | None:
+    """Return an answer of the child; None where the line is none, though it may begin like one."""
+    if not line.startswith(_MARK):
+        return None
+    try:
+        said = json.loads(line.removeprefix(_MARK))
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) and any(keys <= said.keys() for keys in _ANSWERS) else None
 
 
 def _main() -> None:

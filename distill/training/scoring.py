@@ -38,5 +38,7 @@ def class_probabilities(
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
-        raise TrainingError("The student's answers are no numbers: its training diverged; train with a smaller lambda.")
+        raise TrainingError(
+            "The student's answers are no numbers: its training diverged; train with a smaller learning rate or lambda."
+        )
     return probabilities

@@ -22,6 +22,7 @@ from distill.training.compare import Step
 from distill.training.settings import Settings
 from distill_cli.compare import _Pace, _short
 from distill_cli.compare import compare as command_compare
+from embedstore.exports import export
 
 EPOCHS = 12
 PATIENCE = 120  # seconds, on a busy machine
@@ -234,6 +235,26 @@ def test_the_command_line_rules_over_the_task_file_and_that_over_the_default(
     with pytest.raises(AskedError) as asked:
         command_compare(store, "own", tmp_path, task=tmp_path / "task.toml", **given)
     assert asked.value.args == (expected,)
+
+
+def test_a_summary_file_with_a_task_file_is_compared(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AskedError(Exception):
+        pass
+
+    def compare(source: Path, _: Path, policies: list[str], settings: Settings, **__: Any) -> None:
+        raise AskedError(source, policies, settings.good)
+
+    monkeypatch.setattr(distill, "compare", compare, raising=False)
+    file = tmp_path / "means.safetensors"
+    with embedstore.open(store) as opened:
+        opened.summarize("class-mean", name="means", split="train")
+        export(opened, file, summary="means")
+    (tmp_path / "task.toml").write_text('good = "good"', "utf-8")
+    with pytest.raises(AskedError) as asked:
+        command_compare(file, "none,class-mean", tmp_path, task=tmp_path / "task.toml")
+    assert asked.value.args == (file, ["none", "class-mean"], "good")
 
 
 def test_progress_goes_to_stderr_and_tells_runs_and_epochs(finished: tuple[Path, str, str]) -> None:

@@ -54,6 +54,13 @@ def test_options_and_a_saved_summary_rule_over_the_task_file(line: Path) -> None
     assert settings_of(line / "sub") == expected.to_dict() | {"options": {"sub-prototypes": {"summary": "three"}}}
 
 
+def test_a_saved_summary_brings_its_policy_too(line: Path) -> None:
+    write_task(line / "short.toml", QUICK)
+    shown = call("distill", "train", "s", "--summary", "three", "--task", "short.toml", "--out", "fit", cwd=line).stdout
+    assert "Policy 'sub-prototypes'" in shown
+    assert settings_of(line / "fit")["options"] == {"sub-prototypes": {"summary": "three"}}
+
+
 def test_an_exported_summary_needs_no_store_and_brings_its_policy(line: Path, tmp_path: Path) -> None:
     for name in ("three.safetensors", "photos"):
         (shutil.copytree if name == "photos" else shutil.copy)(line / name, tmp_path / name)
@@ -93,6 +100,8 @@ def test_an_exported_summary_needs_no_store_and_brings_its_policy(line: Path, tm
             "--summary three was given with a mixture, which has a summary for each of its policies; name them in the task",
         ),
         ('policy = "own"', ("s", "--summary", "three"), "The policy 'own' takes no summary"),
+        (None, ("s", "--summary", "four"), "no summary 'four'"),
+        (None, ("s", "--summary", "three", "--policy", "own"), "The policy 'own' takes no summary"),
     ],
 )
 def test_each_mistake_is_one_sentence_and_leaves_nothing(

@@ -14,11 +14,15 @@ import toy_parts
 from toy_parts import quick
 
 import distill
+import embedstore
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
+from distill.source import Source
 from distill.training import compare as module
-from distill.training import run_directory
+from distill.training import run_data, run_directory
 from distill.training.compare import Step
-from embedstore.errors import SettingsError, TrainingError
+from distill.training.run_data import RunData
+from embedstore.errors import SettingsError, SummaryError, TrainingError
+from embedstore.exports import export
 
 FOLDS = 3
 POLICIES = ["own", "none"]
@@ -316,6 +320,113 @@ def test_a_directory_that_can_not_be_made_is_one_sentence(store_path: Path, tmp_
         distill.compare(store_path, tmp_path / "file", ["none"], SETTINGS)
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A store with a written split and saved summaries, each with its file."""
+
+    store: Path
+
+    def file(self, name: str) -> Path:
+        return self.store.parent / f"{name}.safetensors"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    path = toy_parts.make_store(tmp_path_factory.mktemp("saved"), toy_parts.parts())
+    found = Saved(path)
+    with embedstore.open(path) as store:
+        for name, strategy, split in (
+            ("means", "class-mean", "train"),
+            ("subs", "medoids", "train"),
+            ("all", "class-mean", None),
+        ):
+            store.summarize(strategy, name=name, split=split)
+            export(store, found.file(name), summary=name)
+    return found
+
+
+def naming(summary: str, policy: str = "class-mean") -> dict[str, Any]:
+    return {"options": {policy: {"summary": summary}}}
+
+
+MIXED: dict[str, Any] = {"mixture": {"good": {"none": 1.0}, "defect": {"class-mean": 1.0}}}
+ANEW = "with folds, summaries are made anew from each fold's training side; "
+
+
+@pytest.mark.parametrize(
+    ("file", "policies", "settings", "folds", "words"),
+    [
+        (None, ["none", "class-mean"], naming("means"), FOLDS, ANEW + r"give parameters \(such as k, share\) instead of"),
+        (None, ["none", "class-mean"], naming("all"), None, "saw 40 pictures that this run is tested on"),
+        (None, ["none", "class-mean"], naming("gone"), None, "no summary 'gone'"),
+        (None, ["none", "class-mean"], naming("subs"), None, "several prototypes for a label"),
+        (None, ["none", "rotated-means"], naming("subs", "rotated-means"), None, "several prototypes for a label"),
+        (None, ["none", "mixture"], MIXED | naming("all"), None, "saw 40 pictures"),
+        (None, ["none", "mixture"], {"mixture": {"good": {"none": 1.0}}}, None, "no policy for the label 'defect'"),
+        ("means", ["none", "class-mean"], {}, FOLDS, ANEW + r"leave the folds out \(--no-folds\)"),
+        ("all", ["none", "class-mean"], {}, None, "saw 40 pictures"),
+        ("means", ["none", "own"], {}, None, "'own' needs every picture's own vector"),
+        ("means", ["none", "mixture"], {"mixture": {label: {"own": 1.0} for label in ("good", "defect")}}, None, "'own' needs"),
+        ("means", ["none", "rare-samples"], {}, None, "keeps no samples"),
+        ("means", ["none", "sub-prototypes"], {"options": {"sub-prototypes": {"k": 2}}}, None, "none can be made"),
+    ],
+)  # fmt: skip
+def test_targets_that_only_a_later_run_would_refuse_are_refused_before_the_first(
+    file: str | None,
+    policies: list[str],
+    settings: dict[str, Any],
+    folds: int | None,
+    words: str,
+    saved: Saved,
+    tmp_path: Path,
+) -> None:
+    source = saved.store if file is None else saved.file(file)
+    # A comparison of more policies has options and a mixture for some of them.
+    with pytest.raises((SettingsError, SummaryError), match=words):
+        distill.compare(
+            source,
+            tmp_path / "out",
+            policies,
+            _mixed(policies, settings),
+            folds=folds,
+            images=saved.store.parent / "images",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def _mixed(policies: list[str], settings: dict[str, Any]) -> distill.Settings:
+    return replace(SETTINGS, **({"policy": "mixture"} if "mixture" in policies else {}), **settings)
+
+
+def test_saved_summaries_and_their_files_are_compared_on_the_written_split(saved: Saved, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, **naming("means"))
+    policies = ["class-mean", "random-vectors"]
+    of_store = distill.compare(saved.store, tmp_path / "store", policies, settings, folds=None)
+    images = saved.store.parent / "images"
+    of_file = distill.compare(saved.file("means"), tmp_path / "file", policies, SETTINGS, folds=None, images=images)
+    assert figures(of_file) == figures(of_store)
+    assert of_file.baseline == "class-mean"  # the first that was named
+
+
+def test_without_none_the_first_that_is_named_is_the_baseline(store_path: Path, tmp_path: Path) -> None:
+    found = distill.compare(store_path, tmp_path, ["random-vectors", "class-mean"], SETTINGS, folds=None)
+    assert found.baseline == "random-vectors"
+
+
+def test_each_fold_is_dealt_once_for_all_policies(
+    copy: Path, compared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dealt: list[tuple[int, int]] = []
+
+    def make_run_data(source: Source, settings: distill.Settings) -> RunData:
+        dealt.append((settings.fold, settings.seed))
+        return run_data.make_run_data(source, settings)
+
+    monkeypatch.setattr(module, "make_run_data", make_run_data)
+    distill.compare(compared.store, copy, POLICIES, SETTINGS, folds=FOLDS)
+    assert dealt == [(fold, 0) for fold in range(FOLDS)]
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "words"),
     [
@@ -324,9 +435,10 @@ def test_a_directory_that_can_not_be_made_is_one_sentence(store_path: Path, tmp_
             {"folds": None, "seeds": 2},
             "each seed would be tested on other pictures",
         ),
-        (toy_parts.parts(4, 20, 20, split=False), {"folds": 3}, "no 'good' picture"),
+        (toy_parts.parts(4, 20, 20, split=False), {"folds": 3}, "no 'good' picture.*fewer folds do not help"),
+        (toy_parts.parts(60, 6, 0, split=False), {"folds": 5}, "no defect.*with --folds 3 every fold can be tested"),
     ],
-    ids=["seeds without a written split", "too few good parts for the folds"],
+    ids=["seeds without a written split", "too few good parts for any folds", "too few defects for so many folds"],
 )
 def test_what_only_a_later_run_would_refuse_is_refused_before_the_first(
     rows: list[toy_parts.Part], options: dict[str, Any], words: str, tmp_path: Path

@@ -22,12 +22,14 @@ from toy_vectors import (
     make_store,
     of_label,
     said,
+    summary_of,
     training_of,
     whole,
 )
 
 from distill.targets import MIXTURE, POLICIES, TrainingSet
 from distill.targets.making import make_policy
+from distill.targets.policy import fitting_policy
 from embedstore import EmbeddingStore
 from embedstore.errors import SummaryError
 from embedstore.summaries import STRATEGIES
@@ -192,3 +194,17 @@ def test_the_defaults_of_every_option_are_values_that_are_allowed(name: str) -> 
     own = {key: one.default for key, one in signature(fit).parameters.items() if one.kind is one.KEYWORD_ONLY}
     if name != MIXTURE:
         quick(policy=name, options={name: own})
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "text"])
+def test_every_strategy_has_a_policy_that_takes_its_summaries(strategy: str, training: TrainingSet) -> None:
+    name = fitting_policy(strategy)
+    policy = POLICIES[name].fit(training, summary_of(training, strategy), 0)
+    assert policy is not None
+    labelled = np.array([label is not None for label in training.labels])
+    np.testing.assert_array_equal(whole(policy, training).known, labelled)
+    assert strategy not in POLICIES or name == strategy
+
+
+def test_a_policy_is_found_for_strategies_of_texts_and_of_a_later_release_too() -> None:
+    assert (fitting_policy("text"), fitting_policy("of a later release")) == ("class-mean", "sub-prototypes")

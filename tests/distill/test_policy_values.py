@@ -1,10 +1,16 @@
 """What each policy's targets are, worked out by brute force from the vectors that were put in."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers import store_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from toy_vectors import (
     ALONE,
     COUNT,
@@ -27,15 +33,38 @@ from toy_vectors import (
 )
 
 from distill.targets import POLICIES, TrainingSet, rotated_means
+from distill.targets.retrieved import highest
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError
 
 # What is centred
 
 
-def test_the_centre_is_the_mean_of_the_plain_training_vectors(training: TrainingSet) -> None:
-    np.testing.assert_allclose(training.centre, stored(training).mean(axis=0), atol=1e-7)
+def labelled_mean(training: TrainingSet) -> npt.NDArray[np.float64]:
+    """Return the centre: the mean of the labelled training samples' plain vectors."""
+    seen = [at for at, label in enumerate(training.labels) if label is not None]
+    centre: npt.NDArray[np.float64] = stored(training)[seen].mean(axis=0)
+    return centre
+
+
+def test_the_centre_is_the_mean_of_the_plain_labelled_training_vectors(training: TrainingSet) -> None:
+    np.testing.assert_allclose(training.centre, labelled_mean(training), atol=1e-7)
+    assert not np.allclose(training.centre, stored(training).mean(axis=0), atol=1e-3)  # of all training samples
     assert not np.allclose(training.centre, VECTORS[0].astype(np.float64).mean(axis=0), atol=1e-3)  # of all samples
+
+
+def test_the_centre_is_that_of_summaries_to_the_last_bit(
+    training: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill.targets.policy._AT_ONCE", 7)
+    in_blocks = TrainingSet.from_source(training.source, training.positions).centre
+    np.testing.assert_array_equal(in_blocks, training.centre)
+    np.testing.assert_array_equal(in_blocks, summary_of(training, "class-mean").centre)
+
+
+def test_where_nothing_has_a_label_the_centre_is_the_mean_of_all(training: TrainingSet) -> None:
+    nobody = replace(training, labels=[None] * len(training))
+    np.testing.assert_allclose(nobody.centre, stored(training).mean(axis=0), atol=1e-7)
 
 
 # own
@@ -44,24 +73,17 @@ def test_the_centre_is_the_mean_of_the_plain_training_vectors(training: Training
 @pytest.mark.parametrize("view", range(VIEWS + 1))
 def test_own_is_the_centred_stored_vector_of_the_very_view(view: int, training: TrainingSet) -> None:
     targets = whole(fitted("own", training), training, view).vectors
-    np.testing.assert_allclose(targets, unit(stored(training, view) - stored(training).mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(targets, unit(stored(training, view) - labelled_mean(training)), atol=1e-6)
 
 
 def test_own_reads_each_sample_in_its_own_view(training: TrainingSet) -> None:
     samples, views = np.array([5, 0, 5, 5, 40]), np.array([2, 1, 0, 2, 0])
     expected = [stored(training, view)[at] for at, view in zip(samples, views, strict=True)]
     targets = fitted("own", training).targets(samples, views).vectors
-    np.testing.assert_allclose(targets, unit(np.array(expected) - stored(training).mean(axis=0)), atol=1e-6)
+    np.testing.assert_allclose(targets, unit(np.array(expected) - labelled_mean(training)), atol=1e-6)
 
 
 # class-mean
-
-
-def labelled_mean(training: TrainingSet) -> npt.NDArray[np.float64]:
-    """Return the centre of a summary: only labelled samples are seen."""
-    seen = [at for at, label in enumerate(training.labels) if label is not None]
-    centre: npt.NDArray[np.float64] = stored(training)[seen].mean(axis=0)
-    return centre
 
 
 def test_class_mean_is_the_centred_mean_of_the_label_in_every_view(training: TrainingSet) -> None:
@@ -234,7 +256,7 @@ def test_shuffled_own_passes_vectors_around_within_each_label(training: Training
         whose = None
         for view in range(VIEWS + 1):
             targets = whole(policy, training, view).vectors
-            own = unit(stored(training, view) - stored(training).mean(axis=0))
+            own = unit(stored(training, view) - labelled_mean(training))
             distance = np.linalg.norm(targets[:, None] - own[None], axis=2)
             found = distance.argmin(axis=1)
             np.testing.assert_allclose(distance[np.arange(len(found)), found], 0, atol=1e-5)  # in the same view
@@ -253,7 +275,7 @@ def test_shuffled_own_passes_vectors_around_within_each_label(training: Training
 def retrieved_by_brute_force(
     training: TrainingSet, view: int, alpha: float, neighbours: int, temperature: float
 ) -> npt.NDArray[np.float64]:
-    centre = stored(training).mean(axis=0)
+    centre = labelled_mean(training)
     plain, own = unit(stored(training) - centre), unit(stored(training, view) - centre)
     result = []
     for at in range(len(training)):
@@ -292,12 +314,41 @@ def test_retrieved_has_the_defaults_that_are_written_down(training: TrainingSet)
     np.testing.assert_allclose(whole(fitted("retrieved", training), training, 1).vectors, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("bytes_at_once", [1, 500])
 def test_retrieved_is_the_same_for_any_size_of_its_blocks(
-    training: TrainingSet, monkeypatch: pytest.MonkeyPatch
+    bytes_at_once: int, training: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill.targets.retrieved._AT_ONCE", 5)
+    monkeypatch.setattr("distill.targets.retrieved._BYTES", bytes_at_once)
+    monkeypatch.setattr("distill.targets.retrieved._READ", 5)
     expected = retrieved_by_brute_force(training, 2, 0.5, 10, 0.1)
     np.testing.assert_allclose(whole(fitted("retrieved", training), training, 2).vectors, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("order", [range(16), range(15, -1, -1)])
+def test_of_equally_near_neighbours_the_first_by_id_are_retrieved(order: Sequence[int], tmp_path: Path) -> None:
+    """On the axes, whose mean is 0, each vector is as far from all others but its opposite."""
+    axes = np.concatenate([np.eye(8), -np.eye(8)])
+    ids = [f"{number:02}" for number in range(16)]
+    with store_of(tmp_path / "axes", axes[order], ids=[ids[at] for at in order], labels=[GOOD] * 16) as store:
+        training = TrainingSet.from_source(store, np.arange(16))
+        policy = fitted("retrieved", training, alpha=0.0, neighbours=3)
+        found = dict(zip(training.ids, whole(policy, training).vectors, strict=True))
+    for number, sample_id in enumerate(ids):
+        first = [at for at in range(16) if at % 8 != number % 8][:3]
+        np.testing.assert_allclose(found[sample_id], unit(axes[first].sum(axis=0)), atol=1e-6)
+
+
+@settings(max_examples=200)
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.sampled_from([-np.inf, -1, 0, 0.5, 1]),
+    ),
+    st.integers(1, 14),
+)
+def test_the_highest_are_those_of_a_stable_sort(values: npt.NDArray[np.float32], count: int) -> None:
+    np.testing.assert_array_equal(highest(values, count), np.argsort(-values, axis=1, kind="stable")[:, :count])
 
 
 @pytest.mark.parametrize("view", range(VIEWS + 1))

@@ -14,9 +14,11 @@ from toy_parts import quick
 
 import distill
 import embedstore
-from distill.training.run_data import RunData, check_summary, make_run_data
-from embedstore import EmbeddingStore, Sample
+from distill.source import Source
+from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
+from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import SettingsError, SummaryError, TrainingError
+from embedstore.exports import SummaryFile, export
 from embedstore.splits import plan_split
 from embedstore.summaries import summarize
 
@@ -196,6 +198,51 @@ def test_what_can_not_be_learned_or_tested_is_refused(case: str) -> None:
         run_data_of(samples, good=good)
 
 
+def in_parts(defects: int, good: int = 30) -> list[Sample]:
+    """Return pictures without a split, two of each part."""
+    return [
+        sample(f"{label}{number:02}", label, group=f"{label} {number // 2}")
+        for label, parts in (("good", good), ("defect", defects))
+        for number in range(2 * parts)
+    ]
+
+
+@pytest.mark.parametrize(("defects", "folds", "fewer"), [(3, 5, 3), (4, 9, 4), (2, 5, None), (2, 3, None)])
+def test_a_fold_that_can_not_be_tested_names_how_many_folds_can(defects: int, folds: int, fewer: int | None) -> None:
+    samples = in_parts(defects)
+
+    def refusals(folds: int) -> list[str]:
+        found = []
+        for fold in range(folds):
+            try:
+                run_data_of(samples, good="good", folds=folds, fold=fold)
+            except TrainingError as error:
+                found.append(str(error))
+        return found
+
+    for number in range(3, folds):
+        assert bool(refusals(number)) == (fewer is None or number > fewer)
+    remedy = (
+        "fewer folds do not help, so add pictures of more parts."
+        if fewer is None
+        else f"with --folds {fewer} every fold can be tested."
+    )
+    found = refusals(folds)
+    assert found
+    for sentence in found:
+        assert sentence.startswith(f"Of {folds} folds, number ")
+        assert sentence.endswith(
+            f" can't be tested: the test side has no defect, so escapes can't be measured; {remedy}"
+        )
+
+
+def test_what_no_deal_of_folds_can_mend_is_told_as_without_folds() -> None:
+    with pytest.raises(
+        TrainingError, match=r"^The good label 'ok' is not among the training labels \(defect, good\)\.$"
+    ):
+        run_data_of(in_parts(10), good="ok", folds=5)
+
+
 def test_a_label_of_one_picture_may_stand_aside() -> None:
     assert run_data_of(written(train="gd", val="gd", test="gd", aside="s")).classes == ["defect", "good"]
 
@@ -260,6 +307,72 @@ def test_a_summary_that_saw_a_held_out_sample_is_refused(side: str, store: Embed
     saw = summarize(store, "class-mean", positions=np.sort(np.concatenate([data.sides["train"], leak])))
     with pytest.raises(SummaryError, match=f"saw 1 pictures .* '{data.samples[leak[0]].id}'"):
         check_summary(saw, store, data)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SummaryFile]:
+    """Files of a summary of the training side and of one of all; some pictures have no split."""
+    place = tmp_path_factory.mktemp("files")
+    rows = [*toy_parts.parts(), *(replace(row, path=f"new {row.path}", split="") for row in toy_parts.parts(2, 0, 0))]
+    with embedstore.open(toy_parts.make_store(place, rows)) as store:
+        for name, split in (("train", "train"), ("all", None)):
+            store.summarize("class-mean", name=name, split=split)
+            export(store, place / f"{name}.safetensors", summary=name)
+    return {name: SummaryFile(place / f"{name}.safetensors") for name in ("train", "all")}
+
+
+def leak(summary: Summary, source: Source, **changes: Any) -> str:
+    """Return what is said of a summary that saw what is tested."""
+    with pytest.raises(SummaryError, match="which would make its figures false; ") as caught:
+        check_summary(summary, source, make_run_data(source, quick(**changes)))
+    return str(caught.value).split("false; ")[1]
+
+
+def test_how_to_mend_a_leak_fits_the_source_and_the_split(store: EmbeddingStore, files: dict[str, SummaryFile]) -> None:
+    saw = summarize(store, "medoids", name="ours", k=2)
+    assert leak(saw, store) == (
+        f"make it from the training split: embedstore summarize '{store.path}' medoids --split train"
+    )
+    assert leak(saw, store, folds=5) == (
+        "with folds, summaries are made anew from each fold's training side; give parameters (such as k, share) instead of "
+        'summary = "ours".'
+    )
+    assert leak(files["all"].kept, files["all"]) == (
+        "in the store that it was exported from, make it again from the training split and export that: embedstore "
+        "summarize STORE class-mean --split train"
+    )
+    assert leak(files["train"].kept, files["train"], folds=5) == (
+        "with folds, summaries are made anew from each fold's training side; leave the folds out (--no-folds), or take the "
+        "store that the file was exported from."
+    )
+
+
+def test_a_file_with_samples_without_a_split_names_no_command_that_can_not_work(files: dict[str, SummaryFile]) -> None:
+    assert make_run_data(files["train"], quick()).remarks == [
+        "2 pictures have no split and take no part; give them one in the store that they were exported from, and export "
+        "again"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({}, None), ({"k": 3}, None), ({"summary": "all"}, "all")], ids=["none", "made", "saved"]
+)
+def test_a_saved_summary_is_the_one_that_is_named(options: dict[str, Any], name: str | None, tmp_path: Path) -> None:
+    with embedstore.open(toy_parts.make_store(tmp_path, toy_parts.parts(10, 10, 0))) as store:
+        store.summarize("class-mean", name="all")
+        found = saved_summary(store, options)
+        assert (None if found is None else found.name) == name
+        with pytest.raises(SummaryError, match="no summary 'other'"):
+            saved_summary(store, {"summary": "other"})
+
+
+def test_a_file_is_its_own_saved_summary(files: dict[str, SummaryFile]) -> None:
+    file = files["train"]
+    assert saved_summary(file, {}) is saved_summary(file, {"summary": "train"}) is file.kept
+    with pytest.raises(SummaryError, match="holds the summary 'train', not 'all'"):
+        saved_summary(file, {"summary": "all"})
+    with pytest.raises(SettingsError, match="holds a finished summary, so none can be made"):
+        saved_summary(file, {"per_class": 3})
 
 
 def test_a_summary_of_another_teacher_is_refused(store: EmbeddingStore) -> None:

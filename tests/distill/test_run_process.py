@@ -118,7 +118,7 @@ def test_what_the_run_refuses_is_refused_here_wherever_that_is(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrainingError) as caught:
         train_apart(store_path, tmp_path / "run", quick(good="fine"), images=None, progress=nothing)
-    assert str(caught.value) == "The good label 'fine' is not among the training labels (defect, good)."
+    assert str(caught.value) == ("Run 'run': The good label 'fine' is not among the training labels (defect, good).")
     assert not (tmp_path / "run").exists()
 
 
@@ -131,6 +131,8 @@ asked = json.loads(sys.stdin.readline())
 open(os.path.join(os.path.dirname(sys.argv[0]), "asked.json"), "w").write(json.dumps(asked))
 say('distill: {"done": 1, "total": 2}')
 say("A library speaks.")
+for text in ("", "no answer", "3", "[]", "null", '"finished"', "{}", '{"done": 7}', '{"error', "[" * 100_000):
+    say("distill: " + text)
 say('distill: {"done": 2, "total": 2}')
 say('distill: {"finished": true}')
 """)

@@ -29,7 +29,9 @@ def _help(says: str, default: object) -> str:
 
 
 def compare(
-    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    store: Annotated[
+        Path, typer.Argument(help="The store, or a file that embedstore export wrote.", show_default=False)
+    ],
     policies: Annotated[
         str, typer.Option(help="What to compare, with commas between: none,class-mean,own", show_default=False)
     ],
@@ -120,11 +122,11 @@ def compare(
 def _settings(store: Path, task: Path | None, given: dict[str, Any]) -> Settings:
     if task is None:
         return Settings(**given)
-    import embedstore
+    from distill.source import opened_source
     from distill.training.task_file import read_task
 
-    with embedstore.open(store) as opened:
-        labels = [label for label in opened.counts("label") if label is not None]
+    with opened_source(store) as source:
+        labels = {sample.label for sample in source.samples if sample.label is not None}
     return read_task(task, labels=labels, changes=given)
 
 

@@ -33,7 +33,7 @@ def train(
         str | None,
         typer.Option(
             help="Targets: none, class-mean, sub-prototypes, rare-samples, own, retrieved, or the controls random-vectors, "
-            "rotated-means and shuffled-own. [default: own; for a summary file the one that fits it]"
+            "rotated-means and shuffled-own. [default: own; for a saved summary or a summary file the one that fits it]"
         ),
     ] = None,
     summary: Annotated[
@@ -108,14 +108,16 @@ def train(
     path, saved = _source(store, summary)
     import distill
     from distill.source import opened_source
+    from distill.targets.policy import fitting_policy
     from distill.training.task_file import TASK, default_policy, read_task
 
     with opened_source(path) as source:
+        fitting = default_policy(source) if saved is None else fitting_policy(source.summary(saved).strategy)
         if task is None:
-            settings = Settings(**{"policy": default_policy(source)} | changes)
+            settings = Settings(**{"policy": fitting} | changes)
         else:
             labels = {sample.label for sample in source.samples if sample.label is not None}
-            settings = read_task(task, labels=labels, changes=changes, policy=default_policy(source))
+            settings = read_task(task, labels=labels, changes=changes, policy=fitting)
         if saved is not None:
             settings = _with_summary(settings, saved)
         with console.progress(f"Training ({settings.policy})", "epochs") as progress:
