@@ -101,7 +101,12 @@ class Comparison:
         folds, seeds: runs of each policy = folds x seeds.
         pictures, parts: on all test sides together.
         resamples, seed: of the intervals.
-        remarks: sentences that a reader of the figures should know.
+        without_group: test pictures without a group, each of them counted as a part of its own.
+        validation_good: good validation samples that thresholds come from, in the fold that has the fewest; None without
+            a good label.
+        folds_with_area: that test both defects and good parts, so that AUROC and AUPR can be had; None without a good
+            label.
+        remarks: sentences of the runs on their own data.
     """
 
     policies: list[PolicyFigures]
@@ -115,7 +120,10 @@ class Comparison:
     parts: int
     resamples: int
     seed: int
-    remarks: list[str]
+    without_group: int = 0
+    validation_good: int | None = None
+    folds_with_area: int | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values without NaN."""
@@ -228,7 +236,9 @@ def compare_runs(
         parts=sum(read.strata[: len(folds)]),
         resamples=resamples,
         seed=seed,
-        remarks=_remarks(folds, by_policy[0], drawn, seeds, good),
+        without_group=sum(one.group is None for fold in folds for one in fold.samples),
+        validation_good=None if good is None else min(len(fold.val_part) for fold in folds),
+        folds_with_area=None if good is None else int(drawn.folds_with_area),
     )
 
 
@@ -331,37 +341,3 @@ def _mean_curve(curves: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[st
 def _mean(values: Iterable[float]) -> float | None:
     known = [float(value) for value in values if np.isfinite(value)]
     return math.fsum(known) / len(known) if known else None
-
-
-def _remarks(folds: list[ReadFold], some: PolicyFigures, drawn: Resampled, seeds: int, good: str | None) -> list[str]:
-    """Say what a reader of the figures would want to know; which parts are tested is the same for every policy."""
-    remarks = []
-    if seeds == 1:
-        remarks.append(
-            "One seed: no interval tells how much another training would move the figures, so a difference may be that of "
-            "these trainings and not of the policies."
-        )
-    elif seeds == 2:
-        remarks.append("Two seeds: the intervals hold about half of how much another training would move the figures.")
-    if good is not None:
-        fewest = min(len(fold.val_part) for fold in folds)
-        remarks.append(
-            f"Each threshold comes from validation good samples ({fewest} where there are fewest) and is fitted again inside "
-            "each resample, so the intervals hold its noise."
-        )
-    samples = [one for fold in folds for one in fold.samples]
-    alone = sum(one.group is None for one in samples)
-    if alone:
-        remarks.append(
-            f"{alone} of {len(samples)} test pictures have no group, so each counts as a part of its own; where several "
-            "show one part, the intervals are too narrow."
-        )
-    single = [one.name for one in [*some.by_mode, *some.by_class] if one.parts == 1]
-    if single:
-        remarks.append(f"Shown by one part only, so without an interval: {', '.join(sorted(single))}.")
-    if good is not None and drawn.folds_with_area < len(folds):
-        remarks.append(
-            f"AUROC and AUPR are of {drawn.folds_with_area} of {len(folds)} folds, since the others test defects only or "
-            "good parts only."
-        )
-    return remarks

@@ -1,4 +1,4 @@
-"""Paired differences between policies, with 95 % intervals over parts and seeds, and what they say in words."""
+"""Paired differences between policies, with 95 % intervals over parts and seeds."""
 
 from __future__ import annotations
 
@@ -89,31 +89,6 @@ def paired_difference(
     )
 
 
-def in_words(difference: Difference) -> str:
-    """Say a difference, whether it is beyond noise, and what its interval does not cover."""
-    one = difference
-    noun = FIGURES[one.figure]
-    if one.value is None:
-        return f"{noun}: '{one.policy}' and '{one.baseline}' can't be compared, since the test sides do not give it."
-    if one.low is None or one.high is None:
-        reason = f"it hangs on {_parts(one.parts)}" if one.parts < 2 else "no resample gives it"
-        return f"{noun}: {one.value:+.3f} with '{one.policy}' against '{one.baseline}'; no interval, since {reason}."
-    span = f"95 % interval {one.low:+.3f} to {one.high:+.3f}, {_parts(one.parts)}"
-    if one.verdict == "noise":
-        said = [
-            f"{noun}: no difference beyond noise between '{one.policy}' and '{one.baseline}' ({one.value:+.3f}; {span})."
-        ]
-    else:
-        said = [f"{noun}: {abs(one.value):.3f} {one.verdict} with '{one.policy}' than with '{one.baseline}' ({span})."]
-    if one.seeds == 1:
-        said.append("One seed only: another training may move it further than that.")
-    if one.parts < FEW_PARTS:
-        said.append("So few parts make the interval too narrow.")
-    if one.left_out:
-        said.append(f"{one.left_out} of {one.resamples} resamples do not give it and were left out.")
-    return " ".join(said)
-
-
 def percentile_interval(values: Floats) -> tuple[float, float] | tuple[None, None]:
     """Return the central 95 % of resampled figures, NaN left out (Efron, Tibshirani 1993, ch. 13)."""
     known = values[~np.isnan(values)]
@@ -126,7 +101,3 @@ def percentile_interval(values: Floats) -> tuple[float, float] | tuple[None, Non
 def finite(value: float | np.floating) -> float | None:
     """Return a plain number; None for NaN, which JSON does not know."""
     return float(value) if np.isfinite(value) else None
-
-
-def _parts(count: int) -> str:
-    return "1 part" if count == 1 else f"{count} parts"

@@ -1,24 +1,22 @@
 """Reports as text and tables for a terminal."""
 
-from unicodedata import category
-
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from distill.evaluation.comparison import Comparison, PolicyFigures
-from distill.evaluation.intervals import FEW_PARTS, FIGURES, Difference
+from distill.evaluation.intervals import FIGURES, Difference
 from distill.evaluation.report import Report
-
-MANY_INTERVALS = 10  # from so many on, one that excludes zero by chance is to be expected
+from distill.reports.caveats import caveats
+from embedstore.visible import visible
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print a run's report, the answer first."""
     out = console or Console(highlight=False, soft_wrap=True)
     for sentence in sentences(report):
-        out.print(sentence, markup=False)
+        out.print(visible(sentence), markup=False)
     if report.good is None:
         rows = [[one.label, str(one.pictures), f"{one.recall:.2f}"] for one in report.by_class]
         out.print(_table(["label", "test pictures", "recall"], rows))
@@ -75,8 +73,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
             table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
         out.print(table, crop=False)
         out.print()
-    for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in caveats(comparison))]:
-        out.print(_plain(sentence), markup=False, soft_wrap=True)
+    notes = [*(one.en for one in caveats(comparison)), *comparison.remarks]
+    for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in notes)]:
+        out.print(visible(sentence), markup=False, soft_wrap=True)
 
 
 def difference_sentences(comparison: Comparison) -> list[str]:
@@ -99,33 +98,6 @@ def difference_sentences(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def caveats(comparison: Comparison) -> list[str]:
-    """Say what a reader of the figures and intervals should know."""
-    said = list(comparison.remarks)
-    resting: dict[int, list[str]] = {}  # parts -> the figures whose intervals rest on them
-    for one in comparison.differences:
-        nouns = resting.setdefault(one.parts, []) if one.low is not None and one.parts < FEW_PARTS else []
-        if FIGURES[one.figure] not in nouns:
-            nouns.append(FIGURES[one.figure])
-    said += [
-        f"The intervals of {', '.join(nouns)} rest on {parts} parts only, which makes them too narrow."
-        for parts, nouns in sorted(resting.items())
-    ]
-    left_out = max((one.left_out for one in comparison.differences), default=0)
-    if left_out:
-        said.append(
-            f"Up to {left_out:,} of {comparison.resamples:,} resamples lack what a figure is about and were left out of its "
-            "interval."
-        )
-    intervals = sum(one.low is not None for one in comparison.differences)
-    if intervals >= MANY_INTERVALS:
-        said.append(
-            f"Each of the {intervals} intervals stands alone: of twenty without a true difference, one excludes zero by "
-            "chance."
-        )
-    return said
-
-
 def _tested(comparison: Comparison) -> str:
     parts, folds, seeds = (
         f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -143,7 +115,7 @@ def _figures_table(comparison: Comparison) -> Table:
     runs = comparison.folds * comparison.seeds
     rows = [
         [
-            _plain(one.policy),
+            one.policy,
             *("–" if value is None else f"{value:.3f}" for value in _values(one, comparison.good)),
             _duration(one.seconds / runs),
             "–" if one.peak_memory is None else f"{one.peak_memory / 1e6:,.0f} MB",
@@ -166,7 +138,7 @@ def _worst_table(comparison: Comparison) -> Table:
         for worst in (one.by_class if good is None else one.by_mode)[:1]:
             span = "one part" if worst.low is None or worst.high is None else f"{worst.low:.2f} to {worst.high:.2f}"
             caught = f"{worst.caught:.{0 if comparison.seeds == 1 else 1}f} of {worst.pictures}"
-            rows.append([_plain(one.policy), _plain(worst.name), caught, f"{worst.recall:.2f}", span])
+            rows.append([one.policy, worst.name, caught, f"{worst.recall:.2f}", span])
     kind, right = ("worst label", "right") if good is None else ("worst kind of defect", "caught")
     return _table(["policy", kind, right, "recall", "95 % interval"], rows)
 
@@ -184,18 +156,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _plain(text: str) -> str:
-    """Return a text whose control characters are spelt out, since a label may hold what a terminal would obey."""
-    return "".join(
-        letter.encode("unicode_escape").decode() if category(letter) in ("Cc", "Cf", "Cs") else letter
-        for letter in text
-    )
-
-
 def _table(columns: list[str], rows: list[list[str]]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table

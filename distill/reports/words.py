@@ -1,12 +1,13 @@
-"""What policies are called on pages, in English and Japanese: a short name, and what they teach."""
+"""What policies and figures are called in reports, in English and Japanese."""
 
+from distill.evaluation.intervals import FIGURES
 from embedstore.pages import Text
 
 # policy -> (short name, what each picture's target is)
 _WAYS = {
     "none": (
         Text("plain training", "通常の学習"),
-        Text("nothing but good or defect", "良否だけを教える"),
+        Text("nothing", "なし（ラベルだけ）"),
     ),
     "class-mean": (
         Text("class mean", "クラス平均"),
@@ -58,3 +59,26 @@ def short(policy: str) -> Text:
 def taught(policy: str) -> Text:
     """Return what a policy teaches beside the label."""
     return _WAYS[policy][1] if policy in _WAYS else Text("–", "–")
+
+
+_FIGURES_JA = {
+    "mean_recall": "検出率（誤判定 2～10 % の平均）",
+    "recall": "検出率（目標の誤判定率）",
+    "overkill": "実際の誤判定率",
+    "macro_mode_recall": "検出率（不良の種類の平均）",
+    "auroc": "AUROC",
+    "accuracy": "正解率",
+    "macro_recall": "再現率（ラベルの平均）",
+    "worst_class_recall": "最も苦手なラベルの再現率",
+}
+
+
+def named(figure: str) -> Text:
+    """Return what a figure of `FIGURES` is called."""
+    return Text(FIGURES[figure], _FIGURES_JA[figure])
+
+
+def quoted(policy: str) -> Text:
+    """Return a policy's short name in quotation marks."""
+    name = short(policy)
+    return Text(f"'{name.en}'", f"「{name.ja}」")

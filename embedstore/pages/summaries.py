@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from embedstore.pages.page import Part
+from embedstore.pages.page import Part, bullets
 from embedstore.pages.shares import Share, share_chart
 from embedstore.pages.tables import Cell, Column, Value, table
 from embedstore.pages.words import Text
 from embedstore.summaries import Summary
+from embedstore.summaries.summary import ClassLoss
 
 
 def summaries_table(summaries: Sequence[Summary]) -> Markup:
@@ -66,3 +67,30 @@ def hidden_modes(summaries: Sequence[Summary], *, title: Text | None = None) -> 
         caught=Text("has a prototype near", "近い代表例あり"),
         missed=Text("hidden", "見落とし"),
     )
+
+
+def warnings_list(summaries: Sequence[Summary]) -> Markup:
+    """Return a list of what each summary is likely to lose, as `Summary.warnings` says it; nothing where that is nothing."""
+    said = [
+        Text(f"{summary.name}: {sentence.en}", f"{summary.name}：{sentence.ja}")
+        for summary in summaries
+        for loss in summary.averaging_loss.values()
+        for sentence in _warnings(loss)
+    ]
+    return bullets(*said) if said else Markup("")
+
+
+def _warnings(loss: ClassLoss) -> list[Text]:
+    said = []
+    if 2 * loss.far > loss.count:
+        said.append(
+            f"「{loss.label}」の過半数（画像 {loss.count} 枚中 {loss.far} 枚）には近い代表例がなく、"
+            "この要約だけではこのラベルの見た目がほとんど分かりません。"
+        )
+    said += [
+        f"種類「{mode}」の過半数（「{loss.label}」の画像 {loss.modes[mode]} 枚中 {far} 枚）には近い代表例がなく、"
+        "この要約だけで学習すると見逃すおそれがあります。"
+        for mode, far in loss.far_modes.items()
+        if 2 * far > loss.modes[mode] and mode != loss.label
+    ]
+    return [Text(en, ja) for en, ja in zip(loss.warnings(), said, strict=True)]

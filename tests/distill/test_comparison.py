@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
-from toy_scores import CLASSES, DEFECTS, NONE, OWN, one, random_runs, with_fixed_thresholds
+from toy_scores import CLASSES, DEFECTS, NONE, OWN, changed, one, random_runs, with_fixed_thresholds
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RunScores, compare_runs
 from distill.evaluation.intervals import FIGURES, Difference
@@ -97,10 +97,7 @@ def test_what_was_compared() -> None:
     assert [p.policy for p in found.policies] == ["none", "own"]
     assert (found.good, found.overkill_wanted, found.folds, found.seeds) == ("good", 0.05, 2, 2)
     assert (found.pictures, found.parts, found.resamples, found.seed) == (9, 8, 200, 3)
-    (seeds, thresholds, alone) = found.remarks
-    assert seeds.startswith("Two seeds")
-    assert "20 where there are fewest" in thresholds
-    assert "1 of 9 test pictures have no group" in alone
+    assert (found.without_group, found.validation_good, found.folds_with_area, found.remarks) == (1, 20, 2, [])
 
 
 def test_costs_and_curves() -> None:
@@ -159,7 +156,7 @@ def test_without_a_good_label_right_answers_are_compared() -> None:
     assert none.recall is none.overkill is none.mean_recall is none.macro_mode_recall is none.auroc is none.aupr is None
     assert none.by_mode == []
     assert found.overkill_wanted is None
-    assert any("Shown by one part only, so without an interval: b, c." in remark for remark in found.remarks)
+    assert found.validation_good is found.folds_with_area is None
 
 
 # Random runs
@@ -390,22 +387,19 @@ def test_figures_that_the_test_sides_do_not_give_are_none() -> None:
         assert getattr(found.policies[0], name) is None
     assert difference(found, "recall").value is None
     assert difference(found, "recall").verdict == "unknown"
-    assert any("AUROC and AUPR are of 0 of 1 folds" in remark for remark in found.remarks)
+    assert (found.folds_with_area, found.folds) == (0, 1)
 
 
 def test_areas_are_of_the_folds_that_have_them() -> None:
     good_only = [replace(of, held=[h for h in of.held if h.id != "C1"]) for of in NONE[2:]]
     found = compare([*NONE[:2], *good_only])
     assert found.policies[0].auroc == pytest.approx((7 / 8 + 5.5 / 8) / 2)
-    assert any("AUROC and AUPR are of 1 of 2 folds" in remark for remark in found.remarks)
+    assert (found.folds_with_area, found.folds) == (1, 2)
 
 
-def test_few_seeds_are_told() -> None:
-    def told(seeds: int) -> list[str]:
-        remarks = compare(random_runs(0, ("none",), seeds=seeds), resamples=5).remarks
-        return [remark.split(":")[0] for remark in remarks if "another training" in remark]
-
-    assert [told(seeds) for seeds in (1, 2, 3)] == [["One seed"], ["Two seeds"], []]
+def test_the_fold_with_the_fewest_good_validation_samples_is_told() -> None:
+    short = changed(NONE[2], "v1-0", label="defect")
+    assert compare([*NONE[:2], short, changed(NONE[3], "v1-0", label="defect")]).validation_good == 19
 
 
 def test_every_difference_has_a_name_for_readers() -> None:

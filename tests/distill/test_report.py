@@ -165,3 +165,18 @@ def test_tables_show_names_as_they_are() -> None:
     assert ["[red]傷[/]", "3", "of", "4", "0.75", "1", "of", "2", "97%"] in lines
     assert ["rims", "1", "of", "2"] in lines
     assert ["defect", "9", "0.56"] in lines
+
+
+@pytest.mark.parametrize("good", ["good", None])
+def test_no_name_commands_the_terminal(good: str | None) -> None:
+    hostile = "\x1b[31m傷\n\u202ex"
+    samples = [
+        replace(one, label=hostile if one.label == "defect" else one.label, mode=one.mode and one.mode + hostile)
+        for one in [*VAL, *TEST, *ASIDE]
+    ]
+    console = Console(file=io.StringIO(), width=120, highlight=False, force_terminal=True, color_system=None)
+    print_report(make_report(samples, [hostile, "good"], f"own{hostile}", good, 0.05), console)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert said.count("\\x1b[31m傷\\n\\u202ex") >= 4  # the policy, in the sentence, and in each table
+    assert not set("\x1b\u202e") & set(said)

@@ -7,72 +7,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from toy_comparison import HOSTILE, OTHER, OWN, PLAIN, WORST, comparison, difference
 
-from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
-from distill.evaluation.intervals import FEW_PARTS, Difference
-from distill.reports.terminal import MANY_INTERVALS, caveats, difference_sentences, print_comparison
-
-HOSTILE = "[red]傷\x1b[31m\n\u202e</b>　跡"
-WORST = RecallFigures("spot", 12, 3.0, 0.25, 0.05, 0.5, 6, 5.0, 0.97)
-OTHER = RecallFigures("stripe", 8, 6.0, 0.75, 0.5, 1.0, 4, 1.0, 0.75)
-PLAIN = PolicyFigures(
-    policy="none",
-    recall=0.45,
-    overkill=0.04,
-    mean_recall=0.5,
-    macro_mode_recall=0.512,
-    auroc=0.8125,
-    aupr=0.7,
-    by_mode=[WORST, OTHER],
-    worst_mode="spot",
-    seconds=567.0,
-    peak_memory=818_000_000,
-)
-OWN = replace(PLAIN, policy="sub-prototypes", auroc=None, seconds=24.6, peak_memory=None)
-
-
-def difference(**changes: Any) -> Difference:
-    values = {
-        "policy": "sub-prototypes",
-        "baseline": "none",
-        "figure": "recall",
-        "value": 0.1,
-        "low": 0.05,
-        "high": 0.2,
-        "verdict": "more",
-        "parts": 50,
-        "seeds": 1,
-        "resamples": 2000,
-        "left_out": 0,
-    }
-    return Difference(**values | changes)
-
-
-DIFFERENCES = [
-    difference(),
-    difference(figure="overkill", value=-0.03, low=-0.04, high=-0.01, verdict="less"),
-    difference(figure="mean_recall", value=0.0, low=-0.06, high=0.061, verdict="noise"),
-    difference(figure="macro_mode_recall", value=0.02, low=0.0, high=0.04, verdict="noise"),
-    difference(figure="auroc", value=None, low=None, high=None, verdict="unknown"),
-]
-
-
-def comparison(**changes: Any) -> Comparison:
-    values = {
-        "policies": [PLAIN, OWN],
-        "differences": DIFFERENCES,
-        "baseline": "none",
-        "good": "good",
-        "overkill_wanted": 0.025,
-        "folds": 3,
-        "seeds": 1,
-        "pictures": 1344,
-        "parts": 529,
-        "resamples": 2000,
-        "seed": 0,
-        "remarks": ["One seed."],
-    }
-    return Comparison(**values | changes)
+from distill.evaluation.comparison import Comparison, PolicyFigures
+from distill.reports.caveats import caveats
+from distill.reports.terminal import difference_sentences, print_comparison
 
 
 def printed(one: Comparison, **options: Any) -> str:
@@ -195,32 +134,5 @@ def test_each_policy_has_its_own_sentences() -> None:
 
 def test_every_sentence_is_printed_on_a_line_of_its_own() -> None:
     lines = printed(comparison(), width=30).splitlines()
-    assert lines[-6:] == [*difference_sentences(comparison()), "Note: One seed."]
-
-
-def test_few_parts_are_told_once_for_all_figures_that_rest_on_them() -> None:
-    few = [
-        difference(parts=FEW_PARTS - 1),
-        difference(figure="mean_recall", parts=FEW_PARTS - 1),
-        difference(policy="own", parts=FEW_PARTS - 1),
-        difference(figure="overkill", parts=FEW_PARTS),
-        difference(figure="auroc", parts=1, low=None, high=None, verdict="unknown"),
-    ]
-    assert caveats(comparison(differences=few)) == [
-        "One seed.",
-        f"The intervals of recall at the stated overkill, recall averaged over 2 to 10 % overkill rest on {FEW_PARTS - 1} parts "
-        "only, which makes them too narrow.",
-    ]
-
-
-def test_resamples_that_were_left_out_are_told() -> None:
-    left = caveats(comparison(differences=[difference(left_out=7), difference(policy="own", left_out=16)]))
-    assert left[1:] == ["Up to 16 of 2,000 resamples lack what a figure is about and were left out of its interval."]
-
-
-def test_many_intervals_are_told_to_find_something_by_chance() -> None:
-    many = [difference(policy=f"p{number}") for number in range(MANY_INTERVALS)]
-    assert caveats(comparison(differences=many))[1:] == [
-        f"Each of the {MANY_INTERVALS} intervals stands alone: of twenty without a true difference, one excludes zero by chance."
-    ]
-    assert caveats(comparison(differences=many[1:]))[1:] == []
+    notes = [f"Note: {one.en}" for one in caveats(comparison())]
+    assert lines[-6 - len(notes) :] == [*difference_sentences(comparison()), *notes, "Note: Split by chance."]

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
-from unicodedata import category
 
 import typer
 
 from embedstore.errors import EmbedstoreError
+from embedstore.visible import visible
 
 BAD_INPUT, INTERRUPTED = 2, 130
-_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they turn the order of what follows
 
 
 def run(app: typer.Typer, *, interrupted: str) -> None:
@@ -57,7 +56,7 @@ def fail(sentence: str, code: int) -> None:
     from rich.text import Text
 
     start = Text("") if code == INTERRUPTED else Text("Error: ", style="bold red")
-    Console(stderr=True, soft_wrap=True).print(start + Text(_visible(sentence)))
+    Console(stderr=True, soft_wrap=True).print(start + Text(visible(sentence)))
     sys.exit(code)
 
 
@@ -74,7 +73,7 @@ def say(*lines: str) -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     for line in lines:
-        console.print(_visible(line), markup=False)
+        console.print(visible(line), markup=False)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
@@ -83,20 +82,12 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=Text(_visible(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    shown = Table(title=Text(visible(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        shown.add_column(Text(_visible(column)), justify="right" if number in right else "left", overflow="fold")
+        shown.add_column(Text(visible(column)), justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(_visible(cell)) for cell in row))
+        shown.add_row(*(Text(visible(cell)) for cell in row))
     Console(highlight=False).print(shown)
-
-
-def _visible(text: str) -> str:
-    """Return a text whose control characters can be seen: a file name must not command the terminal."""
-    return "".join(
-        f"\\x{ord(one):02x}" if one not in "\n\t" and (category(one) in ("Cc", "Cs") or one in _DIRECTIONS) else one
-        for one in text
-    )
 
 
 @contextmanager

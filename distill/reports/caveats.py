@@ -1,0 +1,134 @@
+"""What the figures of a comparison can't tell, in English and Japanese; pages and terminal say the same."""
+
+from __future__ import annotations
+
+from distill.evaluation.comparison import Comparison
+from distill.evaluation.intervals import FEW_PARTS
+from distill.reports.words import named
+from embedstore.pages import Text
+
+MANY_INTERVALS = 10  # from so many on, one that excludes zero by chance is to be expected
+
+
+def caveats(comparison: Comparison) -> list[Text]:
+    """Return what a reader of the figures and intervals should know, what matters most first.
+
+    The runs' remarks on their own data are in `comparison.remarks`, in English only.
+    """
+    return [
+        _trainings(comparison.seeds),
+        *_few_parts(comparison),
+        *_chance(comparison),
+        *_groups(comparison),
+        *_thresholds(comparison),
+        *_gaps(comparison),
+    ]
+
+
+def _trainings(seeds: int) -> Text:
+    if seeds == 1:
+        return Text(
+            "One seed: each way was trained once, so a difference may come from the training and not from the way. The "
+            "intervals tell how far other parts would move the figures, not how far another training would; compare with "
+            "three seeds before you decide.",
+            "学習は各方法 1 回（乱数 1 通り）だけです。差は方法ではなく学習のばらつきかもしれません。区間が示すのは部品が変わった"
+            "場合のぶれで、学習をやり直した場合のぶれは含みません。判断の前に、乱数 3 通りで比較してください。",
+        )
+    if seeds == 2:
+        return Text(
+            "Two seeds: the intervals tell how far other parts would move the figures, and about half of how far other "
+            "trainings would; three seeds tell more.",
+            "乱数は 2 通りです。区間は部品が変わった場合のぶれと、学習をやり直した場合のぶれの約半分を含みます。"
+            "3 通りあれば、より確かになります。",
+        )
+    return Text(
+        f"The intervals tell how far other parts and other trainings would move the figures, as far as {seeds} seeds can tell.",
+        f"区間は、部品が変わった場合と学習をやり直した場合のぶれを示します（乱数 {seeds} 通りから分かる範囲）。",
+    )
+
+
+def _few_parts(comparison: Comparison) -> list[Text]:
+    resting: dict[int, dict[str, Text]] = {}  # parts -> the figures whose intervals rest on them
+    for one in comparison.differences:
+        if one.low is not None and one.parts < FEW_PARTS:
+            resting.setdefault(one.parts, {})[one.figure] = named(one.figure)
+    return [
+        Text(
+            f"The intervals of {', '.join(name.en for name in names.values())} rest on {parts} parts only, which makes them "
+            "too narrow.",
+            f"{'、'.join(name.ja for name in names.values())}の区間は {parts} 部品だけに基づくため、狭すぎます。",
+        )
+        for parts, names in sorted(resting.items())
+    ]
+
+
+def _chance(comparison: Comparison) -> list[Text]:
+    intervals = sum(one.low is not None for one in comparison.differences)
+    if intervals < MANY_INTERVALS:
+        return []
+    return [
+        Text(
+            f"Each of the {intervals} intervals stands alone: of twenty without a true difference, one excludes zero by chance.",
+            f"{intervals} 個の区間はそれぞれ独立に見たものです。本当は差がなくても、20 個に 1 個は偶然 0 を含まなくなります。",
+        )
+    ]
+
+
+def _groups(comparison: Comparison) -> list[Text]:
+    alone, pictures = comparison.without_group, comparison.pictures
+    if not alone:
+        return []
+    return [
+        Text(
+            f"{alone:,} of {pictures:,} test pictures have no group, so each counts as a part of its own; where several show "
+            "one part, the intervals are too narrow.",
+            f"テスト画像 {pictures:,} 枚のうち {alone:,} 枚にはグループがなく、1 枚を 1 部品として数えています。"
+            "同じ部品の画像が複数あれば、区間は狭すぎます。",
+        )
+    ]
+
+
+def _thresholds(comparison: Comparison) -> list[Text]:
+    if comparison.validation_good is None:
+        return []
+    fewest = f"{comparison.validation_good:,}"
+    return [
+        Text(
+            f"Each threshold comes from other good pictures than those tested ({fewest} where there are fewest) and is fitted "
+            "again inside each resample, so the intervals hold its noise.",
+            f"しきい値はテストとは別の良品画像（最も少ない分割で {fewest} 枚）から決め、再標本ごとに決め直しています。"
+            "そのばらつきも区間に含まれます。",
+        )
+    ]
+
+
+def _gaps(comparison: Comparison) -> list[Text]:
+    """Say what has no figure or interval, or one of fewer folds or resamples."""
+    said = []
+    some = comparison.policies[0]  # which parts are tested is the same for all
+    single = sorted(one.name for one in [*some.by_mode, *some.by_class] if one.parts == 1)
+    if single:
+        said.append(
+            Text(
+                f"Shown by one part only, so without an interval: {', '.join(single)}.",
+                f"1 部品にしか現れないため区間がない種類：{'、'.join(single)}。",
+            )
+        )
+    areas, folds = comparison.folds_with_area, comparison.folds
+    if areas is not None and areas < folds:
+        said.append(
+            Text(
+                f"AUROC and AUPR are of {areas} of {folds} folds, since the others test defects only or good parts only.",
+                f"AUROC と AUPR は {folds} 分割中 {areas} 分割の値です。残りのテストには不良だけ、または良品だけしかありません。",
+            )
+        )
+    left_out = max((one.left_out for one in comparison.differences), default=0)
+    if left_out:
+        said.append(
+            Text(
+                f"Up to {left_out:,} of {comparison.resamples:,} resamples lack what a figure is about and were left out of "
+                "its interval.",
+                f"再標本 {comparison.resamples:,} 回のうち最大 {left_out:,} 回は、指標に必要な画像がなく、区間から除きました。",
+            )
+        )
+    return said

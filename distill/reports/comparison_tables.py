@@ -1,0 +1,240 @@
+"""The technical parts of a comparison's page: all figures, costs and learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
+from distill.reports.words import short, taught
+from embedstore.pages import (
+    Cell,
+    Column,
+    Series,
+    Text,
+    fold,
+    line_chart,
+    number,
+    percent,
+    section,
+    table,
+)
+from embedstore.pages.tables import Value
+
+_BEST = Text(
+    "'Best' marks the highest number, not a proven difference.",
+    "「最良」は数値の大小で、有意差ではありません。",
+)
+
+
+def ways(comparison: Comparison) -> Markup:
+    """Return a table of what each way teaches."""
+    return table(
+        [
+            Column(Text("way", "方法")),
+            Column(Text("what a picture is taught beside its label", "ラベルのほかに教えること")),
+        ],
+        [[Cell(short(one.policy), _code(one.policy)), taught(one.policy)] for one in comparison.policies],
+        caption=Text("The ways of training", "学習方法"),
+    )
+
+
+def costs(comparison: Comparison) -> Markup:
+    """Return what each way costs to train."""
+    seconds = [one.seconds / (comparison.folds * comparison.seeds) for one in comparison.policies]
+    digits = 0 if min(seconds) >= 10 else 1
+    return section(
+        Text("What each way costs", "方法ごとのコスト"),
+        table(
+            [
+                Column(Text("way", "方法")),
+                Column(Text("training", "学習時間"), "number", digits, note=Text("seconds a run", "1 回あたり秒")),
+                Column(
+                    Text("memory", "メモリ"), "number", 0, note=Text("peak of the process, MB", "プロセスの最大、MB")
+                ),
+            ],
+            [
+                [
+                    Cell(short(one.policy), _code(one.policy)),
+                    each,
+                    None if one.peak_memory is None else one.peak_memory / 1e6,
+                ]
+                for one, each in zip(comparison.policies, seconds, strict=True)
+            ],
+            caption=Text("Time and memory of training", "学習の時間とメモリ"),
+            note=Text(
+                "The large model runs in none of them. Memory includes Python and PyTorch themselves.",
+                "いずれの学習でも大きなモデルは動きません。メモリには Python と PyTorch 自体を含みます。",
+            ),
+        ),
+    )
+
+
+def details(comparison: Comparison) -> Markup:
+    """Return the table of all figures and the learning curves."""
+    runs = comparison.folds * comparison.seeds
+    curve = "val_accuracy" if comparison.good is None else "val_auroc"
+    curves = [
+        Series(
+            short(one.policy),
+            [_known(epoch.get(curve)) for epoch in one.curve],
+            quiet=one.policy == comparison.baseline,
+        )
+        for one in comparison.policies
+    ]
+    return section(
+        Text("All figures", "すべての数値"),
+        _table(comparison),
+        fold(
+            Text("Learning curves", "学習曲線"),
+            line_chart(
+                curves,
+                title=Text(
+                    f"Validation {'accuracy' if comparison.good is None else 'AUROC'} by epoch",
+                    f"エポックごとの検証{'正解率' if comparison.good is None else ' AUROC'}",
+                ),
+                x_title=Text("epoch", "エポック"),
+                y_title="",
+                note=Text("One run of each.", "各 1 回の学習。")
+                if runs == 1
+                else Text(f"Mean over {runs} runs of each.", f"各 {runs} 回の平均。"),
+            ),
+        ),
+        fold(Text("By kind, with intervals", "種類別の区間"), _kind_table(comparison)),
+    )
+
+
+def kinds_of(comparison: Comparison, one: PolicyFigures) -> list[RecallFigures]:
+    """Return a policy's figures of each kind of defect; without a good label, of each label."""
+    return one.by_class if comparison.good is None else one.by_mode
+
+
+def between(one: RecallFigures) -> Text | None:
+    """Return the interval of a recall in words."""
+    if one.low is None or one.high is None:
+        return None
+    return Text(
+        f"95 %: {percent(one.low)} to {percent(one.high)}", f"95 % 区間：{percent(one.low)}～{percent(one.high)}"
+    )
+
+
+def counted(value: float) -> str:
+    """Return a mean number of pictures, whole where it is."""
+    return number(value, 0 if abs(value - round(value)) < 0.05 else 1)
+
+
+def trainings_of(comparison: Comparison) -> Text:
+    """Say how many trainings each way had."""
+    folds, seeds = comparison.folds, comparison.seeds
+    return Text(
+        f"{folds} fold{'' if folds == 1 else 's'} and {seeds} seed{'' if seeds == 1 else 's'}",
+        f"{folds} 分割、乱数 {seeds} 通り",
+    )
+
+
+def _table(comparison: Comparison) -> Markup:
+    if comparison.good is None:
+        columns = [
+            Column(Text("way", "方法")),
+            Column(Text("accuracy", "正解率"), better="higher", form="number"),
+            Column(Text("recall, mean over labels", "ラベル平均の再現率"), better="higher", form="number"),
+            Column(Text("worst label", "最も苦手なラベル")),
+        ]
+        labels: list[list[Value | Cell]] = [
+            [Cell(short(one.policy), _code(one.policy)), one.accuracy, one.macro_recall, _worst(one.by_class)]
+            for one in comparison.policies
+        ]
+        return table(columns, labels, caption=_tested(comparison), note=_BEST)
+    columns = [
+        Column(Text("way", "方法")),
+        Column("AUROC", "number", better="higher"),
+        Column(Text("recall", "検出率"), "percent", note=Text("at the threshold", "しきい値で")),
+        Column(Text("overkill", "誤判定"), "percent", note=Text("good parts rejected", "良品の不良判定")),
+        Column(
+            Text("recall", "検出率"),
+            "percent",
+            better="higher",
+            note=Text("mean over 2 to 10 % overkill", "誤判定 2～10 % の平均"),
+        ),
+        Column(Text("recall", "検出率"), "percent", better="higher", note=Text("mean over kinds", "種類の平均")),
+        Column(Text("worst kind", "最も苦手な種類")),
+    ]
+    figures: list[list[Value | Cell]] = [
+        [
+            Cell(short(one.policy), _code(one.policy)),
+            one.auroc,
+            one.recall,
+            one.overkill,
+            one.mean_recall,
+            one.macro_mode_recall,
+            _worst(one.by_mode),
+        ]
+        for one in comparison.policies
+    ]
+    return table(
+        columns,
+        figures,
+        caption=_tested(comparison),
+        note=_BEST,
+    )
+
+
+def _kind_table(comparison: Comparison) -> Markup:
+    rows: list[list[Value | Cell]] = [
+        [
+            one.name,
+            short(policy.policy),
+            one.caught,
+            one.pictures,
+            Cell(one.recall, between(one)),
+            one.parts,
+            one.escape_bound,
+        ]
+        for policy in comparison.policies
+        for one in kinds_of(comparison, policy)
+    ]
+    kind, caught, missed = (
+        (Text("kind", "種類"), Text("caught", "検出"), Text("parts missed, up to", "見逃し部品の上限"))
+        if comparison.good is not None
+        else (Text("label", "ラベル"), Text("right", "正解"), Text("parts wrong, up to", "不正解部品の上限"))
+    )
+    return table(
+        [
+            Column(kind),
+            Column(Text("way", "方法")),
+            Column(caught, "number", 1),
+            Column(Text("of pictures", "画像数"), "number"),
+            Column(Text("recall", "検出率"), "percent"),
+            Column(Text("parts", "部品数"), "number"),
+            Column(missed, "percent", note=Text("95 % bound", "95 % 上限")),
+        ],
+        rows,
+        caption=Text("Each kind", "種類別"),
+    )
+
+
+def _tested(comparison: Comparison) -> Text:
+    runs = trainings_of(comparison)
+    return Text(
+        f"{comparison.pictures:,} test pictures of {comparison.parts:,} parts, {runs.en}",
+        f"テスト画像 {comparison.pictures:,} 枚（{comparison.parts:,} 部品）、{runs.ja}",
+    )
+
+
+def _worst(kinds: Sequence[RecallFigures]) -> Cell:
+    if not kinds:
+        return Cell(None)
+    worst = kinds[0]
+    found = counted(worst.caught)
+    return Cell(worst.name, Text(f"{found} of {worst.pictures}", f"{worst.pictures} 件中 {found} 件"))
+
+
+def _code(policy: str) -> str | None:
+    """Return what the commands call a policy, where its short name is another."""
+    return None if short(policy).en == policy else policy
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

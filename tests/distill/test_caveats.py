@@ -1,0 +1,102 @@
+"""What a comparison can't tell, in both languages."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from toy_comparison import OTHER, PLAIN, WORST, comparison, difference
+
+from distill.evaluation.comparison import PolicyFigures
+from distill.evaluation.intervals import FEW_PARTS, FIGURES
+from distill.reports.caveats import MANY_INTERVALS, caveats
+from distill.reports.words import named
+
+
+def said(language: str = "en", **changes: Any) -> list[str]:
+    """Return the caveats of a comparison after the first one, which is about its seeds."""
+    return [getattr(one, language) for one in caveats(comparison(**changes))[1:]]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "en", "ja"),
+    [
+        (1, "One seed: each way was trained once, so a difference may come from the training", "学習のばらつき"),
+        (2, "Two seeds: the intervals tell how far other parts would move the figures, and about half", "約半分"),
+        (3, "other parts and other trainings would move the figures, as far as 3 seeds can tell", "乱数 3 通りから"),
+    ],
+)
+def test_what_the_intervals_hold_hangs_on_the_seeds(seeds: int, en: str, ja: str) -> None:
+    first = caveats(comparison(seeds=seeds))[0]
+    assert en in first.en
+    assert ja in first.ja
+    assert ("before you decide" in first.en) == ("判断の前に" in first.ja) == (seeds == 1)
+
+
+def test_a_comparison_without_doubts_has_no_further_caveat() -> None:
+    assert said() == []
+
+
+def test_few_parts_are_told_once_for_all_figures_that_rest_on_them() -> None:
+    few = [
+        difference(parts=FEW_PARTS - 1),
+        difference(figure="mean_recall", parts=FEW_PARTS - 1),
+        difference(policy="own", parts=FEW_PARTS - 1),
+        difference(figure="overkill", parts=FEW_PARTS),
+        difference(figure="auroc", parts=1, low=None, high=None, verdict="unknown"),
+    ]
+    assert said(differences=few) == [
+        f"The intervals of recall at the stated overkill, recall averaged over 2 to 10 % overkill rest on {FEW_PARTS - 1} parts "
+        "only, which makes them too narrow.",
+    ]
+    assert said("ja", differences=few) == [
+        f"検出率（目標の誤判定率）、検出率（誤判定 2～10 % の平均）の区間は {FEW_PARTS - 1} 部品だけに基づくため、狭すぎます。"
+    ]
+
+
+def test_many_intervals_are_told_to_find_something_by_chance() -> None:
+    many = [difference(policy=f"p{number}") for number in range(MANY_INTERVALS)]
+    assert said(differences=many) == [
+        f"Each of the {MANY_INTERVALS} intervals stands alone: of twenty without a true difference, one excludes zero by chance."
+    ]
+    assert f"{MANY_INTERVALS} 個の区間" in said("ja", differences=many)[0]
+    assert said(differences=[*many[1:], difference(low=None, high=None, verdict="unknown")]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "en", "ja"),
+    [
+        ({"without_group": 1200}, "1,200 of 1,344 test pictures have no group", "1,344 枚のうち 1,200 枚"),
+        ({"validation_good": 12}, "(12 where there are fewest)", "最も少ない分割で 12 枚"),
+        ({"folds_with_area": 2}, "AUROC and AUPR are of 2 of 3 folds", "3 分割中 2 分割"),
+        (
+            {"differences": [difference(left_out=7), difference(policy="own", left_out=16)]},
+            "Up to 16 of 2,000 resamples lack what a figure is about",
+            "再標本 2,000 回のうち最大 16 回",
+        ),
+        (
+            {"policies": [replace(PLAIN, by_mode=[replace(WORST, parts=1), OTHER, replace(OTHER, name="a", parts=1)])]},
+            "Shown by one part only, so without an interval: a, spot.",
+            "区間がない種類：a、spot。",
+        ),
+        (
+            {"policies": [PolicyFigures("none", by_class=[replace(WORST, name="b", parts=1)])], "good": None},
+            "Shown by one part only, so without an interval: b.",
+            "区間がない種類：b。",
+        ),
+    ],
+)
+def test_what_was_measured_is_told_in_both_languages(changes: dict[str, Any], en: str, ja: str) -> None:
+    assert len(said(**changes)) == 1
+    assert en in said(**changes)[0]
+    assert ja in said("ja", **changes)[0]
+
+
+def test_what_is_whole_is_no_caveat() -> None:
+    assert said(without_group=0, folds_with_area=3) == []
+    assert said(good=None, validation_good=None, folds_with_area=None) == []
+
+
+def test_every_figure_has_a_name_in_both_languages() -> None:
+    for figure, name in FIGURES.items():
+        assert named(figure).en == name
+        assert named(figure).ja == name == "AUROC" or any(ord(letter) > 0x3000 for letter in named(figure).ja)

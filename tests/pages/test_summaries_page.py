@@ -1,0 +1,57 @@
+"""What summaries are likely to lose, on a page: as `Summary.warnings` says it, and in Japanese."""
+
+import html
+import re
+from types import SimpleNamespace
+
+from drawings import HOSTILE
+
+from embedstore.pages.summaries import warnings_list
+from embedstore.summaries.summary import ClassLoss, Summary
+
+
+def summary(name, *losses):
+    """What a list of warnings reads of a summary."""
+    one = SimpleNamespace(name=name, averaging_loss={loss.label: loss for loss in losses})
+    one.warnings = Summary.warnings.fget(one)
+    return one
+
+
+def loss(label, far, far_modes):
+    return ClassLoss(label, 40, 0.5, 0.7, 0.9, "x.png", 0.6, far, far_modes, dict.fromkeys(far_modes, 20))
+
+
+def said(markup, language):
+    return [html.unescape(text) for text in re.findall(rf'<span lang="{language}">(.*?)</span>', markup)]
+
+
+def test_each_warning_is_there_in_both_languages():
+    summaries = [
+        summary("means", loss("good", 21, {}), loss("crack", 25, {"thin": 11, "wide": 10, "crack": 20})),
+        summary("rare", loss("good", 20, {"thin": 10})),  # half is not most
+        summary("all", loss("good", 40, {"thin": 20})),
+    ]
+    listed = warnings_list(summaries)
+    assert said(listed, "en") == [f"{one.name}: {sentence}" for one in summaries for sentence in one.warnings]
+    label = (
+        "の過半数（画像 40 枚中 {} 枚）には近い代表例がなく、この要約だけではこのラベルの見た目がほとんど分かりません。"
+    )
+    kind = "の画像 20 枚中 {} 枚）には近い代表例がなく、この要約だけで学習すると見逃すおそれがあります。"
+    assert said(listed, "ja") == [
+        f"means：「good」{label.format(21)}",
+        f"means：「crack」{label.format(25)}",
+        f"means：種類「thin」の過半数（「crack」{kind.format(11)}",
+        f"all：「good」{label.format(40)}",
+        f"all：種類「thin」の過半数（「good」{kind.format(20)}",
+    ]
+
+
+def test_nothing_to_warn_of_leaves_nothing():
+    assert warnings_list([]) == warnings_list([summary("rare", loss("good", 0, {}))]) == ""
+
+
+def test_names_are_escaped():
+    listed = warnings_list([summary(HOSTILE, loss(HOSTILE, 30, {f"{HOSTILE} thin": 15}))])
+    assert HOSTILE not in listed
+    assert listed.count("<span") == 4
+    assert all(one.count(HOSTILE) >= 2 for language in ("en", "ja") for one in said(listed, language))
