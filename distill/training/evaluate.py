@@ -37,7 +37,8 @@ def evaluate(
         images: the image folder, where it is not where the store remembers it.
 
     Raises:
-        TrainingError: the run is missing, damaged or not complete, or its held-out samples have left the store.
+        TrainingError: the run is missing, damaged or not complete, another process works on it, or its held-out samples
+            have left the store.
     """
     path = Path(run)
     description = run_directory.read(path)
@@ -71,7 +72,8 @@ def evaluate(
         refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
-            return write_report(path, student, data, settings, pictures, flips=opened.recipe.flips)
+            with run_directory.held(path):
+                return write_report(path, student, data, settings, pictures, flips=opened.recipe.flips)
         finally:
             pictures.close()
 
@@ -97,10 +99,7 @@ def write_report(
     run_directory.write_table(
         path / run_directory.SCORES,
         ("id", "split", "label", "mode", "group", *(f"p({label})" for label in data.classes)),
-        (
-            (h.id, h.side, h.label or "", h.mode or "", h.group or "", *(f"{p:.9g}" for p in h.probabilities))
-            for h in held
-        ),
+        ((h.id, h.side, h.label or "", h.mode or "", h.group or "", *map(repr, h.probabilities)) for h in held),
     )
     run_directory.write_json(path / run_directory.REPORT, report.to_dict())
     return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def train(
         progress: called after every epoch.
 
     Raises:
-        TrainingError: the store can't be learned from, or `out` holds something else.
+        TrainingError: the store can't be learned from, `out` holds something else, or another process works on it.
         SummaryError: the summary is unknown, or saw what is tested.
         SettingsError: a setting is not allowed.
     """
@@ -86,19 +87,23 @@ def train(
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
     try:
         training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
-        run_directory.begin(path, describe(store, settings, data), resume=resume)
-        keep_task(path, settings)
-        if not run_directory.is_complete(path):
-            training.run(progress or (lambda *_: None))
-        run_directory.load_student(path, training.student)
-        report = write_report(path, training.student, data, settings, pictures, flips=store.recipe.flips)
+        with run_directory.begun(path, describe(store, settings, data, training.summaries), resume=resume):
+            keep_task(path, settings, store)
+            if not run_directory.is_complete(path):
+                training.run(progress or (lambda *_: None))
+            run_directory.load_student(path, training.student)
+            report = write_report(path, training.student, data, settings, pictures, flips=store.recipe.flips)
     finally:
         pictures.close()
     return Run(path, report, data.remarks)
 
 
 class _Training:
-    """One run's loop and its state."""
+    """One run's loop and its state.
+
+    Attributes:
+        summaries: what `describe` says of the summaries that the targets come from.
+    """
 
     def __init__(self, path: Path, store: Source, settings: Settings, data: RunData, pictures: StudentPictures):
         self._path, self._settings, self._task, self._pictures = path, settings, data, pictures
@@ -106,14 +111,23 @@ class _Training:
         self._training = TrainingSet.from_source(store, data.sides["train"], _views(store, settings))
         number = {label: index for index, label in enumerate(data.classes)}
         self._labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
+        self.summaries: list[dict[str, Any]] = []
+
+        def summary_of(strategy: str, options: Mapping[str, Any]) -> Summary:
+            summary = _summary(store, data, settings, strategy, options)
+            self.summaries.append(describe_summary(summary))
+            return summary
+
+        started = time.monotonic()
         self._policy: Policy | None = make_policy(
             settings.policy,
             self._training,
             seed=settings.seed,
             options=settings.options,
             weights=settings.mixture,
-            summary_of=lambda strategy, options: _summary(store, data, settings, strategy, options),
+            summary_of=summary_of,
         )
+        self._seconds_targets = time.monotonic() - started
         student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
         self.student = student.to(self._device)
         self._projection: nn.Module | None = None
@@ -153,6 +167,7 @@ class _Training:
             self._path / run_directory.COST,
             {
                 "seconds": sum(figures["seconds"] for figures in self._history),
+                "seconds_targets": self._seconds_targets,
                 "peak_memory": max(peaks, default=None),
             },
         )
@@ -253,6 +268,7 @@ class _Training:
                 "projection": None if self._projection is None else self._projection.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "history": self._history,
+                "seconds_targets": self._seconds_targets,
                 "peak_memory": peak_bytes(),
             },
         )
@@ -261,12 +277,17 @@ class _Training:
         checkpoint = run_directory.load_checkpoint(self._path)
         if checkpoint is None:
             return
-        self.student.load_state_dict(checkpoint["student"])
-        if self._projection is not None:
-            self._projection.load_state_dict(checkpoint["projection"])
-        self._optimiser.load_state_dict(checkpoint["optimiser"])
-        self._history = checkpoint["history"]
-        self._peak_before = checkpoint.get("peak_memory")
+        try:
+            self.student.load_state_dict(checkpoint["student"])
+            if self._projection is not None:
+                self._projection.load_state_dict(checkpoint["projection"])
+            self._optimiser.load_state_dict(checkpoint["optimiser"])
+            self._history = [dict(figures) for figures in checkpoint["history"]]
+            self._peak_before = checkpoint.get("peak_memory")
+            # Making them again so as to go on is no cost of the run.
+            self._seconds_targets = checkpoint.get("seconds_targets", self._seconds_targets)
+        except Exception as error:  # whatever the parts raise where it is of something else
+            raise run_directory.damaged_checkpoint(self._path) from error
 
 
 def _schedule(share: float, epochs: int) -> float:
@@ -281,10 +302,12 @@ def _views(store: Source, settings: Settings) -> int:
     if settings.views is None:
         return store.views
     if settings.views > store.views:
-        raise TrainingError(
-            f"The run asks for {settings.views} views, but '{store.path}' has {store.views}; add some with: "
-            f"embedstore build '{store.path}' IMAGES --views {settings.views}"
+        more = (
+            "ask for fewer, or make and export the summary again from the store that it was exported from, with more views."
+            if isinstance(store, SummaryFile)
+            else f"add some with: embedstore build '{store.path}' IMAGES --views {settings.views}"
         )
+        raise TrainingError(f"The run asks for {settings.views} views, but '{store.path}' has {store.views}; {more}")
     return settings.views
 
 
@@ -303,16 +326,28 @@ def _summary(store: Source, data: RunData, settings: Settings, strategy: str, op
     return summary
 
 
-def describe(store: Source, settings: Settings, data: RunData) -> dict[str, Any]:
-    """Return what a run's directory says of what was asked, and on what."""
+def describe_summary(summary: Summary) -> dict[str, Any]:
+    """Return what made a summary, and a checksum of all that it holds: another may get its name."""
+    made_by = ("name", "strategy", "parameters", "seed", "store_version")
+    return {**{name: getattr(summary, name) for name in made_by}, "checksum": f"{zlib.crc32(summary.to_bytes()):08x}"}
+
+
+def describe(
+    store: Source, settings: Settings, data: RunData, summaries: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return what a run's directory says of what was asked, and on what; of the summaries where they are at hand."""
+    described_store = {
+        "path": str(store.path.resolve()),
+        "version": store.version,
+        "fingerprint": store.fingerprint,
+        "views": store.views,
+    }
+    if isinstance(store, SummaryFile):  # another file may get its name
+        described_store["checksum_of_file"] = f"{zlib.crc32(store.path.read_bytes()):08x}"
     return {
         "settings": settings.to_dict(),
-        "store": {
-            "path": str(store.path.resolve()),
-            "version": store.version,
-            "fingerprint": store.fingerprint,
-            "views": store.views,
-        },
+        "store": described_store,
+        **({} if summaries is None else {"summaries": summaries}),
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),
         "classes": data.classes,

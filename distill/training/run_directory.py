@@ -9,17 +9,21 @@ RUN/
   student.safetensors   the student's weights; its presence says that training is complete
   scores.csv            what the student says of each held-out sample
   report.json           the figures
-  cost.json             seconds of training, and the most memory that the process had
+  cost.json             seconds of training and of making the targets, and the most memory that the process had
+  run.lock              held by the process that works on the run; empty
 """
 
 import csv
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import filelock
 import torch
 
 from distill.evaluation.report import Held
@@ -29,37 +33,105 @@ from embedstore.images import SPLITS
 
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
 STUDENT, SCORES, REPORT = "student.safetensors", "scores.csv", "report.json"
-COST = "cost.json"
+COST, LOCK = "cost.json", "run.lock"
+
+_BEFORE_A_RUN = {f"{RUN}.new", LOCK}  # what a process that was killed as it began may leave
 
 
-def begin(path: Path, description: dict[str, Any], *, resume: bool) -> None:
-    """Make the directory, or check that it holds the very run that is to go on.
+@contextmanager
+def begun(path: Path, description: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+    """`begin` a run, or go on with it, and be its only process while inside.
 
     Raises:
-        TrainingError: it holds something else, or a run with other settings.
+        TrainingError: as `begin`, or another process works on the run.
     """
+    _make(path, description)
+    with held(path):
+        begin(path, description, resume=resume)  # only now is it certain that no other process begins it, too
+        yield
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other processes from a run while inside; the lock ends with this process, however that ends.
+
+    Raises:
+        TrainingError: another process holds it, or the directory can't be written.
+    """
+    lock = filelock.FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise TrainingError(
+            f"Another process is working on the run in '{path}'; wait until it is done or stop it, or choose another "
+            "directory."
+        ) from error
+    except OSError as error:
+        raise TrainingError(
+            f"The run's directory '{path}' can't be written: {error.strerror}; copy it to where you may write."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Make the directory and describe the run, or check that it holds the very run that is to go on.
+
+    A description without `summaries` is compared without them.
+
+    Raises:
+        TrainingError: it holds something else, or a run with other settings, another store or another summary.
+    """
+    _make(path, description)
     if not (path / RUN).exists():
-        if path.exists() and (not path.is_dir() or any(file.name != f"{RUN}.new" for file in path.iterdir())):
-            raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(
-                f"The run's directory '{path}' can't be made: {error.strerror}; choose one where you may write."
-            ) from error
         _replace(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
         return
     if not resume:
         raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
     before = read(path)
     for part in ("settings", "store"):
-        changed = [key for key in description[part] if before[part].get(key) != description[part][key]]
-        if changed:
-            key = changed[0]
+        for key, value in description[part].items():
+            if before[part].get(key) != value:
+                raise TrainingError(
+                    f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {value}; "
+                    "resume it with what it was begun with, or choose another directory."
+                )
+    if "summaries" in before and "summaries" in description:
+        _refuse_other_summaries(path, before["summaries"], description["summaries"])
+
+
+def _make(path: Path, description: Mapping[str, Any]) -> None:
+    """Make the directory where there is no run yet, and refuse what could not be written down at the end of one."""
+    for place in (str(path), description["store"]["path"]):
+        try:
+            place.encode()
+        except UnicodeEncodeError as error:
+            shown = place.encode("utf-8", "replace").decode()
             raise TrainingError(
-                f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {description[part][key]}; "
-                "resume it with what it was begun with, or choose another directory."
-            )
+                f"The name '{shown}' is not UTF-8, so nothing can be trained there; give it another name."
+            ) from error
+    if (path / RUN).exists():
+        return
+    if path.exists() and (not path.is_dir() or any(file.name not in _BEFORE_A_RUN for file in path.iterdir())):
+        raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"The run's directory '{path}' can't be made: {error.strerror}; choose one where you may write."
+        ) from error
+
+
+def _refuse_other_summaries(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
+    for was, this in zip_longest(before, now, fillvalue=dict[str, Any]()):
+        for key in [*this, *was]:
+            if was.get(key) != this.get(key):
+                raise TrainingError(
+                    f"The summary '{this.get('name', was.get('name'))}' is another than when the run in '{path}' was begun "
+                    f"({key} = {this.get(key)}, then {was.get(key)}); choose another directory to train with it as it is now."
+                )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -74,7 +146,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads((path / RUN).read_text("utf-8"))
         missing = {"settings", "store", "classes"} - description.keys()
-    except (ValueError, AttributeError) as error:
+        for table in (description.get("settings", {}), description.get("store", {}), *description.get("summaries", [])):
+            table.items()
+    except (ValueError, TypeError, AttributeError) as error:
         raise TrainingError(f"'{path / RUN}' is damaged; train again in another directory.") from error
     if missing:
         raise TrainingError(f"'{path / RUN}' lacks '{min(missing)}'; train again in another directory.")
@@ -110,15 +184,22 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def read_cost(path: Path) -> dict[str, Any]:
-    """Return what training cost: `seconds`, and `peak_memory` in bytes, or None where it was not measured.
+    """Return what a run cost: `seconds` of training, `seconds_targets` of making the targets before, `peak_memory` in bytes.
+
+    The last two are None where they were not measured.
 
     Raises:
         TrainingError: the file is missing or damaged.
     """
     try:
         cost = json.loads((path / COST).read_text("utf-8"))
-        return {"seconds": float(cost["seconds"]), "peak_memory": cost["peak_memory"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        targets = cost.get("seconds_targets")
+        return {
+            "seconds": float(cost["seconds"]),
+            "seconds_targets": None if targets is None else float(targets),
+            "peak_memory": cost["peak_memory"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"'{path / COST}' is missing or damaged; train again in another directory.") from error
 
 
@@ -185,8 +266,13 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
                 raise ValueError("a sum is wrong")
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its decoder meets
-        raise TrainingError(f"'{file}' is damaged; delete it to begin the run again from its first epoch.") from error
+        raise damaged_checkpoint(path) from error
     return checkpoint
+
+
+def damaged_checkpoint(path: Path) -> TrainingError:
+    """Return the error that says what to do where a run's checkpoint is damaged, or of something else."""
+    return TrainingError(f"'{path / CHECKPOINT}' is damaged; delete it to begin the run again from its first epoch.")
 
 
 def save_student(path: Path, weights: dict[str, torch.Tensor]) -> None:

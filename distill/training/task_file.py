@@ -80,12 +80,13 @@ def write_task(path: str | os.PathLike[str], text: str) -> None:
     _write(target, text)
 
 
-def keep_task(run: Path, settings: Settings) -> None:
-    """Write the task of a run into its directory, where it is not there yet."""
+def keep_task(run: Path, settings: Settings, source: Source) -> None:
+    """Write the task of a run from a store or a summary file into its directory, where it is not there yet."""
     if not (run / TASK).exists():
+        given = "--summary FILE.safetensors --images DIR" if isinstance(source, SummaryFile) else "STORE"
         heading = [
             "The task of this run, with all that the command line said.",
-            "Train it again with: distill train STORE --task FILE --out NEW",
+            f"Train it again with: distill train {given} --task FILE --out NEW",
         ]
         _write(run / TASK, format_task(settings, heading=heading))
 
@@ -183,7 +184,9 @@ class _Reader:
         return {"policy": MIXTURE, "mixture": {label: self._shares(label, shares) for label, shares in value.items()}}
 
     def _shares(self, label: str, shares: Any) -> dict[str, float]:
-        if not isinstance(shares, dict) and shares not in POLICIES and label in TOP.keys() - {"good"}:
+        if isinstance(shares, str) and shares in POLICIES:
+            return {shares: 1.0}
+        if not isinstance(shares, dict) and label in TOP.keys() - {"good"}:
             self._refuse_key(label, [], "policy")  # far more likely than a label of that name
         if isinstance(shares, str):
             return {shares: 1.0}

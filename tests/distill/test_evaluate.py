@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import toy_parts
 from toy_parts import quick
 
 import distill
 import embedstore
+from distill.evaluation.report import make_report
 from distill.training.loop import Run
+from distill.training.run_directory import held, read_scores
 from embedstore import EmbeddingStore
 from embedstore.errors import EmbedstoreError, TrainingError
 from embedstore.teachers.pixels import PixelTeacher
@@ -58,6 +62,31 @@ def test_without_a_good_label_and_with_a_split_of_the_runs_own(tmp_path: Path) -
     rows = toy_parts.parts(20, 10, 10, split=False)
     trained = distill.train(toy_parts.make_store(tmp_path, rows), tmp_path / "run", quick(good=None, seed=5, epochs=1))
     assert distill.evaluate(tmp_path / "run") == trained.report
+
+
+def test_pictures_that_a_sure_student_tells_apart_are_told_apart_in_the_file(
+    run: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Next to 1 the numbers of good pictures differ from the tenth digit on."""
+
+    def sure(_: object, __: object, positions: npt.NDArray[np.int64], *, flips: bool) -> npt.NDArray[np.float64]:
+        rng = np.random.default_rng(len(positions))
+        logits = [-26 if store.sample_at(int(at)).label == "good" else -22 for at in positions]
+        odd = 1 / (1 + np.exp(-(np.array(logits, np.float64) + rng.random(len(positions)))))
+        return np.stack([odd, 1 - odd], axis=1)
+
+    monkeypatch.setattr("distill.training.evaluate.class_probabilities", sure)
+    report = distill.evaluate(run)
+    held, classes = read_scores(run)
+    assert min(h.probabilities[1] for h in held) > 1 - 1e-8
+    assert report.auroc == 1
+    assert make_report(held, classes, report.policy, "good", 0.05) == report
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(run: Path) -> None:
+    with held(run):
+        refused(run, "Another process is working on the run in '.*run'")
+    distill.evaluate(run)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from toy_parts import make_store, parts, quick
 import distill
 import embedstore
 from distill.students import Student, make_student
+from distill.targets.making import make_policy
 from distill.training import loop, run_directory
 from distill.training.loop import Run
 from distill.training.run_directory import read_metrics
 from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
+from embedstore.exports import export
 
 EPOCHS = 4
 SETTINGS = quick(policy="own", epochs=EPOCHS)
@@ -160,6 +163,14 @@ distill.train(store, out, distill.Settings(**json.loads(sys.argv[5])))
 """
 
 
+WAITING = """
+def wait(*_):
+    print("waiting", flush=True)
+    sys.stdin.readline()
+
+"""
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 @pytest.mark.parametrize(
     ("step", "checkpoint", "done"),
@@ -191,6 +202,25 @@ def test_a_finished_run_is_not_trained_again(store: EmbeddingStore, uninterrupte
     assert progress.seen == []
     assert (path / "student.safetensors").stat().st_mtime_ns == before
     same_run(path, uninterrupted.path)
+
+
+@pytest.mark.parametrize("slow", ["the process that was stopped", "the one that went on"])
+def test_what_making_the_targets_took_the_first_time_is_kept(
+    slow: str, store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(1)
+        return make_policy(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        if slow == "the process that was stopped":
+            patch.setattr(loop, "make_policy", slowly)
+        path = stopped(store, tmp_path / "run")
+    if slow != "the process that was stopped":
+        monkeypatch.setattr(loop, "make_policy", slowly)
+    distill.train(store, path, SETTINGS, resume=True)
+    cost = run_directory.read_cost(path)
+    assert (cost["seconds_targets"] >= 1) == (slow == "the process that was stopped")
 
 
 def test_to_resume_what_was_not_begun_begins_it(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
@@ -229,6 +259,102 @@ def test_a_run_goes_on_with_its_own_version_of_the_store_only(tmp_path: Path) ->
             distill.train(store, tmp_path / "run", SETTINGS, resume=True)
 
 
+FROM_KEPT = quick(policy="sub-prototypes", options={"sub-prototypes": {"summary": "kept"}})
+
+
+@pytest.fixture
+def with_summary(tmp_path: Path) -> Path:
+    """A folder with a store that has a saved summary `kept`, and a run from that which was stopped."""
+    with embedstore.open(make_store(tmp_path, parts(30, 10, 10))) as store:
+        store.summarize("sub-prototypes", name="kept", split="train", k=2)
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, tmp_path / "run", FROM_KEPT, progress=Stop(1))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"strategy": "sub-prototypes", "k": 3}, r"parameters = \{'k': 3.*\}, then \{'k': 2.*\}"),
+        ({"strategy": "medoids", "k": 2}, "strategy = medoids, then sub-prototypes"),
+        ({"strategy": "sub-prototypes", "k": 2, "seed": 1}, "seed = 1, then 0"),
+    ],
+    ids=["another k", "another strategy", "another seed"],
+)
+def test_a_run_does_not_go_on_with_another_summary_of_the_same_name(
+    how: dict[str, Any], told: str, with_summary: Path
+) -> None:
+    path = with_summary / "run"
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    with embedstore.open(with_summary / "toy.store") as store:
+        store.delete_summary("kept")
+        store.summarize(**how, name="kept", split="train")
+        message = (
+            rf"^The summary 'kept' is another than when the run in '.*run' was begun \({told}\); choose another dir"
+        )
+        with pytest.raises(TrainingError, match=message):
+            distill.train(store, path, FROM_KEPT, resume=True)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+def test_a_summary_that_was_made_again_in_the_same_way_is_the_same(with_summary: Path) -> None:
+    with embedstore.open(with_summary / "toy.store") as store:
+        store.delete_summary("kept")
+        store.summarize("sub-prototypes", name="kept", split="train", k=2)
+        went_on = distill.train(store, with_summary / "run", FROM_KEPT, resume=True)
+        whole = distill.train(store, with_summary / "whole", FROM_KEPT)
+    assert (went_on.path / "student.safetensors").read_bytes() == (whole.path / "student.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("policy", ["none", "sub-prototypes"])
+def test_a_run_does_not_go_on_with_another_file_of_the_same_name(policy: str, with_summary: Path) -> None:
+    """Not even where it takes no summary: the file says which pictures there are, and on which side each is."""
+    file, path, images = with_summary / "kept.safetensors", with_summary / "from file", with_summary / "images"
+    with embedstore.open(with_summary / "toy.store") as store:
+        export(store, file, summary="kept")
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(file, path, quick(policy=policy), images=images, progress=Stop(1))
+        store.delete_summary("kept")
+        store.summarize("sub-prototypes", name="kept", split="train", k=2, seed=1)
+        export(store, file, summary="kept", overwrite=True)
+    told = r"was begun with checksum_of_file = \w{8}, not \w{8}; resume it with what it was begun with"
+    with pytest.raises(TrainingError, match=told):
+        distill.train(file, path, quick(policy=policy), images=images, resume=True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_two_processes_do_not_train_one_run(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    path, code = (
+        tmp_path / "run",
+        CHILD.replace("distill.train(", WAITING + "distill.train(")[:-2] + ", progress=wait)\n",
+    )
+    arguments = [str(store.path), str(path), str(NEVER), str(NEVER), json.dumps(SETTINGS.to_dict())]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=environment, stdin=pipe, stdout=pipe, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "waiting\n"
+        before = {file.name: file.read_bytes() for file in path.iterdir()}
+        with pytest.raises(TrainingError, match=r"^Another process is working on the run in '.*run'; wait until it is"):
+            distill.train(store, path, SETTINGS, resume=True)
+        with pytest.raises(TrainingError, match="Another process is working"):
+            distill.train(store, path, SETTINGS)
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+        other.kill()
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, uninterrupted.path)
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_anything_is_trained(store: EmbeddingStore, tmp_path: Path) -> None:
+    progress = Stop()
+    with pytest.raises(TrainingError, match=r"caf\?' is not UTF-8, so nothing can be trained there"):
+        distill.train(store, tmp_path / "caf\udce9", SETTINGS, progress=progress)
+    assert progress.seen == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_is_not_trained_over(store: EmbeddingStore, uninterrupted: Run) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()}
     with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
@@ -255,6 +381,24 @@ def test_a_damaged_checkpoint_is_refused_and_says_what_to_do(
     flipped = data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
     kinds = {"empty": b"", "cut": data[:middle], "nonsense": b"nonsense", "a flipped bit": flipped}
     (path / "checkpoint.pt").write_bytes(kinds[damage])
+    with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
+        distill.train(store, path, SETTINGS, resume=True)
+
+
+@pytest.mark.parametrize("what", ["weights alone", "a list", "another student's", "another history"])
+def test_a_checkpoint_of_something_else_is_refused_and_says_what_to_do(
+    what: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    (path / "student.safetensors").unlink()
+    own = torch.load(path / "checkpoint.pt", weights_only=True)
+    kinds = {
+        "weights alone": own["student"],
+        "a list": [own],
+        "another student's": own | {"student": make_student("small", 3, 32, 0).state_dict()},
+        "another history": own | {"history": 3},
+    }
+    torch.save(kinds[what], path / "checkpoint.pt")
     with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
         distill.train(store, path, SETTINGS, resume=True)
 

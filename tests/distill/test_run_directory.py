@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ DESCRIPTION: dict[str, Any] = {
     "settings": {"epochs": 3, "good": "良品", "weight": 1.0},
     "store": {"path": "/somewhere/toy.store", "version": 4},
     "classes": ["傷", "良品"],
+}
+
+
+SUMMARY: dict[str, Any] = {
+    "name": "monday",
+    "strategy": "sub-prototypes",
+    "parameters": {"k": 3},
+    "seed": 0,
+    "store_version": 2,
+    "checksum": "0badcafe",
 }
 
 
@@ -92,6 +104,136 @@ def test_a_run_goes_on_with_what_it_was_begun_with_only(parts: dict[str, Any], t
     assert run_directory.read(tmp_path) == DESCRIPTION
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"strategy": "medoids"}, "strategy = medoids, then sub-prototypes"),
+        ({"parameters": {"k": 4}}, "parameters = {'k': 4}, then {'k': 3}"),
+        ({"seed": 1}, "seed = 1, then 0"),
+        ({"store_version": 3}, "store_version = 3, then 2"),
+        ({"checksum": "12345678"}, "checksum = 12345678, then 0badcafe"),
+    ],
+)
+def test_a_run_goes_on_with_the_summaries_that_it_was_begun_with_only(
+    change: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    other = SUMMARY | {"name": "tuesday"}
+    begun_with = DESCRIPTION | {"summaries": [other, SUMMARY]}
+    run_directory.begin(tmp_path, begun_with, resume=False)
+    run_directory.begin(tmp_path, begun_with, resume=True)
+    run_directory.begin(tmp_path, DESCRIPTION, resume=True)  # a caller that does not know them
+    with pytest.raises(TrainingError) as caught:
+        run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [other, SUMMARY | change]}, resume=True)
+    assert str(caught.value) == (
+        f"The summary 'monday' is another than when the run in '{tmp_path}' was begun ({told}); choose another directory "
+        "to train with it as it is now."
+    )
+    for others in ([other], [other, SUMMARY, SUMMARY], []):
+        with pytest.raises(TrainingError, match="is another than when the run"):
+            run_directory.begin(tmp_path, DESCRIPTION | {"summaries": others}, resume=True)
+    assert run_directory.read(tmp_path) == begun_with
+
+
+def test_a_run_of_before_summaries_were_written_down_goes_on(tmp_path: Path) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
+
+
+@pytest.mark.parametrize("which", ["run", "store"])
+def test_a_name_that_can_not_be_written_down_is_refused_before_anything_is_made(which: str, tmp_path: Path) -> None:
+    odd = str(tmp_path / "caf\udce9")  # as Linux gives a name in Latin-1
+    out = Path(odd) if which == "run" else tmp_path / "run"
+    description = changed(store={"path": odd}) if which == "store" else DESCRIPTION
+    message = r"^The name '.*caf\?' is not UTF-8, so nothing can be trained there; give it another name\.$"
+    with pytest.raises(TrainingError, match=message):
+        run_directory.begin(out, description, resume=True)
+    with pytest.raises(TrainingError, match=message), run_directory.begun(out, description, resume=False):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+# One process at a time
+
+HOLDER = """
+import os, sys
+from pathlib import Path
+from distill.training import run_directory
+with run_directory.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system has no kill -9")
+def test_one_process_at_a_time_works_on_a_run_until_it_ends_however_it_ends(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_directory.begin(run, DESCRIPTION, resume=False)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        before = {file.name: file.read_bytes() for file in run.iterdir()}
+        for work in (run_directory.begun(run, DESCRIPTION, resume=True), run_directory.held(run)):
+            with pytest.raises(TrainingError) as caught, work:
+                pass
+            assert str(caught.value) == (
+                f"Another process is working on the run in '{run}'; wait until it is done or stop it, or choose another "
+                "directory."
+            )
+        assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.wait(30) == -9
+    with run_directory.begun(run, DESCRIPTION, resume=True):
+        pass
+
+
+def test_a_run_is_let_go_by_what_ends_in_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), run_directory.begun(tmp_path / "run", DESCRIPTION, resume=False):
+        raise KeyboardInterrupt
+    with run_directory.held(tmp_path / "run"):
+        pass
+
+
+def test_what_another_process_has_only_just_made_is_its_own(tmp_path: Path) -> None:
+    """It holds the lock, and has not described its run yet."""
+    with (
+        run_directory.held(tmp_path),
+        pytest.raises(TrainingError, match="Another process is working on the run"),
+        run_directory.begun(tmp_path, DESCRIPTION, resume=False),
+    ):
+        pass
+    assert not (tmp_path / "run.json").exists()
+    (tmp_path / "run.json.new").write_text("{")  # and then it was killed
+    with run_directory.begun(tmp_path, DESCRIPTION, resume=False):
+        assert run_directory.read(tmp_path) == DESCRIPTION
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_no_lock_is_left_in_a_directory_of_something_else(resume: bool, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(TrainingError, match="holds other files and no run"),
+        run_directory.begun(tmp_path, DESCRIPTION, resume=resume),
+    ):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_directory_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").mkdir()
+    with (
+        pytest.raises(TrainingError, match=r"^The run's directory '.*' can't be written: "),
+        run_directory.held(tmp_path),
+    ):
+        pass
+
+
+# Damage
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"'.*gone' does not exist; make one with: distill train"):
         run_directory.read(tmp_path / "gone")
@@ -104,6 +246,29 @@ def test_a_damaged_description_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes(data)
     with pytest.raises(TrainingError, match=r"run.json' is damaged"):
         run_directory.read(tmp_path)
+
+
+@pytest.mark.parametrize("part", [{"settings": 3}, {"store": "here"}, {"summaries": 3}, {"summaries": ["monday"]}])
+def test_a_description_whose_parts_are_no_tables_is_refused(part: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(DESCRIPTION | part))
+    with pytest.raises(TrainingError, match=r"run.json' is damaged"):
+        run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
+
+
+def test_what_a_run_cost_is_read_and_may_not_have_been_measured(tmp_path: Path) -> None:
+    cost = {"seconds": 2.5, "seconds_targets": 0.5, "peak_memory": 1000}
+    run_directory.write_json(tmp_path / "cost.json", cost)
+    assert run_directory.read_cost(tmp_path) == cost
+    run_directory.write_json(tmp_path / "cost.json", {"seconds": 2, "peak_memory": None})
+    assert run_directory.read_cost(tmp_path) == {"seconds": 2, "seconds_targets": None, "peak_memory": None}
+
+
+@pytest.mark.parametrize("data", [None, b"", b"[]", b"{}", b'{"seconds": "long", "peak_memory": 1}', b'{"seconds": 1}'])
+def test_a_damaged_cost_is_refused(data: bytes | None, tmp_path: Path) -> None:
+    if data is not None:
+        (tmp_path / "cost.json").write_bytes(data)
+    with pytest.raises(TrainingError, match=r"cost.json' is missing or damaged"):
+        run_directory.read_cost(tmp_path)
 
 
 def test_a_description_that_lacks_a_part_is_refused(tmp_path: Path) -> None:

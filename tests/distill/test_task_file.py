@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from toy_parts import quick
+from toy_parts import make_store, parts, quick
 
 import distill
+import embedstore
 from distill import Settings
 from distill.targets import MIXTURE, POLICIES
 from distill.training.settings import CE_VIEWS, LOSSES
@@ -26,7 +27,7 @@ from distill.training.task_file import default_policy, keep_task, read_task, wri
 from distill.training.task_format import LOSS, TOP, format_task, key, quoted, written
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError
-from embedstore.exports import SummaryFile
+from embedstore.exports import SummaryFile, export
 from embedstore.summaries import STRATEGIES
 
 EVERYTHING = """
@@ -265,6 +266,10 @@ def test_labels_are_written_to_be_read() -> None:
         ('[policy]\n"良品" = 3', 'policy."良品" is 3; expected the name of a policy, or weights such as'),
         ("[policy]\ngood = true", "policy.good is true; expected the name of a policy"),
         ("[policy]\ngood = { own = true }", "policy.good.own is true; expected a number."),
+        ("[policy]\ngood = ['own']", "policy.good is a list; expected the name of a policy, or weights such as"),
+        ("[policy]\ngood = []", "policy.good is a list; expected the name of a policy"),
+        ("[policy]\ngood = { own = [1] }", "policy.good.own is a list; expected a number."),
+        ('[policy]\ngood = "own"\nsize = [1]', 'the key "size" stands below [policy]; move it above'),
         ('[policy]\npart.7 = "own"', 'policy.part.7 is "own"; expected a number, the weight of a policy (a label with a dot'),
         ("[policies.retrieved]\nalpha = 0x" + "f" * 5000, "policies.retrieved.alpha is a number of more than 64 bits; expected"),
         # what settings refuse
@@ -275,8 +280,8 @@ def test_labels_are_written_to_be_read() -> None:
         ('[policy]\ngood = "sub"', "'FILE' can't be used: The mixture of 'good' names the policy 'sub'; use none,"),
         ("[policy]\ngood = { own = 0 }", "'FILE' can't be used: The mixture of 'good' has no policy with a weight above 0."),
         ("[policies.rare-samples]\nshares = 0.3", "'FILE' can't be used: The strategy 'rare-samples' takes no 'shares'; it"),
-        ("[policies.class-mean]\nweighted = 1", "The option 'weighted' of 'class-mean' is 1; expected true or false."),
-        ("[policies.class-mean]\nper_class = true", "The option 'per_class' of 'class-mean' is True; expected a whole number."),
+        ("[policies.class-mean]\nweighted = 1", "The parameter 'weighted' of 'class-mean' is 1; expected true or false."),
+        ("[policies.class-mean]\nper_class = true", "The parameter 'per_class' of 'class-mean' is True; expected a whole num"),
         ('[policies.class-mean]\nsummary = "a"\nper_class = 3', "name a saved summary and parameters to make one; give one"),
         # no TOML
         ("good = “OK”", "'FILE' is no valid TOML: Invalid value (at line 1, column 8); expected lines such as"),
@@ -435,10 +440,24 @@ def test_a_run_can_be_made_again_from_its_own_task(chosen: Settings, store: Embe
     assert (again.path / "task.toml").read_bytes() == (first.path / "task.toml").read_bytes()
 
 
-def test_a_run_keeps_the_task_it_has(tmp_path: Path) -> None:
-    keep_task(tmp_path, READ)
-    keep_task(tmp_path, Settings())
+def test_a_run_keeps_the_task_it_has(store: EmbeddingStore, tmp_path: Path) -> None:
+    keep_task(tmp_path, READ, store)
+    keep_task(tmp_path, Settings(), store)
     assert read_task(tmp_path / "task.toml") == READ
+    assert "# Train it again with: distill train STORE --task FILE --out NEW\n" in (tmp_path / "task.toml").read_text(
+        "utf-8"
+    )
+
+
+def test_the_task_of_a_run_from_a_file_says_how_that_is_trained_again(tmp_path: Path) -> None:
+    settings = quick(policy="sub-prototypes", epochs=1)
+    with embedstore.open(make_store(tmp_path, parts(30, 10, 10))) as store:
+        store.summarize("sub-prototypes", name="kept", split="train", k=2)
+        export(store, tmp_path / "kept.safetensors", summary="kept")
+    run = distill.train(tmp_path / "kept.safetensors", tmp_path / "run", settings, images=tmp_path / "images")
+    told = "# Train it again with: distill train --summary FILE.safetensors --images DIR --task FILE --out NEW\n"
+    assert told in (run.path / "task.toml").read_text("utf-8")
+    assert read_task(run.path / "task.toml") == settings
 
 
 # A first task for a store

@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ import embedstore
 from distill.losses import BatchTargets, make_loss
 from distill.students import SmallTrunk, make_projection, make_student
 from distill.targets import POLICIES, TrainingSet
+from distill.targets.making import make_policy
+from distill.training import loop
 from distill.training.batches import plan_epoch
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import make_run_data
-from distill.training.run_directory import read_metrics
+from distill.training.run_directory import read_cost, read_metrics
 from distill.training.settings import CE_VIEWS, LOSSES
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError, TrainingError
@@ -375,7 +379,7 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
     settings = quick(policy="own", epochs=3)
     run = distill.train(store, tmp_path / "run", settings, progress=lambda *figures: told.append(figures))
     names = ["run.json", "task.toml", "split.csv", "metrics.csv", "checkpoint.pt", "student.safetensors", "cost.json"]
-    assert {file.name for file in run.path.iterdir()} == {*names, "scores.csv", "report.json"}
+    assert {file.name for file in run.path.iterdir()} - {"run.lock"} == {*names, "scores.csv", "report.json"}
     described = json.loads((run.path / "run.json").read_text("utf-8"))
     assert distill.Settings(**described["settings"]) == settings
     assert described["store"] == {
@@ -385,6 +389,7 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
         "views": 2,
     }
     assert (described["teacher"], described["classes"]) == ("pixels", ["defect", "good"])
+    assert described["summaries"] == []
 
     metrics = read_metrics(run.path)
     assert [figures["epoch"] for figures in metrics] == [1, 2, 3]
@@ -398,6 +403,31 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
     for line in held[1:]:
         assert sum(float(cell) for cell in line.split(",")[-2:]) == pytest.approx(1)
     assert json.loads((run.path / "report.json").read_text("utf-8")) == run.report.to_dict()
+
+
+def test_a_run_writes_down_the_summaries_of_its_targets(store: EmbeddingStore, tmp_path: Path) -> None:
+    run = distill.train(store, tmp_path / "run", quick(**toy_parts.policy("mixture"), epochs=1, seed=4))
+    data = make_run_data(store, quick())
+    expected = []
+    for strategy in ("class-mean", "rare-samples"):  # `own` and `none` take none
+        made = summarize(store, strategy, positions=data.sides["train"], seed=4)
+        how = {"name": strategy, "strategy": strategy, "parameters": made.parameters, "seed": 4}
+        expected.append({**how, "store_version": store.version, "checksum": f"{zlib.crc32(made.to_bytes()):08x}"})
+    assert json.loads((run.path / "run.json").read_text("utf-8"))["summaries"] == expected
+
+
+def test_what_making_the_targets_took_is_told_apart_from_training(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(1)
+        return make_policy(*arguments, **options)
+
+    monkeypatch.setattr(loop, "make_policy", slow)
+    run = distill.train(store, tmp_path / "run", quick(policy="class-mean"))
+    cost = read_cost(run.path)
+    assert cost["seconds"] == pytest.approx(sum(figures["seconds"] for figures in read_metrics(run.path)), abs=1e-5)
+    assert 1 <= cost["seconds_targets"] < 3
 
 
 def test_a_picture_that_changed_stops_the_run_in_one_sentence(tmp_path: Path) -> None:
