@@ -13,7 +13,7 @@ from distill.source import Source, opened_source
 from distill.targets import MIXTURE, POLICIES, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
-from distill.training.loop import describe
+from distill.training.loop import describe, describe_summary
 from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
 from distill.training.run_process import train_apart
@@ -133,9 +133,16 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -
             data = divided[key]
             _check_targets(source, settings, data)
             if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
-                run_directory.begin(run, describe(source, settings, data), resume=True)
+                run_directory.begin(run, describe(source, settings, data, _saved(source, settings)), resume=True)
                 finished.add(run)
     return finished
+
+
+def _saved(source: Source, settings: Settings) -> list[dict[str, Any]] | None:
+    """Return what a run says of the summaries that it uses; None where one of them would have to be made."""
+    needing = [name for name in _used(settings.policy, settings) if POLICIES[name].strategy is not None]
+    found = [saved_summary(source, settings.options.get(name, {})) for name in needing]
+    return None if None in found else [describe_summary(summary) for summary in found if summary is not None]
 
 
 def _other_pictures(source: Source) -> str:

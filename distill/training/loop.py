@@ -24,18 +24,18 @@ from distill.losses import BatchTargets, make_loss
 from distill.source import Source, opened_source
 from distill.students import device, make_projection, make_student
 from distill.targets import Policy, TrainingSet
-from distill.targets.making import SAVED, make_policy
+from distill.targets.making import make_policy
 from distill.training import run_directory
 from distill.training.batches import Batch, plan_epoch
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
 from distill.training.pictures import StudentPictures
-from distill.training.run_data import RunData, check_summary, make_run_data
+from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
 from distill.training.task_file import keep_task
 from embedstore import EmbeddingStore, Summary
-from embedstore.errors import SettingsError, TrainingError
+from embedstore.errors import TrainingError
 from embedstore.exports import SummaryFile
 from embedstore.summaries import summarize
 
@@ -313,14 +313,9 @@ def _views(store: Source, settings: Settings) -> int:
 
 def _summary(store: Source, data: RunData, settings: Settings, strategy: str, options: Mapping[str, Any]) -> Summary:
     """Return the summary that a policy needs: the one asked for, or one of the run's own training samples."""
-    if isinstance(store, SummaryFile):
-        if options.keys() - {SAVED}:
-            raise SettingsError(f"'{store.path}' holds a finished summary, so none can be made; leave its options out.")
-        summary = store.summary(options.get(SAVED, store.kept.name))
-    elif SAVED in options:
-        summary = store.summary(options[SAVED])
-    else:
-        assert isinstance(store, EmbeddingStore)  # noqa: S101  the one other source that there is
+    summary = saved_summary(store, options)
+    if summary is None:
+        assert isinstance(store, EmbeddingStore)  # noqa: S101  a file is a saved summary
         summary = summarize(store, strategy, positions=data.sides["train"], seed=settings.seed, **options)
     check_summary(summary, store, data)
     return summary

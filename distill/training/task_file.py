@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from distill.source import Source
 from distill.targets import MIXTURE, POLICIES
+from distill.targets.policy import fitting_policy
 from distill.training.settings import Settings
 from distill.training.task_format import LOSS, TOP, Key, format_task, key, near, quoted, shown
 from embedstore.errors import EmbedstoreError, SettingsError
@@ -32,7 +33,6 @@ _LARGEST = 1 << 20  # bytes; a policy for each of ten thousand labels fits
 _BEYOND = 2**63  # the whole numbers of TOML end before it
 _TABLES = ("policy", "loss", "policies")
 _KINDS = {str: "a text in quotation marks", int: "a whole number", float: "a number"}
-_FITTING = {"random-samples": "rare-samples", "herding": "rare-samples", "text": "class-mean"}
 
 
 def read_task(
@@ -95,8 +95,7 @@ def default_policy(source: Source) -> str:
     """Return the policy where nobody names one: `own` for a store; for an exported summary the one that fits it."""
     if not isinstance(source, SummaryFile):
         return Settings.policy
-    strategy = source.kept.strategy
-    return strategy if strategy in POLICIES else _FITTING.get(strategy, "sub-prototypes")  # takes any prototypes
+    return fitting_policy(source.kept.strategy)
 
 
 class _Reader:
