@@ -7,7 +7,16 @@ from markupsafe import Markup
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
 from distill.reports import caveats as words
 from distill.reports.answer import answer, main_figure
-from distill.reports.comparison_tables import between, costs, counted, details, kinds_of, trainings_of, ways
+from distill.reports.comparison_tables import (
+    between,
+    costs,
+    counted,
+    details,
+    intervals_title,
+    kinds_of,
+    trainings_of,
+    ways,
+)
 from distill.reports.words import quoted, short
 from embedstore.pages import (
     Interval,
@@ -112,9 +121,10 @@ def misses(comparison: Comparison) -> Markup:
     worst = None
     if len(kinds) > MOST_KINDS:
         base = quoted(comparison.baseline)
+        folded = intervals_title(comparison)
         worst = Text(
-            f"The {MOST_KINDS} of {len(kinds)} that {base.en} finds worst; all of them are under 'By kind, with intervals'.",
-            f"{base.ja}が苦手な順に {len(kinds)} 種類中 {MOST_KINDS} 種類。すべては「種類別の区間」にあります。",
+            f"The {MOST_KINDS} of {len(kinds)} that {base.en} finds worst; all of them are under '{folded.en}'.",
+            f"{base.ja}が苦手な順に {len(kinds)} 件中 {MOST_KINDS} 件。すべては「{folded.ja}」にあります。",
         )
     if comparison.good is None:
         return section(

@@ -102,8 +102,15 @@ def details(comparison: Comparison) -> Markup:
                 else Text(f"Mean over {runs} runs of each.", f"各 {runs} 回の平均。"),
             ),
         ),
-        fold(Text("By kind, with intervals", "種類別の区間"), _kind_table(comparison)),
+        fold(intervals_title(comparison), _kind_table(comparison)),
     )
+
+
+def intervals_title(comparison: Comparison) -> Text:
+    """Return the title of the fold that has each kind of defect, or each label, with its interval."""
+    if comparison.good is None:
+        return Text("By label, with intervals", "ラベル別の区間")
+    return Text("By kind, with intervals", "種類別の区間")
 
 
 def kinds_of(comparison: Comparison, one: PolicyFigures) -> list[RecallFigures]:
@@ -211,7 +218,7 @@ def _kind_table(comparison: Comparison) -> Markup:
             Column(missed, "percent", note=Text("95 % bound", "95 % 上限")),
         ],
         rows,
-        caption=Text("Each kind", "種類別"),
+        caption=Text("Each kind", "種類別") if comparison.good is not None else Text("Each label", "ラベル別"),
     )
 
 
