@@ -23,7 +23,7 @@ from embedstore.pages import (
     section,
     table,
 )
-from embedstore.pages.summaries import hidden_modes, summaries_table
+from embedstore.pages.summaries import hidden_modes, summaries_table, warnings_list
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,22 @@ def pilot_page(pilot: Pilot) -> str:
         [
             *([_quick()] if pilot.quick else []),
             parts.headline(comparison),
-            _what_was_done(pilot),
             parts.misses(comparison),
-            section(Text("Doubtful cells", "判断が分かれたセル"), _unsure(pilot.unsure)),
-            parts.sureness(comparison),
             _costs(pilot),
+            parts.sureness(comparison),
+            _what_was_done(pilot),
             _hides(pilot),
             section(
                 Text("The oddest cells", "最も特異なセル"),
                 pilot.odd,
                 lead=Text(
-                    "Each beside the pictures that its nearest prototype stands for. Look at these first: rare defects, dirt "
-                    "and wrong labels are all here.",
-                    "最も近い代表例が表す画像と並べました。まれな欠陥、汚れ、ラベル誤りはここに現れます。",
+                    "The farthest from what is usual for their label, each beside the pictures that its nearest prototype "
+                    "stands for: look here for rare defects and spoilt pictures.",
+                    "ラベルの普段の姿から最も遠いセルを、最も近い代表例が表す画像と並べました。まれな欠陥や不具合のある画像は"
+                    "ここに現れます。",
                 ),
             ),
+            section(Text("Doubtful cells", "判断が分かれたセル"), _unsure(pilot.unsure)),
             parts.details(comparison),
             _caveats(pilot),
         ],
@@ -165,16 +166,12 @@ def _costs(pilot: Pilot) -> Markup:
 
 
 def _hides(pilot: Pilot) -> Markup:
-    warnings = [
-        Text(f"{summary.name}: {sentence}", f"{summary.name}: {sentence}")
-        for summary in pilot.summaries
-        for sentence in summary.warnings
-    ]
+    warnings = warnings_list(pilot.summaries)
     return section(
         Text("What each summary hides", "要約が見落とすもの"),
         summaries_table(pilot.summaries),
         fold(Text("By kind", "種類別"), hidden_modes(pilot.summaries)),
-        *([fold(Text("In words", "説明文"), bullets(*warnings))] if warnings else []),
+        *([fold(Text("In words", "説明文"), warnings)] if warnings else []),
         lead=Text(
             "A summary keeps a few prototypes in place of all pictures. A picture without a prototype near is one that it "
             "averages away.",
