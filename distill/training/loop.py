@@ -106,7 +106,7 @@ class _Training:
     """
 
     def __init__(self, path: Path, store: Source, settings: Settings, data: RunData, pictures: StudentPictures):
-        self._path, self._settings, self._task, self._pictures = path, settings, data, pictures
+        self._path, self._settings, self._data, self._pictures = path, settings, data, pictures
         self._device = device()
         self._training = TrainingSet.from_source(store, data.sides["train"], _views(store, settings))
         number = {label: index for index, label in enumerate(data.classes)}
@@ -150,8 +150,8 @@ class _Training:
             ("id", "split", "label", "mode", "group"),
             (
                 (s.id, side, s.label or "", s.mode or "", s.group or "")
-                for side, positions in self._task.sides.items()
-                for s in (self._task.samples[at] for at in positions)
+                for side, positions in self._data.sides.items()
+                for s in (self._data.samples[at] for at in positions)
             ),
         )
         self._restore()
@@ -242,16 +242,16 @@ class _Training:
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
         positions = np.array(
-            [at for at in self._task.sides["val"] if self._task.samples[at].label is not None], np.int64
+            [at for at in self._data.sides["val"] if self._data.samples[at].label is not None], np.int64
         )
         probabilities = class_probabilities(self.student, self._pictures, positions, flips=False)
-        labels = [self._task.samples[at].label for at in positions]
+        labels = [self._data.samples[at].label for at in positions]
         good = self._settings.good
         if good is None:
-            said = [self._task.classes[at] for at in probabilities.argmax(axis=1)]
+            said = [self._data.classes[at] for at in probabilities.argmax(axis=1)]
             return {"val_accuracy": float(np.mean([a == b for a, b in zip(said, labels, strict=True)]))}
         defect = np.array([label != good for label in labels])
-        scores = 1 - probabilities[:, self._task.classes.index(good)]
+        scores = 1 - probabilities[:, self._data.classes.index(good)]
         return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
 
     def _save(self) -> None:

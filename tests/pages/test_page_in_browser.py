@@ -1,29 +1,12 @@
 """The page in a real browser: it shows, its script is allowed, and nothing is complained of."""
 
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
+from browser import browse, needs_browser
 from PIL import Image
 from test_page import everything
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is on the PATH")
-
-
-def browse(address, profile, *options):
-    """Return what the browser wrote to its output; fails where its console has a message."""
-    result = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", "--hide-scrollbars", "--enable-logging=stderr", "--v=0",
-         f"--user-data-dir={profile}", *options, address],
-        capture_output=True, text=True, check=False, timeout=60, encoding="utf-8",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "CONSOLE" not in result.stderr, result.stderr
-    return result.stdout
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
