@@ -1,6 +1,11 @@
 """What all tests share."""
 
 import functools
+import os
+
+# Before anything loads PyTorch or FAISS, here and in child processes: nets this small gain nothing from a second thread,
+# lose much where threads fight for cores, and with another number of threads their sums round otherwise.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import lmdb

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 import toy_parts
 import toy_vectors
 
@@ -13,15 +12,6 @@ import embedstore
 from distill.targets import TrainingSet
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Nets this small gain nothing from a second thread and lose much where threads fight for cores.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -18,16 +18,6 @@ CLIP_ARCHITECTURES = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Two threads that wait for each other on a busy machine take many times as long as one."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def clip_architectures(tmp_path_factory):
     """Make the tiny architectures known to open_clip, for this session alone."""
