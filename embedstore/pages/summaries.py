@@ -82,7 +82,7 @@ def warnings_list(summaries: Sequence[Summary]) -> Markup:
 
 def _warnings(loss: ClassLoss) -> list[Text]:
     said = []
-    if 2 * loss.far > loss.count:
+    if loss.mostly_hidden:
         said.append(
             f"「{loss.label}」の過半数（画像 {loss.count} 枚中 {loss.far} 枚）には近い代表例がなく、"
             "この要約だけではこのラベルの見た目がほとんど分かりません。"
@@ -90,7 +90,6 @@ def _warnings(loss: ClassLoss) -> list[Text]:
     said += [
         f"種類「{mode}」の過半数（「{loss.label}」の画像 {loss.modes[mode]} 枚中 {far} 枚）には近い代表例がなく、"
         "この要約だけで学習すると見逃すおそれがあります。"
-        for mode, far in loss.far_modes.items()
-        if 2 * far > loss.modes[mode] and mode != loss.label
+        for mode, far in loss.hidden_modes.items()
     ]
     return [Text(en, ja) for en, ja in zip(loss.warnings(), said, strict=True)]

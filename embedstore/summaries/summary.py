@@ -50,21 +50,30 @@ class ClassLoss:
     far_modes: dict[str, int]
     modes: dict[str, int]
 
+    @property
+    def mostly_hidden(self) -> bool:
+        """Whether over half of the label has no prototype near."""
+        return 2 * self.far > self.count
+
+    @property
+    def hidden_modes(self) -> dict[str, int]:
+        """The modes of which over half has no prototype near, with how many of each."""
+        found = self.far_modes.items()
+        return {mode: far for mode, far in found if 2 * far > self.modes[mode] and mode != self.label}
+
     def warnings(self) -> list[str]:
-        """Return a sentence where the summary is likely to lose the label, or a mode: over half has no prototype near."""
+        """Return a sentence where the summary is likely to lose the label, and one for each mode that it may lose."""
         said = []
-        if 2 * self.far > self.count:
+        if self.mostly_hidden:
             said.append(
                 f"Most of '{self.label}' ({self.far} of {self.count} pictures) has no prototype near, so this summary alone "
                 "says little of what the label looks like."
             )
-        said += [
+        return said + [
             f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no prototype near, so "
             "a student that learns from this summary alone may miss it."
-            for mode, far in self.far_modes.items()
-            if 2 * far > self.modes[mode] and mode != self.label
+            for mode, far in self.hidden_modes.items()
         ]
-        return said
 
     def in_words(self) -> str:
         """Say it as a technician would."""

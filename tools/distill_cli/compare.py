@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.training.settings import Settings
+from distill_cli import options
 from embedstore.errors import SettingsError
 from embedstore_cli import console
 
@@ -24,10 +25,6 @@ PAGE = "comparison.html"
 _DEFAULT = Settings()
 
 
-def _help(says: str, default: object) -> str:
-    return f"{says} [default: {default}]"
-
-
 def compare(
     store: Annotated[
         Path, typer.Argument(help="The store, or a file that embedstore export wrote.", show_default=False)
@@ -37,34 +34,25 @@ def compare(
     ],
     out: Annotated[Path, typer.Option(help="The directory of the runs and the comparison.", show_default=False)],
     folds: Annotated[
-        int | None, typer.Option(help=_help("Deal the groups into so many folds, each tested once.", FOLDS))
+        int | None, typer.Option(help=options.explained("Deal the groups into so many folds, each tested once.", FOLDS))
     ] = None,
     no_folds: Annotated[bool, typer.Option("--no-folds", help="Take the store's own split, not folds.")] = False,
     seeds: Annotated[int, typer.Option(help="Trainings of each policy on each fold.")] = 1,
     baseline: Annotated[
-        str | None, typer.Option(help=_help("What the others are held against.", "none where it takes part"))
+        str | None,
+        typer.Option(help=options.explained("What the others are held against.", "none where it takes part")),
     ] = None,
     task: Annotated[
         Path | None, typer.Option(help="A task file, as distill init writes it; the options below rule over it.")
     ] = None,
-    good: Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")] = None,
-    student: Annotated[str | None, typer.Option(help=_help("small, or a timm model's name.", _DEFAULT.student))] = None,
-    weight: Annotated[
-        float | None, typer.Option("--lambda", help=_help("Weight of the alignment.", _DEFAULT.weight))
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help=_help("Side of the student's input, in pixels.", _DEFAULT.size))
-    ] = None,
-    views: Annotated[
-        int | None, typer.Option(help=_help("How many of the stored augmented views to use.", "all"))
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help=_help("Passes over the training pictures.", _DEFAULT.epochs))
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help=_help("The first of the seeds.", _DEFAULT.seed))] = None,
-    overkill: Annotated[
-        float | None, typer.Option(help=_help("Share of good parts that may be rejected.", _DEFAULT.overkill))
-    ] = None,
+    good: options.Good = None,
+    student: options.Student = None,
+    weight: options.Weight = None,
+    size: options.Size = None,
+    views: options.Views = None,
+    epochs: options.Epochs = None,
+    seed: Annotated[int | None, typer.Option(help=options.explained("The first of the seeds.", _DEFAULT.seed))] = None,
+    overkill: options.Overkill = None,
     images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:

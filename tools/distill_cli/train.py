@@ -10,15 +10,12 @@ import typer
 from distill.targets import MIXTURE
 from distill.targets.making import SAVED
 from distill.training.settings import Settings
+from distill_cli import options
 from embedstore.errors import SettingsError
 from embedstore_cli import console
 
 _DEFAULT = Settings()
 _OPTIONS = {"weight": "lambda", "ce_views": "ce-views"}  # setting -> its option, where the names differ
-
-
-def _help(says: str, default: object) -> str:
-    return f"{says} [default: {default}]"
 
 
 def train(
@@ -46,34 +43,26 @@ def train(
     images: Annotated[
         Path | None, typer.Option(help="The image folder, where it has moved, or where there is no store.")
     ] = None,
-    good: Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")] = None,
-    student: Annotated[str | None, typer.Option(help=_help("small, or a timm model's name.", _DEFAULT.student))] = None,
+    good: options.Good = None,
+    student: options.Student = None,
     loss: Annotated[
-        str | None, typer.Option(help=_help("Alignment: cosine, mse, l1 or contrastive.", _DEFAULT.loss))
+        str | None, typer.Option(help=options.explained("Alignment: cosine, mse, l1 or contrastive.", _DEFAULT.loss))
     ] = None,
-    weight: Annotated[
-        float | None, typer.Option("--lambda", help=_help("Weight of the alignment.", _DEFAULT.weight))
-    ] = None,
+    weight: options.Weight = None,
     temperature: Annotated[
-        float | None, typer.Option(help=_help("Of the contrastive loss.", _DEFAULT.temperature))
+        float | None, typer.Option(help=options.explained("Of the contrastive loss.", _DEFAULT.temperature))
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help=_help("Side of the student's input, in pixels.", _DEFAULT.size))
+    size: options.Size = None,
+    views: options.Views = None,
+    epochs: options.Epochs = None,
+    seed: Annotated[
+        int | None, typer.Option(help=options.explained("Of weights, order and views.", _DEFAULT.seed))
     ] = None,
-    views: Annotated[
-        int | None, typer.Option(help=_help("How many of the stored augmented views to use.", "all"))
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help=_help("Passes over the training pictures.", _DEFAULT.epochs))
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help=_help("Of weights, order and views.", _DEFAULT.seed))] = None,
-    overkill: Annotated[
-        float | None, typer.Option(help=_help("Share of good parts that may be rejected.", _DEFAULT.overkill))
-    ] = None,
+    overkill: options.Overkill = None,
     ce_views: Annotated[
         str | None,
         typer.Option(
-            help=_help(
+            help=options.explained(
                 "all: every view feeds both losses; whole: whole pictures for labels, views for alignment.",
                 _DEFAULT.ce_views,
             )
