@@ -1,0 +1,213 @@
+"""Exact nearest neighbours by cosine: a scan in float32 that can't miss one, ranked in float64."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.analysis.blas import blas_threads, one_thread_each
+from embedstore.vectors import Vectors, unit_length
+
+Positions = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Block = tuple[Positions, npt.NDArray[np.float16] | Vectors]
+
+MEMORY = 1 << 28  # bytes
+_ROWS = 1024  # at a time: their float32 copy stays in the processor's cache, and the matrix product is at full speed
+_NOBODY = np.iinfo(np.int64).max
+_PIECE = 1 << 18  # numbers: pairs are ranked in pieces of so many
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest samples to each of n queries, best first.
+
+    Attributes:
+        positions: (n, k) in the order of the store; -1 where there are fewer than k.
+        similarities: (n, k) cosine similarities; NaN where there are fewer than k.
+    """
+
+    positions: Positions
+    similarities: Floats
+
+
+def nearest(
+    scan: Callable[[], Iterable[Block]], queries: npt.ArrayLike, top: int, *, memory: int = MEMORY
+) -> Neighbours:
+    """Return the `top` rows with the highest cosine similarity to each query, exactly.
+
+    The answer is that of brute force in float64, with queries of unit length rounded to multiples of 2^-24; of equal
+    similarities the earlier position wins, and a row of zeros has similarity 0. It does not hang on how the scan is cut,
+    on what else is asked, or on the number of threads: as many as BLAS would use, each with rows of its own.
+
+    Args:
+        scan: gives (positions (m,), vectors (m, d)) of all rows anew at each call, float16 or float16 widened to float32,
+            all finite, in any order. It is called once for each batch of queries.
+        queries: (n, d), finite.
+        top: how many, 1 or more.
+        memory: bytes to keep within, beside what the scan itself takes; decides how large the batches are.
+    """
+    wide = as_queries(queries)
+    count, dim = wide.shape
+    threads = blas_threads()
+    # For each thread: rows in float32, a piece of pairs; for each query itself twice, its answers thrice, its scores, and
+    # where all of these come near the best (copies of one sample), all as pairs.
+    batch = (memory // threads - 4 * _ROWS * dim - 24 * _PIECE) // (12 * dim + 48 * top + 64 * _ROWS)
+    batch = int(np.clip(batch, 1, 4096))
+    positions, similarities = np.full((count, top), -1, np.int64), np.full((count, top), np.nan)
+    for start in range(0, count, batch):
+        best = _search(scan, wide[start : start + batch], top, threads)
+        found = best.positions != _NOBODY
+        positions[start : start + batch][found] = best.positions[found]
+        similarities[start : start + batch][found] = best.similarities[found]
+    return Neighbours(positions, similarities)
+
+
+def as_queries(queries: npt.ArrayLike) -> Floats:
+    """Return queries (n, d) of unit length as multiples of 2^-24: float32 holds those, and float64 their products."""
+    rounded: Floats = np.round(unit_length(queries).astype(np.float64) * 2**24) / 2**24
+    return rounded
+
+
+def widened(block: npt.NDArray[np.float16] | Vectors) -> Vectors:
+    """Return finite float16 numbers as float32: six times as fast as `astype`, which takes them one by one.
+
+    A float16's exponent and fraction, moved to where float32 has them, are its value times 2^-112.
+    """
+    if block.dtype != np.float16:
+        return np.ascontiguousarray(block, np.float32)
+    if np.multiply(_SMALLEST, _SCALE) == 0:  # some library made the processor flush small numbers to zero
+        return block.astype(np.float32)
+    bits = block.view(np.int16).astype(np.int32)
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, _SIGN_EXPONENT_FRACTION, out=bits)
+    values = bits.view(np.float32)
+    return np.multiply(values, _SCALE, out=values)
+
+
+_SCALE = np.float32(2.0**112)
+_SMALLEST = np.int32(1 << 13).view(np.float32)
+_SIGN_EXPONENT_FRACTION = np.uint32(0x8FFFE000).astype(np.int32)
+
+
+class _Best:
+    """The best answers so far to some queries (b, d), by exact similarity."""
+
+    def __init__(self, queries: Floats, top: int):
+        self.queries = queries
+        self.narrow = np.ascontiguousarray(queries.T, np.float32)
+        self.similarities = np.full((len(queries), top), -np.inf)
+        self.positions = np.full((len(queries), top), _NOBODY)
+        # With u = 2^-24, the sum of d products in float32, in any order, is off by at most g = du / (1 - du) times the sum
+        # of their sizes, which is at most |q||r|, |q| < 1.0001 (both sides are exact in float32, and no product of
+        # multiples of 2^-24 underflows). The squared length of r is off by g of itself, hence the length by g / 2 + u,
+        # and dividing adds 2u. Together that is below (1.5 g + 4u) x 1.001 < 2 (d + 4) u for d up to 2^17; the rest is for
+        # rounding `floor` to float32.
+        self.margin = 2 * (queries.shape[1] + 8) * 2.0**-24
+        # What scores below its query's floor in float32 is not among the best.
+        self.floor = np.full(len(queries), -np.inf, np.float32)
+        self._waiting: list[tuple[Positions, Positions, Floats]] = []
+        self._count = 0
+
+    def look(self, positions: Positions, block: npt.NDArray[np.float16] | Vectors) -> None:
+        """Take the rows (m, d) into account."""
+        top = self.positions.shape[1]
+        rows = widened(block)
+        lengths = np.sqrt(np.vecdot(rows, rows))
+        scores = rows @ self.narrow
+        scores *= np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)[:, None]
+        close = np.flatnonzero(scores >= self.floor)
+        if len(close) > 2 * top * len(self.queries) and len(rows) > top:
+            # The first rows, or rows that come better and better: at least `top` of them are as good as the last of
+            # their own best, and both sides of this comparison may be off.
+            last = np.partition(scores.T.copy(), len(rows) - top, axis=1)[:, len(rows) - top]
+            np.maximum(self.floor, last - np.float32(2 * self.margin), out=self.floor)
+            close = np.flatnonzero(scores >= self.floor)
+        if len(close):
+            row, query = np.divmod(close, len(self.queries))
+            self.add(query, positions[row], self._exact(rows, row, query, lengths.max()))
+
+    def add(self, query: Positions, positions: Positions, similarities: Floats) -> None:
+        """Take pairs with their exact similarities into account; they wait until sorting them pays."""
+        self._waiting.append((query, positions, similarities))
+        self._count += len(query)
+        if self._count > self.positions.size // 2:
+            self.settle()
+
+    def _exact(self, rows: Vectors, row: Positions, query: Positions, longest: float) -> Floats:
+        """Return the similarities of pairs in float64.
+
+        For rows up to length 4 all products and sums are multiples of 2^-48 below 2^5, so that nothing is rounded before
+        the division, and the order of summation is all one.
+        """
+        result = np.empty(len(row))
+        if longest < 4 and len(row) > rows.shape[0] * len(self.queries) // 32:
+            doubles = rows.astype(np.float64)
+            lengths = np.sqrt((doubles * doubles).sum(axis=1))
+            result[:] = (doubles @ self.queries.T)[row, query]
+            return _over(result, lengths[row])
+        step = max(1, _PIECE // rows.shape[1])
+        for start in range(0, len(row), step):
+            part = slice(start, start + step)
+            doubles = rows[row[part]].astype(np.float64)
+            lengths = np.sqrt((doubles * doubles).sum(axis=1))
+            doubles *= self.queries[query[part]]
+            result[part] = _over(doubles.sum(axis=1), lengths)
+        return result
+
+    def settle(self) -> None:
+        """Merge the waiting pairs into the answers."""
+        if not self._waiting:
+            return
+        top = self.positions.shape[1]
+        query, positions, similarities = map(np.concatenate, zip(*self._waiting, strict=True))
+        self._waiting, self._count = [], 0
+        last, worst = self.positions[query, -1], self.similarities[query, -1]
+        better = (similarities > worst) | ((similarities == worst) & (positions < last))
+        query, positions, similarities = query[better], positions[better], similarities[better]
+        touched = np.unique(query)
+        query = np.concatenate([np.repeat(touched, top), query])
+        positions = np.concatenate([self.positions[touched].reshape(-1), positions])
+        similarities = np.concatenate([self.similarities[touched].reshape(-1), similarities])
+        order = np.lexsort((positions, -similarities, query))
+        kept = order[np.searchsorted(query[order], touched)[:, None] + np.arange(top)]
+        self.positions[touched], self.similarities[touched] = positions[kept], similarities[kept]
+        self.floor[touched] = np.maximum(self.floor[touched], self.similarities[touched, -1] - self.margin)
+
+
+def _over(products: Floats, lengths: Floats) -> Floats:
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+def _search(scan: Callable[[], Iterable[Block]], queries: Floats, top: int, threads: int) -> _Best:
+    blocks, turn, stopped = iter(scan()), threading.Lock(), threading.Event()
+
+    def work() -> _Best:
+        best = _Best(queries, top)
+        while not stopped.is_set():
+            with turn:  # reading the store is one thread's work at a time, looking at what was read is not
+                block = next(blocks, None)
+            if block is None:
+                break
+            for start in range(0, len(block[0]), _ROWS):
+                best.look(block[0][start : start + _ROWS], block[1][start : start + _ROWS])
+        best.settle()
+        return best
+
+    if threads == 1:
+        return work()
+    with one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        try:
+            bests = [task.result() for task in [pool.submit(work) for _ in range(threads)]]
+        finally:
+            stopped.set()
+    for other in bests[1:]:
+        query, place = np.nonzero(other.positions != _NOBODY)
+        bests[0].add(query, other.positions[query, place], other.similarities[query, place])
+    bests[0].settle()
+    return bests[0]
