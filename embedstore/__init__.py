@@ -2,7 +2,7 @@
 
 from embedstore.errors import EmbedstoreError
 from embedstore.images import Sample
-from embedstore.store import BuildReport, EmbeddingStore, build
+from embedstore.store import BuildReport, EmbeddingStore, build, create
 from embedstore.store import open_store as open
 from embedstore.summaries import Summary
 from embedstore.teachers import load_teacher
@@ -18,6 +18,7 @@ __all__ = [
     "Sample",
     "Summary",
     "build",
+    "create",
     "load_teacher",
     "open",
 ]

@@ -15,7 +15,8 @@ from PIL import Image
 
 from embedstore import EmbeddingStore, Recipe
 from embedstore.pictures import decode
-from embedstore.store.layout import BLOCK, Column, Head, Record, empty_rows, id_key
+from embedstore.store.fields import Record
+from embedstore.store.layout import BLOCK, Column, Head, empty_rows, id_key
 from embedstore.store.tables import Tables
 from embedstore.store.writing import create_store, writer
 from embedstore.summaries import TrainingVectors
@@ -149,14 +150,15 @@ def store_of(path: Path, vectors: npt.ArrayLike, **fields: Sequence[Any]) -> Emb
             rows = empty_rows()
             for record in records[block * BLOCK : (block + 1) * BLOCK]:
                 rows["key"][record.row % BLOCK] = np.frombuffer(id_key(record.id), np.uint8)
+                rows["content"][record.row % BLOCK] = np.frombuffer(record.content, np.uint8)
             tables.put_row_block(block, rows)
         for column in columns:
             tables.put_vectors(column, np.arange(count), stacked[column.view])
         tables.put_row_count(count)
 
-    with writer(path, store.environment) as session:
+    with writer(path) as session:
         session.write(fill)
-        session.publish(Head(1, space, columns), records=records, born=range(count))
+        session.publish(Head(1, space, columns), "build", records=records, born=range(count))
     store.refresh()
     return store
 

@@ -18,8 +18,9 @@ from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.layout import BLOCK, Column, Record
-from embedstore.store.tables import Tables, staged, visible
+from embedstore.store.fields import ID, record_of
+from embedstore.store.layout import BLOCK, Column
+from embedstore.store.tables import Tables, staged
 from embedstore.store.writing import Writer
 from embedstore.teachers import Teacher, load_teacher
 from embedstore.views import draw_view, render
@@ -49,6 +50,7 @@ class EmbeddingPass:
     Attributes:
         views: augmented views that every sample is to have.
         known: sample id -> its record in the version that is replaced.
+        lost: sample id -> what is known of it, where a repair had to give up its vectors.
         staged_rows: rows that an interrupted build left, published by none.
         present: column -> which rows had their vector when the pass began.
         done: sample id -> its row and content hash in the new version.
@@ -78,14 +80,13 @@ class EmbeddingPass:
         self._last_commit = time.monotonic()
         self.embedded = 0
 
-        def survey(tables: Tables) -> tuple[Any, list[Record], dict[Column, npt.NDArray[np.bool_]]]:
+        def survey(tables: Tables) -> tuple[Any, list[dict[str, str]], dict[Column, npt.NDArray[np.bool_]]]:
             rows = tables.rows()
-            columns = self.columns()
-            return rows, list(tables.records(self._head.version)), {c: tables.presence(c, len(rows)) for c in columns}
+            return rows, tables.lost(), {column: tables.presence(column, len(rows)) for column in self.columns()}
 
-        rows, records, self.present = session.read(survey)
-        alive = visible(rows, self._head.version)
-        self.known = {record.id: record for record in records if alive[record.row]}
+        rows, lost, self.present = session.read(survey)
+        self.known = {record.id: record for record in store.records()}
+        self.lost = {fields[ID]: record_of(-1, b"", fields) for fields in lost}
         self._staged = {
             (rows["key"][row].tobytes(), rows["content"][row].tobytes()): int(row)
             for row in np.flatnonzero(staged(rows))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy.typing as npt
 
-from embedstore.errors import StoreError, SummaryError, TeacherMismatchError
+from embedstore.errors import SettingsError, StoreError, SummaryError, TeacherMismatchError
 from embedstore.splits import SplitPlan, plan_split
+from embedstore.store.changes import StoreWriter
+from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
 from embedstore.store.reading import StoreReader, Where, as_stored
 from embedstore.store.tables import Tables
-from embedstore.store.writing import next_head, writer
-from embedstore.teachers.protocol import Teacher
+from embedstore.store.versions import Version, head_at, history, refuse_tag
+from embedstore.store.writing import create_store, writer
+from embedstore.teachers.protocol import EMBEDDING, Teacher, fingerprint
 from embedstore.vectors import Vectors
+from embedstore.views import Recipe
 
 if TYPE_CHECKING:
     from embedstore.analysis.search import Hit
@@ -79,6 +84,11 @@ class EmbeddingStore(StoreReader):
         Raises:
             TeacherMismatchError: the fingerprints differ; the message names both teachers.
         """
+        if self.declared:
+            raise TeacherMismatchError(
+                f"The vectors of the store '{self.path}' were imported as those of the teacher '{self.teacher}', which nobody "
+                "checked, so no picture or text is embedded for it; ask by --id or by vectors, and add vectors by import."
+            )
         if teacher.fingerprint != self.fingerprint:
             raise TeacherMismatchError(
                 f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint "
@@ -88,27 +98,49 @@ class EmbeddingStore(StoreReader):
 
     # Changes
 
+    @contextmanager
+    def write(self, action: str = "write") -> Iterator[StoreWriter]:
+        """Change the store: all that is done inside becomes one new version at the end, or nothing where it raises.
+
+        Inside, this store reads what the change began from; afterwards it is at the new version.
+
+        Args:
+            action: what to call it in the log.
+
+        Raises:
+            StoreLockedError: another process writes.
+            StoreError: this store was opened at an earlier version.
+        """
+        self.refuse_pinned()
+        with writer(self.path) as session:
+            self.refresh()
+            changes = StoreWriter(self, session)
+            yield changes
+            changes.publish(action)
+            compact_if_wasteful(self.path, session)
+        self.refresh()
+
+    def refuse_pinned(self) -> None:
+        """Raise where this store was opened at a version, which never changes."""
+        if self.pinned is not None:
+            raise StoreError(
+                f"The store '{self.path}' was opened at version {self.version}, which never changes; open it without a version."
+            )
+
     def split(self, *, folds: int = 5, fold: int = 0, seed: int = 0, keep: bool = False) -> SplitPlan:
         """Write a split by group into the records; see `splits.plan_split`.
 
         A split that the manifest gave is kept; with `keep`, so is every split that a sample already has.
         """
-        with writer(self.path, self.environment) as session:
-            self.refresh()
+        with self.write("split") as writing:
+            splits, given = self.field("split"), self.given("split")
             kept = [
-                r.id
-                for r in self._records
-                if r.split is not None and (keep or (r.source or {}).get("split") == r.split)
+                name
+                for name, split, said in zip(self.ids, splits, given, strict=True)
+                if split is not None and (keep or said == split)
             ]
             plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
-            changed = [
-                replace(record, split=plan.splits[record.id])
-                for record in self._records
-                if record.id in plan.splits and record.split != plan.splits[record.id]
-            ]
-            if changed:
-                session.publish(next_head(self.head), records=changed)
-        self.refresh()
+            writing.set("split", plan.splits)
         return plan
 
     def set_groups(self, groups: Mapping[str, str], *, merge: Mapping[str, str] | None = None) -> int:
@@ -133,24 +165,73 @@ class EmbeddingStore(StoreReader):
                 raise StoreError(
                     f"The group '{group}' can't go into '{into}'; give a name, and of a group that goes nowhere itself."
                 )
-        with writer(self.path, self.environment) as session:
-            self.refresh()
+        with self.write("groups") as writing:
             named = dict(zip(self.positions(list(groups)).tolist(), map(as_stored, groups.values()), strict=True))
-            changed = []
-            for position, record in enumerate(self._records):
-                asked = named.get(position, record.group)
-                before, after = moves.get(record.group, record.group), moves.get(asked, asked)
+            changed = {}
+            for position, (sample_id, group) in enumerate(zip(self.ids, self.field("group"), strict=True)):
+                asked = named.get(position, group)
+                before, after = moves.get(group, group), moves.get(asked, asked)
                 if position in named and (not asked or before not in (None, after)):
                     raise StoreError(
-                        f"The sample '{record.id}' can't get the group '{asked}' (it has {record.group or 'none'}); give a "
+                        f"The sample '{sample_id}' can't get the group '{asked}' (it has {group or 'none'}); give a "
                         "name, and only to samples without a group."
                     )
-                if record.group != after:
-                    changed.append(replace(record, group=after))
-            if changed:
-                session.publish(next_head(self.head), records=changed)
-        self.refresh()
+                if group != after:
+                    changed[sample_id] = after
+            writing.set("group", changed)
         return len(changed)
+
+    # History
+
+    def log(self) -> list[Version]:
+        """Return what made each version, oldest first."""
+        return self._read(history)
+
+    @property
+    def tags(self) -> dict[str, int]:
+        """The names that versions were given; a compaction keeps these versions."""
+        return self._read(lambda tables: tables.tags())
+
+    def tag(self, name: str, version: int | None = None) -> int:
+        """Name a version, the newest where not given, and return its number; `open(path, version=name)` reads it.
+
+        Raises:
+            StoreError: the name can't be used or is taken, or there is no such version any more.
+        """
+
+        def put(tables: Tables) -> int:
+            refuse_tag(tables, name)
+            number = head_at(tables, tables.head().version if version is None else version).version
+            tables.put_tag(name, number)
+            return number
+
+        with writer(self.path) as session:
+            return session.write(put)
+
+    def delete_tag(self, name: str) -> None:
+        """Take a name from its version; the next compaction may remove what only that version needed.
+
+        Raises:
+            StoreError: there is no such tag.
+        """
+        with writer(self.path) as session:
+            if not session.write(lambda tables: tables.drop_tag(name)):
+                known = ", ".join(self.tags) or "none"
+                raise StoreError(f"The store '{self.path}' has no tag '{name}' (it has: {known}).")
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> CompactionReport:
+        """Remove all rows that neither the newest version nor one with a tag or a summary sees.
+
+        A change does so by itself where more than half of the rows are of no use; see `compaction.WASTE`.
+
+        Args:
+            progress: called with (blocks done, blocks in all).
+        """
+        self.refuse_pinned()
+        with writer(self.path) as session:
+            report = compact(self.path, session, progress)
+        self.refresh()
+        return report
 
     # Summaries
 
@@ -183,7 +264,7 @@ class EmbeddingStore(StoreReader):
                 refuse_taken(tables)
                 tables.put_summary(name, data)
 
-            with writer(self.path, self.environment) as session:
+            with writer(self.path) as session:
                 session.write(save)
         return summary
 
@@ -206,7 +287,7 @@ class EmbeddingStore(StoreReader):
         Raises:
             SummaryError: there is none of that name.
         """
-        with writer(self.path, self.environment) as session:
+        with writer(self.path) as session:
             if not session.write(lambda tables: tables.drop_summary(name)):
                 self._refuse_unknown(name)
 
@@ -220,11 +301,38 @@ class EmbeddingStore(StoreReader):
         raise SummaryError(f"The store '{self.path}' has no summary '{name}' (it has: {known}).")
 
 
-def open_store(path: str | os.PathLike[str]) -> EmbeddingStore:
-    """Open a store at its newest version.
+def open_store(path: str | os.PathLike[str], version: int | str | None = None) -> EmbeddingStore:
+    """Open a store at its newest version, or at an earlier one, given by its number or a tag; that can only be read.
 
     Raises:
         NotAStoreError: there is no store at `path`.
-        StoreError: the store is of another format version.
+        StoreError: the store is of another format version, or has no such version any more.
     """
+    return EmbeddingStore(path, version)
+
+
+def create(
+    path: str | os.PathLike[str], *, teacher: str, dim: int, images: str | os.PathLike[str] | None = None
+) -> EmbeddingStore:
+    """Make an empty store for vectors that were made elsewhere, and open it.
+
+    Args:
+        path: where; nothing, or an empty directory, is there.
+        teacher: the name of what made the vectors. It is *declared*: this program never loads it, and tells declared
+            teachers apart by name and dimension alone.
+        dim: how many numbers a vector has.
+        images: the folder that the samples' paths are relative to, where there are pictures.
+
+    Raises:
+        StoreError: something else is at `path`.
+        SettingsError: the name is empty, or the dimension is not positive.
+    """
+    if not teacher.strip() or dim < 1:
+        raise SettingsError(
+            f"The teacher is {teacher!r} and gives {dim} numbers; give a name, and a dimension of 1 or more."
+        )
+    space = fingerprint({"declared": teacher, "dim": dim})
+    settings = {"recipe": Recipe().to_dict(), "image_root": str(Path(images or Path(path).parent).resolve())}
+    description = {"teacher": teacher, "outputs": {EMBEDDING: dim}, "input_size": 0, "declared": True}
+    create_store(Path(path), settings, space, description)
     return EmbeddingStore(path)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import lmdb
 
 from embedstore.errors import CorruptStoreError, StoreError
-from embedstore.store.layout import DATABASES
+from embedstore.store.layout import DATABASES, read_current
 
 T = TypeVar("T")
 
@@ -175,6 +175,21 @@ def open_environment(directory: Path) -> Environment:
         environment._refuse_fork()
         environment._users += 1
         return environment
+
+
+def open_current(store: Path) -> Environment:
+    """Return the process's handle on the generation that a store uses.
+
+    Raises:
+        NotAStoreError, StoreError, CorruptStoreError: see `layout.read_current` and `open_environment`.
+    """
+    while True:
+        generation = read_current(store)
+        try:
+            return open_environment(generation)
+        except CorruptStoreError:
+            if read_current(store) == generation:
+                raise  # else a compaction replaced it between the two looks
 
 
 def _identity(directory: Path) -> tuple[int, int]:

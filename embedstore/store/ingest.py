@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embedstore.errors import ImagesError, SettingsError
+from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
 from embedstore.images import FIELDS, Listing, Sample, list_images
 from embedstore.store import layout
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.layout import Column, Head, Record
+from embedstore.store.fields import Record
+from embedstore.store.layout import Column, Head
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.views import Recipe
@@ -115,11 +116,16 @@ def _build_existing(
                 f"The store '{path}' draws its views by another recipe ({store.recipe}), and a recipe never changes; "
                 "leave the view options out, or build another store."
             )
+        if store.declared:
+            raise TeacherMismatchError(
+                f"The vectors of the store '{path}' were imported as those of the teacher '{store.teacher}', which nobody "
+                "checked, so no picture is embedded for it; import more of them, or build another store from the pictures."
+            )
         if isinstance(teacher, str):
             teacher = load_teacher(teacher)
         if teacher is not None:
             store.check_teacher(teacher)
-        with writer(store.path, store.environment) as session:
+        with writer(store.path) as session:
             store.refresh()
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
             embedding = EmbeddingPass(
@@ -129,7 +135,7 @@ def _build_existing(
             embedding.run()
             if not embedding.done and not embedding.known:
                 raise _no_picture(listing.root, embedding.aside)
-            return _publish(store, session, listing, embedding, prune=prune)
+            return _publish(store, session, listing, embedding, prune=prune, action="build")
 
 
 class _NothingUsableError(ImagesError):
@@ -137,7 +143,7 @@ class _NothingUsableError(ImagesError):
 
 
 def _publish(
-    store: EmbeddingStore, session: Writer, listing: Listing, embedding: EmbeddingPass, *, prune: bool
+    store: EmbeddingStore, session: Writer, listing: Listing, embedding: EmbeddingPass, *, prune: bool, action: str
 ) -> BuildReport:
     """Make what was embedded visible, and tell what changed."""
     known, done = embedding.known, embedding.done
@@ -151,7 +157,7 @@ def _publish(
     gone = [sample_id for sample_id in known if sample_id not in listed]
     records = []
     for sample_id, (row, content) in done.items():
-        before = known.get(sample_id)
+        before = known.get(sample_id) or embedding.lost.get(sample_id)
         after = _merge(before, listed[sample_id], row, content)
         if after != before:
             records.append(after)
@@ -163,13 +169,18 @@ def _publish(
     swept = embedding.staged_rows - set(born)  # of an interrupted build, and no part of this one
     aside_changed = {entry["path"]: entry["reason"] for entry in store.set_aside} != embedding.aside
     if head != store.head or swept or aside_changed:
+        details = {"new": new, "changed": len(replaced), "removed": len(pruned)}
+        details["updated"] = len(records) - new - len(replaced)
         session.publish(
             head,
+            action,
+            details={name: count for name, count in details.items() if count},
             records=records,
             born=born,
             died=replaced + [known[sample_id].row for sample_id in pruned],
             swept=swept,
             aside=embedding.aside,
+            found=[sample_id for sample_id in embedding.lost if sample_id in done],
         )
     image_root = str(listing.root.resolve())
     if image_root != store.settings["image_root"]:

@@ -4,27 +4,36 @@
       CURRENT                    JSON: format version and the generation that is in use; replaced, never edited
       writer.lock, writer.pid    one writer at a time, and who it is
       generations/0001/          an LMDB environment with the databases below
+      generations/0001/index/    what can be made again from it: the FAISS index
 
     database    key                                        value
-    meta        head | store | space:HEX | rows |          msgpack
-                publishing
-    records     id key (16) + version (8)                  msgpack: one sample as that version describes it
+    meta        head | store | space:HEX | rows | names |  msgpack
+                publishing | compacted
     rows        block (8)                                  256 x ROW: when a row was born and died, whose it is
+    fields      name's number (2) + block (8)              256 codes (u16), then msgpack: the texts they stand for
+                + version (8)
     vectors     space (16) + output + NUL + view (2)       presence bitmap (32), 256 x d float16
                 + block (8)
+    log         version (8)                                msgpack: when, by what, how much, and the head it made
+    tags        name                                       msgpack: version
+    lost        id key (16)                                msgpack: what is known of a sample whose vectors were lost
     aside       id key (16)                                msgpack: a picture set aside, and why
     summaries   name                                       safetensors
 
 Integers in keys are big-endian, so that a cursor walks blocks in order; every value ends with the CRC32 of its key and
-itself. Rows are append-only. A row is part of version N when `born <= N < died`; a row that was written but not yet
-published has `born == NEVER`. The record that counts is the newest at or before N.
+itself. Rows are append-only: a row is part of version N when `born <= N < died`. One that an unfinished build has written
+and no version shows yet has `born == NEVER`; one that no version will ever show has `born == died == 0`. What is known of a
+sample stands in *fields*, one text per row and field; the block of a field that counts for version N is the newest at or
+before N.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,17 +44,20 @@ import numpy.typing as npt
 
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 
-FORMAT = 1
+FORMAT = 2
 BLOCK = 256  # rows in a value
 NEVER = 2**64 - 1
 CURRENT, LOCK, PID, GENERATIONS = "CURRENT", "writer.lock", "writer.pid", "generations"
 FIRST_GENERATION = "0001"
 
-META, RECORDS, ROWS, VECTORS, ASIDE, SUMMARIES = b"meta", b"records", b"rows", b"vectors", b"aside", b"summaries"
-DATABASES = (META, RECORDS, ROWS, VECTORS, ASIDE, SUMMARIES)
+META, ROWS, FIELDS, VECTORS = b"meta", b"rows", b"fields", b"vectors"
+LOG, TAGS, LOST, ASIDE, SUMMARIES = b"log", b"tags", b"lost", b"aside", b"summaries"
+DATABASES = (META, ROWS, FIELDS, VECTORS, LOG, TAGS, LOST, ASIDE, SUMMARIES)
 
 ROW = np.dtype([("born", "<u8"), ("died", "<u8"), ("key", "u1", 16), ("content", "u1", 16)])
+UNKNOWN_CONTENT = bytes(16)  # of a row whose vectors were given, not embedded from a picture
 _BITMAP = BLOCK // 8
+_NO_TEXT = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -71,22 +83,6 @@ class Head:
         return max((column.view for column in self.columns if column.space == self.space), default=0)
 
 
-@dataclass(slots=True)
-class Record:
-    """One sample as a version describes it."""
-
-    id: str
-    uri: str
-    row: int
-    content: bytes
-    label: str | None = None
-    mode: str | None = None
-    group: str | None = None
-    split: str | None = None
-    attributes: dict[str, str] | None = None
-    source: dict[str, str] | None = None  # what the folder or manifest said last, so that only its changes count
-
-
 # Keys
 
 
@@ -95,14 +91,34 @@ def id_key(sample_id: str) -> bytes:
     return hashlib.blake2b(sample_id.encode(), digest_size=16).digest()
 
 
-def record_key(key: bytes, version: int) -> bytes:
-    """Return the key of a sample's record as of a version."""
-    return key + version.to_bytes(8, "big")
-
-
 def row_key(block: int) -> bytes:
     """Return the key of a block of rows."""
     return block.to_bytes(8, "big")
+
+
+def field_key(number: int, block: int, version: int) -> bytes:
+    """Return the key of a block of a field as of a version."""
+    return number.to_bytes(2, "big") + block.to_bytes(8, "big") + version.to_bytes(8, "big")
+
+
+def number_of(key: bytes) -> int:
+    """Return the number of the field that a block's key names."""
+    return int.from_bytes(key[:2], "big")
+
+
+def block_of(key: bytes) -> int:
+    """Return the block that the key of a field's block names."""
+    return int.from_bytes(key[2:10], "big")
+
+
+def version_of(key: bytes) -> int:
+    """Return the version that the key of a field's block names."""
+    return int.from_bytes(key[10:], "big")
+
+
+def version_key(version: int) -> bytes:
+    """Return the key of a version in the log."""
+    return version.to_bytes(8, "big")
 
 
 def vector_key(column: Column, block: int) -> bytes:
@@ -115,12 +131,20 @@ def column_prefix(column: Column) -> bytes:
     return bytes.fromhex(column.space) + column.output.encode() + b"\0" + column.view.to_bytes(2, "big")
 
 
+def column_of(key: bytes) -> Column:
+    """Return the column that the key of a block of vectors names."""
+    return Column(key[:16].hex(), key[16:-11].decode(), int.from_bytes(key[-10:-8], "big"))
+
+
 # Values
 
 
-def seal(key: bytes, payload: bytes) -> bytes:
-    """Append the checksum of key and payload."""
-    return payload + zlib.crc32(payload, zlib.crc32(key)).to_bytes(4, "little")
+def seal(key: bytes, *parts: bytes | memoryview) -> bytes:
+    """Return a payload, in one or more parts, with the checksum of the key and itself at its end."""
+    checksum = zlib.crc32(key)
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join((*parts, checksum.to_bytes(4, "little")))
 
 
 def unseal(database: bytes, key: bytes, value: bytes | memoryview, *, check: bool = True) -> memoryview:
@@ -145,19 +169,15 @@ def pack(values: Any) -> bytes:
 
 
 def unpack(payload: memoryview) -> Any:
-    """Decode what `pack` gave."""
-    return msgpack.unpackb(payload, raw=False)
+    """Decode what `pack` gave.
 
-
-def pack_record(record: Record) -> bytes:
-    """Encode a record; missing fields take no space."""
-    values = {name: getattr(record, name) for name in Record.__slots__}
-    return pack({name: value for name, value in values.items() if value is not None})
-
-
-def unpack_record(payload: memoryview) -> Record:
-    """Decode what `pack_record` gave."""
-    return Record(**unpack(payload))
+    Raises:
+        CorruptStoreError: it is something else, whose checksum fits all the same: not written by this program.
+    """
+    try:
+        return msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise CorruptStoreError(f"A value in the store is no msgpack ({error}); restore it from a copy.") from error
 
 
 def empty_rows() -> npt.NDArray[np.void]:
@@ -167,9 +187,26 @@ def empty_rows() -> npt.NDArray[np.void]:
     return rows
 
 
-def pack_vectors(present: npt.NDArray[np.bool_], vectors: npt.NDArray[np.float16]) -> bytes:
-    """Encode a block of (256,) presence and (256, d) float16."""
-    return np.packbits(present).tobytes() + vectors.tobytes()
+def pack_field(texts: Sequence[str | None]) -> bytes:
+    """Encode a block of 256 texts, some of them missing."""
+    known: dict[str, int] = {}
+    codes = [_NO_TEXT if text is None else known.setdefault(text, len(known)) for text in texts]
+    return np.array(codes, "<u2").tobytes() + pack(list(known))
+
+
+def unpack_field(payload: memoryview) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Decode a block of a field: its texts, and for each of its 256 rows the place of its own among them, -1 for none."""
+    texts = unpack(payload[2 * BLOCK :])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CorruptStoreError("A block of a field holds no texts; restore the store from a copy, or build it again.")
+    codes = np.frombuffer(payload[: 2 * BLOCK], "<u2").astype(np.int32)
+    codes[codes >= len(texts)] = -1
+    return texts, codes
+
+
+def pack_vectors(present: npt.NDArray[np.bool_], vectors: npt.NDArray[np.float16]) -> tuple[bytes, memoryview]:
+    """Encode a block of (256,) presence and (256, d) float16, in two parts so that the vectors are copied once."""
+    return np.packbits(present).tobytes(), np.ascontiguousarray(vectors, "<f2").reshape(-1).data.cast("B")
 
 
 def unpack_vectors(payload: memoryview) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float16]]:
@@ -179,6 +216,12 @@ def unpack_vectors(payload: memoryview) -> tuple[npt.NDArray[np.bool_], npt.NDAr
 
 
 # Files
+
+
+def generations(store: Path) -> list[Path]:
+    """Return all generations that are there, in use or left behind, by name."""
+    found = (store / GENERATIONS).glob("*")
+    return sorted(path for path in found if re.fullmatch(r"[0-9]{4,8}", path.name))
 
 
 def read_current(store: Path) -> Path:
@@ -219,3 +262,14 @@ def write_current(store: Path, generation: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(store / CURRENT)
+    sync_directory(store)
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring a rename in a directory to the disk, where the system can."""
+    with contextlib.suppress(OSError):  # Windows opens no directory, and some network drives sync none
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

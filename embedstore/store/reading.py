@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import CorruptStoreError, StoreError
 from embedstore.images import FIELDS, Sample
-from embedstore.store.environment import open_environment
-from embedstore.store.layout import BLOCK, Column, Record, read_current
-from embedstore.store.tables import Tables, staged, visible
+from embedstore.store.environment import open_current
+from embedstore.store.fields import ATTRIBUTE, ID, SAID, Field, Record, record_of
+from embedstore.store.layout import BLOCK, Column, Head, id_key, read_current
+from embedstore.store.tables import Rows, Tables, by_block, staged, visible
+from embedstore.store.versions import head_at
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe
@@ -26,13 +28,19 @@ from embedstore.views import Recipe
 T = TypeVar("T")
 Where = Mapping[str, str | None]
 
+_KEY = np.dtype("S16")  # to sort and compare the keys of ids; NumPy compares all 16 bytes, zeros too
+_BLOCKS_KEPT = 64  # blocks of fields, some 20 KB each
 _BLOCKS_AT_ONCE = 16  # a scan renews its transaction after so many blocks: a pinned reader makes the file grow
 
 
 class StoreReader:
     """What a store holds, at one version that stays the same while one looks.
 
-    All sequences (`ids`, `labels`, ...) are in the same order, that of the rows.
+    All sequences (`ids`, `labels`, ...) are in the same order, that of the rows; a *position* is a place in them.
+
+    Args:
+        path: the store.
+        version: a version's number or a tag; the newest where not given.
 
     Attributes:
         path: of the store.
@@ -40,23 +48,37 @@ class StoreReader:
         recipe: how views are drawn.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], version: int | str | None = None):
         self.path = Path(path)
-        self.environment = open_environment(read_current(self.path))
-        self._checked: set[tuple[Column, int]] = set()
+        self.pinned = version
+        self.environment = open_current(self.path)
         self._closed = False
         try:
-            self.refresh()
+            self._look()
         except BaseException:
             self.close()
             raise
 
     def refresh(self) -> None:
-        """Move to the newest version."""
-        for name in ("_records", "_rows", "_position"):
+        """Move to the newest version, or look anew at the one that was asked for."""
+        if self.environment.directory != read_current(self.path).resolve():  # a compaction made another generation
+            fresh = open_current(self.path)
+            self.environment.release()
+            self.environment = fresh
+        self._look()
+
+    def _look(self) -> None:
+        for name in ("alive", "rows", "_sorted_keys"):
             self.__dict__.pop(name, None)
-        self.head, self.settings = self._read(lambda tables: (tables.head(), tables.settings()))
-        self.space = self._read(lambda tables: tables.space(self.head.space))
+        self._fields: dict[str, Field] = {}
+        self._blocks: dict[int, dict[str, tuple[list[str], npt.NDArray[np.int32]]]] = {}
+        self._checked: set[tuple[Column, int]] = set()
+
+        def look(tables: Tables) -> tuple[Head, dict[str, Any], dict[str, Any], list[str]]:
+            head = tables.head() if self.pinned is None else head_at(tables, self.pinned)
+            return head, tables.settings(), tables.space(head.space), tables.names()
+
+        self.head, self.settings, self.space, self._names = self._read(look)
         self.recipe = Recipe.from_dict(self.settings["recipe"])
 
     def close(self) -> None:
@@ -91,6 +113,11 @@ class StoreReader:
         return str(self.space["teacher"])
 
     @property
+    def declared(self) -> bool:
+        """Whether the vectors were imported under the teacher's name, which nobody checked."""
+        return bool(self.space.get("declared", False))
+
+    @property
     def dim(self) -> int:
         """The dimension of the embeddings."""
         return int(self.space["outputs"][EMBEDDING])
@@ -105,49 +132,91 @@ class StoreReader:
         """The folder that the samples' paths are relative to, as of the last build."""
         return Path(self.settings["image_root"])
 
-    @cached_property
-    def _records(self) -> list[Record]:
-        def load(tables: Tables) -> list[Record]:
-            alive = visible(tables.rows(), self.version)
-            found = [record for record in tables.records(self.version) if alive[record.row]]
-            found.sort(key=lambda record: record.row)
-            if [record.row for record in found] != np.flatnonzero(alive).tolist():
-                raise CorruptStoreError(
-                    f"The {int(alive.sum())} rows and {len(found)} records of the store '{self.path}' at version "
-                    f"{self.version} do not fit together; restore it from a copy, or build it again."
-                )
-            return found
+    @property
+    def generation(self) -> Path:
+        """The directory that holds the data and what is made from it; a compaction makes another."""
+        return self.environment.directory
 
-        return self._read(load)
+    # Samples
 
     @cached_property
-    def _rows(self) -> npt.NDArray[np.int64]:
-        return np.array([record.row for record in self._records], np.int64)
+    def alive(self) -> Rows:
+        """The rows of this version (n,) as `layout.ROW`: when they were born, whose they are, of what picture."""
+        return self._visible_rows()[1]
 
     @cached_property
-    def _position(self) -> dict[str, int]:
-        return {record.id: number for number, record in enumerate(self._records)}
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The row number (n,) of each position, ascending."""
+        return self._visible_rows()[0]
+
+    @property
+    def row_total(self) -> int:
+        """How many rows were ever allocated, seen by this version or not."""
+        return self._read(lambda tables: tables.row_count())
+
+    def _visible_rows(self) -> tuple[npt.NDArray[np.int64], Rows]:
+        table = self._read(lambda tables: tables.rows())
+        numbers = np.flatnonzero(visible(table, self.version))
+        self.__dict__["rows"], self.__dict__["alive"] = numbers, table[numbers]
+        return numbers, table[numbers]
+
+    def text_field(self, name: str) -> Field:
+        """Return a field of all samples: `id`, `uri`, label, mode, group, split, or `fields.ATTRIBUTE` + a name."""
+        if name not in self._fields:
+            field = self._read(lambda tables: tables.field(name, self.version))[self.rows]
+            if name == ID and (field.codes < 0).any():
+                self._refuse_nameless(int((field.codes < 0).sum()))
+            self._fields[name] = field
+        return self._fields[name]
+
+    def field(self, name: str) -> list[str | None]:
+        """Return a text of each sample, or None: its label, mode, group, split or an attribute.
+
+        Raises:
+            StoreError: no sample has such a field.
+        """
+        return self._known_field(name).to_list()
+
+    @property
+    def field_names(self) -> list[str]:
+        """The names of all fields that were ever used, as `fields` spells them."""
+        return list(self._names)
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """The names of the attributes that any sample ever had, sorted."""
+        return sorted(name.removeprefix(ATTRIBUTE) for name in self._names if name.startswith(ATTRIBUTE))
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.rows)
 
     def __contains__(self, sample_id: object) -> bool:
-        return isinstance(sample_id, str) and as_stored(sample_id) in self._position
+        return isinstance(sample_id, str) and self.find([sample_id])[0] >= 0
 
     @property
     def ids(self) -> list[str]:
         """The ids of all samples."""
-        return [record.id for record in self._records]
+        return [text or "" for text in self.text_field(ID).to_list()]
 
     @property
     def labels(self) -> list[str | None]:
         """The label of each sample; None where it has none."""
-        return [record.label for record in self._records]
+        return self.field("label")
+
+    def records(self) -> list[Record]:
+        """Return all samples with all that is known of them; for the store's own code."""
+        self.text_field(ID)
+        fields = {name: self.text_field(name).to_list() for name in self._names}
+        contents = [content.tobytes() for content in self.alive["content"]]
+        return [
+            record_of(row, contents[at], {name: texts[at] for name, texts in fields.items()})
+            for at, row in enumerate(self.rows.tolist())
+        ]
 
     @property
     def samples(self) -> list[Sample]:
         """All samples with what is known of them."""
-        return [_sample(record) for record in self._records]
+        return [_sample(record) for record in self.records()]
 
     def sample(self, sample_id: str) -> Sample:
         """Return one sample.
@@ -155,15 +224,15 @@ class StoreReader:
         Raises:
             StoreError: there is no such id.
         """
-        return _sample(self._records[self.positions([sample_id])[0]])
+        return self.sample_at(int(self.positions([sample_id])[0]))
 
     def sample_at(self, position: int) -> Sample:
         """Return the sample at a position in `ids`."""
-        return _sample(self._records[position])
+        return _sample(self._record_at(position))
 
     def content_at(self, position: int) -> bytes:
-        """Return the hash of the file that was embedded; see `pictures.content_hash`."""
-        return self._records[position].content
+        """Return the hash of the file that was embedded; see `pictures.content_hash`. Zeros: vectors without a picture."""
+        return bytes(self.alive["content"][position])
 
     def positions(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return where some ids stand in `ids`.
@@ -171,16 +240,25 @@ class StoreReader:
         Raises:
             StoreError: one is not in the store.
         """
-        try:
-            return np.array([self._position[as_stored(sample_id)] for sample_id in ids], np.int64)
-        except KeyError as error:
-            near = [known for known in self._position if Path(known).name == Path(error.args[0]).name][:3]
-            hint = (
-                f"; did you mean '{near[0]}'?"
-                if near
-                else "; an id is the path below the image folder, or the manifest's own"
-            )
-            raise StoreError(f"The store '{self.path}' has no sample '{error.args[0]}'{hint}") from None
+        stored = [as_stored(sample_id) for sample_id in ids]
+        found = self.find(stored)
+        if (found < 0).any():
+            self._refuse_unknown_id(stored[int(np.argmax(found < 0))])
+        return found
+
+    def find(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the positions (n,) of ids, -1 where there is no such."""
+        stored = [as_stored(sample_id) for sample_id in ids]
+        keys, order = self._sorted_keys
+        asked = np.frombuffer(b"".join(map(id_key, stored)), _KEY)
+        at = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
+        return np.where(keys[at] == asked, order[at], -1) if len(keys) else np.full(len(asked), -1, np.int64)
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+        keys = np.ascontiguousarray(self.alive["key"]).view(_KEY).reshape(-1)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
 
     def where(self, conditions: Where) -> npt.NDArray[np.bool_]:
         """Return which samples meet all conditions, exactly: over label, mode, group, split and any attribute.
@@ -190,26 +268,39 @@ class StoreReader:
         """
         chosen = np.ones(len(self), bool)
         for name, asked in conditions.items():
-            wanted = None if asked is None else as_stored(asked)
-            values = [_field(record, name) for record in self._records]
-            if name not in FIELDS and not any(value is not None for value in values):
-                known = sorted({key for record in self._records for key in record.attributes or {}})
-                raise StoreError(f"No sample has the field '{name}'; use one of {', '.join([*FIELDS, *known])}.")
-            chosen &= np.array([value == wanted for value in values], bool)
+            chosen &= self._known_field(name).equals(None if asked is None else as_stored(asked))
         return chosen
 
     def counts(self, name: str) -> dict[str | None, int]:
         """Return how often each value of a field occurs, most frequent first."""
-        return dict(Counter(_field(record, name) for record in self._records).most_common())
+        field = self.text_field(name if name in FIELDS else ATTRIBUTE + name)
+        return dict(Counter(field.to_list()).most_common())
 
     def given(self, name: str) -> list[str | None]:
         """Return what folder or manifest said last of label, mode, group or split, for each sample."""
-        return [(record.source or {}).get(name) for record in self._records]
+        return self.text_field(SAID + name).to_list()
 
     def changed_since(self, version: int) -> set[str]:
-        """Return the ids of samples that have another picture or label now than they had at an earlier version."""
-        then = self._read(lambda tables: {one.id: (one.row, one.label) for one in tables.records(version)})
-        return {one.id for one in self._records if then.get(one.id, (one.row, one.label)) != (one.row, one.label)}
+        """Return the ids of samples that have another picture or label now than they had at an earlier version.
+
+        Raises:
+            StoreError: that version can't be read any more.
+        """
+
+        def then(tables: Tables) -> tuple[Rows, Field]:
+            head_at(tables, version)
+            rows = tables.rows()
+            return rows[visible(rows, version)], tables.field("label", version)[self.rows]
+
+        earlier, labels = self._read(then)
+        had_key = np.isin(
+            np.ascontiguousarray(self.alive["key"]).view(_KEY).reshape(-1),
+            np.ascontiguousarray(earlier["key"]).view(_KEY).reshape(-1),
+        )
+        another_row = self.alive["born"] > np.uint64(version)
+        now = self.text_field("label").to_list()
+        ids = self.ids
+        return {ids[at] for at in np.flatnonzero(had_key).tolist() if another_row[at] or labels.at(at) != now[at]}
 
     @property
     def set_aside(self) -> list[dict[str, str]]:
@@ -234,14 +325,12 @@ class StoreReader:
     def read(self, positions: npt.NDArray[np.int64], *, view: int = 0, output: str = EMBEDDING) -> Vectors:
         """Return the vectors (n, d) at some positions in `ids`, as float32; reads only the blocks that hold them."""
         column = self._column(view, output)
-        rows = self._rows[np.asarray(positions, np.int64)]
+        rows = self.rows[np.asarray(positions, np.int64)]
         result = np.empty((len(rows), int(self.space["outputs"][output])), np.float32)
-        order = np.argsort(rows, kind="stable")  # so that each block is met once
-        blocks, starts = np.unique(rows[order] // BLOCK, return_index=True)
 
         def gather(tables: Tables) -> None:
-            for block, inside in zip(blocks, np.split(order, starts[1:]), strict=False):  # of no rows: one empty part
-                result[inside] = self._block(tables, column, int(block))[rows[inside] % BLOCK]
+            for block, inside in by_block(rows):
+                result[inside] = self._block(tables, column, block)[rows[inside] % BLOCK]
 
         self._read(gather)
         return result
@@ -252,9 +341,9 @@ class StoreReader:
         """Yield positions (n,) and vectors (n, d) of all samples, in order, a few thousand at a time."""
         column = self._column(view, output)
         step = BLOCK * _BLOCKS_AT_ONCE
-        for edge in np.unique(self._rows // step):
-            first, last = np.searchsorted(self._rows, [edge * step, (edge + 1) * step])
-            chosen = self._rows[first:last]
+        for edge in np.unique(self.rows // step):
+            first, last = np.searchsorted(self.rows, [edge * step, (edge + 1) * step])
+            chosen = self.rows[first:last]
 
             def gather(tables: Tables, chosen: npt.NDArray[np.int64] = chosen) -> npt.NDArray[np.float16]:
                 blocks = np.unique(chosen // BLOCK)
@@ -264,6 +353,49 @@ class StoreReader:
             yield np.arange(first, last), self._read(gather)
 
     # Below
+
+    def _known_field(self, name: str) -> Field:
+        field = self.text_field(name if name in FIELDS else ATTRIBUTE + name)
+        if name not in FIELDS and (field.codes < 0).all():
+            known = [one for one in self.attribute_names if (self.text_field(ATTRIBUTE + one).codes >= 0).any()]
+            raise StoreError(f"No sample has the field '{name}'; use one of {', '.join([*FIELDS, *known])}.")
+        return field
+
+    def _record_at(self, position: int) -> Record:
+        """Return one record, reading only its block; the last blocks are kept, for one mostly looks at neighbours."""
+        row = int(self.rows[position])
+        block = self._blocks.get(row // BLOCK)
+        if block is None:
+
+            def look(tables: Tables) -> dict[str, tuple[list[str], npt.NDArray[np.int32]]]:
+                return {name: tables.field_block(name, row // BLOCK, self.version) for name in self._names}
+
+            block = self._read(look)
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[row // BLOCK] = block
+        own = {
+            name: texts[codes[row % BLOCK]] if codes[row % BLOCK] >= 0 else None
+            for name, (texts, codes) in block.items()
+        }
+        if own.get(ID) is None:
+            self._refuse_nameless(1)
+        return record_of(row, self.alive["content"][position].tobytes(), own)
+
+    def _refuse_nameless(self, count: int) -> NoReturn:
+        raise CorruptStoreError(
+            f"{count} samples of the store '{self.path}' at version {self.version} have lost their ids; see what can be "
+            f"done with: embedstore verify '{self.path}'"
+        )
+
+    def _refuse_unknown_id(self, sample_id: str) -> NoReturn:
+        near = [known for known in self.ids if Path(known).name == Path(sample_id).name][:1]
+        hint = (
+            f"; did you mean '{near[0]}'?"
+            if near
+            else "; an id is the path below the image folder, or the manifest's own"
+        )
+        raise StoreError(f"The store '{self.path}' has no sample '{sample_id}'{hint}")
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         with self.environment.read() as transaction:
@@ -307,10 +439,3 @@ def _sample(record: Record) -> Sample:
         record.attributes or {},
         frozenset(),
     )
-
-
-def _field(record: Record, name: str) -> str | None:
-    if name in FIELDS:
-        value: str | None = getattr(record, name)
-        return value
-    return (record.attributes or {}).get(name)

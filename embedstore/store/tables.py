@@ -1,6 +1,8 @@
 """Typed access to the databases inside one transaction; the only code that turns keys and values into objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import lmdb
@@ -10,9 +12,22 @@ import numpy.typing as npt
 from embedstore.errors import CorruptStoreError
 from embedstore.store import layout
 from embedstore.store.environment import Environment
-from embedstore.store.layout import BLOCK, NEVER, Column, Head, Record
+from embedstore.store.fields import ID, Field, join_blocks
+from embedstore.store.layout import BLOCK, NEVER, Column, Head
 
 Rows = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What the last compaction left: of the versions before `version` only those in `kept` can be read."""
+
+    version: int
+    kept: tuple[int, ...]
+
+    def left(self, version: int) -> bool:
+        """Return whether a version can be read."""
+        return version >= self.version or version in self.kept
 
 
 class Tables:
@@ -26,13 +41,11 @@ class Tables:
 
     def head(self) -> Head:
         """Return what readers see."""
-        values = self._meta(b"head")
-        return Head(values["version"], values["space"], tuple(Column(*column) for column in values["columns"]))
+        return head_of(self._meta(b"head"))
 
     def put_head(self, head: Head) -> None:
         """Move what readers see."""
-        columns = [[column.space, column.output, column.view] for column in head.columns]
-        self._put_meta(b"head", {"version": head.version, "space": head.space, "columns": columns})
+        self._put_meta(b"head", head_entry(head))
 
     def settings(self) -> dict[str, Any]:
         """Return the view recipe, which never changes, and the image root of the last build."""
@@ -52,6 +65,11 @@ class Tables:
         """Describe a teacher."""
         self._put_meta(f"space:{space}".encode(), description)
 
+    def spaces(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of every teacher that ever filled a column, by fingerprint."""
+        names = [key.decode() for key in self._keys(layout.META) if key.startswith(b"space:")]
+        return {name.removeprefix("space:"): self._meta(name.encode()) for name in names}
+
     def row_count(self) -> int:
         """Return how many rows were ever allocated, published or not."""
         count: int = self._meta(b"rows")
@@ -70,36 +88,98 @@ class Tables:
         """Mark a publication as begun, or as ended."""
         self._put_meta(b"publishing", version)
 
-    # Records
+    def names(self) -> list[str]:
+        """Return the names of all fields that were ever used; a field's number is its place among them."""
+        names: list[str] = self._meta(b"names")
+        return names
 
-    def records(self, version: int) -> Iterator[Record]:
-        """Yield every sample's newest record at or before a version, in the order of their keys."""
-        newest: tuple[bytes, bytes | memoryview] | None = None
-        for name, value in self._cursor(layout.RECORDS):
-            key = bytes(name)
-            if int.from_bytes(key[16:], "big") > version:
-                continue
-            if newest is not None and newest[0][:16] != key[:16]:
-                yield layout.unpack_record(layout.unseal(layout.RECORDS, *newest))
-            newest = (key, value)
-        if newest is not None:
-            yield layout.unpack_record(layout.unseal(layout.RECORDS, *newest))
+    def put_names(self, names: list[str]) -> None:
+        """Write the names of all fields, in the order of their numbers."""
+        self._put_meta(b"names", names)
 
-    def put_record(self, record: Record, version: int) -> None:
-        """Write a sample's record as of a version."""
-        self._put(layout.RECORDS, layout.record_key(layout.id_key(record.id), version), layout.pack_record(record))
+    def compacted(self) -> Compacted:
+        """Return which versions the last compaction left."""
+        values = self._meta(b"compacted", None)
+        return Compacted(0, ()) if values is None else Compacted(values["version"], tuple(values["kept"]))
 
-    def drop_records(self, version: int, most: int) -> int:
-        """Delete up to `most` records of exactly this version; return how many."""
-        doomed = []
-        for name, _ in self._cursor(layout.RECORDS):
-            if int.from_bytes(bytes(name)[16:], "big") == version:
-                doomed.append(bytes(name))
-                if len(doomed) == most:
-                    break
-        for key in doomed:
-            self._transaction.delete(key, db=self._environment.database(layout.RECORDS))
-        return len(doomed)
+    def put_compacted(self, compacted: Compacted) -> None:
+        """Say which versions are left."""
+        self._put_meta(b"compacted", {"version": compacted.version, "kept": list(compacted.kept)})
+
+    # Fields
+
+    def field(self, name: str, version: int) -> Field:
+        """Return what all allocated rows have in a field, as of a version."""
+        names, count = self.names(), self.row_count()
+        if name not in names:
+            return Field([], np.full(count, -1, np.int32))
+        newest = self._newest_blocks(names.index(name), version)
+        blocks = ((block, *layout.unpack_field(payload)) for block, payload in newest)
+        return join_blocks(blocks, count, BLOCK)
+
+    def field_block(self, name: str, block: int, version: int) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Return the texts of a block of a field as of a version, and the place of each row's own among them, -1 for none."""
+        names = self.names()
+        payload = self._newest_block(names.index(name), block, version) if name in names else None
+        return ([], np.full(BLOCK, -1, np.int32)) if payload is None else layout.unpack_field(payload)
+
+    def put_fields(self, rows: npt.NDArray[np.int64], fields: Mapping[str, Sequence[str | None]], version: int) -> None:
+        """Write what some rows (n,) have in some fields, as of a version; a block that stays as it was is not written."""
+        names = self.names()
+        fresh = [
+            name for name, texts in fields.items() if name not in names and any(text is not None for text in texts)
+        ]
+        if fresh:
+            names += fresh
+            self.put_names(names)
+        blocks = list(by_block(rows))
+        for name in [name for name in fields if name in names]:
+            number, texts = names.index(name), fields[name]
+            for block, inside in blocks:
+                known, codes = self.field_block(name, block, version)
+                values: list[str | None] = [*known, None]
+                before = [values[code] for code in codes.tolist()]
+                after = list(before)
+                for at, row in zip(inside.tolist(), (rows[inside] % BLOCK).tolist(), strict=True):
+                    after[row] = texts[at]
+                if after != before:
+                    self._put(layout.FIELDS, layout.field_key(number, block, version), layout.pack_field(after))
+
+    def drop_fields(self, version: int, most: int) -> int:
+        """Delete up to `most` blocks of fields of exactly this version; return how many."""
+        return self._drop_keys(
+            layout.FIELDS, (key for key in self._keys(layout.FIELDS) if layout.version_of(key) == version), most
+        )
+
+    # Versions
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return what made each version, oldest first."""
+        return [layout.unpack(layout.unseal(layout.LOG, bytes(k), v)) for k, v in self._cursor(layout.LOG)]
+
+    def log_entry(self, version: int) -> dict[str, Any] | None:
+        """Return what made a version; None where there is no such."""
+        payload = self._get(layout.LOG, layout.version_key(version))
+        return None if payload is None else dict(layout.unpack(payload))
+
+    def put_log_entry(self, version: int, entry: dict[str, Any]) -> None:
+        """Say what made a version."""
+        self._put(layout.LOG, layout.version_key(version), layout.pack(entry))
+
+    def tags(self) -> dict[str, int]:
+        """Return the version that each tag names."""
+        return {
+            bytes(k).decode(): layout.unpack(layout.unseal(layout.TAGS, bytes(k), v))
+            for k, v in self._cursor(layout.TAGS)
+        }
+
+    def put_tag(self, name: str, version: int) -> None:
+        """Name a version."""
+        self._put(layout.TAGS, name.encode(), layout.pack(version))
+
+    def drop_tag(self, name: str) -> bool:
+        """Take a name from its version; return whether there was one."""
+        return bool(self._transaction.delete(name.encode(), db=self._environment.database(layout.TAGS)))
 
     # Rows
 
@@ -129,15 +209,18 @@ class Tables:
 
     def put_vectors(self, column: Column, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
         """Write the vectors (n, d) of some rows into their blocks."""
-        for block in np.unique(rows // BLOCK):
-            inside = rows // BLOCK == block
-            at = rows[inside] % BLOCK
-            known = self.vector_block(column, int(block))
+        for block, inside in by_block(rows):
+            part, at = vectors[inside], rows[inside] % BLOCK
+            known = None if len(at) == BLOCK else self.vector_block(column, block)
             present = np.zeros(BLOCK, bool) if known is None else known[0].copy()
             values = np.zeros((BLOCK, vectors.shape[1]), np.float16) if known is None else known[1].copy()
             present[at] = True
-            values[at] = vectors[inside]
-            self._put(layout.VECTORS, layout.vector_key(column, int(block)), layout.pack_vectors(present, values))
+            values[at] = part
+            self._put(layout.VECTORS, layout.vector_key(column, block), *layout.pack_vectors(present, values))
+
+    def columns(self) -> list[Column]:
+        """Return all columns that hold anything, complete or not."""
+        return list(dict.fromkeys(layout.column_of(key) for key in self._keys(layout.VECTORS)))
 
     def presence(self, column: Column, count: int) -> npt.NDArray[np.bool_]:
         """Return which of the first `count` rows have a vector in a column."""
@@ -147,6 +230,21 @@ class Tables:
             if found is not None:
                 present[block * BLOCK : (block + 1) * BLOCK] = found[0]
         return present[:count]
+
+    # Samples whose vectors were lost
+
+    def lost(self) -> list[dict[str, str]]:
+        """Return what is known of samples whose vectors were lost, each as the texts of its fields."""
+        return [layout.unpack(layout.unseal(layout.LOST, bytes(k), v)) for k, v in self._cursor(layout.LOST)]
+
+    def put_lost(self, fields: dict[str, str]) -> None:
+        """Keep what is known of a sample until it is embedded again."""
+        self._put(layout.LOST, layout.id_key(fields[ID]), layout.pack(fields))
+
+    def drop_lost(self, ids: Iterable[str]) -> None:
+        """Forget about samples that were lost: they are embedded again, or no longer wanted."""
+        for sample_id in ids:
+            self._transaction.delete(layout.id_key(sample_id), db=self._environment.database(layout.LOST))
 
     # Pictures set aside
 
@@ -182,6 +280,42 @@ class Tables:
 
     # Below
 
+    def _newest_blocks(self, number: int, version: int) -> Iterator[tuple[int, memoryview]]:
+        """Yield the block numbers and payloads of a field, of each block the newest at or before a version."""
+        cursor = self._cursor(layout.FIELDS)
+        newest: tuple[bytes, Any] | None = None
+        found = cursor.set_range(layout.field_key(number, 0, 0))
+        while found:
+            key = bytes(cursor.key())
+            if layout.number_of(key) != number:
+                break
+            if layout.version_of(key) <= version:
+                if newest is not None and layout.block_of(newest[0]) != layout.block_of(key):
+                    yield layout.block_of(newest[0]), layout.unseal(layout.FIELDS, *newest)
+                newest = key, cursor.value()
+            found = cursor.next()
+        if newest is not None:
+            yield layout.block_of(newest[0]), layout.unseal(layout.FIELDS, *newest)
+
+    def _newest_block(self, number: int, block: int, version: int) -> memoryview | None:
+        cursor = self._cursor(layout.FIELDS)
+        beyond = cursor.set_range(layout.field_key(number, block, version + 1))
+        if not (cursor.prev() if beyond else cursor.last()):
+            return None
+        key = bytes(cursor.key())
+        if layout.number_of(key) != number or layout.block_of(key) != block:
+            return None
+        return layout.unseal(layout.FIELDS, key, cursor.value())
+
+    def _keys(self, database: bytes) -> Iterator[bytes]:
+        return (bytes(key) for key in self._cursor(database).iternext(keys=True, values=False))
+
+    def _drop_keys(self, database: bytes, keys: Iterable[bytes], most: int) -> int:
+        doomed = list(islice(keys, most))
+        for key in doomed:
+            self._transaction.delete(key, db=self._environment.database(database))
+        return len(doomed)
+
     def _cursor(self, database: bytes) -> lmdb.Cursor:
         return self._transaction.cursor(self._environment.database(database))
 
@@ -189,8 +323,8 @@ class Tables:
         value = self._transaction.get(key, db=self._environment.database(database))
         return None if value is None else layout.unseal(database, key, value, check=check)
 
-    def _put(self, database: bytes, key: bytes, payload: bytes) -> None:
-        self._transaction.put(key, layout.seal(key, payload), db=self._environment.database(database))
+    def _put(self, database: bytes, key: bytes, *payload: bytes | memoryview) -> None:
+        self._transaction.put(key, layout.seal(key, *payload), db=self._environment.database(database))
 
     def _meta(self, name: bytes, *default: Any) -> Any:
         payload = self._get(layout.META, name)
@@ -204,6 +338,14 @@ class Tables:
         self._put(layout.META, name, layout.pack(values))
 
 
+def by_block(rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each block that some rows (n,) lie in, ascending, and the places of these rows in `rows`."""
+    order = np.argsort(rows, kind="stable")
+    blocks, starts = np.unique(rows[order] // BLOCK, return_index=True)
+    for block, start, end in zip(blocks.tolist(), starts, np.append(starts, len(rows))[1:], strict=True):
+        yield block, order[start:end]
+
+
 def visible(rows: Rows, version: int) -> npt.NDArray[np.bool_]:
     """Return which rows are part of a version."""
     return np.asarray((rows["born"] <= np.uint64(version)) & (np.uint64(version) < rows["died"]))
@@ -212,3 +354,14 @@ def visible(rows: Rows, version: int) -> npt.NDArray[np.bool_]:
 def staged(rows: Rows) -> npt.NDArray[np.bool_]:
     """Return which rows were written and neither published nor swept."""
     return np.asarray((rows["born"] == np.uint64(NEVER)) & (rows["died"] == np.uint64(NEVER)) & rows["key"].any(axis=1))
+
+
+def head_entry(head: Head) -> dict[str, Any]:
+    """Return a head as plain values."""
+    columns = [[column.space, column.output, column.view] for column in head.columns]
+    return {"version": head.version, "space": head.space, "columns": columns}
+
+
+def head_of(entry: Mapping[str, Any]) -> Head:
+    """Return the head that `head_entry` gave, or that a version of the log made."""
+    return Head(entry["version"], entry["space"], tuple(Column(*column) for column in entry["columns"]))

@@ -1,11 +1,16 @@
 """Making a store, the one writer's lock, and publication: how a big change becomes visible in one step."""
 
+from __future__ import annotations
+
 import contextlib
+import glob
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,16 +18,19 @@ from typing import Any, TypeVar
 import filelock
 import lmdb
 import numpy as np
+import numpy.typing as npt
 
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import layout
 from embedstore.store.environment import Environment, open_environment
-from embedstore.store.layout import BLOCK, NEVER, Head, Record
-from embedstore.store.tables import Tables
+from embedstore.store.fields import Record, fields_of
+from embedstore.store.layout import BLOCK, NEVER, Head
+from embedstore.store.tables import Tables, by_block, head_entry
 
 T = TypeVar("T")
 
 _AT_ONCE = 20_000  # rows or records in one transaction: it holds its dirty pages in memory
+_UNFINISHED_SECONDS = 3600
 
 
 def create_store(path: Path, settings: dict[str, Any], space: str, description: dict[str, Any]) -> None:
@@ -33,6 +41,7 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
     """
     refuse_other_content(path)
     fresh = path.parent / f".{path.name}.new-{os.getpid()}"
+    _sweep_unfinished_stores(path)
     generation = fresh / layout.GENERATIONS / layout.FIRST_GENERATION
     try:
         generation.mkdir(parents=True)
@@ -44,7 +53,10 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             tables.put_settings(settings)
             tables.put_space(space, description)
             tables.put_row_count(0)
-            tables.put_head(Head(0, space, ()))
+            tables.put_names([])
+            head = Head(0, space, ())
+            tables.put_head(head)
+            tables.put_log_entry(0, log_entry(head, "create", {}))
 
         try:
             environment.write(fill)
@@ -54,11 +66,20 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         if os.path.isdir(path):
             path.rmdir()  # empty, see above; Windows renames onto nothing that exists
         fresh.rename(path)
+        layout.sync_directory(path.parent)
     except (OSError, lmdb.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise StoreError(f"The store '{path}' can't be made: {why}; choose a path where you may write.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _sweep_unfinished_stores(path: Path) -> None:
+    """Remove what processes left that were killed while they made this store; a living one needs less than an hour."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _UNFINISHED_SECONDS:
+                shutil.rmtree(left)
 
 
 def refuse_other_content(path: Path) -> None:
@@ -72,8 +93,10 @@ def refuse_other_content(path: Path) -> None:
 
 
 @contextmanager
-def writer(path: Path, environment: Environment) -> Iterator["Writer"]:
+def writer(path: Path) -> Iterator[Writer]:
     """Be the store's one writer while inside; clean up after a writer that died.
+
+    What was changed inside and not published is taken back, whatever ends it.
 
     Raises:
         StoreLockedError: another process writes; the message names its process id.
@@ -96,107 +119,147 @@ def writer(path: Path, environment: Environment) -> Iterator["Writer"]:
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock is what counts
             pid_file.write_text(str(os.getpid()), "utf-8")
-        environment.clear_stale_readers()
-        session = Writer(environment)
-        session.undo_unfinished()
-        yield session
+        generation = layout.read_current(path)  # under the lock, for a compaction may have replaced it
+        sweep_generations(path, generation)
+        environment = open_environment(generation)
+        try:
+            environment.clear_stale_readers()
+            session = Writer(environment)
+            session.undo()
+            try:
+                yield session
+            except BaseException:
+                with contextlib.suppress(StoreError):  # on a full disk the next writer does it
+                    session.undo()
+                raise
+        finally:
+            environment.release()
     finally:
         pid_file.unlink(missing_ok=True)
         lock.release()
 
 
+def sweep_generations(path: Path, used: Path) -> None:
+    """Remove the generations that a compaction left; one that another process still reads on Windows waits for the next."""
+    for generation in layout.generations(path):
+        if generation.name != used.name:
+            shutil.rmtree(generation, ignore_errors=True)
+
+
 class Writer:
-    """What the one writer can do. Nothing it writes is seen before `publish` has moved the head."""
+    """What the one writer can do. Nothing it writes is seen before `publish` has moved the head.
+
+    Attributes:
+        environment: of the generation that is written.
+    """
 
     def __init__(self, environment: Environment):
-        self._environment = environment
+        self.environment = environment
 
     def read(self, work: Callable[[Tables], T]) -> T:
         """Run `work(tables)` in one read transaction; it must not give back a view of the memory map."""
-        with self._environment.read() as transaction:
-            return work(Tables(self._environment, transaction))
+        with self.environment.read() as transaction:
+            return work(Tables(self.environment, transaction))
 
     def write(self, work: Callable[[Tables], T]) -> T:
         """Run `work(tables)` in one synced transaction."""
-        return self._environment.write(lambda transaction: work(Tables(self._environment, transaction)))
+        return self.environment.write(lambda transaction: work(Tables(self.environment, transaction)))
+
+    def begin(self) -> int:
+        """Mark the next version as being written, and return it: until `publish`, `undo` takes back all that bears it."""
+        version = self.read(lambda tables: tables.head()).version + 1
+        if self.read(lambda tables: tables.publishing()) != version:
+            self.write(lambda tables: tables.put_publishing(version))
+        return version
 
     def publish(
         self,
         head: Head,
+        action: str,
         *,
+        details: Mapping[str, int] | None = None,
         records: Iterable[Record] = (),
         born: Iterable[int] = (),
         died: Iterable[int] = (),
         swept: Iterable[int] = (),
         aside: dict[str, str] | None = None,
+        found: Iterable[str] = (),
     ) -> None:
         """Make a change visible as `head`; a kill at any moment leaves the version before it or this one.
 
         Args:
-            head: the new head; its version is one above the last where records or rows change, else the last.
+            head: the new head; its version is one above the last where fields or rows change, else the last.
+            action: what made the version, for the log.
+            details: how much of what, for the log.
             records: new records of samples.
             born: rows that begin with this version.
             died: rows that end with it.
             swept: rows that were staged and will never be seen.
             aside: pictures set aside, in place of those before; None leaves them.
+            found: ids of samples that were lost and are embedded again.
         """
         version = head.version
-        changes: dict[int, tuple[int | None, int | None]] = dict.fromkeys(born, (version, NEVER))
-        changes |= dict.fromkeys(swept, (version, version))
-        changes |= dict.fromkeys(died, (None, version))
         if version > self.read(lambda tables: tables.head()).version:
             # Only a new version may be marked: undoing takes back all that bears its number.
-            self.write(lambda tables: tables.put_publishing(version))
-        self._change_rows(changes)
+            self.begin()
+        self.change_rows(born, born=version, died=NEVER)
+        self.change_rows(swept, born=0, died=0)
+        self.change_rows(died, died=version)
         remaining = iter(records)
         while chunk := list(islice(remaining, _AT_ONCE)):
-
-            def put(tables: Tables, chunk: list[Record] = chunk) -> None:
-                for record in chunk:
-                    tables.put_record(record, version)
-
-            self.write(put)
+            self._put_records(chunk, version)
 
         def move(tables: Tables) -> None:
             if aside is not None:
                 tables.replace_aside(aside)
+            tables.drop_lost(found)
             tables.put_publishing(None)
             tables.put_head(head)
+            entry = tables.log_entry(version) or log_entry(head, action, details or {})
+            tables.put_log_entry(version, entry | head_entry(head))
 
         self.write(move)
 
-    def undo_unfinished(self) -> None:
-        """Take back a publication that was killed before it moved the head; its vectors stay staged."""
+    def undo(self) -> None:
+        """Take back what was begun and did not move the head.
+
+        Rows with a picture's content stay staged, for the next build goes on from them; others are swept.
+        """
         version = self.read(lambda tables: tables.publishing())
         if version is None:
             return
         rows = self.read(lambda tables: tables.rows())
-        changes: dict[int, tuple[int | None, int | None]] = {}
-        for row in np.flatnonzero(rows["died"] == np.uint64(version)):
-            changes[int(row)] = (None, NEVER)
-        for row in np.flatnonzero(rows["born"] == np.uint64(version)):
-            changes[int(row)] = (NEVER, NEVER)
-        self._change_rows(changes)
-        while self.write(lambda tables: tables.drop_records(version, _AT_ONCE)):
+        begun, known = rows["born"] == np.uint64(version), rows["content"].any(axis=1)
+        self.change_rows(np.flatnonzero(rows["died"] == np.uint64(version)), died=NEVER)
+        self.change_rows(np.flatnonzero(begun & known), born=NEVER, died=NEVER)
+        self.change_rows(np.flatnonzero(begun & ~known), born=0, died=0)
+        while self.write(lambda tables: tables.drop_fields(version, _AT_ONCE)):
             pass
         self.write(lambda tables: tables.put_publishing(None))
 
-    def _change_rows(self, changes: dict[int, tuple[int | None, int | None]]) -> None:
-        """Set born and died of rows, block by block in bounded transactions; None leaves a value."""
-        ordered = iter(sorted(changes.items()))
-        while chunk := list(islice(ordered, _AT_ONCE)):
+    def _put_records(self, records: list[Record], version: int) -> None:
+        """Write the fields of some samples; what a record lacks is taken from its row."""
+        fields = [fields_of(record) for record in records]
+        rows = np.array([record.row for record in records], np.int64)
 
-            def apply(tables: Tables, chunk: list[tuple[int, tuple[int | None, int | None]]] = chunk) -> None:
-                blocks: dict[int, Any] = {}
-                for row, (born, died) in chunk:
-                    if row // BLOCK not in blocks:
-                        blocks[row // BLOCK] = tables.row_block(row // BLOCK)
-                    rows = blocks[row // BLOCK]
+        def put(tables: Tables) -> None:
+            names = dict.fromkeys([*tables.names(), *(name for own in fields for name in own)])
+            tables.put_fields(rows, {name: [own.get(name) for own in fields] for name in names}, version)
+
+        self.write(put)
+
+    def change_rows(self, rows: Iterable[int], *, died: int, born: int | None = None) -> None:
+        """Set when some rows die, and were born, in bounded transactions."""
+        ordered = np.sort(np.fromiter(rows, np.int64))
+        for start in range(0, len(ordered), _AT_ONCE):
+            chunk = ordered[start : start + _AT_ONCE]
+
+            def apply(tables: Tables, chunk: npt.NDArray[np.int64] = chunk) -> None:
+                for block, inside in by_block(chunk):
+                    rows = tables.row_block(block)
+                    rows["died"][chunk[inside] % BLOCK] = died
                     if born is not None:
-                        rows["born"][row % BLOCK] = born
-                    if died is not None:
-                        rows["died"][row % BLOCK] = died
-                for block, rows in blocks.items():
+                        rows["born"][chunk[inside] % BLOCK] = born
                     tables.put_row_block(block, rows)
 
             self.write(apply)
@@ -205,3 +268,9 @@ class Writer:
 def next_head(head: Head) -> Head:
     """Return the head one version later."""
     return replace(head, version=head.version + 1)
+
+
+def log_entry(head: Head, action: str, details: Mapping[str, int]) -> dict[str, Any]:
+    """Return what the log says of a version: when (UTC), by what, how much, and the head it made."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"time": now, "action": action, "details": dict(details), **head_entry(head)}

@@ -228,7 +228,7 @@ def put(store: EmbeddingStore, summary: Summary) -> None:
     """Write a summary into a store past all checks."""
     from embedstore.store.writing import writer
 
-    with writer(store.path, store.environment) as session:
+    with writer(store.path) as session:
         session.write(lambda tables: tables.put_summary(summary.name, summary.to_bytes()))
 
 
@@ -446,9 +446,9 @@ def test_a_summary_of_pictures_that_have_changed_since_is_refused(tmp_path: Path
         store.split(keep=True)  # no picture and no label
         export(store, tmp_path / "still.safetensors", summary="old")
         assert SummaryFile(tmp_path / "still.safetensors").version == store.version > summary.store_version
-        record = replace(store._records[store.positions([summary.seen[3]])[0]], label="another")
-        with writer(store.path, store.environment) as session:
-            session.publish(next_head(store.head), records=[record])
+        record = replace(store.records()[store.positions([summary.seen[3]])[0]], label="another")
+        with writer(store.path) as session:
+            session.publish(next_head(store.head), "test", records=[record])
         store.refresh()
         with pytest.raises(
             SummaryError, match=rf"^1 pictures of the summary 'old' \(such as '{summary.seen[3]}'\) have"

@@ -48,7 +48,7 @@ def another_teacher(root: Path) -> None:
 
 def another_format(root: Path) -> None:
     build(root)
-    (root / "store" / "CURRENT").write_text(json.dumps({"format": 2, "generation": "0001"}))
+    (root / "store" / "CURRENT").write_text(json.dumps({"format": 3, "generation": "0001"}))
 
 
 def damaged_current(root: Path) -> None:
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[Path], Any] | None, dict[str, Any], type[Embeds
     "another teacher": (
         another_teacher, {"teacher": "pixels"}, TeacherMismatchError, "filled by the teacher 'counting' .* but 'pix",
     ),
-    "another format": (another_format, {}, StoreError, "has format version 2, this program reads version 1"),
+    "another format": (another_format, {}, StoreError, "has format version 3, this program reads version 2"),
     "a damaged CURRENT": (damaged_current, {}, CorruptStoreError, "CURRENT' is damaged; restore it from a copy"),
     "other files": (other_files, {}, StoreError, "holds other files and is no store; choose a new or empty directory"),
     "a lost CURRENT": (lost_current, {}, StoreError, "holds other files and is no store"),

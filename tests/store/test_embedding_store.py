@@ -16,7 +16,8 @@ import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, SummaryError, TeacherMismatchError
 from embedstore.store import reading
-from embedstore.store.layout import BLOCK, Head, Record
+from embedstore.store.fields import Record
+from embedstore.store.layout import BLOCK, Head
 from embedstore.store.tables import Tables
 from embedstore.store.writing import next_head, writer
 
@@ -136,7 +137,7 @@ def test_a_scan_keeps_its_values_after_it_has_gone_on(store: EmbeddingStore, mon
     monkeypatch.setattr(reading, "_BLOCKS_AT_ONCE", 1)
     scan = store.scan()
     first = next(scan)[1]
-    with writer(store.path, store.environment) as session:
+    with writer(store.path) as session:
         session.write(lambda tables: tables.put_summary("unrelated", bytes(100_000)))
     list(scan)
     assert (first == VECTORS[0][:BLOCK]).all()
@@ -149,8 +150,8 @@ def test_dead_rows_leave_gaps_that_neither_read_nor_scan_trips_over(
     gone = {0, 5, 299, *range(256, 290)}
     left = [number for number in range(600) if number not in gone and number < 512]
     with store_of(tmp_path / "store", VECTORS[:1, :600]) as store:
-        with writer(store.path, store.environment) as session:
-            session.publish(next_head(store.head), died=[*gone, *range(512, 600)])
+        with writer(store.path) as session:
+            session.publish(next_head(store.head), "test", died=[*gone, *range(512, 600)])
         assert store.ids == ids_at(range(600))  # still the version that it read
         store.refresh()
         assert store.ids == ids_at(left)
@@ -262,16 +263,16 @@ def test_a_split_is_written_once_and_raises_the_version_once(tmp_path: Path) -> 
         assert store.version == 3
         assert other.splits != plan.splits
         assert store.split(seed=3, keep=True).splits == other.splits
-        assert [record.split for record in store._read(lambda tables: list(tables.records(1)))] == [None] * 40
-        before = {record.id: record.split for record in store._read(lambda tables: list(tables.records(2)))}
-        assert before == plan.splits
+        with embedstore.open(store.path, version=1) as first, embedstore.open(store.path, version=2) as second:
+            assert first.field("split") == [None] * 40
+            assert dict(zip(second.ids, second.field("split"), strict=True)) == plan.splits
 
 
 def test_a_split_by_a_reader_that_is_behind_changes_the_newest_version(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", unit_vectors(0, 40), labels=["a", "b"] * 20) as store:
-        with embedstore.open(tmp_path / "store") as other, writer(other.path, other.environment) as session:
+        with embedstore.open(tmp_path / "store") as other, writer(other.path) as session:
             relabelled = Record("sample 00003", "moved", 3, b"c" * 16, label="c")
-            session.publish(next_head(other.head), records=[relabelled], died=[7])
+            session.publish(next_head(other.head), "test", records=[relabelled], died=[7])
         assert (store.version, len(store)) == (1, 40)
         plan = store.split()
         assert (store.version, len(store)) == (3, 39)
@@ -326,7 +327,7 @@ def test_a_summary_damaged_in_the_store_is_found(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", unit_vectors(0, 20), labels=["a", "b"] * 10) as store:
         data = bytearray(store.summarize("class-mean", name="means").to_bytes())
         data[-3] ^= 1
-        with writer(store.path, store.environment) as session:
+        with writer(store.path) as session:
             session.write(
                 lambda tables: tables._transaction.put(
                     b"means", bytes(data) + bytes(4), db=store.environment.database(b"summaries")
@@ -339,17 +340,17 @@ def test_a_summary_damaged_in_the_store_is_found(tmp_path: Path) -> None:
 # Damage that checksums can't see
 
 
-def test_rows_and_records_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    with store_of(tmp_path / "store", unit_vectors(0, 5)) as store:
-        with writer(store.path, store.environment) as session:
-            session.publish(Head(2, store.fingerprint, store.head.columns), died=[1], records=[])
-            session.publish(Head(3, store.fingerprint, store.head.columns), born=[1])
-            session.write(lambda tables: tables.put_record(Record("sample 00001", "u", 3, b"c" * 16), 3))
+def test_samples_that_lost_their_ids_are_named(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(0, 5), labels=list("abcde")) as store:
+        with writer(store.path) as session:
+            session.publish(Head(2, store.fingerprint, store.head.columns), "test", died=[1])
+            session.write(lambda tables: tables.put_fields(np.array([3]), {"id": [None]}, 2))
         store.refresh()
-        with pytest.raises(
-            CorruptStoreError, match=r"^The 5 rows and 5 records of the store .* at version 3 do not fit together"
-        ):
-            len(store)
+        assert store.labels == ["a", "c", "d", "e"]
+        for look in (lambda: store.ids, lambda: store.sample_at(2), lambda: store.samples):
+            with pytest.raises(CorruptStoreError, match=r"^1 samples of the store .* at version 2 have lost their ids"):
+                look()
+        assert store.sample_at(0).id == "sample 00000"
 
 
 def test_a_missing_block_is_named(tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_a_missing_block_is_named(tmp_path: Path) -> None:
 
             tables._transaction.delete(vector_key(key, 1), db=store.environment.database(b"vectors"))
 
-        with writer(store.path, store.environment) as session:
+        with writer(store.path) as session:
             session.write(drop)
         assert (store.vectors(ids_at([0])) == unit_vectors(0, 300)[:1]).all()
         with pytest.raises(

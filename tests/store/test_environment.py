@@ -18,7 +18,7 @@ import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import environment
 from embedstore.store.environment import Environment, open_environment
-from embedstore.store.layout import Column, Record, read_current
+from embedstore.store.layout import Column, read_current
 from embedstore.store.tables import Tables
 from embedstore.store.writing import create_store, next_head, writer
 
@@ -162,7 +162,7 @@ def test_a_spawned_worker_opens_its_own(path: Path) -> None:
 HOLD = """
 import sys, embedstore
 from embedstore.store.writing import writer
-with embedstore.open(sys.argv[1]) as store, writer(store.path, store.environment):
+with embedstore.open(sys.argv[1]) as store, writer(store.path):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -205,7 +205,7 @@ def test_a_second_writer_is_told_who_writes_and_a_killed_one_leaves_no_lock(path
 def test_a_second_writer_of_the_same_process_is_refused_too(path: Path) -> None:
     with (
         embedstore.open(path) as store,
-        writer(path, store.environment),
+        writer(path),
         pytest.raises(StoreLockedError, match=f"id {os.getpid()}"),
     ):
         store.split()
@@ -239,15 +239,14 @@ def test_a_reader_in_another_process_sees_the_old_version_until_the_head_moves_a
             return reader.stdout.readline().strip()
 
         assert reader.stdout.readline() == "open\n"
-        record = Record(store.ids[0], "u", 0, b"c" * 16, label="bad")
 
         def publish(tables: Tables) -> None:
-            tables.put_record(record, 2)
+            tables.put_fields(np.array([0]), {"label": ["bad"]}, 2)
             assert ask("refresh") == "1 300 good"  # while the transaction is open: it neither waits nor sees
             tables.put_head(next_head(store.head))
 
-        with writer(path, store.environment) as session:
-            session.write(lambda tables: tables.put_record(record, 2))
+        with writer(path) as session:
+            session.write(lambda tables: tables.put_fields(np.array([0]), {"label": ["bad"]}, 2))
             assert ask("refresh") == "1 300 good"  # committed, but the head has not moved
             session.write(publish)
         assert ask("look") == "1 300 good"  # a reader stays at its version
@@ -299,7 +298,7 @@ thread = threading.Thread(target=look)
 thread.start()
 looking.wait()
 values = np.ones((256, 4000), np.float16)
-with writer(store.path, store.environment) as session:
+with writer(store.path) as session:
     session.write(lambda tables: tables.put_vectors(Column("0" * 32, "large", 0), np.arange(256), values))
 events.append(("grown", store.environment._env.info()["map_size"] > 1 << 20))
 thread.join()
@@ -345,7 +344,7 @@ def test_a_reader_follows_when_another_process_made_the_map_grow(path: Path, mon
         assert reader.stdout is not None
         assert reader.stdout.readline() == "open\n"
         values = np.ones((256, 4000), np.float16)
-        with writer(path, store.environment) as session:
+        with writer(path) as session:
             session.write(lambda tables: tables.put_vectors(Column("0" * 32, "large", 0), np.arange(256), values))
         store.split()
         assert store.environment._env.info()["last_pgno"] * 4096 > 1 << 20
@@ -386,10 +385,10 @@ def test_a_changed_byte_in_a_block_of_vectors_is_found(path: Path) -> None:
                 attempt()
 
 
-def test_a_changed_byte_in_a_record_is_found(path: Path) -> None:
+def test_a_changed_byte_in_a_field_is_found(path: Path) -> None:
     flip(path, b"sample 00123")
-    with embedstore.open(path) as store, pytest.raises(CorruptStoreError, match="'records' fails its checksum"):
-        store.labels  # noqa: B018
+    with embedstore.open(path) as store, pytest.raises(CorruptStoreError, match="'fields' fails its checksum"):
+        store.ids  # noqa: B018
 
 
 def test_a_changed_byte_in_the_rows_is_found(path: Path) -> None:

@@ -1,6 +1,5 @@
 """The on-disk format: keys that sort, values that know when they were changed, and CURRENT."""
 
-import dataclasses
 import itertools
 import json
 import os
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 from embedstore.store import layout
-from embedstore.store.layout import BLOCK, NEVER, Column, Head, Record
+from embedstore.store.layout import BLOCK, NEVER, Column, Head
 
 SPACE = "00112233445566778899aabbccddeeff"
 
@@ -24,31 +23,18 @@ columns = st.builds(
     st.integers(0, 65535),
 )  # fmt: skip
 optional = st.none() | st.text(st.characters(codec="utf-8"), max_size=30)
-records = st.builds(
-    Record,
-    id=texts,
-    uri=texts,
-    row=numbers,
-    content=st.binary(min_size=16, max_size=16),
-    label=optional,
-    mode=optional,
-    group=optional,
-    split=optional,
-    attributes=st.none() | st.dictionaries(texts, texts, min_size=1),
-    source=st.none() | st.dictionaries(texts, texts, min_size=1),
-)
-
 
 # Keys
 
 
-def test_the_bytes_of_keys_and_values_are_those_of_format_1() -> None:
+def test_the_bytes_of_keys_and_values_are_those_of_format_2() -> None:
     """What is on people's disks: where this fails, FORMAT must rise and old stores must still be read."""
-    assert layout.FORMAT == 1
+    assert layout.FORMAT == 2
     assert layout.vector_key(Column(SPACE, "embedding", 2), 258).hex() == (
         SPACE + b"embedding\0".hex() + "0002" + "0000000000000102"
     )
-    assert layout.record_key(b"k" * 16, 3) == b"k" * 16 + bytes([0, 0, 0, 0, 0, 0, 0, 3])
+    assert layout.field_key(258, 3, 4).hex() == "0102" + "0000000000000003" + "0000000000000004"
+    assert layout.version_key(3) == bytes([0, 0, 0, 0, 0, 0, 0, 3])
     assert layout.row_key(258) == bytes([0, 0, 0, 0, 0, 0, 1, 2])
     assert layout.id_key("良品/a.png").hex() == "1d3a91d09dcd7e09a91a3604d1935426"
     assert layout.seal(b"key", b"payload").hex() == b"payload".hex() + "ca6c26b0"
@@ -61,13 +47,26 @@ def test_the_bytes_of_keys_and_values_are_those_of_format_1() -> None:
     present = np.zeros(BLOCK, bool)
     present[[0, 9]] = True
     packed = layout.pack_vectors(present, np.full((BLOCK, 2), 1, np.float16))
-    assert packed == b"\x80\x40" + bytes(30) + b"\x00\x3c" * 512
+    assert b"".join(packed) == b"\x80\x40" + bytes(30) + b"\x00\x3c" * 512
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), columns)
 def test_keys_sort_as_their_numbers_do(a: int, b: int, column: Column) -> None:
-    for key in (layout.row_key, lambda n: layout.vector_key(column, n), lambda n: layout.record_key(b"x" * 16, n)):
+    for key in (
+        layout.row_key,
+        layout.version_key,
+        lambda n: layout.vector_key(column, n),
+        lambda n: layout.field_key(7, n, 3),
+        lambda n: layout.field_key(7, 3, n),
+    ):
         assert (key(a) < key(b)) == (a < b)
+
+
+@given(st.integers(0, 65535), st.integers(0, NEVER), st.integers(0, NEVER), columns)
+def test_keys_tell_what_they_were_made_of(number: int, block: int, version: int, column: Column) -> None:
+    key = layout.field_key(number, block, version)
+    assert (layout.number_of(key), layout.block_of(key), layout.version_of(key)) == (number, block, version)
+    assert layout.column_of(layout.vector_key(column, block)) == column
 
 
 @given(st.lists(columns, min_size=1, max_size=8, unique=True), st.sets(st.integers(0, 2**20), min_size=1, max_size=5))
@@ -140,17 +139,29 @@ def test_an_unchecked_value_is_given_as_it_is() -> None:
     assert layout.unseal(b"meta", b"k", b"wrong" + bytes(4), check=False) == b"wrong"
 
 
-@given(records)
-def test_a_record_comes_back_as_it_was(record: Record) -> None:
-    packed = layout.pack_record(record)
-    assert layout.unpack_record(memoryview(packed)) == record
+@given(st.lists(optional, min_size=BLOCK, max_size=BLOCK) | st.lists(optional, max_size=9))
+def test_a_block_of_texts_comes_back_as_it_was(texts: list[str | None]) -> None:
+    padded = (texts + [None] * BLOCK)[:BLOCK]
+    known, codes = layout.unpack_field(memoryview(layout.pack_field(padded)))
+    assert [None if code < 0 else known[code] for code in codes.tolist()] == padded
+    assert len(known) == len({text for text in padded if text is not None})  # each text is kept once
 
 
-def test_missing_fields_of_a_record_take_no_space() -> None:
-    bare = Record("i", "u", 0, b"c" * 16)
-    assert set(layout.unpack(memoryview(layout.pack_record(bare)))) == {"id", "uri", "row", "content"}
-    fields = {field.name for field in dataclasses.fields(Record)}
-    assert fields == set(Record.__slots__)
+def test_a_block_of_256_different_texts_comes_back() -> None:
+    texts = [f"{number}" for number in range(BLOCK)]
+    known, codes = layout.unpack_field(memoryview(layout.pack_field(texts)))
+    assert (known, codes.tolist()) == (texts, list(range(BLOCK)))
+
+
+def test_a_block_of_texts_that_this_program_did_not_write_is_refused_or_has_no_text() -> None:
+    codes = np.arange(BLOCK).astype("<u2").tobytes()
+    for wrong in ({"a": 1}, [1], [b"x"], "ab", None):
+        with pytest.raises(CorruptStoreError, match="holds no texts"):
+            layout.unpack_field(memoryview(codes + layout.pack(wrong)))
+    for noise in (b"\xc1", b"", b"\xa1\xff"):
+        with pytest.raises(CorruptStoreError, match="is no msgpack"):
+            layout.unpack_field(memoryview(codes + noise))
+    assert layout.unpack_field(memoryview(codes + layout.pack(["a", "b"])))[1].tolist() == [0, 1] + [-1] * 254
 
 
 @given(st.data(), st.integers(1, 9))
@@ -159,7 +170,7 @@ def test_vectors_come_back_bit_by_bit(data: st.DataObject, dim: int) -> None:
     random = np.random.default_rng(seed)
     vectors = random.integers(0, 2**16, (BLOCK, dim), np.uint16).view(np.float16)  # NaN and infinities among them
     present = random.random(BLOCK) < random.random()
-    found, values = layout.unpack_vectors(memoryview(layout.pack_vectors(present, vectors)))
+    found, values = layout.unpack_vectors(memoryview(b"".join(layout.pack_vectors(present, vectors))))
     assert (found == present).all()
     assert values.tobytes() == vectors.tobytes()
 
@@ -206,14 +217,14 @@ def test_a_directory_or_file_without_current_is_no_store(tmp_path: Path) -> None
         "{}",
         '{"format": 1}',
         '{"generation": "0001"}',
-        '{"format": 1, "generation": 1}',
-        '{"format": 1, "generation": ""}',
-        '{"format": 1, "generation": "../x"}',
-        '{"format": 1, "generation": "/etc"}',
-        '{"format": 1, "generation": "0001/../../.."}',
-        '{"format": 1, "generation": "0001\\n"}',
-        '{"format": 1, "generation": "123456789"}',
-        '{"format": 1, "generation": ["0001"]}',
+        '{"format": 2, "generation": 1}',
+        '{"format": 2, "generation": ""}',
+        '{"format": 2, "generation": "../x"}',
+        '{"format": 2, "generation": "/etc"}',
+        '{"format": 2, "generation": "0001/../../.."}',
+        '{"format": 2, "generation": "0001\\n"}',
+        '{"format": 2, "generation": "123456789"}',
+        '{"format": 2, "generation": ["0001"]}',
         "[" * 100_000,
     ],
 )
@@ -235,10 +246,10 @@ def test_a_current_that_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None
         layout.read_current(tmp_path)
 
 
-@pytest.mark.parametrize("found", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("found", [0, 1, 3, "2", None, [2]])
 def test_another_format_version_is_refused_naming_both(tmp_path: Path, found: object) -> None:
     (tmp_path / "CURRENT").write_text(json.dumps({"format": found, "generation": "0001"}))
-    with pytest.raises(StoreError, match="this program reads version 1; use the release that wrote it") as caught:
+    with pytest.raises(StoreError, match="this program reads version 2; use the release that wrote it") as caught:
         layout.read_current(tmp_path)
     assert f"has format version {found}," in str(caught.value)
     assert not isinstance(caught.value, CorruptStoreError)

@@ -212,9 +212,9 @@ def full(path: Path, images: Path) -> None:
     build(path, images, views=1)
     with embedstore.open(path) as store:
         store.split()
-        with writer(path, store.environment) as session:
-            put_right = [replace(record, label="pore") for record in store._records if record.id == "crack/5.png"]
-            session.publish(next_head(store.head), records=put_right)
+        with writer(path) as session:
+            put_right = [replace(record, label="pore") for record in store.records() if record.id == "crack/5.png"]
+            session.publish(next_head(store.head), "test", records=put_right)
 
 
 def full_and_changed(path: Path, images: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_kill_at_any_transaction_leaves_the_old_version_or_the_new_one(
         except Killed:
             assert whole(path, before) == before, f"after {writes} transactions"
             if old is not None:
-                for cached in ("_records", "_rows", "_position"):
+                for cached in ("alive", "rows", "_sorted_keys"):
                     old.__dict__.pop(cached, None)
                 assert snapshot(old) | {"aside": None} == before | {"aside": None}
         finally:
@@ -358,7 +358,7 @@ def test_a_kill_while_cleaning_up_is_cleaned_up(path: Path, images: Path, tmp_pa
         build(path, images, prune=True)
     for undone in range(100):
         try:
-            with killed_after(undone), embedstore.open(path) as store, writer(path, store.environment):
+            with killed_after(undone), embedstore.open(path), writer(path):
                 break
         except Killed:
             assert view(path) == before

@@ -1,0 +1,257 @@
+"""Changes by hand: vectors and fields in from NumPy, samples out; all of one `with` becomes one version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import StoreError
+from embedstore.images import FIELDS, SPLITS
+from embedstore.store.fields import ATTRIBUTE, ID, URI
+from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column, id_key
+from embedstore.store.reading import as_stored
+from embedstore.store.tables import Tables, by_block
+from embedstore.store.writing import Writer, next_head
+from embedstore.teachers.protocol import EMBEDDING
+
+if TYPE_CHECKING:
+    from embedstore.store.embedding_store import EmbeddingStore
+
+Texts = Sequence[str | None]
+
+_MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory
+
+
+class StoreWriter:
+    """What can be done inside of `with store.write() as writer`."""
+
+    def __init__(self, store: EmbeddingStore, session: Writer):
+        self._store, self._session = store, session
+        self._views: int | None = store.views if store.head.columns else None
+        self._added: list[npt.NDArray[np.bytes_]] = []  # keys of ids
+        self._replaced: list[npt.NDArray[np.bytes_]] = []
+        self._ended: set[int] = set()  # rows
+        self._details: Counter[str] = Counter()
+
+    def add(
+        self,
+        ids: Sequence[str],
+        vectors: npt.ArrayLike,
+        *,
+        labels: Texts | None = None,
+        modes: Texts | None = None,
+        groups: Texts | None = None,
+        splits: Texts | None = None,
+        uris: Sequence[str] | None = None,
+        attributes: Mapping[str, Texts] | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Add samples whose vectors the store's teacher gave elsewhere; call it as often as needed, memory stays bounded.
+
+        Args:
+            ids: n texts, none of them empty, each once.
+            vectors: (n, d), or (views + 1, n, d) where the store keeps views; kept as float16, at the length they have.
+            labels: n texts, or None where a sample has none.
+            modes: the same.
+            groups: the same.
+            splits: the same.
+            uris: n paths below the image folder; where not given, the ids.
+            attributes: name -> n texts.
+            replace: give samples that are there already these vectors; of their fields those that are not given stay.
+
+        Raises:
+            StoreError: the numbers or dimensions do not fit, a value is not finite or too large for float16, an id is
+                empty, or in the store already.
+        """
+        if not len(ids):
+            return
+        names = [as_stored(name) for name in ids]
+        stacked = self._checked_vectors(names, vectors)
+        given: dict[str, Sequence[str | None] | None] = {
+            "label": labels, "mode": modes, "group": groups, "split": splits, URI: uris,
+            **{ATTRIBUTE + as_stored(name): texts for name, texts in (attributes or {}).items()},
+        }  # fmt: skip
+        fields = {name: _checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
+        if URI in fields:
+            fields[URI] = [None if uri == name else uri for uri, name in zip(fields[URI], names, strict=True)]
+        self._end_replaced(names, fields, replace=replace)
+        fields[ID] = list(names)
+        keys = np.frombuffer(b"".join(map(id_key, names)), np.uint8).reshape(-1, 16)
+        version = self._session.begin()
+        step = max(BLOCK, _MOST_BYTES // max(1, stacked[:, :1].nbytes) // BLOCK * BLOCK)
+        start, first = 0, self._session.read(lambda tables: tables.row_count())
+        while start < len(names):
+            end = min(len(names), start + step - (first + start) % BLOCK)
+            self._write_rows(version, first + start, keys[start:end], stacked[:, start:end], _cut(fields, start, end))
+            start = end
+        self._added.append(keys.reshape(-1).view("S16"))
+        self._details["new"] += len(names)
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Take samples out, and return how many; earlier versions keep them until a compaction.
+
+        A later build from a folder that still holds their pictures adds them again; the split `aside` keeps them out of
+        all work instead.
+
+        Raises:
+            StoreError: an id is not in the store.
+        """
+        rows = self._store.rows[self._store.positions(list(dict.fromkeys(ids)))]
+        rows = rows[~np.isin(rows, list(self._ended))]
+        if len(rows):
+            self._session.change_rows(rows, died=self._session.begin())
+            self._ended.update(rows.tolist())
+            self._details["removed"] += len(rows)
+        return len(rows)
+
+    def set(self, field: str, texts: Mapping[str, str | None]) -> int:
+        """Change a field of some samples, and return of how many it was another.
+
+        Args:
+            field: `label`, `mode`, `group`, `split`, or an attribute of your own.
+            texts: id -> the new text, or None for none.
+
+        Raises:
+            StoreError: an id is not in the store, or a text is empty or no split.
+        """
+        positions = self._store.positions(list(texts))
+        name = as_stored(field) if field in FIELDS else ATTRIBUTE + as_stored(field)
+        wanted = _checked_texts(name, list(texts.values()), len(texts))
+        before = self._store.text_field(name)
+        changed = [
+            at for at, (position, text) in enumerate(zip(positions, wanted, strict=True)) if before.at(position) != text
+        ]
+        rows = self._store.rows[positions[changed]]
+        if changed:
+            version = self._session.begin()
+            now = [wanted[at] for at in changed]
+            self._session.write(lambda tables: tables.put_fields(rows, {name: now}, version))
+            self._details["updated"] += len(changed)
+        return len(changed)
+
+    def publish(self, action: str) -> None:
+        """Make the changes visible as one version; the store calls it at the end of the `with`."""
+        details = {name: count for name, count in self._details.items() if count}
+        if not details:
+            return
+        self._refuse_duplicates()
+        head = next_head(self._store.head)
+        if self._added and not head.columns:
+            columns = (Column(head.space, EMBEDDING, view) for view in range((self._views or 0) + 1))
+            head = replace(head, columns=tuple(columns))
+        self._session.publish(head, action, details=details)
+
+    def _checked_vectors(self, ids: list[str], vectors: npt.ArrayLike) -> npt.NDArray[np.float16]:
+        """Return vectors as (views + 1, n, d) float16."""
+        outputs = self._store.space["outputs"]
+        if list(outputs) != [EMBEDDING]:
+            raise StoreError(
+                f"The store keeps the outputs {', '.join(outputs)} of its teacher; only a build can give them all."
+            )
+        given = np.asarray(vectors)
+        given = given[None] if given.ndim == 2 else given
+        expected = ("views + 1" if self._views is None else str(self._views + 1), len(ids), self._store.dim)
+        if given.ndim != 3 or given.shape[1:] != expected[1:] or str(given.shape[0]) != expected[0] != "views + 1":
+            raise StoreError(
+                f"The vectors have the shape {np.shape(vectors)}; expected ({', '.join(map(str, expected))}): {len(ids)} ids, "
+                f"and a teacher that gives {self._store.dim} numbers."
+            )
+        if given.dtype.kind != "f":
+            raise StoreError(f"The vectors are of the type {given.dtype}; expected floating-point numbers.")
+        with np.errstate(over="ignore"):
+            stored = given.astype(np.float16, copy=False)
+        finite = np.isfinite(stored).all(axis=(0, 2))
+        if not finite.all():
+            at = int(np.argmin(finite))
+            raise StoreError(
+                f"The vector of '{ids[at]}' holds values that are not finite, or above 65504, which float16 can't hold."
+            )
+        self._views = len(stored) - 1
+        return stored
+
+    def _end_replaced(self, ids: list[str], fields: dict[str, list[str | None]], *, replace: bool) -> None:
+        """End the rows of samples that are there already, and take from them the fields that are not given anew."""
+        positions = self._store.find(ids)
+        there = np.flatnonzero(positions >= 0)
+        if not len(there):
+            return
+        if not replace:
+            raise StoreError(
+                f"{len(there)} of the {len(ids)} samples are in the store already, such as '{ids[there[0]]}'; leave them out, or "
+                "replace them."
+            )
+        for name in self._store.field_names:
+            if name not in fields and name != ID:
+                kept: list[str | None] = [None] * len(ids)
+                before = self._store.text_field(name)
+                for at in there.tolist():
+                    kept[at] = before.at(int(positions[at]))
+                if any(text is not None for text in kept):
+                    fields[name] = kept
+        rows = self._store.rows[positions[there]]
+        self._session.change_rows(rows, died=self._session.begin())
+        self._ended.update(rows.tolist())
+        self._details["changed"] += len(there)
+        self._details["new"] -= len(there)
+
+    def _write_rows(
+        self,
+        version: int,
+        first: int,
+        keys: npt.NDArray[np.uint8],
+        vectors: npt.NDArray[np.float16],
+        fields: dict[str, list[str | None]],
+    ) -> None:
+        """Write rows (n,) from `first` on with all that belongs to them, in one transaction."""
+        numbers = np.arange(first, first + len(keys))
+
+        def write(tables: Tables) -> None:
+            for block, inside in by_block(numbers):
+                rows, at = tables.row_block(block), numbers[inside] % BLOCK
+                rows["born"][at], rows["died"][at], rows["key"][at] = version, NEVER, keys[inside]
+                rows["content"][at] = np.frombuffer(UNKNOWN_CONTENT, np.uint8)
+                tables.put_row_block(block, rows)
+            for view, values in enumerate(vectors):
+                tables.put_vectors(Column(self._store.fingerprint, EMBEDDING, view), numbers, values)
+            tables.put_fields(numbers, fields, version)
+            tables.put_row_count(int(numbers[-1]) + 1)
+
+        self._session.write(write)
+
+    def _refuse_duplicates(self) -> None:
+        """Refuse an id that was added twice; only now, since so a million of them need 16 MB and one sort."""
+        if self._added:
+            twice = int((np.unique(np.concatenate(self._added), return_counts=True)[1] > 1).sum())
+            if twice:
+                raise StoreError(
+                    f"{twice} ids were added more than once; nothing was stored. Give each sample an id of its own."
+                )
+
+
+def _cut(fields: Mapping[str, list[str | None]], start: int, end: int) -> dict[str, list[str | None]]:
+    return {name: texts[start:end] for name, texts in fields.items()}
+
+
+def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[str | None]:
+    """Return texts as they are stored."""
+    shown = name.removeprefix(ATTRIBUTE)
+    if len(texts) != count:
+        raise StoreError(
+            f"{len(texts)} texts were given for the field '{shown}'; expected one for each of the {count} samples."
+        )
+    if not shown:
+        raise StoreError("An attribute has an empty name; give it one.")
+    if any(text is not None and (not isinstance(text, str) or not text) for text in texts):
+        raise StoreError(
+            f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
+        )
+    stored = [None if text is None else as_stored(text) for text in texts]
+    if name == "split" and not set(stored) <= {None, *SPLITS}:
+        wrong = next(text for text in stored if text not in (None, *SPLITS))
+        raise StoreError(f"The split '{wrong}' is none; use one of {', '.join(SPLITS)}.")
+    return stored

@@ -1,0 +1,92 @@
+"""The history of a store: what made each version, which can still be read, and the names that people gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from embedstore.errors import StoreError
+from embedstore.store.layout import Head
+from embedstore.store.tables import Tables, head_of
+from embedstore.visible import visible
+
+_LONGEST_TAG = 100
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a store.
+
+    Attributes:
+        number: counts from 1; version 0 is the empty store.
+        time: when it was made, UTC, as ISO 8601.
+        action: what made it, such as `build` or `delete`.
+        details: how much of what.
+        tags: its names.
+        readable: whether it can be opened, or a compaction has removed it.
+    """
+
+    number: int
+    time: str
+    action: str
+    details: Mapping[str, int]
+    tags: tuple[str, ...]
+    readable: bool
+
+
+def history(tables: Tables) -> list[Version]:
+    """Return all versions, oldest first."""
+    compacted, tags = tables.compacted(), tables.tags()
+    return [
+        Version(
+            entry["version"],
+            entry["time"],
+            entry["action"],
+            entry["details"],
+            tuple(name for name, number in tags.items() if number == entry["version"]),
+            compacted.left(entry["version"]),
+        )
+        for entry in tables.log()
+    ]
+
+
+def head_at(tables: Tables, asked: int | str) -> Head:
+    """Return the head of a version, given by its number or by a tag.
+
+    Raises:
+        StoreError: there is no such version or tag, or a compaction has removed it.
+    """
+    newest = tables.head().version
+    if isinstance(asked, str):
+        tags = tables.tags()
+        if asked not in tags:
+            known = ", ".join(tags) or "none; give one with: embedstore tag"
+            raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
+        asked = tags[asked]
+    entry = tables.log_entry(asked) if 0 <= asked <= newest else None
+    if entry is None:
+        raise StoreError(f"The store has no version {asked}; it has 0 to {newest}.")
+    compacted = tables.compacted()
+    if not compacted.left(asked):
+        kept = ", ".join(str(version) for version in compacted.kept) or "none"
+        raise StoreError(
+            f"Version {asked} was removed by a compaction; of the versions before {compacted.version} are left: {kept}. "
+            "A tag keeps a version: embedstore tag STORE NAME."
+        )
+    return head_of(entry)
+
+
+def refuse_tag(tables: Tables, name: str) -> None:
+    """Raise where a name can't be a new tag.
+
+    Raises:
+        StoreError: it is empty, too long, a number, not visible, or taken.
+    """
+    if not name or visible(name) != name or len(name) > _LONGEST_TAG or name.lstrip("-").isdigit():
+        raise StoreError(
+            f"The name {name!r} can't be a tag; give up to {_LONGEST_TAG} visible characters that are not only digits."
+        )
+    if name in tables.tags():
+        raise StoreError(
+            f"The tag '{name}' names version {tables.tags()[name]} already; delete it first, or choose another."
+        )
