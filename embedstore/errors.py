@@ -58,3 +58,7 @@ class SettingsError(EmbedstoreError, ValueError):
 
 class TrainingError(EmbedstoreError, ValueError):
     """A student can't be trained or evaluated on what was given."""
+
+
+class SourceError(EmbedstoreError, ValueError):
+    """Embeddings that were to be imported can't be used."""

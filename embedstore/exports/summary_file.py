@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import SettingsError, SummaryError
+from embedstore.errors import SummaryError
 from embedstore.images import SPLITS, Sample, leaves
 from embedstore.summaries import Summary
 from embedstore.vectors import Vectors
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 _OWN, _TRAINING = "own", "training"  # names of the tensors beside the summary's
 
 
-def write(store: EmbeddingStore, path: Path, *, summary: str | None) -> None:
+def write(store: EmbeddingStore, path: Path, *, summary: str) -> None:
     """Write a saved summary with all that training needs; see `embedstore.exports.export`."""
-    if summary is None:
-        raise SettingsError("A .safetensors file holds a summary; name one: --summary NAME")
     kept = store.summary(summary)
     if kept.views != store.views:
         raise SummaryError(

@@ -14,7 +14,7 @@ from helpers import run_python, store_of, unit_vectors
 
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError, SummaryError
-from embedstore.exports import EXPORTS, SummaryFile, export
+from embedstore.exports import SUMMARIES, SummaryFile, export
 from embedstore.store.writing import next_head, writer
 
 COUNT, DIM, VIEWS = 24, 5, 2
@@ -174,7 +174,7 @@ def test_an_export_that_is_stopped_leaves_nothing_and_takes_nothing(
         raise stop
 
     with monkeypatch.context() as patch:
-        patch.setitem(EXPORTS, ".safetensors", stopped)
+        patch.setitem(SUMMARIES, ".safetensors", stopped)
         for target in (file, file.with_name("new.safetensors")):
             with pytest.raises(stop):
                 export(store, target, summary="few", overwrite=True)
@@ -206,7 +206,7 @@ with embedstore.open(sys.argv[1]) as store:
 
 @pytest.mark.parametrize("name", ["few.txt", "few", "few.SAFETENSORS", "few.safetensors.gz", "safetensors"])
 def test_an_unknown_ending_is_refused_with_the_known_ones(name: str, store: EmbeddingStore, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"names no format; use one of .*\.safetensors"):
+    with pytest.raises(SettingsError, match=r"names no format for a summary; use one of .*\.safetensors"):
         export(store, tmp_path / name, summary="few")
     assert list(tmp_path.iterdir()) == []
 
@@ -216,9 +216,12 @@ def test_a_directory_that_does_not_exist_is_named(store: EmbeddingStore, tmp_pat
         export(store, tmp_path / "nowhere" / "few.safetensors", summary="few")
 
 
-def test_a_summary_must_be_named_and_known(store: EmbeddingStore, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^A \.safetensors file holds a summary; name one: --summary NAME$"):
-        export(store, tmp_path / "few.safetensors")
+def test_a_summary_is_known_and_leaves_whole_as_one_format(store: EmbeddingStore, tmp_path: Path) -> None:
+    for part in ({"where": {"label": "good"}}, {"view": 1}):
+        with pytest.raises(SettingsError, match=r"^A summary is exported whole; leave the conditions and the view out"):
+            export(store, tmp_path / "few.safetensors", summary="few", **part)
+    with pytest.raises(SettingsError, match=r"names no format for a summary; use one of \.safetensors\.$"):
+        export(store, tmp_path / "few.parquet", summary="few")
     with pytest.raises(SummaryError, match=r"has no summary 'monday'"):
         export(store, tmp_path / "few.safetensors", summary="monday")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""embedstore export: a part of a store as a file; the file's ending decides the format."""
+"""embedstore export: vectors or a summary as a file; the file's ending decides the format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,17 +6,32 @@ from typing import Annotated
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.query import conditions
 
 
 def export(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
-    file: Annotated[Path, typer.Argument(help="FILE.safetensors: a summary to train from.", show_default=False)],
-    summary: Annotated[str | None, typer.Option(help="The summary's name.", show_default=False)] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="FILE.parquet, FILE.npy (with FILE.csv beside it) or FILE.safetensors; a summary: FILE.safetensors.",
+            show_default=False,
+        ),
+    ],
+    summary: Annotated[
+        str | None, typer.Option(help="Write this summary instead of vectors.", show_default=False)
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=VALUE over label, mode, group, split or another column; may be given more than once."),
+    ] = None,
+    view: Annotated[int, typer.Option(help="Whose vectors; 0 is the plain picture.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a summary to one file, from which students are trained without the store.
+    """Write vectors with their fields to a file, or a summary, from which students are trained without the store.
 
-    Train with: distill train --summary FILE.safetensors --images DIR --out RUN
+    Embedding Atlas opens the Parquet file, and embedstore import reads all of them again. With a summary, train by: distill
+    train --summary FILE.safetensors --images DIR --out RUN
 
     Example: embedstore export parts.store rare20.safetensors --summary rare20
     """
@@ -24,5 +39,5 @@ def export(
     from embedstore.exports import export
 
     with embedstore.open(store) as opened:
-        export(opened, file, summary=summary, overwrite=overwrite)
+        export(opened, file, summary=summary, where=conditions(where or []), view=view, overwrite=overwrite)
     console.say(f"Wrote '{file}' ({file.stat().st_size / 1e6:.1f} MB).")

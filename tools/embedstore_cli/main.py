@@ -2,7 +2,7 @@
 
 import typer
 
-from embedstore_cli import build, console, export, info, inspect, query, split, summaries, summarize, twins
+from embedstore_cli import build, console, export, import_, info, inspect, query, split, summaries, summarize, twins
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -18,6 +18,7 @@ for verb in (
     summarize.summarize,
     summaries.summaries,
     export.export,
+    import_.import_,
     query.query,
     twins.twins,
     inspect.inspect,

@@ -27,7 +27,7 @@ def query(
     import embedstore
 
     with embedstore.open(store) as opened:
-        hits = opened.query(image=image, id=id, text=text, top=top, where=_conditions(where or []))
+        hits = opened.query(image=image, id=id, text=text, top=top, where=conditions(where or []))
     if json:
         console.print_json([hit.__dict__ for hit in hits])
         return
@@ -37,7 +37,8 @@ def query(
         console.say("No sample meets the conditions.")
 
 
-def _conditions(texts: list[str]) -> dict[str, str | None]:
+def conditions(texts: list[str]) -> dict[str, str | None]:
+    """Return what `--where` asks for, field -> value; nothing behind the equals sign asks for samples without one."""
     from embedstore.errors import SettingsError
 
     conditions: dict[str, str | None] = {}

@@ -1,0 +1,177 @@
+"""What every reader gives: batches of ids, vectors and fields, checked, with no more in memory than one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import SourceError
+from embedstore.images import SPLITS, leaves, sample_id
+
+BATCH = 16_384  # rows
+_LARGEST = float(np.finfo(np.float16).max)
+_SMALLEST = float(np.finfo(np.float16).smallest_normal)  # below, float16 loses digits
+
+Texts = list[str | None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read a source; a reader refuses what has no meaning for it.
+
+    Attributes:
+        fields: a CSV file with the fields, where the vectors come without.
+        column: which of several vectors to take.
+        images: the folder of the pictures: paths that lead into it are made relative to it.
+    """
+
+    fields: Path | None = None
+    column: str | None = None
+    images: Path | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows in a row.
+
+    Attributes:
+        ids: (n,).
+        vectors: (n, d), as long as they were in the source.
+        fields: by the name of the column: `path`, `label`, `mode`, `group`, `split`, any other is an attribute; (n,) each,
+            None where a row has none.
+    """
+
+    ids: list[str]
+    vectors: npt.NDArray[np.float16]
+    fields: dict[str, Texts]
+
+
+class Source(Protocol):
+    """Embeddings outside of a store.
+
+    Attributes:
+        path: of the file or folder.
+        count, dim: its rows and the length of each vector, known before anything is read.
+        left_out: names of columns that are no texts, numbers or dates, and so don't become attributes.
+    """
+
+    path: Path
+    count: int
+    dim: int
+    left_out: tuple[str, ...]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all rows in their order.
+
+        Raises:
+            SourceError: a row can't be taken; the sentence names it.
+        """
+        ...
+
+
+def as_float16(rows: npt.NDArray[Any], first: int, path: Path) -> npt.NDArray[np.float16]:
+    """Return vectors (n, d) as a store keeps them, rounded to float16 and else as they are.
+
+    Rounding turns a vector by a cosine of about 1e-7 to 1e-8; the vectors of CLIP and its like are far from both ends
+    of the range.
+
+    Args:
+        rows: (n, d) of float16, float32 or float64.
+        first: the number of the first of them, counted from 0.
+        path: of their file.
+
+    Raises:
+        SourceError: a vector is not finite, or has a value that float16 can't hold.
+    """
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise SourceError(
+            f"{_name(finite, first, path)} holds values that are not finite; leave it out, or embed its picture again."
+        )
+    if rows.dtype.itemsize == 2:
+        return rows.astype(np.float16)  # in the machine's own order of bytes
+    largest = np.abs(rows).max(axis=1)
+    fits = largest <= _LARGEST
+    if not fits.all():
+        raise SourceError(
+            f"{_name(fits, first, path)} has a value of {largest[np.argmin(fits)]:.3g}, but a store keeps float16, which ends "
+            f"at {_LARGEST:.0f}; divide all vectors by one number first."
+        )
+    kept = (largest >= _SMALLEST) | (largest == 0)
+    if not kept.all():
+        raise SourceError(
+            f"{_name(kept, first, path)} has no value above {largest[np.argmin(kept)]:.1g}, but a store keeps float16, which is "
+            f"coarse below {_SMALLEST:.1g}; multiply all vectors by one number first."
+        )
+    return rows.astype(np.float16)
+
+
+def _name(good: npt.NDArray[np.bool_], first: int, path: Path) -> str:
+    return f"Vector {first + int(np.argmin(good))} of '{path}' (counted from 0)"
+
+
+def batch_of(
+    columns: Mapping[str, Texts],
+    vectors: npt.NDArray[np.float16],
+    first: int,
+    path: Path,
+    *,
+    texts: Path,
+    options: Options,
+) -> Batch:
+    """Put vectors and the texts beside them together; say what the ids are.
+
+    An id is the cell `id`, else `path` in Unicode NFC, as in a manifest; where neither column is there, it is the name of the
+    vectors' file without its ending, a slash, and the number of the row, counted from 0: `watches/17`. A path that leads out of
+    the folder of pictures, as an absolute one does, can be an id but is not kept as a path. An empty cell is a missing one.
+
+    Args:
+        columns: column name -> texts (n,).
+        vectors: (n, d).
+        first: the number of the first row, counted from 0.
+        path: of the vectors' file.
+        texts: of the columns' file.
+        options: its `images` are taken off from paths.
+
+    Raises:
+        SourceError: an id is empty, or a split is none.
+    """
+    fields: dict[str, Texts] = {name: [text or None for text in cells] for name, cells in columns.items()}
+    if "path" in fields:
+        fields["path"] = [text and _below(options.images, text) for text in fields["path"]]
+    found: Texts | None = fields.pop("id", None)
+    if found is None and "path" in fields:
+        found = [text and sample_id(text) for text in fields["path"]]
+    if found is None:
+        found = [f"{path.stem}/{first + at}" for at in range(len(vectors))]
+    ids = [text for text in found if text is not None]
+    if len(ids) < len(found):
+        raise SourceError(
+            f"{_row(first + found.index(None), texts)} has no id; fill in the column '{'id' if 'id' in columns else 'path'}', or "
+            "leave it out to number the rows."
+        )
+    if "path" in fields:
+        fields["path"] = [None if text is None or leaves(text) else text for text in fields["path"]]
+    for at, split in enumerate(fields.get("split", ())):
+        if split not in (None, *SPLITS):
+            raise SourceError(
+                f"{_row(first + at, texts)} has the split '{split}'; use one of {', '.join(SPLITS)}, or leave it empty."
+            )
+    return Batch(ids, vectors, fields)
+
+
+def _row(number: int, path: Path) -> str:
+    below = ", below the header" if path.suffix == ".csv" else ""
+    return f"Row {number} of '{path}' (counted from 0{below})"
+
+
+def _below(images: Path | None, text: str) -> str:
+    """Return a path relative to the folder of pictures, where it leads into it by its text alone."""
+    for folder in () if images is None else (images, images.resolve()):
+        text = text.removeprefix(f"{folder.as_posix()}/")
+    return text
