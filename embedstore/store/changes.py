@@ -13,7 +13,7 @@ import numpy.typing as npt
 from embedstore.errors import StoreError
 from embedstore.images import FIELDS, SPLITS
 from embedstore.store.fields import ATTRIBUTE, ID, URI
-from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column, id_key
+from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column, id_keys
 from embedstore.store.reading import as_stored
 from embedstore.store.tables import Tables, by_block
 from embedstore.store.writing import Writer, next_head
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Texts = Sequence[str | None]
 
+_FINITE_BELOW = np.uint16(0x7C00)  # of float16's bits without the sign: five times as fast as isfinite
 _MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory
 
 
@@ -81,7 +82,7 @@ class StoreWriter:
             fields[URI] = [None if uri == name else uri for uri, name in zip(fields[URI], names, strict=True)]
         self._end_replaced(names, fields, replace=replace)
         fields[ID] = list(names)
-        keys = np.frombuffer(b"".join(map(id_key, names)), np.uint8).reshape(-1, 16)
+        keys = id_keys(names)
         version = self._session.begin()
         step = max(BLOCK, _MOST_BYTES // max(1, stacked[:, :1].nbytes) // BLOCK * BLOCK)
         start, first = 0, self._session.read(lambda tables: tables.row_count())
@@ -165,9 +166,8 @@ class StoreWriter:
             raise StoreError(f"The vectors are of the type {given.dtype}; expected floating-point numbers.")
         with np.errstate(over="ignore"):
             stored = given.astype(np.float16, copy=False)
-        finite = np.isfinite(stored).all(axis=(0, 2))
-        if not finite.all():
-            at = int(np.argmin(finite))
+        if (stored.view(np.uint16) & 0x7FFF).max(initial=0) >= _FINITE_BELOW:
+            at = int(np.argmin(np.isfinite(stored).all(axis=(0, 2))))
             raise StoreError(
                 f"The vector of '{ids[at]}' holds values that are not finite, or above 65504, which float16 can't hold."
             )
@@ -176,6 +176,8 @@ class StoreWriter:
 
     def _end_replaced(self, ids: list[str], fields: dict[str, list[str | None]], *, replace: bool) -> None:
         """End the rows of samples that are there already, and take from them the fields that are not given anew."""
+        if not len(self._store):
+            return
         positions = self._store.find(ids)
         there = np.flatnonzero(positions >= 0)
         if not len(there):
@@ -246,12 +248,14 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
         )
     if not shown:
         raise StoreError("An attribute has an empty name; give it one.")
-    if any(text is not None and (not isinstance(text, str) or not text) for text in texts):
+    distinct = set(texts)
+    if not all(text is None or (isinstance(text, str) and text) for text in distinct):
         raise StoreError(
             f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
         )
-    stored = [None if text is None else as_stored(text) for text in texts]
-    if name == "split" and not set(stored) <= {None, *SPLITS}:
-        wrong = next(text for text in stored if text not in (None, *SPLITS))
+    known = {text: None if text is None else as_stored(text) for text in distinct}
+    stored = list(map(known.__getitem__, texts))
+    wrong = next((text for text in distinct if text not in (None, *SPLITS)), None)
+    if name == "split" and wrong is not None:
         raise StoreError(f"The split '{wrong}' is none; use one of {', '.join(SPLITS)}.")
     return stored

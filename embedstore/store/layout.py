@@ -131,6 +131,11 @@ def column_prefix(column: Column) -> bytes:
     return bytes.fromhex(column.space) + column.output.encode() + b"\0" + column.view.to_bytes(2, "big")
 
 
+def id_keys(ids: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return the keys (n, 16) of many ids."""
+    return np.frombuffer(b"".join(map(id_key, ids)), np.uint8).reshape(-1, 16)
+
+
 def column_of(key: bytes) -> Column:
     """Return the column that the key of a block of vectors names."""
     return Column(key[:16].hex(), key[16:-11].decode(), int.from_bytes(key[-10:-8], "big"))
@@ -189,9 +194,11 @@ def empty_rows() -> npt.NDArray[np.void]:
 
 def pack_field(texts: Sequence[str | None]) -> bytes:
     """Encode a block of 256 texts, some of them missing."""
-    known: dict[str, int] = {}
-    codes = [_NO_TEXT if text is None else known.setdefault(text, len(known)) for text in texts]
-    return np.array(codes, "<u2").tobytes() + pack(list(known))
+    known: dict[str | None, int] = {
+        text: code for code, text in enumerate(t for t in dict.fromkeys(texts) if t is not None)
+    }
+    codes = map({**known, None: _NO_TEXT}.__getitem__, texts)  # in C: a bulk write comes here for every block
+    return np.fromiter(codes, "<u2", len(texts)).tobytes() + pack(list(known))
 
 
 def unpack_field(payload: memoryview) -> tuple[list[str], npt.NDArray[np.int32]]:
@@ -204,15 +211,28 @@ def unpack_field(payload: memoryview) -> tuple[list[str], npt.NDArray[np.int32]]
     return texts, codes
 
 
-def pack_vectors(present: npt.NDArray[np.bool_], vectors: npt.NDArray[np.float16]) -> tuple[bytes, memoryview]:
-    """Encode a block of (256,) presence and (256, d) float16, in two parts so that the vectors are copied once."""
-    return np.packbits(present).tobytes(), np.ascontiguousarray(vectors, "<f2").reshape(-1).data.cast("B")
+def pack_vectors(key: bytes, present: npt.NDArray[np.bool_], vectors: npt.NDArray[np.floating]) -> memoryview:
+    """Encode and seal a block of (256,) presence and (256, d) vectors, which are rounded to float16 and copied once."""
+    value = np.empty(_BITMAP + 2 * vectors.size + 4, np.uint8)
+    value[:_BITMAP] = np.packbits(present)
+    value[_BITMAP:-4].view("<f2").reshape(vectors.shape)[:] = vectors
+    value[-4:] = np.frombuffer(zlib.crc32(value[:-4].data, zlib.crc32(key)).to_bytes(4, "little"), np.uint8)
+    return value.data
+
+
+def presence_of(payload: memoryview) -> npt.NDArray[np.bool_]:
+    """Return which of the 256 rows of a block have a vector."""
+    return np.unpackbits(np.frombuffer(payload[:_BITMAP], np.uint8)).astype(bool)
 
 
 def unpack_vectors(payload: memoryview) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float16]]:
-    """Decode a block without copying: (256,) presence and (256, d) float16, valid while the transaction is."""
-    present = np.unpackbits(np.frombuffer(payload[:_BITMAP], np.uint8)).astype(bool)
-    return present, np.frombuffer(payload[_BITMAP:], np.float16).reshape(BLOCK, -1)
+    """Return presence (256,) and vectors (256, d) of a block; see `vectors_of`."""
+    return presence_of(payload), vectors_of(payload)
+
+
+def vectors_of(payload: memoryview) -> npt.NDArray[np.float16]:
+    """Return the vectors (256, d) of a block without copying: valid while the transaction is."""
+    return np.frombuffer(payload, np.float16, offset=_BITMAP).reshape(BLOCK, -1)
 
 
 # Files

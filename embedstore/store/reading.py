@@ -18,11 +18,11 @@ from embedstore.errors import CorruptStoreError, StoreError
 from embedstore.images import FIELDS, Sample
 from embedstore.store.environment import open_current
 from embedstore.store.fields import ATTRIBUTE, ID, SAID, Field, Record, record_of
-from embedstore.store.layout import BLOCK, Column, Head, id_key, read_current
+from embedstore.store.layout import BLOCK, Column, Head, id_keys, read_current
 from embedstore.store.tables import Rows, Tables, by_block, staged, visible
 from embedstore.store.versions import head_at
 from embedstore.teachers.protocol import EMBEDDING
-from embedstore.vectors import Vectors
+from embedstore.vectors import Vectors, widened
 from embedstore.views import Recipe
 
 T = TypeVar("T")
@@ -248,9 +248,8 @@ class StoreReader:
 
     def find(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the positions (n,) of ids, -1 where there is no such."""
-        stored = [as_stored(sample_id) for sample_id in ids]
         keys, order = self._sorted_keys
-        asked = np.frombuffer(b"".join(map(id_key, stored)), _KEY)
+        asked = id_keys([as_stored(sample_id) for sample_id in ids]).view(_KEY).reshape(-1)
         at = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
         return np.where(keys[at] == asked, order[at], -1) if len(keys) else np.full(len(asked), -1, np.int64)
 
@@ -326,14 +325,14 @@ class StoreReader:
         """Return the vectors (n, d) at some positions in `ids`, as float32; reads only the blocks that hold them."""
         column = self._column(view, output)
         rows = self.rows[np.asarray(positions, np.int64)]
-        result = np.empty((len(rows), int(self.space["outputs"][output])), np.float32)
+        result = np.empty((len(rows), int(self.space["outputs"][output])), np.float16)
 
         def gather(tables: Tables) -> None:
             for block, inside in by_block(rows):
                 result[inside] = self._block(tables, column, block)[rows[inside] % BLOCK]
 
         self._read(gather)
-        return result
+        return widened(result)
 
     def scan(
         self, *, view: int = 0, output: str = EMBEDDING
@@ -346,8 +345,15 @@ class StoreReader:
             chosen = self.rows[first:last]
 
             def gather(tables: Tables, chosen: npt.NDArray[np.int64] = chosen) -> npt.NDArray[np.float16]:
-                blocks = np.unique(chosen // BLOCK)
-                parts = [self._block(tables, column, int(b))[chosen[chosen // BLOCK == b] % BLOCK] for b in blocks]
+                whole = np.diff(chosen).max(initial=1) == 1  # no dead row between: slices, which copy once
+                parts = []
+                for block, inside in by_block(chosen):
+                    at = chosen[inside] % BLOCK
+                    parts.append(
+                        self._block(tables, column, block)[at[0] : at[-1] + 1]
+                        if whole
+                        else self._block(tables, column, block)[at]
+                    )
                 return np.concatenate(parts)
 
             yield np.arange(first, last), self._read(gather)
@@ -413,19 +419,19 @@ class StoreReader:
 
     def _block(self, tables: Tables, column: Column, block: int) -> npt.NDArray[np.float16]:
         """Return a block's vectors; its checksum is checked when this handle first touches it."""
-        found = tables.vector_block(column, block, check=(column, block) not in self._checked)
+        found = tables.block_vectors(column, block, check=(column, block) not in self._checked)
         if found is None:
             raise CorruptStoreError(
                 f"The store '{self.path}' lacks block {block} of view {column.view}; restore it from a copy, or build "
                 "it again."
             )
         self._checked.add((column, block))
-        return found[1]
+        return found
 
 
 def as_stored(text: str) -> str:
     """Return a text in the Unicode form that ids and fields have in a store."""
-    return unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _sample(record: Record) -> Sample:

@@ -138,7 +138,7 @@ class Tables:
             for block, inside in blocks:
                 known, codes = self.field_block(name, block, version)
                 values: list[str | None] = [*known, None]
-                before = [values[code] for code in codes.tolist()]
+                before = [values[code] for code in codes.tolist()] if known else [None] * BLOCK
                 after = list(before)
                 for at, row in zip(inside.tolist(), (rows[inside] % BLOCK).tolist(), strict=True):
                     after[row] = texts[at]
@@ -207,16 +207,25 @@ class Tables:
         payload = self._get(layout.VECTORS, layout.vector_key(column, block), check=check)
         return None if payload is None else layout.unpack_vectors(payload)
 
+    def block_vectors(self, column: Column, block: int, *, check: bool = True) -> npt.NDArray[np.float16] | None:
+        """Return the vectors (256, d) of a block alone, valid inside the transaction; None where nothing was written."""
+        payload = self._get(layout.VECTORS, layout.vector_key(column, block), check=check)
+        return None if payload is None else layout.vectors_of(payload)
+
     def put_vectors(self, column: Column, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
         """Write the vectors (n, d) of some rows into their blocks."""
         for block, inside in by_block(rows):
-            part, at = vectors[inside], rows[inside] % BLOCK
-            known = None if len(at) == BLOCK else self.vector_block(column, block)
-            present = np.zeros(BLOCK, bool) if known is None else known[0].copy()
-            values = np.zeros((BLOCK, vectors.shape[1]), np.float16) if known is None else known[1].copy()
-            present[at] = True
-            values[at] = part
-            self._put(layout.VECTORS, layout.vector_key(column, block), *layout.pack_vectors(present, values))
+            key, at = layout.vector_key(column, block), rows[inside] % BLOCK
+            part = vectors[inside[0] : inside[-1] + 1] if (np.diff(inside) == 1).all() else vectors[inside]
+            present = np.ones(BLOCK, bool)
+            if len(at) < BLOCK or (np.diff(at) != 1).any():
+                known = self.vector_block(column, block)
+                present = np.zeros(BLOCK, bool) if known is None else known[0].copy()
+                values = np.zeros((BLOCK, vectors.shape[1]), np.float16) if known is None else known[1].copy()
+                present[at], values[at] = True, part
+                part = values
+            sealed = layout.pack_vectors(key, present, part)
+            self._transaction.put(key, sealed, db=self._environment.database(layout.VECTORS))
 
     def columns(self) -> list[Column]:
         """Return all columns that hold anything, complete or not."""
@@ -226,9 +235,9 @@ class Tables:
         """Return which of the first `count` rows have a vector in a column."""
         present = np.zeros(-(-count // BLOCK) * BLOCK, bool)
         for block in range(len(present) // BLOCK):
-            found = self.vector_block(column, block)
-            if found is not None:
-                present[block * BLOCK : (block + 1) * BLOCK] = found[0]
+            payload = self._get(layout.VECTORS, layout.vector_key(column, block))
+            if payload is not None:
+                present[block * BLOCK : (block + 1) * BLOCK] = layout.presence_of(payload)
         return present[:count]
 
     # Samples whose vectors were lost

@@ -105,13 +105,13 @@ def test_reading_touches_only_the_blocks_that_hold_what_is_asked(
     store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touched: list[int] = []
-    vector_block = Tables.vector_block
+    block_vectors = Tables.block_vectors
 
     def counted(self: Tables, column: Any, block: int, **options: Any) -> Any:
         touched.append(block)
-        return vector_block(self, column, block, **options)
+        return block_vectors(self, column, block, **options)
 
-    monkeypatch.setattr(Tables, "vector_block", counted)
+    monkeypatch.setattr(Tables, "block_vectors", counted)
     store.vectors(ids_at([600, 3, 610, 5, 600]))
     assert sorted(touched) == [0, 2]
     touched.clear()

@@ -46,8 +46,8 @@ def test_the_bytes_of_keys_and_values_are_those_of_format_2() -> None:
     ]
     present = np.zeros(BLOCK, bool)
     present[[0, 9]] = True
-    packed = layout.pack_vectors(present, np.full((BLOCK, 2), 1, np.float16))
-    assert b"".join(packed) == b"\x80\x40" + bytes(30) + b"\x00\x3c" * 512
+    packed = layout.pack_vectors(b"key", present, np.full((BLOCK, 2), 1, np.float16))
+    assert packed == layout.seal(b"key", b"\x80\x40" + bytes(30) + b"\x00\x3c" * 512)
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), columns)
@@ -170,7 +170,8 @@ def test_vectors_come_back_bit_by_bit(data: st.DataObject, dim: int) -> None:
     random = np.random.default_rng(seed)
     vectors = random.integers(0, 2**16, (BLOCK, dim), np.uint16).view(np.float16)  # NaN and infinities among them
     present = random.random(BLOCK) < random.random()
-    found, values = layout.unpack_vectors(memoryview(b"".join(layout.pack_vectors(present, vectors))))
+    sealed = layout.pack_vectors(b"key", present, vectors)
+    found, values = layout.unpack_vectors(layout.unseal(b"vectors", b"key", sealed))
     assert (found == present).all()
     assert values.tobytes() == vectors.tobytes()
 
