@@ -2,8 +2,8 @@
 
 Tensors: `vectors` (n, d) float16, and for each column `text:NAME`, the UTF-8 bytes of all its texts, and `end:NAME` (n,)
 int64, where each of them ends; a text of no bytes is a missing one. A header of millions of ids would be refused, so they are
-bytes too. The metadata `embedstore.vectors` is JSON: the format, where the vectors are from, and a CRC32 of all bytes after
-the header.
+bytes too. The metadata `embedstore.vectors` is JSON: the format, where the vectors are from, and the CRC32 of the file as it
+is with eight zeros in place of the checksum.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from embedstore.exports.selection import Selection, Texts
 
 FORMAT = 1
+NO_CRC = "0" * 8
 METADATA, VECTORS, TEXT, END = "embedstore.vectors", "vectors", "text:", "end:"
 
 
@@ -35,15 +36,13 @@ def write(selection: Selection, path: Path) -> None:
         layout[f"{TEXT}{name}"] = ("U8", [len(data)])
     ends: Iterator[bytes] = (end.tobytes() for _, end in texts.values())
     vectors = (np.ascontiguousarray(block, "<f2").tobytes() for block in selection.blocks())
-    chunks = chain(ends, vectors, (data for data, _ in texts.values()))
+    crc = 0
     with path.open("wb") as file:
-        file.write(_header(layout, selection.about, 0))
-        crc = 0
-        for chunk in chunks:
+        for chunk in chain([_header(layout, selection.about)], ends, vectors, (data for data, _ in texts.values())):
             crc = zlib.crc32(chunk, crc)
             file.write(chunk)
         file.seek(0)
-        file.write(_header(layout, selection.about, crc))
+        file.write(_header(layout, selection.about, f"{crc:08x}"))
 
 
 def _packed(cells: Texts) -> tuple[bytes, npt.NDArray[np.int64]]:
@@ -51,10 +50,10 @@ def _packed(cells: Texts) -> tuple[bytes, npt.NDArray[np.int64]]:
     return b"".join(encoded), np.cumsum([len(cell) for cell in encoded], dtype="<i8")
 
 
-def _header(layout: Mapping[str, tuple[str, list[int]]], about: Mapping[str, Any], crc: int) -> bytes:
-    """Return the header, as https://github.com/huggingface/safetensors describes it; of one length for any checksum."""
+def _header(layout: Mapping[str, tuple[str, list[int]]], about: Mapping[str, Any], crc: str = NO_CRC) -> bytes:
+    """Return the header, as https://github.com/huggingface/safetensors describes it; the checksum is its first number."""
     width = {"I64": 8, "F16": 2, "U8": 1}
-    sealed = json.dumps({"format": FORMAT, **about, "crc32": f"{crc:08x}"})
+    sealed = json.dumps({"crc32": crc, "format": FORMAT, **about})
     header: dict[str, Any] = {"__metadata__": {METADATA: sealed}}
     start = 0
     for name, (kind, shape) in layout.items():

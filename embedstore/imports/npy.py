@@ -28,7 +28,7 @@ class NpyVectors:
     def __init__(self, path: Path):
         self.path = path
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.lib.format.open_memmap(path, mode="r")  # reads no other format, and no pickles
         except OSError as error:
             raise SourceError(f"'{path}' can't be read: {error.strerror or error}; check the path.") from error
         except Exception as error:  # whatever a damaged or hostile header raises
@@ -36,8 +36,6 @@ class NpyVectors:
                 f"'{path}' is no whole .npy file of numbers ({type(error).__name__}); write it again with: "
                 "numpy.save(path, vectors)"
             ) from error
-        if not isinstance(array, np.ndarray):
-            raise SourceError(f"'{path}' is an archive of several arrays; save the vectors alone, with numpy.save.")
         if array.ndim != 2 or 0 in array.shape:
             raise SourceError(f"'{path}' has the shape {array.shape}; expected (n, d), one row a vector.")
         if array.dtype.type not in _FLOATS:

@@ -151,21 +151,23 @@ def batch_of(
         found = [f"{path.stem}/{first + at}" for at in range(len(vectors))]
     ids = [text for text in found if text is not None]
     if len(ids) < len(found):
+        column = "id" if "id" in columns else "path"
         raise SourceError(
-            f"{_row(first + found.index(None), texts)} has no id; fill in the column '{'id' if 'id' in columns else 'path'}', or "
-            "leave it out to number the rows."
+            f"{row_name(first + found.index(None), texts)} has no id; fill in the column '{column}', or leave it out to number "
+            "the rows."
         )
     if "path" in fields:
         fields["path"] = [None if text is None or leaves(text) else text for text in fields["path"]]
     for at, split in enumerate(fields.get("split", ())):
         if split not in (None, *SPLITS):
             raise SourceError(
-                f"{_row(first + at, texts)} has the split '{split}'; use one of {', '.join(SPLITS)}, or leave it empty."
+                f"{row_name(first + at, texts)} has the split '{split}'; use one of {', '.join(SPLITS)}, or leave it empty."
             )
     return Batch(ids, vectors, fields)
 
 
-def _row(number: int, path: Path) -> str:
+def row_name(number: int, path: Path) -> str:
+    """Return how a sentence calls a row of a file."""
     below = ", below the header" if path.suffix == ".csv" else ""
     return f"Row {number} of '{path}' (counted from 0{below})"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedstore.errors import SourceError
-from embedstore.imports.source import BATCH, Texts
+from embedstore.imports.source import BATCH, Texts, row_name
 
 NO_NAME = "(no name)"
 
@@ -38,8 +38,8 @@ class CsvTable:
                 self.count += bool(cells)
                 if cells and len(cells) != len(self._header):
                     raise SourceError(
-                        f"Row {self.count - 1} of '{path}' (counted from 0, the header aside) has {len(cells)} cells, but the "
-                        f"header has {len(self._header)}; put a text that contains a comma in quotes."
+                        f"{row_name(self.count - 1, path)} has {len(cells)} cells, but the header has {len(self._header)}; put a "
+                        "text that contains a comma in quotes."
                     )
         self.columns = [name for name in self._header if name]
         self.left_out: tuple[str, ...] = () if all(self._header) else (NO_NAME,)

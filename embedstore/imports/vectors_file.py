@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SourceError
-from embedstore.exports.vectors_file import END, FORMAT, METADATA, TEXT, VECTORS
+from embedstore.exports.vectors_file import END, FORMAT, METADATA, NO_CRC, TEXT, VECTORS
 from embedstore.imports.source import BATCH, Batch, Options, Texts, as_float16, batch_of
 
 _CHUNK = 1 << 22  # bytes that are read at once for the checksum
@@ -47,12 +47,6 @@ class VectorsFileSource:
             ) from error
 
     def _read_header(self) -> None:
-        with self.path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            file.seek(8 + size)
-            crc = 0
-            while chunk := file.read(_CHUNK):
-                crc = zlib.crc32(chunk, crc)
         with self._open() as file:
             about = json.loads((file.metadata() or {}).get(METADATA, "{}"))
             if about.get("format") != FORMAT:
@@ -60,7 +54,7 @@ class VectorsFileSource:
                     f"'{self.path}' is no file of vectors of format {FORMAT}; write one with: embedstore export STORE FILE "
                     "(without --summary)"
                 )
-            if about["crc32"] != f"{crc:08x}":
+            if about["crc32"] != self._checksum(about["crc32"]):
                 raise SourceError(f"'{self.path}' fails its checksum; export it again, or take it from a copy.")
             vectors = file.get_slice(VECTORS)
             if vectors.get_dtype() != "F16":
@@ -80,6 +74,17 @@ class VectorsFileSource:
                     raise ValueError("its parts do not fit together")
         if not self.count or not self.dim or "id" not in self._ends:
             raise ValueError("it holds nothing")
+
+    def _checksum(self, told: str) -> str:
+        with self.path.open("rb") as file:
+            size = int.from_bytes(
+                file.read(8), "little"
+            )  # of the header, which was read by now and so is no longer than the file
+            file.seek(0)
+            crc = zlib.crc32(file.read(8 + size).replace(told.encode(), NO_CRC.encode(), 1))
+            while chunk := file.read(_CHUNK):
+                crc = zlib.crc32(chunk, crc)
+        return f"{crc:08x}"
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows in their order."""
