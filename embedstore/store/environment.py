@@ -11,6 +11,7 @@ from typing import TypeVar
 import lmdb
 
 from embedstore.errors import CorruptStoreError, StoreError
+from embedstore.store.data_file import DATA, refuse_truncated
 from embedstore.store.layout import DATABASES, read_current
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Environment:
         self._users = 0
         self._active = 0  # transactions of this process
         self._turn = threading.Condition()
+        refuse_truncated(directory)
         read_only = not os.access(directory, os.W_OK)
         try:
             self._env = lmdb.open(
@@ -195,7 +197,7 @@ def open_current(store: Path) -> Environment:
 def _identity(directory: Path) -> tuple[int, int]:
     """Return what tells this data file from another at the same place."""
     try:
-        found = (directory / "data.mdb").stat()
+        found = (directory / DATA).stat()
     except OSError as error:
-        raise CorruptStoreError(f"'{directory}' has no data.mdb; restore the store from a copy.") from error
+        raise CorruptStoreError(f"'{directory}' has no {DATA}; restore the store from a copy.") from error
     return found.st_dev, found.st_ino

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import layout
+from embedstore.store.data_file import fill_up
 from embedstore.store.environment import Environment, open_environment
 from embedstore.store.fields import Record, fields_of
 from embedstore.store.layout import BLOCK, NEVER, Head
@@ -133,6 +134,8 @@ def writer(path: Path) -> Iterator[Writer]:
                     session.undo()
                 raise
         finally:
+            with contextlib.suppress(OSError):  # a full disk: then whoever opens the store looks closer
+                fill_up(environment.directory)
             environment.release()
     finally:
         pid_file.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""A look at LMDB's data file before it is mapped: reading a page beyond its end would kill the process.
+
+A file may be shorter than its pages without harm, where the last ones were freed before they were ever written (seen in 5
+of 100 states of a small file). So a short file is no proof of damage: another process walks it, and may die of it.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdb
+
+from embedstore.errors import CorruptStoreError
+
+DATA = "data.mdb"
+
+# LMDB's meta pages, the first two of the file, on 64-bit systems: the size of a page, the last page in use, and the
+# number of the transaction that wrote the page (lmdb.h, mdb.c: MDB_meta).
+_PAGE_SIZE, _LAST_PAGE = struct.Struct("<40xI"), struct.Struct("<136xQQ")
+_PATIENCE_SECONDS = 600
+_MOST_FREED = 1 << 30  # bytes
+
+
+def refuse_truncated(directory: Path) -> None:
+    """Raise where the data file of a generation ends before pages that are in use.
+
+    Raises:
+        CorruptStoreError: it does, or LMDB itself dies of it.
+    """
+    if missing_bytes(directory / DATA) == 0:
+        return
+    command = [sys.executable, "-m", "embedstore.store.data_file", str(directory)]
+    try:
+        walked = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        walked = None
+    if walked is None or walked.returncode != 0:
+        raise CorruptStoreError(
+            f"'{directory / DATA}' is cut off: it ends before data that belongs to it; restore the store from a copy, or "
+            "build it again."
+        )
+
+
+def missing_bytes(file: Path) -> int:
+    """Return how many bytes a data file lacks of the pages that its head speaks of; 0 for what is no such file."""
+    try:
+        with file.open("rb") as opened:
+            first = opened.read(_LAST_PAGE.size)
+            (page_size,) = _PAGE_SIZE.unpack(first[: _PAGE_SIZE.size])
+            opened.seek(page_size)
+            metas = [_LAST_PAGE.unpack(head) for head in (first, opened.read(_LAST_PAGE.size))]
+            size = os.fstat(opened.fileno()).st_size
+    except (OSError, struct.error, OverflowError):
+        return 0  # LMDB says what is wrong with it
+    last_page, _ = max(metas, key=lambda meta: meta[1])
+    return int(max(0, (last_page + 1) * page_size - size))
+
+
+def fill_up(directory: Path) -> None:
+    """Lengthen a data file to all of its pages, so that nobody has to walk it; only for the store's one writer."""
+    file = directory / DATA
+    missing = missing_bytes(file)
+    if 0 < missing <= _MOST_FREED:  # else the head was tampered with
+        os.truncate(file, file.stat().st_size + missing)
+
+
+def walk(directory: Path) -> None:
+    """Touch every value of a data file. What is beyond the end of the file kills the process that does this."""
+    with (
+        lmdb.open(str(directory), readonly=True, lock=False, max_dbs=64) as environment,
+        environment.begin(buffers=True) as transaction,
+    ):
+        for name, _ in transaction.cursor():
+            database = environment.open_db(bytes(name), transaction, create=False)
+            for _, value in transaction.cursor(database):
+                _ = bytes(value[:1]) + bytes(value[-1:])
+
+
+if __name__ == "__main__":
+    walk(Path(sys.argv[1]))
