@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import StoreError
+from embedstore.errors import EmbedstoreError, StoreError
 from embedstore.store import layout
 from embedstore.store.environment import open_environment
 from embedstore.store.layout import BLOCK, Column, Head
@@ -22,6 +23,7 @@ from embedstore.store.writing import Writer
 Progress = Callable[[int, int], None]  # blocks done, blocks in all
 
 WASTE = 0.5  # share of rows that no kept version sees, above which a change compacts by itself
+_SUPERSEDED = 1000  # versions of each block of each field, on average, above which it does too
 _SMALLEST = 4 * BLOCK  # rows below which that is not worth the while
 _BLOCKS_AT_ONCE = 64  # of vectors in one transaction, which holds its dirty pages in memory
 
@@ -64,13 +66,25 @@ def needed_rows(rows: Rows, kept: Iterable[int]) -> npt.NDArray[np.bool_]:
 
 
 def compact_if_wasteful(path: Path, session: Writer) -> CompactionReport | None:
-    """Compact where more than `WASTE` of the rows are of no use to any kept version."""
+    """Compact after a change where most of what is stored is of no use to any kept version.
 
-    def wasted(tables: Tables) -> bool:
-        rows = tables.rows()
-        return len(rows) >= _SMALLEST and 1 - needed_rows(rows, kept_versions(tables)).mean() > WASTE
+    The change is published by then, so what goes wrong here does not fail it: `compact` tells it when asked for.
+    """
+    with contextlib.suppress(EmbedstoreError):
+        if session.read(_is_wasteful):
+            return compact(path, session)
+    return None
 
-    return compact(path, session) if session.read(wasted) else None
+
+def _is_wasteful(tables: Tables) -> bool:
+    rows = tables.rows()
+    blocks = tables.row_count() // BLOCK + 1
+    superseded = tables.entries(layout.FIELDS) / (blocks * max(1, len(tables.names())))
+    seen = visible(rows, tables.head().version) | staged(rows)
+    if superseded <= _SUPERSEDED and (len(rows) < _SMALLEST or 1 - seen.mean() <= WASTE):
+        return False  # the usual case, told without a look at tags and summaries
+    kept = kept_versions(tables)
+    return superseded > _SUPERSEDED * len(kept) or 1 - needed_rows(rows, kept).mean() > WASTE
 
 
 def compact(path: Path, session: Writer, progress: Progress | None = None) -> CompactionReport:
@@ -91,6 +105,7 @@ def compact(path: Path, session: Writer, progress: Progress | None = None) -> Co
         finally:
             environment.release()
         layout.sync_directory(new)
+        layout.sync_directory(new.parent)
         layout.write_current(path, new.name)
     except BaseException as error:
         if layout.read_current(path).name != new.name:

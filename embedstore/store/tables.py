@@ -289,6 +289,10 @@ class Tables:
 
     # Below
 
+    def entries(self, database: bytes) -> int:
+        """Return how many values a database holds."""
+        return int(self._transaction.stat(self._environment.database(database))["entries"])
+
     def _newest_blocks(self, number: int, version: int) -> Iterator[tuple[int, memoryview]]:
         """Yield the block numbers and payloads of a field, of each block the newest at or before a version."""
         cursor = self._cursor(layout.FIELDS)
