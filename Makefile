@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick pilot-full test check format clean
+.PHONY: pilot pilot-quick pilot-full test soak check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
@@ -14,8 +14,13 @@ pilot-full: .venv/.pilot
 pilot-quick: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py --quick
 
+# By file, one process a core; the tests themselves use one thread each.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# 200 kills at random moments instead of the suite's 20; some ten minutes on two cores.
+soak: .venv/.dev
+	EMBEDSTORE_SOAK_TRIALS=200 $(BIN)/python -m pytest --numprocesses auto --dist load tests/store/test_soak.py
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
