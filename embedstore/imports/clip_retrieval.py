@@ -2,8 +2,8 @@
 
 Source: the README of https://github.com/rom1504/clip-retrieval and its `clip_inference/writer.py` (release 2.45). Part N is
 `img_emb/img_emb_N.npy` (n, d), unit length, float16, and `metadata/metadata_N.parquet` with a row for each vector and the
-columns `image_path`, `caption` where there were texts, and whatever the pictures' own metadata say. All N of a folder have the
-same number of digits; a part without pictures is not written.
+columns `image_path`, `caption` where there were texts, and whatever the pictures' own metadata say. N begins with zeros or not,
+as the release has it; a part without pictures is not written.
 """
 
 from __future__ import annotations

@@ -25,20 +25,21 @@ def vectors(part: int, count: int, kind: int) -> npt.NDArray[np.float16]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three parts with pictures, captions and metadata; numbers have two digits, so that order by name is not by chance."""
+    """Three parts with pictures, captions and metadata; by their names, 10 would come before 2."""
     root = tmp_path / "embeddings"
     for name in ("img_emb", "text_emb", "metadata"):
         (root / name).mkdir(parents=True)
     for part, count in SIZES.items():
-        np.save(root / "img_emb" / f"img_emb_{part:02}.npy", vectors(part, count, 1))
-        np.save(root / "text_emb" / f"text_emb_{part:02}.npy", vectors(part, count, 2))
+        np.save(root / "img_emb" / f"img_emb_{part}.npy", vectors(part, count, 1))
+        np.save(root / "text_emb" / f"text_emb_{part}.npy", vectors(part, count, 2))
         rows = {
             "image_path": [f"photos/{part}/{row}.jpg" for row in range(count)],
-            "caption": [f"a tile, {row}" for row in range(count)],
+            "caption": pa.array([f"a tile, {row}" for row in range(count)]).dictionary_encode(),
             "exif.width": [640 if row else None for row in range(count)],
         }
-        pq.write_table(pa.table(rows), root / "metadata" / f"metadata_{part:02}.parquet")
-    (root / "img_emb" / "img_emb_02.npy.tmp").write_bytes(b"another program's")
+        # Of dictionaries, Arrow gives one batch for each group of rows.
+        pq.write_table(pa.table(rows), root / "metadata" / f"metadata_{part}.parquet", row_group_size=1)
+    (root / "img_emb" / "img_emb_2.npy.tmp").write_bytes(b"another program's")
     return root
 
 
@@ -76,40 +77,46 @@ def test_paths_become_relative_to_the_pictures(folder: Path) -> None:
     assert found.ids[:2] == ["2/0.jpg", "2/1.jpg"] == found.fields["path"][:2]
 
 
+def test_numbers_may_begin_with_zeros(folder: Path) -> None:
+    before = all_rows(folder)
+    for path in [*folder.glob("*/*_2.*"), *folder.glob("*/*_9.*")]:
+        path.rename(path.with_name(path.name.replace("_2.", "_02.").replace("_9.", "_09.")))
+    found = all_rows(folder)
+    assert (found.ids, found.fields, found.vectors.tolist()) == (before.ids, before.fields, before.vectors.tolist())
+
+
 def test_captions_without_pictures_are_numbered(folder: Path) -> None:
     for part, count in SIZES.items():
         rows = {"caption": [f"no {row}" for row in range(count)]}
-        pq.write_table(pa.table(rows), folder / "metadata" / f"metadata_{part:02}.parquet")
+        pq.write_table(pa.table(rows), folder / "metadata" / f"metadata_{part}.parquet")
     found = all_rows(folder, column="text_emb")
     assert found.ids == [
-        "text_emb_02/0",
-        "text_emb_02/1",
-        "text_emb_02/2",
-        "text_emb_09/0",
+        "text_emb_2/0",
+        "text_emb_2/1",
+        "text_emb_2/2",
+        "text_emb_9/0",
         "text_emb_10/0",
         "text_emb_10/1",
     ]
 
 
 def test_parts_that_do_not_fit_together_are_refused(folder: Path) -> None:
-    metadata = folder / "metadata" / "metadata_09.parquet"
-    metadata.rename(folder / "metadata" / "metadata_08.parquet")
+    metadata = folder / "metadata" / "metadata_9.parquet"
+    metadata.rename(folder / "metadata" / "metadata_8.parquet")
     with pytest.raises(
-        SourceError, match=r"^'.*metadata_08\.parquet' has no counterpart in '.*img_emb'; copy the folder again\.$"
+        SourceError, match=r"^'.*metadata_8\.parquet' has no counterpart in '.*img_emb'; copy the folder again\.$"
     ):
         open_source(folder)
-    (folder / "metadata" / "metadata_08.parquet").unlink()
-    with pytest.raises(SourceError, match=r"^'.*img_emb_09\.npy' has no counterpart in '.*metadata'; copy"):
+    (folder / "metadata" / "metadata_8.parquet").unlink()
+    with pytest.raises(SourceError, match=r"^'.*img_emb_9\.npy' has no counterpart in '.*metadata'; copy"):
         open_source(folder)
     pq.write_table(pa.table({"image_path": ["a", "b"]}), metadata)
-    with pytest.raises(
-        SourceError, match=r"^'.*img_emb_09\.npy' has 1 vectors, but '.*metadata_09\.parquet' has 2 rows"
-    ):
+    with pytest.raises(SourceError, match=r"^'.*img_emb_9\.npy' has 1 vectors, but '.*metadata_9\.parquet' has 2 rows"):
         open_source(folder)
     pq.write_table(pa.table({"image_path": ["a"]}), metadata)
-    np.save(folder / "img_emb" / "img_emb_09.npy", np.ones((1, 4), np.float16))
+    np.save(folder / "img_emb" / "img_emb_9.npy", np.ones((1, 4), np.float16))
     with pytest.raises(
-        SourceError, match=r"^'.*img_emb_09\.npy' has vectors of 4 numbers, but '.*img_emb_02\.npy' of 3; all"
+        SourceError, match=r"^'.*img_emb_9\.npy' has vectors of 4 numbers, but '.*img_emb_2\.npy' of 3; all"
     ):
         open_source(folder)
 

@@ -94,6 +94,7 @@ FORGED: dict[str, dict[str, Any]] = {
     "not finite": {"vectors": np.full((3, 4), np.nan, np.float16)},
     "ends beyond": {"end:id": np.array([1, 2, 10**12])},
     "ends backwards": {"end:id": np.array([9, 1, 13])},
+    "ends backwards between": {"end:label": np.array([4, 2, 7])},
     "ends before": {"end:id": np.array([-5, 1, 13])},
     "ends of another type": {"end:id": np.array([1.0, 2.0, 3.0])},
     "half a character": {"end:id": np.array([1, 9, 13])},
