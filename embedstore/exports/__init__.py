@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,8 +74,7 @@ def export(
             raise SettingsError(f"'{one}' exists; choose another name, or replace it with --overwrite.")
     if not target.parent.is_dir():
         raise SettingsError(f"The directory '{target.parent}' does not exist; make it first.")
-    aside = target.with_name(f".export-{os.getpid()}")
-    aside.mkdir(exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
         if summary is None:
             EXPORTS[target.suffix](Selection(store, where=where, view=view), aside / target.name)
