@@ -186,8 +186,12 @@ class Tables:
     def rows(self) -> Rows:
         """Return all allocated rows as one (n,) array of `layout.ROW`."""
         count = self.row_count()
-        blocks = [self.row_block(block) for block in range(-(-count // BLOCK))]
-        return np.concatenate(blocks)[:count] if blocks else np.zeros(0, layout.ROW)
+        rows = np.empty(-(-count // BLOCK) * BLOCK, layout.ROW)
+        for block in range(len(rows) // BLOCK):
+            payload = self._get(layout.ROWS, layout.row_key(block))
+            own = layout.empty_rows() if payload is None else np.frombuffer(payload, layout.ROW)
+            rows[block * BLOCK : (block + 1) * BLOCK] = own
+        return rows[:count]
 
     def row_block(self, block: int) -> Rows:
         """Return a copy of a block of rows; one that was never written is empty."""
