@@ -2,7 +2,7 @@
 
 from embedstore.errors import EmbedstoreError
 from embedstore.images import Sample
-from embedstore.store import BuildReport, EmbeddingStore, build, create
+from embedstore.store import BuildReport, EmbeddingStore, add, build, create
 from embedstore.store import open_store as open
 from embedstore.summaries import Summary
 from embedstore.teachers import load_teacher
@@ -17,6 +17,7 @@ __all__ = [
     "Recipe",
     "Sample",
     "Summary",
+    "add",
     "build",
     "create",
     "load_teacher",

@@ -5,7 +5,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from embedstore.errors import ImagesError, MissingPackageError
@@ -55,7 +55,12 @@ class Listing:
     ignored: Counter[str]  # ending of files that are not pictures -> how many
 
 
-def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] | None = None) -> Listing:
+def list_images(
+    root: str | os.PathLike[str],
+    manifest: str | os.PathLike[str] | None = None,
+    *,
+    uris: Sequence[str] | None = None,
+) -> Listing:
     """List the samples of a folder tree, or those that a manifest names.
 
     Args:
@@ -63,6 +68,7 @@ def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] |
         manifest: a `.csv` or `.parquet` file with a column `path` (relative to `root`), and optionally `label`, `id`,
             `mode`, `group`, `split` and any other column, which becomes an attribute. Without a `label` column the
             label is the parent folder's name; an empty cell is a missing label.
+        uris: list only what lies at or below these paths, relative to `root`; all where not given.
 
     Raises:
         ImagesError: the folder or manifest is missing, empty, or names files that are absent, outside `root`, or twice.
@@ -73,12 +79,15 @@ def list_images(root: str | os.PathLike[str], manifest: str | os.PathLike[str] |
         raise ImagesError(f"The image folder '{folder}' {what}; give the folder that holds the images.")
     if not _is_utf8(str(folder.resolve())):
         raise ImagesError(f"The path of the image folder {os.fsencode(folder)!r} is not valid UTF-8; rename it.")
-    listing = _read_folder(folder) if manifest is None else _read_manifest(folder, Path(manifest))
+    listing = _read_folder(folder, uris or (".",)) if manifest is None else _read_manifest(folder, Path(manifest))
     if not listing.samples and not listing.unreadable:
         if manifest is not None:
             raise ImagesError(f"The manifest '{manifest}' has no rows; give one row per image.")
         seen = f" (it holds {_count_endings(listing.ignored)})" if listing.ignored else ""
-        raise ImagesError(f"No images under '{folder}'{seen}; expected files ending in {_endings()}.")
+        where = f"'{folder}'" if uris is None else " or ".join(f"'{folder / uri}'" for uri in list(uris)[:3])
+        raise ImagesError(f"No images under {where}{seen}; expected files ending in {_endings()}.")
+    if manifest is not None and uris is not None:
+        listing = _only_below(listing, uris, manifest)
     _refuse_duplicates(listing.samples, manifest)
     listing.samples.sort(key=lambda sample: sample.id)
     return listing
@@ -100,38 +109,48 @@ def leaves(uri: str) -> bool:
     return rooted or ".." in (*posix.parts, *windows.parts) or "\0" in uri or not posix.parts
 
 
-def _read_folder(root: Path) -> Listing:
+def _read_folder(root: Path, uris: Iterable[str] = (".",)) -> Listing:
+    """List what lies at or below some paths (relative to the root), each file once."""
     samples: list[Sample] = []
     unreadable: dict[str, str] = {}
     ignored: Counter[str] = Counter()
     real_root = _real(root)
+    seen: set[Path] = set()
 
     def refuse(error: OSError) -> None:
         raise ImagesError(f"The folder '{error.filename}' can't be read: {error.strerror}; check its permissions.")
 
-    for folder, subfolders, names in os.walk(root, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for path in (Path(folder, name) for name in subfolders):
-            if path.is_symlink():
-                unreadable[_shown(path, root)] = "it is a link to a folder; such links are not followed"
-        for name in names:
-            if name.startswith("."):
-                continue
-            path = Path(folder, name)
-            if path.suffix.lower() not in PICTURE_SUFFIXES:
-                ignored[path.suffix.lower()] += 1
-                continue
-            uri = path.relative_to(root).as_posix()
-            if not _is_utf8(uri):
-                unreadable[_shown(path, root)] = "its name is not valid UTF-8; rename it"
-            elif leaves(uri):  # such as 'a:b.png'
-                unreadable[uri] = "its path leads out of the image folder on Windows; rename it"
-            elif not os.path.isfile(path):
-                unreadable[uri] = "it is no regular file, or a link that leads nowhere"
-            elif path.is_symlink() and not _real(path).is_relative_to(real_root):
-                unreadable[uri] = "it is a link that leads outside of the image folder"
-            else:
-                samples.append(Sample(sample_id(uri), uri, label=_parent_label(uri)))
+    def look_at(path: Path) -> None:
+        if path in seen:
+            return
+        seen.add(path)
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
+            ignored[path.suffix.lower()] += 1
+            return
+        uri = path.relative_to(root).as_posix()
+        if not _is_utf8(uri):
+            unreadable[_shown(path, root)] = "its name is not valid UTF-8; rename it"
+        elif leaves(uri):  # such as 'a:b.png'
+            unreadable[uri] = "its path leads out of the image folder on Windows; rename it"
+        elif not os.path.isfile(path):
+            unreadable[uri] = "it is no regular file, or a link that leads nowhere"
+        elif path.is_symlink() and not _real(path).is_relative_to(real_root):
+            unreadable[uri] = "it is a link that leads outside of the image folder"
+        else:
+            samples.append(Sample(sample_id(uri), uri, label=_parent_label(uri)))
+
+    for start in (root / uri for uri in uris):
+        if not os.path.isdir(start):
+            look_at(start)
+            continue
+        for folder, subfolders, names in os.walk(start, onerror=refuse):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            for path in (Path(folder, name) for name in subfolders):
+                if path.is_symlink():
+                    unreadable[_shown(path, root)] = "it is a link to a folder; such links are not followed"
+            for name in names:
+                if not name.startswith("."):
+                    look_at(Path(folder, name))
     return Listing(root, samples, unreadable, ignored)
 
 
@@ -179,6 +198,24 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
             f"({_first(absent)}); check the image folder and the column 'path'."
         )
     return Listing(root, samples, {}, Counter())
+
+
+def _only_below(listing: Listing, uris: Sequence[str], manifest: str | os.PathLike[str]) -> Listing:
+    """Return the rows of a manifest that lie at or below some paths, of which each must have one."""
+    asked = {PurePosixPath(uri) for uri in uris}
+    chosen: list[Sample] = []
+    met: set[PurePosixPath] = set()
+    for sample in listing.samples:
+        path = PurePosixPath(sample.uri)
+        if above := asked & {path, *path.parents}:
+            met |= above
+            chosen.append(sample)
+    if lacking := [str(path) for path in asked - met]:
+        raise ImagesError(
+            f"The manifest '{manifest}' has no row for {_first(sorted(lacking))}, relative to '{listing.root}'; add its row, or "
+            "leave the manifest out."
+        )
+    return replace(listing, samples=chosen)
 
 
 def _manifest_rows(manifest: Path) -> list[dict[str, str]]:

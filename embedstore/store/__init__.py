@@ -1,6 +1,7 @@
 """The store: one directory that keeps every embedding. LMDB holds the truth."""
 
+from embedstore.store.adding import add
 from embedstore.store.embedding_store import EmbeddingStore, create, open_store
 from embedstore.store.ingest import BuildReport, build
 
-__all__ = ["BuildReport", "EmbeddingStore", "build", "create", "open_store"]
+__all__ = ["BuildReport", "EmbeddingStore", "add", "build", "create", "open_store"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -104,6 +104,11 @@ class EmbeddingPass:
     def columns(self) -> list[Column]:
         """Return the columns that every sample is to have."""
         return [Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)]
+
+    def staged_rows_of(self, ids: Iterable[str]) -> set[int]:
+        """Return the rows that an interrupted build left of some samples, whatever their pictures were then."""
+        keys = {layout.id_key(sample_id) for sample_id in ids}
+        return {row for (key, _), row in self._staged.items() if key in keys}
 
     def _embed_all(self) -> None:
         samples = self._listing.samples

@@ -12,6 +12,7 @@ from typing import Any
 from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
 from embedstore.images import FIELDS, Listing, Sample, list_images
 from embedstore.store import layout
+from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
@@ -116,36 +117,65 @@ def _build_existing(
                 f"The store '{path}' draws its views by another recipe ({store.recipe}), and a recipe never changes; "
                 "leave the view options out, or build another store."
             )
-        if store.declared:
-            raise TeacherMismatchError(
-                f"The vectors of the store '{path}' were imported as those of the teacher '{store.teacher}', which nobody "
-                "checked, so no picture is embedded for it; import more of them, or build another store from the pictures."
-            )
-        if isinstance(teacher, str):
-            teacher = load_teacher(teacher)
-        if teacher is not None:
-            store.check_teacher(teacher)
+        loaded = checked_teacher(store, teacher)
         with writer(store.path) as session:
             store.refresh()
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
             embedding = EmbeddingPass(
-                store, session, listing, teacher=teacher, views=max(asked, store.views), progress=progress
+                store, session, listing, teacher=loaded, views=max(asked, store.views), progress=progress
             )
             _refuse_another_folder(store, listing, set(embedding.known))
             embedding.run()
             if not embedding.done and not embedding.known:
                 raise _no_picture(listing.root, embedding.aside)
-            return _publish(store, session, listing, embedding, prune=prune, action="build")
+            return publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
+
+
+def checked_teacher(store: EmbeddingStore, teacher: str | Teacher | None) -> Teacher | None:
+    """Return the teacher that is to fill a store; None where nobody named one, so that it is loaded only if it is needed.
+
+    Raises:
+        TeacherMismatchError: it is another than the store's, or the store's vectors were imported.
+        TeacherError: it can't be loaded.
+    """
+    if store.declared:
+        raise TeacherMismatchError(
+            f"The vectors of the store '{store.path}' were imported as those of the teacher '{store.teacher}', which nobody "
+            "checked, so no picture is embedded for it; import more of them, or build another store from the pictures."
+        )
+    loaded = load_teacher(teacher) if isinstance(teacher, str) else teacher
+    if loaded is not None:
+        store.check_teacher(loaded)
+    return loaded
 
 
 class _NothingUsableError(ImagesError):
     """Not one picture can be used."""
 
 
-def _publish(
-    store: EmbeddingStore, session: Writer, listing: Listing, embedding: EmbeddingPass, *, prune: bool, action: str
+def publish(
+    store: EmbeddingStore,
+    session: Writer,
+    listing: Listing,
+    embedding: EmbeddingPass,
+    *,
+    action: str,
+    whole: bool = False,
+    prune: bool = False,
+    label: str | None = None,
 ) -> BuildReport:
-    """Make what was embedded visible, and tell what changed."""
+    """Make what was embedded visible as one version, compact where that pays, and tell what changed.
+
+    Args:
+        store: to be changed, and read anew at the end.
+        session: the writer.
+        listing: what was to be embedded.
+        embedding: the pass that did it.
+        action: what to call it in the log.
+        whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
+        prune: remove samples that are gone.
+        label: given by hand to all samples of the listing, in place of what it says.
+    """
     known, done = embedding.known, embedding.done
     listed = {sample.id: sample for sample in listing.samples}
     born = [row for sample_id, (row, _) in done.items() if sample_id not in known or known[sample_id].row != row]
@@ -154,11 +184,12 @@ def _publish(
         for sample_id, (row, _) in done.items()
         if sample_id in known and known[sample_id].row != row
     ]
-    gone = [sample_id for sample_id in known if sample_id not in listed]
+    gone = [sample_id for sample_id in known if sample_id not in listed] if whole else []
     records = []
     for sample_id, (row, content) in done.items():
         before = known.get(sample_id) or embedding.lost.get(sample_id)
         after = _merge(before, listed[sample_id], row, content)
+        after.label = label or after.label
         if after != before:
             records.append(after)
     new = sum(sample_id not in known for sample_id in done)
@@ -166,9 +197,13 @@ def _publish(
     head = Head(store.head.version, store.head.space, _complete_columns(embedding, set(pruned)))
     if records or born or pruned:
         head = next_head(head)
-    swept = embedding.staged_rows - set(born)  # of an interrupted build, and no part of this one
-    aside_changed = {entry["path"]: entry["reason"] for entry in store.set_aside} != embedding.aside
-    if head != store.head or swept or aside_changed:
+    stale = embedding.staged_rows if whole else embedding.staged_rows_of(done)
+    swept = stale - set(born)  # of an interrupted build, and no part of this one
+    aside_before = {entry["path"]: entry["reason"] for entry in store.set_aside}
+    usable = {listed[sample_id].uri for sample_id in done}
+    others = {} if whole else {path: reason for path, reason in aside_before.items() if path not in usable}
+    aside = others | embedding.aside
+    if head != store.head or swept or aside != aside_before:
         details = {"new": new, "changed": len(replaced), "removed": len(pruned)}
         details["updated"] = len(records) - new - len(replaced)
         session.publish(
@@ -179,12 +214,13 @@ def _publish(
             born=born,
             died=replaced + [known[sample_id].row for sample_id in pruned],
             swept=swept,
-            aside=embedding.aside,
+            aside=aside,
             found=[sample_id for sample_id in embedding.lost if sample_id in done],
         )
     image_root = str(listing.root.resolve())
     if image_root != store.settings["image_root"]:
         session.write(lambda tables: tables.put_settings({**tables.settings(), "image_root": image_root}))
+    compact_if_wasteful(store.path, session)
     store.refresh()
     return BuildReport(
         version=head.version,

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ T = TypeVar("T")
 Where = Mapping[str, str | None]
 
 _KEY = np.dtype("S16")  # to sort and compare the keys of ids; NumPy compares all 16 bytes, zeros too
+_IDS_COMPARED = 20_000  # letter by letter with one that is not there, which takes 10 us each
 _BLOCKS_KEPT = 64  # blocks of fields, some 20 KB each
 _BLOCKS_AT_ONCE = 16  # a scan renews its transaction after so many blocks: a pinned reader makes the file grow
 
@@ -243,7 +245,7 @@ class StoreReader:
         stored = [as_stored(sample_id) for sample_id in ids]
         found = self.find(stored)
         if (found < 0).any():
-            self._refuse_unknown_id(stored[int(np.argmax(found < 0))])
+            self._refuse_unknown_ids([stored[at] for at in np.flatnonzero(found < 0)], len(stored))
         return found
 
     def find(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -394,14 +396,19 @@ class StoreReader:
             f"done with: embedstore verify '{self.path}'"
         )
 
-    def _refuse_unknown_id(self, sample_id: str) -> NoReturn:
-        near = [known for known in self.ids if Path(known).name == Path(sample_id).name][:1]
+    def _refuse_unknown_ids(self, unknown: Sequence[str], asked: int) -> NoReturn:
+        ids, first = self.ids, unknown[0]
+        near = [known for known in ids if Path(known).name == Path(first).name][:1]
+        if not near and len(ids) <= _IDS_COMPARED:
+            near = get_close_matches(first, ids, 1, 0.85)
         hint = (
             f"; did you mean '{near[0]}'?"
             if near
             else "; an id is the path below the image folder, or the manifest's own"
         )
-        raise StoreError(f"The store '{self.path}' has no sample '{sample_id}'{hint}")
+        if len(unknown) == 1:
+            raise StoreError(f"The store '{self.path}' has no sample '{first}'{hint}")
+        raise StoreError(f"{len(unknown)} of the {asked} ids are not in the store '{self.path}', first '{first}'{hint}")
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         with self.environment.read() as transaction:

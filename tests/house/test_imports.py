@@ -83,7 +83,8 @@ def test_exported_names() -> None:
     import embedstore
 
     assert set(embedstore.__all__) == {
-        "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "build", "load_teacher", "open",
+        "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "add", "build", "create",
+        "load_teacher", "open",
     }  # fmt: skip
     assert set(distill.__all__) == {"Settings", "compare", "evaluate", "train"}
     for module in (embedstore, distill):

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.version_option import VersionOption, asked_version
 
 
 def info(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    version: VersionOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Say what a store holds: teacher, views, labels, splits, summaries, and the pictures set aside with the reason.
@@ -18,7 +20,7 @@ def info(
     """
     import embedstore
 
-    with embedstore.open(store) as opened:
+    with embedstore.open(store, version=asked_version(version)) as opened:
         facts: dict[str, Any] = {
             "path": str(store),
             "version": opened.version,

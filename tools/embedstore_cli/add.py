@@ -1,0 +1,63 @@
+"""embedstore add: some pictures into a store, without looking at the rest of the image folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedstore_cli import console
+from embedstore_cli.change import COMPACTED
+
+
+def add(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures, or folders of them, inside of the store's image folder.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Of all of them, in place of the parent folder's name.", show_default=False)
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Parquet as for build, paths relative to the image folder; without IMAGES, all that it names."
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Where it is loaded from; the store's own spec where not given.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Embed some pictures and add them to a store, as one version; all other samples stay as they are.
+
+    A picture that the store knows is embedded again only where its bytes changed. An interrupted run goes on where it was
+    when the same command is given again. Pictures that can't be read are set aside and listed by: embedstore info STORE
+
+    Example: embedstore add parts.store photos/scratch photos/good/new.png
+    """
+    import embedstore
+
+    with embedstore.open(store) as opened:
+        generation = opened.generation
+    with console.progress("Looking at pictures", "pictures") as progress:
+        report = embedstore.add(store, images or [], label=label, manifest=manifest, teacher=teacher, progress=progress)
+    if json:
+        console.print_json(report)
+        return
+    console.say(
+        f"{report.new} samples were added, {report.changed} have another picture, {report.updated} other labels or fields; "
+        f"'{store}' holds {report.samples} at version {report.version}.",
+        f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s.",
+    )
+    if report.resumed:
+        console.say(f"{report.resumed} samples had been embedded by an interrupted run and were not embedded again.")
+    if report.set_aside:
+        console.say(
+            f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'"
+        )
+    if report.ignored:
+        console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
+    with embedstore.open(store) as opened:
+        if opened.generation != generation:
+            console.say(COMPACTED)

@@ -1,0 +1,56 @@
+"""embedstore delete: samples out of a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedstore_cli import console
+
+
+def delete(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="The samples' ids.", metavar="ID...", show_default=False)
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="CSV with a column id; - reads it from the standard input.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be deleted, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Delete samples, all or none, as one version.
+
+    Their pictures are not touched. Earlier versions keep the samples until a compaction. To keep samples out of all
+    learning without deleting them, set their split: embedstore relabel STORE ID... aside --field split
+
+    Example: embedstore delete parts.store good/blurred.png good/hand.png
+    """
+    import embedstore
+    from embedstore.errors import SettingsError
+    from embedstore_cli.change import COMPACTED, change
+    from embedstore_cli.id_file import read_ids
+
+    named = list(ids or [])
+    if source is not None:
+        named += read_ids(source)[0]
+    if not named:
+        raise SettingsError("No samples were named; give their ids, or --from FILE.csv with a column id.")
+    with embedstore.open(store) as opened:
+        generation = opened.generation
+        with change(opened, "delete", dry_run=dry_run) as writer:
+            count = writer.delete(named)
+        facts = {"deleted": count, "samples": len(opened), "version": opened.version, "dry_run": dry_run}
+        compacted = opened.generation != generation
+    if json:
+        console.print_json(facts)
+        return
+    if dry_run:
+        console.say(f"{count} of the {facts['samples']} samples would be deleted; nothing was changed.")
+        return
+    console.say(
+        f"{count} samples were deleted; '{store}' holds {facts['samples']} at version {facts['version']}.",
+        COMPACTED if compacted else f"Earlier versions keep them until a compaction: embedstore compact '{store}'",
+        "The pictures are where they were: a build from a folder that still holds them adds them again. The split 'aside' keeps "
+        "samples out of learning without deleting them.",
+    )
