@@ -59,13 +59,45 @@ def nearest(
     # where all of these come near the best (copies of one sample), all as pairs.
     batch = (memory // threads - 4 * _ROWS * dim - 24 * _PIECE) // (12 * dim + 48 * top + 64 * _ROWS)
     batch = int(np.clip(batch, 1, 4096))
-    positions, similarities = np.full((count, top), -1, np.int64), np.full((count, top), np.nan)
+    answers = Neighbours(np.empty((count, top), np.int64), np.empty((count, top)))
     for start in range(0, count, batch):
-        best = _search(scan, wide[start : start + batch], top, threads)
-        found = best.positions != _NOBODY
-        positions[start : start + batch][found] = best.positions[found]
-        similarities[start : start + batch][found] = best.similarities[found]
-    return Neighbours(positions, similarities)
+        part = slice(start, start + batch)
+        found = _search(scan, wide[part], top, threads).neighbours()
+        answers.positions[part], answers.similarities[part] = found.positions, found.similarities
+    return answers
+
+
+def nearest_of(
+    candidates: Positions, read: Callable[[Positions], Vectors], queries: npt.ArrayLike, top: int
+) -> Neighbours:
+    """Return the `top` of some candidates for each query, ranked exactly as `nearest` does.
+
+    Args:
+        candidates: (n, c) positions, no query's twice; -1 is none.
+        read: gives the vectors (m, d) of positions (m,).
+        queries: (n, d), finite.
+        top: how many, 1 or more.
+    """
+    best = _Best(as_queries(queries), top)
+    query, place = np.nonzero(candidates >= 0)
+    order = np.argsort(candidates[query, place], kind="stable")  # so that each block of the store is met once
+    query, positions = query[order], candidates[query, place][order]
+    step = max(1, 4 * _PIECE // best.queries.shape[1])
+    for start in range(0, len(query), step):
+        part = slice(start, start + step)
+        distinct, row = np.unique(positions[part], return_inverse=True)
+        best.add(query[part], positions[part], best.exact(read(distinct), row, query[part]))
+    best.settle()
+    return best.neighbours()
+
+
+def merged(first: Neighbours, second: Neighbours) -> Neighbours:
+    """Return the best k of two answers to the same queries, k each, that have no position in common."""
+    positions = np.concatenate([first.positions, second.positions], axis=1)
+    similarities = np.concatenate([first.similarities, second.similarities], axis=1)
+    rank = np.where(positions < 0, np.inf, -similarities)
+    order = np.lexsort((positions, rank), axis=1)[:, : first.positions.shape[1]]
+    return Neighbours(np.take_along_axis(positions, order, 1), np.take_along_axis(similarities, order, 1))
 
 
 def as_queries(queries: npt.ArrayLike) -> Floats:
@@ -83,11 +115,21 @@ def widened(block: npt.NDArray[np.float16] | Vectors) -> Vectors:
         return np.ascontiguousarray(block, np.float32)
     if np.multiply(_SMALLEST, _SCALE) == 0:  # some library made the processor flush small numbers to zero
         return block.astype(np.float32)
-    bits = block.view(np.int16).astype(np.int32)
+    bits: npt.NDArray[np.int32] = block.view(np.int16).astype(np.int32)
     np.left_shift(bits, 13, out=bits)
     np.bitwise_and(bits, _SIGN_EXPONENT_FRACTION, out=bits)
-    values = bits.view(np.float32)
-    return np.multiply(values, _SCALE, out=values)
+    values: Vectors = bits.view(np.float32)
+    values *= _SCALE
+    return values
+
+
+def directions(block: npt.NDArray[np.float16] | Vectors) -> Vectors:
+    """Return finite vectors (m, d) scaled to length 1, in float32 and fast; zeros stay zeros."""
+    rows = widened(block)
+    lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
+    scaled = np.zeros_like(rows)
+    np.divide(rows, lengths, out=scaled, where=lengths > 0)
+    return scaled
 
 
 _SCALE = np.float32(2.0**112)
@@ -130,7 +172,7 @@ class _Best:
             close = np.flatnonzero(scores >= self.floor)
         if len(close):
             row, query = np.divmod(close, len(self.queries))
-            self.add(query, positions[row], self._exact(rows, row, query, lengths.max()))
+            self.add(query, positions[row], self.exact(rows, row, query, dense=bool(lengths.max() < 4)))
 
     def add(self, query: Positions, positions: Positions, similarities: Floats) -> None:
         """Take pairs with their exact similarities into account; they wait until sorting them pays."""
@@ -139,14 +181,14 @@ class _Best:
         if self._count > self.positions.size // 2:
             self.settle()
 
-    def _exact(self, rows: Vectors, row: Positions, query: Positions, longest: float) -> Floats:
-        """Return the similarities of pairs in float64.
+    def exact(self, rows: Vectors, row: Positions, query: Positions, *, dense: bool = False) -> Floats:
+        """Return the similarities of pairs of a row and a query in float64.
 
-        For rows up to length 4 all products and sums are multiples of 2^-48 below 2^5, so that nothing is rounded before
-        the division, and the order of summation is all one.
+        With `dense`, which only rows up to length 4 may have, many pairs are taken from a matrix product: all products and
+        sums are multiples of 2^-48 below 2^5, so that nothing is rounded and the order of summation is all one.
         """
         result = np.empty(len(row))
-        if longest < 4 and len(row) > rows.shape[0] * len(self.queries) // 32:
+        if dense and len(row) > rows.shape[0] * len(self.queries) // 32:
             doubles = rows.astype(np.float64)
             lengths = np.sqrt((doubles * doubles).sum(axis=1))
             result[:] = (doubles @ self.queries.T)[row, query]
@@ -178,6 +220,11 @@ class _Best:
         kept = order[np.searchsorted(query[order], touched)[:, None] + np.arange(top)]
         self.positions[touched], self.similarities[touched] = positions[kept], similarities[kept]
         self.floor[touched] = np.maximum(self.floor[touched], self.similarities[touched, -1] - self.margin)
+
+    def neighbours(self) -> Neighbours:
+        """Return the answers, once they are settled."""
+        there = self.positions != _NOBODY
+        return Neighbours(np.where(there, self.positions, -1), np.where(there, self.similarities, np.nan))
 
 
 def _over(products: Floats, lengths: Floats) -> Floats:

@@ -1,24 +1,32 @@
-"""Exact nearest neighbours by scanning the store, under an exact filter."""
+"""The nearest samples: by scanning the store, or by its index where that serves as well."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import PictureError, SettingsError, StoreError, TeacherError
+from embedstore.analysis.exact_search import MEMORY, Block, Neighbours, merged, nearest, nearest_of
+from embedstore.errors import CorruptStoreError, PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
+from embedstore.store.index import IndexWarning, VectorIndex, open_index
 from embedstore.teachers import TextTeacher, load_teacher
 from embedstore.teachers.protocol import EMBEDDING, Teacher
-from embedstore.vectors import Vectors, unit_length
+from embedstore.vectors import Vectors
 from embedstore.views import WHOLE, render
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
+
+
+STALE = 0.1  # an index that lacks, or holds in vain, a larger share of its samples is left aside
+_READ_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ def query(
     text: str | None,
     top: int,
     where: Mapping[str, str | None] | None,
+    exact: bool | None = None,
 ) -> list[Hit]:
     """Return the samples nearest to one of a picture, a sample or a text; see `EmbeddingStore.query`.
 
@@ -53,7 +62,7 @@ def query(
     if sum(given is not None for given in (image, id, text)) != 1:
         raise SettingsError("Give one of --image, --id and --text, to say what is looked for.")
     if id is not None:
-        return search(store, store.vectors([id]), top=top, where=where, exclude=[id])[0]
+        return search(store, store.vectors([id]), top=top, where=where, exclude=[id], exact=exact)[0]
     if image is not None:
         teacher = _own_teacher(store)
         try:
@@ -61,8 +70,8 @@ def query(
         except PictureError as error:
             raise PictureError(f"The picture '{image}' {error}; give a readable picture.") from error
         pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
-        return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where)[0]
-    return search(store, text_vectors(store, [text or ""]), top=top, where=where)[0]
+        return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where, exact=exact)[0]
+    return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact)[0]
 
 
 def text_vectors(store: EmbeddingStore, texts: Sequence[str]) -> Vectors:
@@ -88,11 +97,37 @@ def search(
     top: int = 5,
     where: Mapping[str, str | None] | None = None,
     exclude: Sequence[str] = (),
+    exact: bool | None = None,
 ) -> list[list[Hit]]:
-    """Return for each query (n, d) its `top` nearest samples, best first; see `EmbeddingStore.search`.
+    """Return for each query (n, d) its `top` nearest samples, best first; see `EmbeddingStore.search`."""
+    found = nearest_samples(store, vectors, top=top, where=where, exclude=exclude, exact=exact)
+    samples = {position: store.sample_at(position) for position in np.unique(found.positions).tolist() if position >= 0}
+    return [
+        [
+            Hit(s.id, similarity, s.label, s.mode, s.group, s.uri)
+            for similarity, s in zip(similarities, map(samples.get, positions), strict=True)
+            if s is not None
+        ]
+        for similarities, positions in zip(found.similarities.tolist(), found.positions.tolist(), strict=True)
+    ]
+
+
+def nearest_samples(
+    store: EmbeddingStore,
+    vectors: npt.ArrayLike,
+    *,
+    top: int = 5,
+    where: Mapping[str, str | None] | None = None,
+    exclude: Sequence[str] = (),
+    exact: bool | None = None,
+    memory: int = MEMORY,
+) -> Neighbours:
+    """Return where the nearest samples stand and how similar they are; see `EmbeddingStore.nearest`.
 
     Raises:
-        StoreError: `top` is below 1, or the queries are not finite or have another dimension than the store.
+        StoreError: `top` is below 1, the queries are not finite or have another dimension than the store, or the index is
+            asked for (`exact` is False) and there is none.
+        CorruptStoreError: the index is asked for and can't be used.
     """
     asked = np.atleast_2d(np.asarray(vectors, np.float32))
     if top < 1:
@@ -101,27 +136,71 @@ def search(
         raise StoreError(f"The queries have the shape {asked.shape}; expected (n, {store.dim}).")
     if not np.isfinite(asked).all():
         raise StoreError("A query holds values that are not finite; look for NaN in what made it.")
-    # Both sides are multiples of 2^-24 and about 1 long, so float64 adds their products without rounding: equal vectors
-    # get equal scores, wherever they stand and however the scan is cut.
-    queries = np.round(unit_length(asked).astype(np.float64) * 2**24) / 2**24
     allowed = store.where(where or {})
-    allowed[store.positions([sample_id for sample_id in exclude if sample_id in store])] = False
-    best = np.zeros((len(queries), 0), np.float64)
-    found = np.zeros((len(queries), 0), np.int64)
+    passing = int(allowed.sum())
+    excluded = store.find(exclude)
+    allowed[excluded[excluded >= 0]] = False
+    index = None if exact else _index(store, passing, needed=exact is False)
+    if index is None:
+        return nearest(lambda: _blocks(store, allowed), asked, top, memory=memory)
+    held = index.coverage(store)
+    among = (held.position >= 0) & allowed[held.position]
+    # Of samples that are masked out, others take the place in the lists that are looked into: look into more.
+    effort = None if index.info.nprobe is None else math.ceil(index.info.nprobe * len(among) / max(1, int(among.sum())))
+    candidates = index.search(asked, top * index.info.refine, allowed=None if among.all() else among, effort=effort)
+    positions = np.where(candidates >= 0, held.position[candidates], -1)
+    found = nearest_of(positions, store.read, asked, top)
+    newer = np.zeros(len(store), bool)
+    newer[held.missing] = allowed[held.missing]
+    if newer.any():
+        found = merged(found, nearest(lambda: _blocks(store, newer), asked, top, memory=memory))
+    return found
+
+
+def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex | None:
+    """Return the index where it serves: it is whole, most of it is in the store still, and most samples pass the filter."""
+    try:
+        index = open_index(store)
+    except CorruptStoreError as error:
+        if needed:
+            raise
+        warnings.warn(f"{error} Until then the store is scanned.", IndexWarning, stacklevel=4)
+        return None
+    if index is None:
+        if needed:
+            raise StoreError(f"The store '{store.path}' has no index; make one with: embedstore index '{store.path}'")
+        return None
+    if needed:
+        return index
+    if 2 * passing < len(store):  # an index loses most answers under a narrow filter, a scan of what passes loses none
+        return None
+    if index.coverage(store).stale > STALE:
+        warnings.warn(out_of_date(store, index), IndexWarning, stacklevel=4)
+        return None
+    return index
+
+
+def out_of_date(store: EmbeddingStore, index: VectorIndex) -> str:
+    """Return the sentence that says that an index holds too little of the store to be used."""
+    held = index.coverage(store)
+    return (
+        f"The index of '{store.path}' lacks {len(held.missing):,} new samples and holds {int((held.position < 0).sum()):,} "
+        f"that are gone, of {len(held.position):,}, so the store is scanned; make it again with: "
+        f"embedstore index '{store.path}'"
+    )
+
+
+def _blocks(store: EmbeddingStore, allowed: npt.NDArray[np.bool_]) -> Iterator[Block]:
+    """Yield what is allowed of the store; where that is the smaller part, only blocks that hold some of it are read."""
+    chosen = np.flatnonzero(allowed)
+    if 2 * len(chosen) < len(allowed):
+        for start in range(0, len(chosen), _READ_AT_ONCE):
+            part = chosen[start : start + _READ_AT_ONCE]
+            yield part, store.read(part)
+        return
     for positions, block in store.scan():
-        chosen = allowed[positions]
-        if not chosen.any():
-            continue
-        scores = queries @ block[chosen].astype(np.float64).T
-        best = np.concatenate([best, scores], axis=1)
-        found = np.concatenate([found, np.broadcast_to(positions[chosen], scores.shape)], axis=1)
-        # Stable, so that of equal scores the first row wins.
-        order = np.argsort(-best, axis=1, kind="stable")[:, :top]
-        best, found = np.take_along_axis(best, order, 1), np.take_along_axis(found, order, 1)
-    return [
-        [
-            Hit(s.id, float(score), s.label, s.mode, s.group, s.uri)
-            for score, s in zip(scores, map(store.sample_at, row), strict=True)
-        ]
-        for scores, row in zip(best, found, strict=True)
-    ]
+        mask = allowed[positions]
+        if mask.all():
+            yield positions, block
+        elif mask.any():
+            yield positions[mask], block[mask]

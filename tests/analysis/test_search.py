@@ -43,9 +43,10 @@ def brute_force(queries: npt.ArrayLike, allowed: npt.NDArray[np.bool_]) -> list[
     wide = np.atleast_2d(np.asarray(queries, np.float64))
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     wide = wide / np.where(lengths > 0, lengths, 1)
+    rows = [[float(number) / (np.linalg.norm(row.astype(np.float64)) or 1) for number in row] for row in VECTORS]
     answers = []
     for query in wide:
-        scores = [float(sum(float(a) * float(b) for a, b in zip(query, row, strict=True))) for row in VECTORS]
+        scores = [float(sum(float(a) * b for a, b in zip(query, row, strict=True))) for row in rows]
         answers.append(sorted(((at, scores[at]) for at in np.flatnonzero(allowed)), key=lambda one: (-one[1], one[0])))
     return answers
 

@@ -1,5 +1,6 @@
 """embedstore query: the samples nearest to a picture, a sample or a text."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,9 @@ def query(
         typer.Option(help="FIELD=VALUE over label, mode, group, split or another column; may be given more than once."),
     ] = None,
     top: Annotated[int, typer.Option(help="How many answers.")] = 5,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Scan all that meet the conditions, and leave an index aside.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Find the nearest samples by cosine similarity in the teacher's space.
@@ -25,9 +29,16 @@ def query(
     Example: embedstore query parts.store --image odd.png --where label=good --top 5
     """
     import embedstore
+    from embedstore.store.index import IndexWarning
+    from embedstore.visible import visible
 
-    with embedstore.open(store) as opened:
-        hits = opened.query(image=image, id=id, text=text, top=top, where=conditions(where or []))
+    with embedstore.open(store) as opened, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", IndexWarning)
+        hits = opened.query(
+            image=image, id=id, text=text, top=top, where=conditions(where or []), exact=True if exact else None
+        )
+    for warning in caught:
+        typer.echo(f"Warning: {visible(str(warning.message))}", err=True)
     if json:
         console.print_json([hit.__dict__ for hit in hits])
         return

@@ -1,0 +1,235 @@
+"""Making an index: which kind, trained on a sample of all rows, and how much it finds, measured against exact search."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedstore.analysis.exact_search import Neighbours, Positions, directions, nearest, nearest_of
+from embedstore.errors import SettingsError, StoreError
+from embedstore.store.index import VectorIndex, read_faiss, steps
+from embedstore.store.index_file import FORMAT, IndexInfo, building, finished, publish
+from embedstore.teachers.protocol import EMBEDDING
+
+if TYPE_CHECKING:
+    from embedstore.store.reading import StoreReader
+
+Progress = Callable[[str, int, int], None]
+
+EXACT_UP_TO = 150_000  # samples: a scan of so many takes some hundredths of a second
+TOP = 10  # what the recall is of
+_QUERIES = 256
+_POINTS_PER_LIST = 40  # k-means is taught with; FAISS asks for 39 at least
+_POINTS_PER_CODEBOOK = 1 << 14
+
+
+def build_index(
+    store: StoreReader,
+    *,
+    factory: str | None = None,
+    memory: int | None = None,
+    recall: float = 0.99,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> IndexInfo | None:
+    """Make the index of a store's plain views; see `EmbeddingStore.build_index`.
+
+    Returns:
+        What it is; None where none was made, since the store is small enough to be scanned.
+
+    Raises:
+        SettingsError: FAISS can't make such an index of these vectors, the memory is too small for any, or the recall is no
+            share.
+        StoreError: the store is empty, or the index can't be written.
+        StoreLockedError: another process is making one.
+    """
+    if not 0 < recall <= 1:
+        raise SettingsError(f"The recall is {recall}; ask for a share above 0, up to 1, such as 0.99.")
+    if not len(store):
+        raise StoreError(f"The store '{store.path}' has no samples yet; build it, then make the index.")
+    if factory is None and len(store) <= EXACT_UP_TO:
+        return None
+    kind = factory or choose_factory(len(store), store.dim, memory)
+    told = progress or (lambda step, done, total: None)
+    with building(store.generation) as directory:
+        vectors, rows = directory / "new.faiss", directory / "new.npy"
+        total = store.row_total
+        _write(_filled(store, kind, seed, told), vectors)
+        with rows.open("wb") as file:
+            np.save(file, store.rows, allow_pickle=False)
+        opened = read_faiss(vectors)  # from its file, as it will be used; the one in memory is gone by now
+        if opened is None:
+            raise SettingsError(f"FAISS can't read an index '{kind}' again; choose another, such as 'IVF1024,SQfp16'.")
+        size, sha256 = finished(vectors)
+        rows_size, rows_sha256 = finished(rows)
+        info = IndexInfo(
+            format=FORMAT,
+            version=store.version,
+            rows=len(store),
+            row_total=total,
+            space=store.fingerprint,
+            output=EMBEDDING,
+            dim=store.dim,
+            metric="cosine",
+            factory=kind,
+            nprobe=None,
+            refine=refinement(kind),
+            recall=0.0,
+            wanted=recall,
+            queries=0,
+            seed=seed,
+            size=size,
+            sha256=sha256,
+            rows_size=rows_size,
+            rows_sha256=rows_sha256,
+        )
+        info = _measured(store, VectorIndex(opened, info, store.rows), steps(opened), told)
+        publish(store.generation, vectors, rows, info)
+    return info
+
+
+def choose_factory(count: int, dim: int, memory: int | None) -> str:
+    """Return FAISS's word for the most precise index of `count` vectors that is made within the memory.
+
+    Raises:
+        SettingsError: none is; the message says what the smallest takes.
+    """
+    lists = 2 ** max(0, round(math.log2(2 * math.sqrt(count))))
+    codes = {"SQfp16": 2 * dim, "SQ8": dim}
+    for share in (4, 8, 16):
+        parts = next(parts for parts in range(max(1, dim // share), 0, -1) if dim % parts == 0)
+        codes[f"PQ{parts}"] = parts
+    needs = {}
+    for code, size in codes.items():
+        # First there are points to learn from, in float32 and twice; then the lists are filled, with room to grow by half.
+        points = max(lists * _POINTS_PER_LIST, _POINTS_PER_CODEBOOK * code.startswith("PQ"))
+        needs[f"IVF{lists},{code}"] = 4 * dim * lists + max(8 * dim * min(count, points), count * (size + 8) * 3 // 2)
+    for factory, need in needs.items():
+        if memory is None or need <= memory:
+            return factory
+    raise SettingsError(
+        f"An index of {count:,} vectors of {dim} numbers can't be made within {memory or 0:,} bytes; give "
+        f"{min(needs.values()):,} or more, or search exactly."
+    )
+
+
+def refinement(factory: str) -> int:
+    """Return how many candidates for each answer are ranked again by the store's vectors: more where codes are coarser."""
+    if re.search(r"OPQ|PCA|ITQ|PQ|RaBitQ|SQ[1-6]|LSQ|RQ|RR", factory):
+        return 8
+    return 2 if "SQ8" in factory else 1
+
+
+def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
+    """Return the trained index of all samples, in memory."""
+    import faiss
+
+    try:
+        index = faiss.index_factory(store.dim, factory, faiss.METRIC_INNER_PRODUCT)
+        _seed(index, seed)
+        if not index.is_trained:
+            told("Learning the lists", 0, 1)
+            points = _POINTS_PER_LIST * (steps(index) or 0)
+            if "PQ" in factory or not points:
+                points = max(points, _POINTS_PER_CODEBOOK)
+            chosen = np.random.default_rng([seed % 2**63, 1]).permutation(len(store))[:points]
+            index.train(directions(store.read(np.sort(chosen))))
+        done = 0
+        told("Adding", done, len(store))
+        for _, block in store.scan():
+            index.add(directions(block))
+            done += len(block)
+            told("Adding", done, len(store))
+    except RuntimeError as error:
+        raise _impossible(factory, error) from error
+    return index
+
+
+def _seed(index: Any, seed: int) -> None:
+    import faiss
+
+    while isinstance(index, faiss.IndexPreTransform):
+        index = faiss.downcast_index(index.index)
+    if isinstance(index, faiss.IndexIVF):
+        index.cp.seed = seed % 2**31
+        index.cp.min_points_per_centroid = 1  # or FAISS prints that it would like more
+
+
+def _write(index: Any, path: Path) -> None:
+    import faiss
+
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise StoreError(f"'{path}' can't be written; free some disk space, then run the command again.") from error
+
+
+def _impossible(factory: str, error: Exception) -> SettingsError:
+    reason = str(error).split("Error: ")[-1].splitlines()[0].strip()
+    return SettingsError(
+        f"FAISS can't make the index '{factory}' of this store ({reason}); choose another, such as 'IVF1024,SQfp16'."
+    )
+
+
+def _measured(store: StoreReader, index: VectorIndex, most: int | None, told: Progress) -> IndexInfo:
+    """Return what the index is, with the least nprobe that reaches the wanted recall and what it then reaches.
+
+    The queries are stored samples, each left out of its own answers.
+    """
+    info, top = index.info, min(TOP, len(store) - 1)
+    own = np.random.default_rng([info.seed % 2**63, 2]).permutation(len(store))[:_QUERIES]
+    queries = store.read(own)
+    try:
+        index.search(queries[:1], 1, allowed=np.ones(len(store), bool))
+    except RuntimeError as error:  # a kind that can't leave deleted samples out
+        raise _impossible(info.factory, error) from error
+    if top == 0:
+        return replace(info, recall=1.0)
+    told("Measuring", 0, 1)
+    right = _without(nearest(store.scan, queries, top + 1), own)
+
+    def recall_of(effort: int | None) -> float:
+        candidates = index.search(queries, (top + 1) * info.refine, effort=effort)
+        found = _without(nearest_of(candidates, store.read, queries, top + 1), own)
+        return float((found.similarities >= right.similarities[:, -1:]).mean())  # a copy of a right answer is as right
+
+    effort, reached = (None, recall_of(None)) if most is None else least_effort(recall_of, most, info.wanted)
+    told("Measuring", 1, 1)
+    return replace(info, nprobe=effort, recall=reached, queries=len(own))
+
+
+def least_effort(recall_of: Callable[[int], float], most: int, wanted: float) -> tuple[int, float]:
+    """Return the least effort that reaches the wanted recall, to about an eighth, and the recall that it reaches.
+
+    Where none does, or eight times the effort brings nothing more, it is the least that reaches as much.
+    """
+    tried = [(1, recall_of(1))]
+    while tried[-1][1] < wanted and tried[-1][0] < most:
+        if len(tried) > 3 and tried[-1][1] <= tried[-4][1] + 1e-4:
+            break
+        effort = min(2 * tried[-1][0], most)
+        tried.append((effort, recall_of(effort)))
+    if tried[-1][1] < wanted:
+        highest = max(reached for _, reached in tried)
+        return next((effort, reached) for effort, reached in tried if reached >= highest - 1e-4)
+    (high, reached), low = tried[-1], tried[-2][0] if len(tried) > 1 else 0
+    while high - low > max(1, low // 8):
+        middle = (low + high) // 2
+        recall = recall_of(middle)
+        if recall >= wanted:
+            high, reached = middle, recall
+        else:
+            low = middle
+    return high, reached
+
+
+def _without(found: Neighbours, own: Positions) -> Neighbours:
+    """Return answers without the query's own position, one fewer."""
+    others = np.argsort(found.positions == own[:, None], axis=1, kind="stable")[:, :-1]
+    return Neighbours(np.take_along_axis(found.positions, others, 1), np.take_along_axis(found.similarities, others, 1))
