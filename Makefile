@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick pilot-full test soak check format clean
+.PHONY: pilot pilot-quick pilot-full test soak docs check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
@@ -22,6 +22,10 @@ test: .venv/.dev
 soak: .venv/.dev
 	EMBEDSTORE_SOAK_TRIALS=200 $(BIN)/python -m pytest --numprocesses auto --dist load tests/store/test_soak.py
 
+# The API from the docstrings, in site/index.html; docs/format.md and docs/promises.md are read as they are.
+docs: .venv/.dev
+	$(BIN)/python tools/docs/build.py site
+
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -32,7 +36,7 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv pilot-out pilot-report .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv site pilot-out pilot-report .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.made:
 	$(PYTHON) -m venv .venv
