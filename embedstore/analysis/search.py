@@ -138,8 +138,9 @@ def nearest_samples(
         raise StoreError("A query holds values that are not finite; look for NaN in what made it.")
     allowed = store.where(where or {})
     passing = int(allowed.sum())
-    excluded = store.find(exclude)
-    allowed[excluded[excluded >= 0]] = False
+    if exclude:  # finding ids is work in a big store
+        excluded = store.find(exclude)
+        allowed[excluded[excluded >= 0]] = False
     index = None if exact else _index(store, passing, needed=exact is False)
     if index is None:
         return nearest(lambda: _blocks(store, allowed), asked, top, memory=memory)

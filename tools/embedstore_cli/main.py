@@ -2,7 +2,26 @@
 
 import typer
 
-from embedstore_cli import build, console, export, import_, info, inspect, query, split, summaries, summarize, twins
+from embedstore_cli import (
+    add,
+    build,
+    compact,
+    console,
+    delete,
+    export,
+    import_,
+    index,
+    info,
+    inspect,
+    log,
+    query,
+    relabel,
+    split,
+    summaries,
+    summarize,
+    tag,
+    twins,
+)
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -13,13 +32,20 @@ app = typer.Typer(
 )
 for verb in (
     build.build,
+    add.add,
+    delete.delete,
+    relabel.relabel,
     info.info,
+    log.log,
+    tag.tag,
+    compact.compact,
     split.split,
     summarize.summarize,
     summaries.summaries,
     export.export,
     import_.import_,
     query.query,
+    index.index,
     twins.twins,
     inspect.inspect,
 ):
@@ -28,4 +54,4 @@ for verb in (
 
 def main() -> None:
     """Run the command."""
-    console.run(app, interrupted="Stopped. What was finished is kept; the same command goes on from there.")
+    console.run(app, interrupted="Stopped. What was finished is kept; give the same command again.")
