@@ -5,7 +5,7 @@
     python tools/bench/storage.py --out DIR --again RUN.json
 
 Writes `storage-ROWS.json` (every figure), `.txt` (the tables) and `.svg` (the picture). `--quick` takes 10,000 rows and one
-round. 1,000,000 rows need about 12 GB of disk and hours, most of them LanceDB's graph index and Milvus Lite.
+round. 1,000,000 rows need about 20 GB of disk and hours, most of them for LanceDB's graph index and Milvus Lite.
 Peers: `pip install lancedb pylance pymilvus milvus-lite`; what is not installed is told, not run. How vectors are drawn
 stands in `storage_parts/vectors.py`, how each system is used in `storage_parts/systems/`.
 """
@@ -40,7 +40,7 @@ import embedstore  # noqa: E402
 
 QUERIES = 500
 ONCE = {"index"}
-SLOW = 300  # seconds; a step that took longer is not repeated
+SLOW = 120  # seconds; a step that took longer is not repeated
 VERSIONS = ("lmdb", "numpy", "faiss-cpu", "lancedb", "pylance", "pyarrow", "pymilvus", "milvus-lite")
 
 Outcomes = dict[str, dict[str, list[dict[str, Any]]]]
@@ -78,6 +78,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     )
     parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"of {', '.join(SYSTEMS)}")
+    parser.add_argument("--steps", default=",".join(STEPS), help=f"of {', '.join(STEPS)}; most need write, some index")
     parser.add_argument("--limit", type=float, default=7200, help="seconds a step may take")
     parser.add_argument("--budget", type=int, default=1024, help="MiB of memory that a step of this store may add")
     parser.add_argument("--quick", action="store_true", help="10,000 rows (or --rows, where that is less), one round")
@@ -86,8 +87,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.quick:
         options.rows, options.rounds = min(options.rows, 10_000), 1
     options.keys = options.systems.split(",")
-    if unknown := set(options.keys) - set(SYSTEMS):
-        parser.error(f"unknown systems: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
+    options.chosen = options.steps.split(",")
+    for given, known in ((options.keys, SYSTEMS), (options.chosen, STEPS)):
+        if unknown := set(given) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return options
 
 
@@ -101,9 +104,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     np.savez(rows.folder / "truth.npz", **true_scores(rows, {"all": {}, **FILTERS}, TOP))
     not_run = {SYSTEMS[key].name: f"not installed: {', '.join(missing(key))}" for key in options.keys if missing(key)}
     keys = [key for key in options.keys if not missing(key)]
-    outcomes = all_steps(
-        Workplace(rows, options.threads, options.limit, options.budget << 20), keys, options.rounds, work
-    )
+    place = Workplace(rows, options.threads, options.limit, options.budget << 20)
+    outcomes = all_steps(place, keys, options.chosen, options.rounds, work)
     systems = {key: {"name": SYSTEMS[key].name, "notes": SYSTEMS[key].notes, **add_up(outcomes[key])} for key in keys}
     run = {
         "rows": options.rows,
@@ -127,11 +129,11 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     return run
 
 
-def all_steps(place: Workplace, keys: list[str], rounds: int, work: Path) -> Outcomes:
-    """Run every step of every system, round by round, the order rotated; return the outcomes by system and step."""
+def all_steps(place: Workplace, keys: list[str], steps: list[str], rounds: int, work: Path) -> Outcomes:
+    """Run the steps of every system, round by round, the order rotated; return the outcomes by system and step."""
     outcomes: Outcomes = {key: {} for key in keys}
     settings: dict[str, dict[str, Any]] = {key: {} for key in keys}
-    for step in STEPS:
+    for step in [one for one in STEPS if one in steps]:
         for number in range(1 if step in ONCE else rounds):
             turn = number % len(keys)
             for key in keys[turn:] + keys[:turn]:

@@ -19,7 +19,7 @@ class Ours(System):
     notes = (
         "embedstore: checksums over blocks of 256 rows, verified when a process first reads one; synced by the store itself; "
         "answers are positions, as those of FAISS; the index is given the budget, and the store chooses its kind and how far to "
-        "look",
+        "look; a compaction leaves the index to be built again",
     )
 
     def load(self) -> None:
