@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from embedstore.errors import StoreError
 from embedstore.images import FIELDS, SPLITS
-from embedstore.store.fields import ATTRIBUTE, ID, URI
+from embedstore.store.fields import ATTRIBUTE, ID, URI, Field
 from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column, id_keys
 from embedstore.store.reading import as_stored
 from embedstore.store.tables import Tables, by_block
@@ -35,8 +35,8 @@ class StoreWriter:
         self._store, self._session = store, session
         self._views: int | None = store.views if store.head.columns else None
         self._added: list[npt.NDArray[np.bytes_]] = []  # keys of ids
-        self._replaced: list[npt.NDArray[np.bytes_]] = []
         self._ended: set[int] = set()  # rows
+        self._changed: set[str] = set()  # fields
         self._details: Counter[str] = Counter()
 
     def add(
@@ -71,6 +71,8 @@ class StoreWriter:
         """
         if not len(ids):
             return
+        if not all(isinstance(name, str) and name for name in ids):
+            raise StoreError("An id is empty or no text; give each sample an id, as a text.")
         names = [as_stored(name) for name in ids]
         stacked = self._checked_vectors(names, vectors)
         given: dict[str, Sequence[str | None] | None] = {
@@ -102,7 +104,7 @@ class StoreWriter:
         Raises:
             StoreError: an id is not in the store.
         """
-        rows = self._store.rows[self._store.positions(list(dict.fromkeys(ids)))]
+        rows = self._store.rows[np.unique(self._store.positions(list(ids)))]
         rows = rows[~np.isin(rows, list(self._ended))]
         if len(rows):
             self._session.change_rows(rows, died=self._session.begin())
@@ -118,12 +120,18 @@ class StoreWriter:
             texts: id -> the new text, or None for none.
 
         Raises:
-            StoreError: an id is not in the store, or a text is empty or no split.
+            StoreError: an id is not in the store or no longer in this change, or a text is empty or no split.
         """
         positions = self._store.positions(list(texts))
+        ended = np.isin(self._store.rows[positions], list(self._ended))
+        if ended.any():
+            raise StoreError(
+                f"The sample '{list(texts)[int(np.argmax(ended))]}' was deleted or replaced in this change; give its texts to add, "
+                "or set them in a change of its own."
+            )
         name = as_stored(field) if field in FIELDS else ATTRIBUTE + as_stored(field)
         wanted = _checked_texts(name, list(texts.values()), len(texts))
-        before = self._store.text_field(name)
+        before = self._by_now(name)
         changed = [
             at for at, (position, text) in enumerate(zip(positions, wanted, strict=True)) if before.at(position) != text
         ]
@@ -132,6 +140,7 @@ class StoreWriter:
             version = self._session.begin()
             now = [wanted[at] for at in changed]
             self._session.write(lambda tables: tables.put_fields(rows, {name: now}, version))
+            self._changed.add(name)
             self._details["updated"] += len(changed)
         return len(changed)
 
@@ -157,7 +166,8 @@ class StoreWriter:
         given = np.asarray(vectors)
         given = given[None] if given.ndim == 2 else given
         expected = ("views + 1" if self._views is None else str(self._views + 1), len(ids), self._store.dim)
-        if given.ndim != 3 or given.shape[1:] != expected[1:] or str(given.shape[0]) != expected[0] != "views + 1":
+        fits = given.ndim == 3 and given.shape[1:] == expected[1:] and given.shape[0] > 0
+        if not fits or self._views not in (None, given.shape[0] - 1):
             raise StoreError(
                 f"The vectors have the shape {np.shape(vectors)}; expected ({', '.join(map(str, expected))}): {len(ids)} ids, "
                 f"and a teacher that gives {self._store.dim} numbers."
@@ -179,7 +189,7 @@ class StoreWriter:
         if not len(self._store):
             return
         positions = self._store.find(ids)
-        there = np.flatnonzero(positions >= 0)
+        there = np.flatnonzero((positions >= 0) & ~np.isin(self._store.rows[positions], list(self._ended)))
         if not len(there):
             return
         if not replace:
@@ -187,10 +197,10 @@ class StoreWriter:
                 f"{len(there)} of the {len(ids)} samples are in the store already, such as '{ids[there[0]]}'; leave them out, or "
                 "replace them."
             )
-        for name in self._store.field_names:
+        for name in dict.fromkeys([*self._store.field_names, *self._changed]):
             if name not in fields and name != ID:
                 kept: list[str | None] = [None] * len(ids)
-                before = self._store.text_field(name)
+                before = self._by_now(name)
                 for at in there.tolist():
                     kept[at] = before.at(int(positions[at]))
                 if any(text is not None for text in kept):
@@ -200,6 +210,13 @@ class StoreWriter:
         self._ended.update(rows.tolist())
         self._details["changed"] += len(there)
         self._details["new"] -= len(there)
+
+    def _by_now(self, name: str) -> Field:
+        """Return a field of the samples that this change began with, with what it has set since."""
+        if name not in self._changed:
+            return self._store.text_field(name)
+        version = self._session.begin()
+        return self._session.read(lambda tables: tables.field(name, version))[self._store.rows]
 
     def _write_rows(
         self,
@@ -253,7 +270,8 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
         raise StoreError(
             f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
         )
-    known = {text: None if text is None else as_stored(text) for text in distinct}
+    # A path is kept as it is on the disk; all else has one Unicode form.
+    known = {text: text if text is None or name == URI else as_stored(text) for text in distinct}
     stored = list(map(known.__getitem__, texts))
     wrong = next((text for text in distinct if text not in (None, *SPLITS)), None)
     if name == "split" and wrong is not None:
