@@ -125,9 +125,10 @@ class StoreWriter:
         positions = self._store.positions(list(texts))
         ended = np.isin(self._store.rows[positions], list(self._ended))
         if ended.any():
+            gone = list(texts)[int(np.argmax(ended))]
             raise StoreError(
-                f"The sample '{list(texts)[int(np.argmax(ended))]}' was deleted or replaced in this change; give its texts to add, "
-                "or set them in a change of its own."
+                f"The sample '{gone}' was deleted or replaced in this change; give its texts to add, or set them in a change "
+                "of its own."
             )
         name = as_stored(field) if field in FIELDS else ATTRIBUTE + as_stored(field)
         wanted = _checked_texts(name, list(texts.values()), len(texts))
