@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedstore.analysis.exact_search import Neighbours, Positions, directions, nearest, nearest_of
-from embedstore.errors import SettingsError, StoreError
-from embedstore.store.index import VectorIndex, read_faiss, steps
+from embedstore.errors import CorruptStoreError, SettingsError, StoreError
+from embedstore.store.index import VectorIndex, read_faiss, reason, steps
 from embedstore.store.index_file import FORMAT, IndexInfo, building, finished, publish
 from embedstore.teachers.protocol import EMBEDDING
 
@@ -158,7 +158,9 @@ def _seed(index: Any, seed: int) -> None:
         index = faiss.downcast_index(index.index)
     if isinstance(index, faiss.IndexIVF):
         index.cp.seed = seed % 2**31
-        index.cp.min_points_per_centroid = 1  # or FAISS prints that it would like more
+    for trained in (index, getattr(index, "pq", index)):
+        if hasattr(trained, "cp"):
+            trained.cp.min_points_per_centroid = 1  # or FAISS prints that it would like more
 
 
 def _write(index: Any, path: Path) -> None:
@@ -170,10 +172,9 @@ def _write(index: Any, path: Path) -> None:
         raise StoreError(f"'{path}' can't be written; free some disk space, then run the command again.") from error
 
 
-def _impossible(factory: str, error: Exception) -> SettingsError:
-    reason = str(error).split("Error: ")[-1].splitlines()[0].strip()
+def _impossible(factory: str, error: BaseException) -> SettingsError:
     return SettingsError(
-        f"FAISS can't make the index '{factory}' of this store ({reason}); choose another, such as 'IVF1024,SQfp16'."
+        f"FAISS can't make the index '{factory}' of this store ({reason(error)}); choose another, such as 'IVF1024,SQfp16'."
     )
 
 
@@ -187,8 +188,8 @@ def _measured(store: StoreReader, index: VectorIndex, most: int | None, told: Pr
     queries = store.read(own)
     try:
         index.search(queries[:1], 1, allowed=np.ones(len(store), bool))
-    except RuntimeError as error:  # a kind that can't leave deleted samples out
-        raise _impossible(info.factory, error) from error
+    except CorruptStoreError as error:  # a kind that can't leave deleted samples out
+        raise _impossible(info.factory, error.__cause__ or error) from error
     if top == 0:
         return replace(info, recall=1.0)
     told("Measuring", 0, 1)

@@ -142,15 +142,26 @@ def nearest_samples(
         excluded = store.find(exclude)
         allowed[excluded[excluded >= 0]] = False
     index = None if exact else _index(store, passing, needed=exact is False)
-    if index is None:
-        return nearest(lambda: _blocks(store, allowed), asked, top, memory=memory)
+    if index is not None:
+        try:
+            return _by_index(store, index, asked, top=top, allowed=allowed, memory=memory)
+        except CorruptStoreError as error:
+            if exact is False:
+                raise
+            _warn_of(error)
+    return nearest(lambda: _blocks(store, allowed), asked, top, memory=memory)
+
+
+def _by_index(
+    store: EmbeddingStore, index: VectorIndex, asked: Vectors, *, top: int, allowed: npt.NDArray[np.bool_], memory: int
+) -> Neighbours:
+    """Return the nearest of what the index proposes and of what it does not hold."""
     held = index.coverage(store)
     among = (held.position >= 0) & allowed[held.position]
     # Of samples that are masked out, others take the place in the lists that are looked into: look into more.
     effort = None if index.info.nprobe is None else math.ceil(index.info.nprobe * len(among) / max(1, int(among.sum())))
     candidates = index.search(asked, top * index.info.refine, allowed=None if among.all() else among, effort=effort)
-    positions = np.where(candidates >= 0, held.position[candidates], -1)
-    found = nearest_of(positions, store.read, asked, top)
+    found = nearest_of(np.where(candidates >= 0, held.position[candidates], -1), store.read, asked, top)
     newer = np.zeros(len(store), bool)
     newer[held.missing] = allowed[held.missing]
     if newer.any():
@@ -165,7 +176,7 @@ def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex 
     except CorruptStoreError as error:
         if needed:
             raise
-        warnings.warn(f"{error} Until then the store is scanned.", IndexWarning, stacklevel=4)
+        _warn_of(error)
         return None
     if index is None:
         if needed:
@@ -179,6 +190,10 @@ def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex 
         warnings.warn(out_of_date(store, index), IndexWarning, stacklevel=4)
         return None
     return index
+
+
+def _warn_of(error: CorruptStoreError) -> None:
+    warnings.warn(f"{error} Until then the store is scanned.", IndexWarning, stacklevel=4)
 
 
 def out_of_date(store: EmbeddingStore, index: VectorIndex) -> str:

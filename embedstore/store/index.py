@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Positions = npt.NDArray[np.int64]
 
 _QUERIES_AT_ONCE = 1024
+_AGAIN = "make it again with: embedstore index STORE"
 
 
 class IndexWarning(UserWarning):
@@ -96,7 +97,7 @@ class VectorIndex:
             effort: instead of the index's own `nprobe`.
 
         Raises:
-            CorruptStoreError: the index gives numbers that it can't have.
+            CorruptStoreError: FAISS refuses, or the index gives numbers that it can't have.
         """
         faiss = _faiss()
         asked = np.ascontiguousarray(queries, np.float32)
@@ -108,13 +109,14 @@ class VectorIndex:
         parameters = _parameters(self._index, min(effort, most) if effort and most else effort, selector)
         found = np.full((len(asked), count), -1, np.int64)
         count = min(count, len(self.rows))
-        for start in range(0, len(asked), _QUERIES_AT_ONCE):
-            part = slice(start, start + _QUERIES_AT_ONCE)
-            _, found[part, :count] = self._index.search(asked[part], count, params=parameters)
-        if found.max(initial=-1) >= len(self.rows):
-            raise CorruptStoreError(
-                "The index gave samples that it does not hold; make it again with: embedstore index STORE"
-            )
+        try:
+            for start in range(0, len(asked), _QUERIES_AT_ONCE):
+                part = slice(start, start + _QUERIES_AT_ONCE)
+                _, found[part, :count] = self._index.search(asked[part], count, params=parameters)
+        except RuntimeError as error:
+            raise CorruptStoreError(f"FAISS can't search the index: {reason(error)}; {_AGAIN}") from error
+        if found.max(initial=-1) >= len(self.rows) or found.min(initial=-1) < -1:
+            raise CorruptStoreError(f"The index gave samples that it does not hold; {_AGAIN}")
         return found
 
 
@@ -154,8 +156,13 @@ def read_faiss(path: Path) -> Any:
     faiss = _faiss()
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError:
+    except (RuntimeError, MemoryError):  # the latter where a damaged number says how much there is
         return None
+
+
+def reason(error: BaseException) -> str:
+    """Return what FAISS says is wrong, without where in its code."""
+    return (str(error).split("Error: ")[-1].splitlines() or [""])[0].strip()
 
 
 def _fits(index: Any, info: IndexInfo) -> bool:

@@ -44,7 +44,7 @@ class IndexInfo:
         rows, row_total: how many samples it holds, and how many rows the store had ever had.
         space, output, dim, metric: whose vectors they are: the plain view's, by cosine.
         factory: FAISS's word for what it is, such as `IVF1024,SQfp16`.
-        nprobe: how many lists a query looks into; None where there are no lists.
+        nprobe: how many lists a query looks into (of a graph: how many candidates it keeps, efSearch); None for other kinds.
         refine: how many candidates for each answer are ranked again by the store's own vectors.
         recall, wanted: the share of the 10 nearest that it finds, as measured when it was made, and as asked for.
         queries, seed: that was measured with so many stored samples, drawn by this seed, each left out of its answers.

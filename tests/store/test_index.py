@@ -563,5 +563,39 @@ def test_an_index_that_names_samples_it_does_not_hold_is_told(path: Path) -> Non
     index.add_with_ids(VECTORS.astype(np.float32), np.arange(COUNT) + 10**6)
     faiss.write_index(index, str(file))
     spoil(path, size=file.stat().st_size)
-    with embedstore.open(path) as store, pytest.raises(CorruptStoreError, match="samples that it does not hold"):
-        store.search(queries_of(0, 1), exact=False)
+    with embedstore.open(path) as store:
+        with pytest.raises(CorruptStoreError, match="samples that it does not hold"):
+            store.search(queries_of(0, 1), exact=False)
+        with pytest.warns(IndexWarning, match="Until then the store is scanned"):
+            hits = store.search(queries_of(0, 1))
+        assert hits == store.search(queries_of(0, 1), exact=True)
+
+
+def test_no_flipped_bit_takes_the_process_down(tmp_path: Path) -> None:
+    """In the parts that say how long the others are, at both ends of the file; each is told, or changes candidates only."""
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path, factory in zip(paths, (FACTORY, "HNSW8", "IVF4,PQ4x4fs"), strict=True):
+        with store_of(path, VECTORS[:300]) as store:
+            store.build_index(factory, recall=0.5)
+    code = """
+import pathlib, random, sys, embedstore, numpy
+from embedstore.errors import CorruptStoreError
+from embedstore.store import index
+for path in sys.argv[1:]:
+    store = embedstore.open(path)
+    (file,) = pathlib.Path(path).glob("generations/*/index/*.faiss")
+    good, told, draw = file.read_bytes(), 0, random.Random(1)
+    for _ in range(60):
+        data = bytearray(good)
+        data[draw.choice([draw.randrange(300), -1 - draw.randrange(300), draw.randrange(len(good))])] ^= 1 << draw.randrange(8)
+        file.write_bytes(data)
+        index._opened.cache_clear()
+        try:
+            store.nearest(numpy.ones((3, 8)), 10, exact=False)
+        except CorruptStoreError:
+            told += 1
+    print(told)
+"""
+    result = run_python(code, *paths)
+    assert result.returncode == 0, result.stderr
+    assert min(map(int, result.stdout.split())) > 2
