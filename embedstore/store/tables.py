@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import lmdb
@@ -290,6 +290,28 @@ class Tables:
     def summary_names(self) -> list[str]:
         """Return the names of the saved summaries, sorted."""
         return [bytes(name).decode() for name, _ in self._cursor(layout.SUMMARIES)]
+
+    # Entries as such, for a repair
+
+    def keys(self, database: bytes, prefix: bytes = b"") -> list[bytes]:
+        """Return the keys of a database's entries that begin with `prefix`, ascending."""
+        cursor = self._cursor(database)
+        if not cursor.set_range(prefix):
+            return []
+        keys = (bytes(key) for key in cursor.iternext(keys=True, values=False))
+        return list(takewhile(lambda key: key.startswith(prefix), keys))
+
+    def entry(self, database: bytes, key: bytes) -> memoryview | None:
+        """Return the payload of an entry, valid inside the transaction; None where there is no such."""
+        return self._get(database, key)
+
+    def put_entry(self, database: bytes, key: bytes, payload: bytes | memoryview) -> None:
+        """Write an entry as it is."""
+        self._put(database, key, payload)
+
+    def drop_entry(self, database: bytes, key: bytes) -> None:
+        """Delete an entry."""
+        self._transaction.delete(key, db=self._environment.database(database))
 
     # Below
 
