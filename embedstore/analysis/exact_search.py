@@ -86,7 +86,9 @@ def nearest_of(
     for start in range(0, len(query), step):
         part = slice(start, start + step)
         distinct, row = np.unique(positions[part], return_inverse=True)
-        best.add(query[part], positions[part], best.exact(read(distinct), row, query[part]))
+        rows = read(distinct)
+        longest = float(np.sqrt(np.vecdot(rows, rows).max()))
+        best.add(query[part], positions[part], best.exact(rows, row, query[part], longest))
     best.settle()
     return best.neighbours()
 
@@ -172,7 +174,7 @@ class _Best:
             close = np.flatnonzero(scores >= self.floor)
         if len(close):
             row, query = np.divmod(close, len(self.queries))
-            self.add(query, positions[row], self.exact(rows, row, query, dense=bool(lengths.max() < 4)))
+            self.add(query, positions[row], self.exact(rows, row, query, float(lengths.max())))
 
     def add(self, query: Positions, positions: Positions, similarities: Floats) -> None:
         """Take pairs with their exact similarities into account; they wait until sorting them pays."""
@@ -181,25 +183,26 @@ class _Best:
         if self._count > self.positions.size // 2:
             self.settle()
 
-    def exact(self, rows: Vectors, row: Positions, query: Positions, *, dense: bool = False) -> Floats:
-        """Return the similarities of pairs of a row and a query in float64.
+    def exact(self, rows: Vectors, row: Positions, query: Positions, longest: float) -> Floats:
+        """Return the similarities of pairs of a row and a query in float64; `longest` is about the longest row's length.
 
-        With `dense`, which only rows up to length 4 may have, many pairs are taken from a matrix product: all products and
-        sums are multiples of 2^-48 below 2^5, so that nothing is rounded and the order of summation is all one.
+        For rows up to length 4 all products and sums are multiples of 2^-48 below 2^5: nothing is rounded, and the order of
+        summation is all one. For longer ones it must be the same wherever a row stands.
         """
-        result = np.empty(len(row))
-        if dense and len(row) > rows.shape[0] * len(self.queries) // 32:
+        short = longest < 3.9
+        if short and len(row) > rows.shape[0] * len(self.queries) // 32:  # many pairs, as where many rows are copies
             doubles = rows.astype(np.float64)
-            lengths = np.sqrt((doubles * doubles).sum(axis=1))
-            result[:] = (doubles @ self.queries.T)[row, query]
-            return _over(result, lengths[row])
+            return _over((doubles @ self.queries.T)[row, query], np.sqrt(np.vecdot(doubles, doubles))[row])
+        result = np.empty(len(row))
         step = max(1, _PIECE // rows.shape[1])
         for start in range(0, len(row), step):
             part = slice(start, start + step)
-            doubles = rows[row[part]].astype(np.float64)
-            lengths = np.sqrt((doubles * doubles).sum(axis=1))
-            doubles *= self.queries[query[part]]
-            result[part] = _over(doubles.sum(axis=1), lengths)
+            doubles, asked = rows[row[part]].astype(np.float64), self.queries[query[part]]
+            if short:
+                products, squares = np.vecdot(doubles, asked), np.vecdot(doubles, doubles)
+            else:
+                products, squares = (doubles * asked).sum(axis=1), (doubles * doubles).sum(axis=1)
+            result[part] = _over(products, np.sqrt(squares))
         return result
 
     def settle(self) -> None:

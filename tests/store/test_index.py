@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.analysis import index_building
-from embedstore.analysis.index_building import choose_factory, least_effort, refinement
+from embedstore.analysis.index_building import choose_kinds, least_effort, refinements
 from embedstore.errors import CorruptStoreError, SettingsError, StoreError, StoreLockedError
 from embedstore.store import index_file
 from embedstore.store.index import IndexWarning, open_index
@@ -334,45 +334,52 @@ def test_a_store_of_one_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "factory"),
+    ("memory", "kinds"),
     [
-        (None, "IVF2048,SQfp16"),
-        (2 * 10**9, "IVF2048,SQfp16"),
-        (10**9, "IVF2048,SQ8"),
-        (512 * 10**6, "IVF2048,PQ128"),
+        (None, ["IVF2048,PQ256x4fs", "IVF2048,SQfp16"]),
+        (2 * 10**9, ["IVF2048,PQ256x4fs", "IVF2048,SQfp16"]),
+        (512 * 10**6, ["IVF2048,PQ256x4fs", "IVF2048,PQ128x4fs"]),
     ],
 )
-def test_the_kind_is_chosen_by_size_and_memory(memory: int | None, factory: str) -> None:
-    assert choose_factory(1_000_000, 512, memory) == factory
+def test_kinds_are_chosen_by_size_and_memory(memory: int | None, kinds: list[str]) -> None:
+    assert choose_kinds(1_000_000, 512, memory) == kinds
 
 
 def test_other_sizes_get_other_lists_and_parts() -> None:
-    assert choose_factory(200_000, 512, None) == "IVF1024,SQfp16"
-    assert choose_factory(10_000_000, 512, None) == "IVF8192,SQfp16"
-    assert choose_factory(1_000_000, 770, 600 * 10**6) == "IVF2048,PQ154"  # parts divide the dimension
+    assert choose_kinds(200_000, 768, None) == ["IVF1024,PQ384x4fs", "IVF1024,SQfp16"]
+    assert choose_kinds(10_000_000, 512, 2 * 10**9) == ["IVF8192,PQ128x4fs"]
+    assert choose_kinds(1_000_000, 513, None)[0] == "IVF2048,PQ171x4fs"  # parts divide the dimension
 
 
 def test_too_little_memory_is_refused() -> None:
     with pytest.raises(
         SettingsError, match=r"can't be made within 1,000 bytes; give [0-9,]+ or more, or search exactly"
     ):
-        choose_factory(1_000_000, 512, 1000)
+        choose_kinds(1_000_000, 512, 1000)
 
 
 @pytest.mark.parametrize(
-    ("factory", "expected"),
-    [
-        ("IVF8,Flat", 1),
-        ("IVF8,SQfp16", 1),
-        ("HNSW32", 1),
-        ("IVF8,SQ8", 2),
-        ("IVF8,PQ16", 8),
-        ("PCA64,IVF8,Flat", 8),
-        ("SQ4", 8),
-    ],
+    "factory", ["IVF8,PQ16", "IVF8,PQ4x4fs", "PCA64,IVF8,Flat", "SQ4", "OPQ8,IVF4,PQ8", "IVF8,RaBitQ"]
 )
-def test_coarser_codes_are_refined_more(factory: str, expected: int) -> None:
-    assert refinement(factory) == expected
+def test_coarse_codes_are_refined_more(factory: str) -> None:
+    assert min(refinements(factory)) > min(refinements("IVF8,SQfp16")) == min(refinements("Flat")) == 1
+
+
+def test_what_is_chosen_by_itself_reaches_the_recall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quarter bytes first; where they do not do, float16. Here even copies of one sample must be told apart by them."""
+    monkeypatch.setattr(index_building, "EXACT_UP_TO", 100)
+    with store_of(tmp_path / "spread", VECTORS) as store:
+        info = store.build_index()
+        assert info is not None
+        assert info.factory == "IVF64,PQ4x4fs"
+        assert info.recall >= 0.99
+        assert info.refine >= 4
+    random = np.random.default_rng(1)
+    near = np.repeat(unit_vectors(1, 6, DIM), 200, axis=0) + random.normal(size=(1200, DIM)) * 0.002
+    with store_of(tmp_path / "near", near) as store:
+        info = store.build_index()
+        assert info is not None
+        assert info.factory == "IVF64,SQfp16"
 
 
 @settings(max_examples=80)
