@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 EXACT_UP_TO = 150_000  # samples: a scan of so many takes some hundredths of a second
 TOP = 10  # what the recall is of
-_QUERIES = 256
+_QUERIES = 512
 _POINTS_PER_LIST = 40  # k-means is taught with; FAISS asks for 39 at least
 _LEAST_POINTS = 1 << 14  # where there are few lists or none
 
@@ -152,8 +152,7 @@ def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
         if not index.is_trained:
             told("Learning the lists", 0, 1)
             points = max(_LEAST_POINTS, _POINTS_PER_LIST * (steps(index) or 0))
-            chosen = np.random.default_rng([seed % 2**63, 1]).permutation(len(store))[:points]
-            index.train(directions(store.read(np.sort(chosen))))
+            index.train(directions(store.read(np.sort(_drawn(store, seed)[:points]))))
         done = 0
         told("Adding", done, len(store))
         for _, block in store.scan():
@@ -163,6 +162,11 @@ def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
     except RuntimeError as error:
         raise _impossible(factory, error) from error
     return index
+
+
+def _drawn(store: StoreReader, seed: int) -> Positions:
+    """Return all positions in a random order: the index learns from the first and is measured with the last."""
+    return np.random.default_rng(seed % 2**63).permutation(len(store))
 
 
 def _seed(index: Any, seed: int) -> None:
@@ -193,12 +197,12 @@ def _impossible(factory: str, error: BaseException) -> SettingsError:
 
 
 def _measured(store: StoreReader, index: VectorIndex, most: int | None, told: Progress) -> IndexInfo:
-    """Return what the index is, with the least nprobe that reaches the wanted recall and what it then reaches.
+    """Return what the index is, with the least nprobe that surely reaches the wanted recall, and the recall measured.
 
     The queries are stored samples, each left out of its own answers.
     """
     info, top = index.info, min(TOP, len(store) - 1)
-    own = np.random.default_rng([info.seed % 2**63, 2]).permutation(len(store))[:_QUERIES]
+    own = _drawn(store, info.seed)[-_QUERIES:]
     queries = store.read(own)
     try:
         index.search(queries[:1], 1, allowed=np.ones(len(store), bool))
@@ -210,17 +214,20 @@ def _measured(store: StoreReader, index: VectorIndex, most: int | None, told: Pr
     right = _without(nearest(store.scan, queries, top + 1), own)
 
     for refine in refinements(info.factory):
+        means: dict[int | None, float] = {}
 
-        def recall_of(effort: int | None, refine: int = refine) -> float:
+        def surely(effort: int | None, refine: int = refine, means: dict[int | None, float] = means) -> float:
             candidates = index.search(queries, (top + 1) * refine, effort=effort)
             found = _without(nearest_of(candidates, store.read, queries, top + 1), own)
             # A copy of a right answer is as right.
-            return float((found.similarities >= right.similarities[:, -1:]).mean())
+            shares = (found.similarities >= right.similarities[:, -1:]).mean(axis=1)
+            means[effort] = float(shares.mean())
+            return means[effort] - 2 * float(shares.std()) / math.sqrt(len(own))  # other queries may find a little less
 
-        effort, reached = (None, recall_of(None)) if most is None else least_effort(recall_of, most, info.wanted)
-        if reached > info.recall:
-            info = replace(info, nprobe=effort, refine=refine, recall=reached)
-        if reached >= info.wanted:
+        effort, sure = (None, surely(None)) if most is None else least_effort(surely, most, info.wanted)
+        if means[effort] > info.recall or sure >= info.wanted:
+            info = replace(info, nprobe=effort, refine=refine, recall=means[effort])
+        if sure >= info.wanted:
             break
     told("Measuring", 1, 1)
     return info

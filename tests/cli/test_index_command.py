@@ -32,7 +32,7 @@ def test_an_index_is_made_asked_and_deleted(path: Path) -> None:
     assert info is not None
     assert (info.factory, info.wanted, info.seed) == ("IVF4,SQfp16", 0.95, 3)
     assert made.stdout.startswith(
-        f"Indexed 400 samples: IVF4,SQfp16, nprobe {info.nprobe}, recall@10 {info.recall:.4f} (measured with 256 stored "
+        f"Indexed 400 samples: IVF4,SQfp16, nprobe {info.nprobe}, recall@10 {info.recall:.4f} (measured with 400 stored "
         f"samples), {info.size / 1e6:,.1f} MB, "
     )
     assert len(made.stdout.splitlines()) == 1
