@@ -20,7 +20,7 @@ from embedstore.images import FIELDS, Sample
 from embedstore.store.environment import open_current
 from embedstore.store.fields import ATTRIBUTE, ID, SAID, Field, Record, record_of
 from embedstore.store.layout import BLOCK, Column, Head, id_keys, read_current
-from embedstore.store.tables import Rows, Tables, by_block, staged, visible
+from embedstore.store.tables import Rows, Tables, staged, visible
 from embedstore.store.versions import head_at
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, widened
@@ -30,6 +30,8 @@ T = TypeVar("T")
 Where = Mapping[str, str | None]
 
 _KEY = np.dtype("S16")  # to sort and compare the keys of ids; NumPy compares all 16 bytes, zeros too
+_HALVES = np.dtype([("", "V16"), ("first", "<u8"), ("second", "<u8"), ("", "V16")])  # of `layout.ROW`'s key
+_FEW = 16
 _IDS_COMPARED = 20_000  # letter by letter with one that is not there, which takes 10 us each
 _BLOCKS_KEPT = 64  # blocks of fields, some 20 KB each
 _BLOCKS_AT_ONCE = 16  # a scan renews its transaction after so many blocks: a pinned reader makes the file grow
@@ -74,7 +76,7 @@ class StoreReader:
             self.__dict__.pop(name, None)
         self._fields: dict[str, Field] = {}
         self._blocks: dict[int, dict[str, tuple[list[str], npt.NDArray[np.int32]]]] = {}
-        self._checked: set[tuple[Column, int]] = set()
+        self._checked: dict[Column, set[int]] = {}  # blocks
 
         def look(tables: Tables) -> tuple[Head, dict[str, Any], dict[str, Any], list[str]]:
             head = tables.head() if self.pinned is None else head_at(tables, self.pinned)
@@ -159,8 +161,9 @@ class StoreReader:
     def _visible_rows(self) -> tuple[npt.NDArray[np.int64], Rows]:
         table = self._read(lambda tables: tables.rows())
         numbers = np.flatnonzero(visible(table, self.version))
-        self.__dict__["rows"], self.__dict__["alive"] = numbers, table[numbers]
-        return numbers, table[numbers]
+        alive = table if len(numbers) == len(table) else table[numbers]
+        self.__dict__["rows"], self.__dict__["alive"] = numbers, alive
+        return numbers, alive
 
     def text_field(self, name: str) -> Field:
         """Return a field of all samples: `id`, `uri`, label, mode, group, split, or `fields.ATTRIBUTE` + a name."""
@@ -250,10 +253,18 @@ class StoreReader:
 
     def find(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the positions (n,) of ids, -1 where there is no such."""
+        asked = id_keys([as_stored(sample_id) for sample_id in ids])
+        if len(asked) <= _FEW:
+            halves = self.alive.view(_HALVES)  # one look at all keys for each id is quicker than sorting them
+            found = [
+                np.flatnonzero((halves["first"] == first) & (halves["second"] == second))
+                for first, second in asked.view("<u8")
+            ]
+            return np.array([at[0] if len(at) else -1 for at in found], np.int64)
         keys, order = self._sorted_keys
-        asked = id_keys([as_stored(sample_id) for sample_id in ids]).view(_KEY).reshape(-1)
-        at = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
-        return np.where(keys[at] == asked, order[at], -1) if len(keys) else np.full(len(asked), -1, np.int64)
+        wanted = asked.view(_KEY).reshape(-1)
+        at = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        return np.where(keys[at] == wanted, order[at], -1) if len(keys) else np.full(len(wanted), -1, np.int64)
 
     @cached_property
     def _sorted_keys(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
@@ -327,14 +338,13 @@ class StoreReader:
         """Return the vectors (n, d) at some positions in `ids`, as float32; reads only the blocks that hold them."""
         column = self._column(view, output)
         rows = self.rows[np.asarray(positions, np.int64)]
-        result = np.empty((len(rows), int(self.space["outputs"][output])), np.float16)
-
-        def gather(tables: Tables) -> None:
-            for block, inside in by_block(rows):
-                result[inside] = self._block(tables, column, block)[rows[inside] % BLOCK]
-
-        self._read(gather)
-        return widened(result)
+        order = np.argsort(rows, kind="stable")  # so that each block is met once
+        found = widened(self._take(column, rows[order]))
+        if (np.diff(order) == 1).all():
+            return found
+        result = np.empty_like(found)
+        result[order] = found
+        return result
 
     def scan(
         self, *, view: int = 0, output: str = EMBEDDING
@@ -346,19 +356,7 @@ class StoreReader:
             first, last = np.searchsorted(self.rows, [edge * step, (edge + 1) * step])
             chosen = self.rows[first:last]
 
-            def gather(tables: Tables, chosen: npt.NDArray[np.int64] = chosen) -> npt.NDArray[np.float16]:
-                whole = np.diff(chosen).max(initial=1) == 1  # no dead row between: slices, which copy once
-                parts = []
-                for block, inside in by_block(chosen):
-                    at = chosen[inside] % BLOCK
-                    parts.append(
-                        self._block(tables, column, block)[at[0] : at[-1] + 1]
-                        if whole
-                        else self._block(tables, column, block)[at]
-                    )
-                return np.concatenate(parts)
-
-            yield np.arange(first, last), self._read(gather)
+            yield np.arange(first, last), self._take(column, chosen)
 
     # Below
 
@@ -424,16 +422,17 @@ class StoreReader:
             )
         return column
 
-    def _block(self, tables: Tables, column: Column, block: int) -> npt.NDArray[np.float16]:
-        """Return a block's vectors; its checksum is checked when this handle first touches it."""
-        found = tables.block_vectors(column, block, check=(column, block) not in self._checked)
-        if found is None:
+    def _take(self, column: Column, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
+        """Return the vectors (n, d) of rows (n,), ascending; a checksum is checked when this handle first meets its block."""
+        out = np.empty((len(rows), int(self.space["outputs"][column.output])), np.float16)
+        checked = self._checked.setdefault(column, set())
+        lacking = self._read(lambda tables: tables.take_vectors(column, rows, out, checked))
+        if lacking is not None:
             raise CorruptStoreError(
-                f"The store '{self.path}' lacks block {block} of view {column.view}; restore it from a copy, or build "
+                f"The store '{self.path}' lacks block {lacking} of view {column.view}; restore it from a copy, or build "
                 "it again."
             )
-        self._checked.add((column, block))
-        return found
+        return out
 
 
 def as_stored(text: str) -> str:
