@@ -141,7 +141,7 @@ class Tables:
                 before = [values[code] for code in codes.tolist()] if known else [None] * BLOCK
                 after = list(before)
                 first, last = int(inside[0]), int(inside[-1])
-                if last - first == len(inside) - 1 == rows[last] - rows[first]:  # a run, as in a bulk write
+                if (np.diff(inside) == 1).all() and (np.diff(rows[first : last + 1]) == 1).all():  # as in a bulk write
                     after[rows[first] % BLOCK : rows[last] % BLOCK + 1] = texts[first : last + 1]
                 else:
                     for at, row in zip(inside.tolist(), (rows[inside] % BLOCK).tolist(), strict=True):
@@ -222,7 +222,7 @@ class Tables:
 
         Args:
             column: which of their vectors.
-            rows: their numbers.
+            rows: their numbers, some of them perhaps more than once.
             out: where to.
             checked: blocks whose checksum need not be checked again; those that are met are added.
 
@@ -232,6 +232,7 @@ class Tables:
         prefix, database = layout.column_prefix(column), self._environment.database(layout.VECTORS)
         blocks, starts = np.unique(rows // BLOCK, return_index=True)
         at = rows % BLOCK
+        gaps = np.cumsum(np.diff(rows, prepend=rows[:1]) != 1).tolist()  # before each row, so that runs are told
         for block, start, end in zip(blocks.tolist(), starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=False):
             key = prefix + layout.row_key(block)
             value = self._transaction.get(key, db=database)
@@ -240,7 +241,7 @@ class Tables:
             payload = layout.unseal(layout.VECTORS, key, value, check=block not in checked)
             checked.add(block)
             vectors = layout.vectors_of(payload)
-            if at[end - 1] - at[start] == end - start - 1:  # a run, as in a scan
+            if gaps[end - 1] == gaps[start]:  # a run, as in a scan
                 out[start:end] = vectors[at[start] : at[end - 1] + 1]
             else:
                 np.take(vectors, at[start:end], axis=0, out=out[start:end], mode="clip")

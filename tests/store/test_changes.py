@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,23 @@ def text_of(seen: dict[str, Any], sample_id: str, field: str) -> str | None:
     sample = seen["samples"][sample_id]
     text: str | None = getattr(sample, field, None) if hasattr(sample, field) else sample.attributes.get(field)
     return text
+
+
+def test_texts_and_vectors_in_any_order_and_more_than_once_go_to_their_samples(store: EmbeddingStore) -> None:
+    count = BLOCK + 20
+    ids = [f"sample {number}" for number in range(count)]
+    with store.write() as writer:
+        writer.add(ids, views_of(count), modes=ids)
+    # All orders of a few rows side by side: what looks like a run from both its ends may be none.
+    for first in (0, BLOCK - 2):
+        for order in permutations(range(first, first + 4)):
+            with store.write() as writer:
+                writer.set("label", {ids[at]: f"{order} {at}" for at in order})
+            assert store.field("label")[first : first + 4] == [f"{order} {at}" for at in range(first, first + 4)]
+            np.testing.assert_array_equal(store.vectors([ids[at] for at in order]), views_of(count)[0][list(order)])
+        for more in product(range(first, first + 4), repeat=3):
+            np.testing.assert_array_equal(store.read(np.array(more), view=1), views_of(count)[1][list(more)])
+    assert store.field("mode") == ids
 
 
 # Several changes in one version
