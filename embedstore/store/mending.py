@@ -1,0 +1,280 @@
+"""Mending: makes a store of what could be salvaged, as one new version where samples changed; runs apart, see `isolation`.
+
+A lost block of vectors, or rows whose ids nobody can tell: their samples leave the newest version. What is known of those
+with an id is kept as *lost*, and the next build that meets their pictures gives it back to them. A lost block of another
+field is empty, and so is what the source said of it last, so that the next build takes the source's word anew. Earlier
+versions that are not what they were can't be read any more; a version never says another thing than it did.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import StoreError
+from embedstore.store import layout
+from embedstore.store.completion import Completion
+from embedstore.store.environment import open_environment
+from embedstore.store.fields import ATTRIBUTE, ID, SAID
+from embedstore.store.isolation import Event
+from embedstore.store.layout import BLOCK, FIELDS, META, ROWS
+from embedstore.store.problems import NOTES, Kind, Places, Problem
+from embedstore.store.raw import RawStore
+from embedstore.store.salvage import Salvaged, salvage
+from embedstore.store.soundness import Examination
+from embedstore.store.tables import Compacted, Tables, visible
+from embedstore.store.verification import FRESH, current_generation, examine
+from embedstore.store.writing import Writer, next_head
+
+_HOPELESS = {Kind.UNREADABLE, Kind.STOPPED}
+_LIGHT = {Kind.CURRENT, Kind.INDEX}
+_LEAVE = {Kind.NAMELESS, Kind.MISNAMED, Kind.DUPLICATE, Kind.HOLE, Kind.INFINITE}
+_TELL_SECONDS = 0.1
+_IDS_AT_ONCE = 1000
+
+
+def work(path: str) -> Iterator[Event]:
+    """Make a sound generation `NNNN.new` beside the damaged one, where that is needed, and yield what was done.
+
+    Raises:
+        StoreError: what is left is not enough for a store; nothing was changed.
+    """
+    store = Path(path)
+    told = _Progress()
+    generation = current_generation(store)[0]
+    kinds: set[Kind] = set()
+    for found in examine(store, told):
+        yield from told.take()
+        if isinstance(found, Problem) and found.kind not in NOTES:
+            kinds.add(found.kind)
+    if generation is None or kinds & _HOPELESS:
+        raise StoreError(
+            f"The data file of '{store}' can't be opened; restore the store from a copy. Nothing was changed."
+        )
+    yield {"used": generation.name, "kinds": sorted(kinds)}
+    if kinds <= _LIGHT:
+        return
+    numbers = [int(found.name[:4]) for found in (store / layout.GENERATIONS).glob("[0-9][0-9][0-9][0-9]*")]
+    fresh = store / layout.GENERATIONS / f"{max(numbers) + 1:04d}{FRESH}"
+    fresh.mkdir()
+    lmdb.open(str(fresh), map_size=1 << 20).close()
+    with _writing(fresh) as session:
+        with RawStore(generation) as raw:
+            left = salvage(raw, session, told)
+            yield from told.take()
+        first = Completion(session, left, store)
+        yield from first.run()
+    with RawStore(fresh) as raw:
+        examination = Examination(raw, told)
+        problems = list(examination.run())
+    yield from told.take()
+    with _writing(fresh) as session:
+        yield from _Ending(session, left, first, examination, problems).run()
+    layout.sync_directory(fresh)
+    with RawStore(fresh) as raw:
+        rest = [problem for problem in Examination(raw, told).run() if problem.kind not in NOTES]
+    yield from told.take()
+    if rest:
+        what = ", ".join(sorted({f"{problem.kind} ({problem.where})" for problem in rest}))
+        raise StoreError(
+            f"The store '{store}' could not be made sound: {what}; restore it from a copy. Nothing was changed."
+        )
+    yield {"fresh": fresh.name}
+
+
+class _Ending:
+    """Takes out of the newest version what can't stay, and closes versions that are not what they were."""
+
+    def __init__(
+        self,
+        session: Writer,
+        left: Salvaged,
+        first: Completion,
+        examination: Examination,
+        problems: list[Problem],
+    ):
+        self._session, self._left, self._first = session, left, first
+        self._rows, self._head = examination.rows, first.head
+        self._readable = set(examination.versions.tolist())
+        self._changed = {version for problem in problems for version in problem.versions} | {
+            version for version in self._readable if any(start <= version < end for start, end in first.changed)
+        }
+        leaving = [problem.rows for problem in problems if problem.kind in _LEAVE]
+        self._leaving = np.unique(np.concatenate([np.zeros(0, np.int64), *leaving]))
+        stays = visible(self._rows, self._head.version)
+        stays[self._leaving] = False
+        self._stays = np.flatnonzero(stays)
+
+    def run(self) -> Iterator[Event]:
+        """Do all of it."""
+        first = self._first
+        version = self._head.version
+        if len(self._leaving) or first.lost_rows or first.emptied or first.unnamed:
+            version = self._session.begin()
+            emptied = yield from self._empty_fields(version)
+            lost = yield from self._keep_lost(version)
+            if not lost and not len(self._stays) and (len(self._leaving) or first.lost_rows):
+                raise first.hopeless("nothing of its samples is left")
+            details = {"removed": max(lost, len(self._leaving)), "updated": emptied}
+            head = next_head(self._head)
+            self._session.publish(
+                head, "repair", details={name: count for name, count in details.items() if count}, died=self._leaving
+            )
+        yield {"version": version, "samples": len(self._stays)}
+        yield from self._close_versions(version)
+        yield from self._drop_summaries()
+        for database in (layout.LOG, layout.LOST, layout.ASIDE):
+            if count := len(self._left.damaged.get(database, [])):
+                yield {"dropped": database.decode(), "count": count}
+        for database in (layout.TAGS, layout.SUMMARIES):
+            names = [key.decode(errors="replace") for key in self._left.damaged.get(database, [])]
+            if names:
+                yield {"list": database.decode(), "names": names}
+        for database in {*self._left.torn, *self._left.fewer} - {ROWS, layout.VECTORS, FIELDS, META}:
+            yield {"said": f"Entries of the table '{database.decode()}' are missing, and nothing says which."}
+
+    def _empty_fields(self, version: int) -> Generator[Event, None, int]:
+        """Empty the lost blocks of fields, with what the source said of them; return of how many samples."""
+        names = self._session.read(lambda tables: tables.names())
+        seen = np.flatnonzero(visible(self._rows, self._head.version))
+        touched: set[int] = set()
+        for number, block in sorted(self._first.emptied):
+            own = seen[seen // BLOCK == block]
+            if not len(own):
+                continue
+            empty = {name: [None] * len(own) for name in (names[number], _twin(names[number]))}
+
+            def put(tables: Tables, own: Places = own, empty: dict[str, list[None]] = empty) -> None:
+                tables.put_fields(own, empty, version)
+
+            self._session.write(put)
+            touched.update(own.tolist())
+
+            def read(tables: Tables, block: int = block, own: Places = own) -> list[str | None]:
+                return _texts(tables.field_block(ID, block, version), own)
+
+            ids = self._session.read(read)
+            yield {"emptied": names[number], "ids": [text for text in ids if text is not None]}
+        return len(touched)
+
+    def _keep_lost(self, version: int) -> Generator[Event, None, int]:
+        """Keep what is known of samples that leave, where no other row has their id; return of how many."""
+        there = {self._rows["key"][row].tobytes() for row in self._stays.tolist()} if self._gone() else set()
+        names = self._session.read(lambda tables: tables.names())
+        lost = nameless = 0
+        for block in sorted(self._gone()):
+            rows = self._leaving[self._leaving // BLOCK == block]
+            if block in self._first.lost_rows:
+                rows = np.arange(block * BLOCK, (block + 1) * BLOCK)
+
+            def read(tables: Tables, block: int = block, rows: Places = rows) -> list[dict[str, str]]:
+                columns = {name: _texts(tables.field_block(name, block, version), rows) for name in names}
+                found = [{name: texts[at] for name, texts in columns.items()} for at in range(len(rows))]
+                return [{name: text for name, text in one.items() if text is not None} for one in found]
+
+            fields = self._session.read(read)
+            keep, keys = [], self._rows["key"][rows]
+            for one, key in zip(fields, keys, strict=True):
+                right = ID in one and (block in self._first.lost_rows or layout.id_key(one[ID]) == key.tobytes())
+                if right and layout.id_key(one[ID]) not in there:
+                    keep.append(one)
+                nameless += not right and block not in self._first.lost_rows
+
+            def put(tables: Tables, keep: list[dict[str, str]] = keep) -> None:
+                for one in keep:
+                    tables.put_lost(one)
+
+            self._session.write(put)
+            lost += len(keep)
+            yield {"lost": [one[ID] for one in keep]}
+        if nameless:
+            yield {"nameless": nameless}
+        return lost
+
+    def _gone(self) -> set[int]:
+        return {*self._first.lost_rows, *(self._leaving // BLOCK).tolist()}
+
+    def _close_versions(self, newest: int) -> Iterator[Event]:
+        """Make the versions unreadable that are not what they were, and take their tags."""
+        compacted = self._session.read(lambda tables: tables.compacted())
+        before = {version for version in range(self._head.version + 1) if compacted.left(version)}
+        kept = self._readable - self._changed
+        closed = sorted(before - kept - {newest})
+        tags = self._session.read(lambda tables: tables.tags())
+        dropped = [name for name, version in tags.items() if version not in {*kept, newest}]
+
+        def put(tables: Tables) -> None:
+            if closed:
+                tables.put_compacted(Compacted(newest, tuple(sorted({*kept, newest}))))
+            for name in dropped:
+                tables.drop_tag(name)
+
+        self._session.write(put)
+        if closed:
+            yield {"versions": closed}
+        if dropped:
+            yield {"list": "tags", "names": dropped}
+
+    def _drop_summaries(self) -> Iterator[Event]:
+        from embedstore.summaries import Summary
+
+        def find(tables: Tables) -> list[str]:
+            spaces = tables.spaces()
+            made = {name: tables.summary(name) for name in tables.summary_names()}
+            return [
+                n for n, data in made.items() if data is not None and Summary.from_bytes(data).fingerprint not in spaces
+            ]
+
+        foreign = self._session.read(find)
+
+        def drop(tables: Tables) -> None:
+            for name in foreign:
+                tables.drop_summary(name)
+
+        self._session.write(drop)
+        if foreign:
+            yield {"list": "summaries", "names": foreign}
+
+
+class _Progress:
+    """Keeps how far the work is until it is told, not too often."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._waiting: list[Event] = []
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last > _TELL_SECONDS or done == total:
+            self._last = time.monotonic()
+            self._waiting = [{"progress": done, "total": total}]
+
+    def take(self) -> Iterator[Event]:
+        yield from self._waiting
+        self._waiting = []
+
+
+@contextmanager
+def _writing(generation: Path) -> Iterator[Writer]:
+    environment = open_environment(generation)
+    try:
+        yield Writer(environment)
+    finally:
+        environment.release()
+
+
+def _texts(block: tuple[list[str], npt.NDArray[np.int32]], rows: Places) -> list[str | None]:
+    """Return the texts of some rows of a block of a field."""
+    texts, codes = block
+    known = [*texts, None]
+    return [known[code] for code in codes[rows % BLOCK].tolist()]
+
+
+def _twin(name: str) -> str:
+    """Return the field that holds what the source said last of a field."""
+    return SAID + (f"attribute {name.removeprefix(ATTRIBUTE)}" if name.startswith(ATTRIBUTE) else name)
