@@ -13,9 +13,9 @@ import numpy.typing as npt
 from embedstore.errors import StoreError
 from embedstore.images import FIELDS, SPLITS
 from embedstore.store.fields import ATTRIBUTE, ID, URI, Field
-from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column, id_keys
+from embedstore.store.layout import BLOCK, Column, id_keys
 from embedstore.store.reading import as_stored
-from embedstore.store.tables import Tables, by_block
+from embedstore.store.row_stream import Rows, RowStream
 from embedstore.store.writing import Writer, next_head
 from embedstore.teachers.protocol import EMBEDDING
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Texts = Sequence[str | None]
 
 _FINITE_BELOW = np.uint16(0x7C00)  # of float16's bits without the sign: five times as fast as isfinite
-_MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory
+_AT_ONCE = 32 * BLOCK  # samples that are made ready at a time
 
 
 class StoreWriter:
@@ -38,6 +38,7 @@ class StoreWriter:
         self._ended: set[int] = set()  # rows
         self._changed: set[str] = set()  # fields
         self._details: Counter[str] = Counter()
+        self._rows = RowStream(session, store.fingerprint)
 
     def add(
         self,
@@ -71,10 +72,10 @@ class StoreWriter:
         """
         if not len(ids):
             return
-        if not all(isinstance(name, str) and name for name in ids):
+        if not all(issubclass(kind, str) for kind in set(map(type, ids))) or not all(ids):
             raise StoreError("An id is empty or no text; give each sample an id, as a text.")
-        names = [as_stored(name) for name in ids]
-        stacked = self._checked_vectors(names, vectors)
+        names = list(ids) if "".join(ids).isascii() else [as_stored(name) for name in ids]
+        stacked = self._checked_shape(len(names), vectors)
         given: dict[str, Sequence[str | None] | None] = {
             "label": labels, "mode": modes, "group": groups, "split": splits, URI: uris,
             **{ATTRIBUTE + as_stored(name): texts for name, texts in (attributes or {}).items()},
@@ -85,13 +86,10 @@ class StoreWriter:
         self._end_replaced(names, fields, replace=replace)
         fields[ID] = list(names)
         keys = id_keys(names)
-        version = self._session.begin()
-        step = max(BLOCK, _MOST_BYTES // max(1, stacked[:, :1].nbytes) // BLOCK * BLOCK)
-        start, first = 0, self._session.read(lambda tables: tables.row_count())
-        while start < len(names):
-            end = min(len(names), start + step - (first + start) % BLOCK)
-            self._write_rows(version, first + start, keys[start:end], stacked[:, start:end], _cut(fields, start, end))
-            start = end
+        for start in range(0, len(names), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            values = _as_float16(names[part], stacked[:, part])
+            self._rows.append(Rows(keys[part], values, {name: texts[part] for name, texts in fields.items()}))
         self._added.append(keys.reshape(-1).view("S16"))
         self._details["new"] += len(names)
 
@@ -150,6 +148,7 @@ class StoreWriter:
         details = {name: count for name, count in self._details.items() if count}
         if not details:
             return
+        self._rows.settle()
         self._refuse_duplicates()
         head = next_head(self._store.head)
         if self._added and not head.columns:
@@ -157,8 +156,12 @@ class StoreWriter:
             head = replace(head, columns=tuple(columns))
         self._session.publish(head, action, details=details)
 
-    def _checked_vectors(self, ids: list[str], vectors: npt.ArrayLike) -> npt.NDArray[np.float16]:
-        """Return vectors as (views + 1, n, d) float16."""
+    def close(self) -> None:
+        """Let go of what is under way; the store calls it whatever ends the `with`."""
+        self._rows.close()
+
+    def _checked_shape(self, count: int, vectors: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        """Return vectors as (views + 1, n, d)."""
         outputs = self._store.space["outputs"]
         if list(outputs) != [EMBEDDING]:
             raise StoreError(
@@ -166,24 +169,17 @@ class StoreWriter:
             )
         given = np.asarray(vectors)
         given = given[None] if given.ndim == 2 else given
-        expected = ("views + 1" if self._views is None else str(self._views + 1), len(ids), self._store.dim)
+        expected = ("views + 1" if self._views is None else str(self._views + 1), count, self._store.dim)
         fits = given.ndim == 3 and given.shape[1:] == expected[1:] and given.shape[0] > 0
         if not fits or self._views not in (None, given.shape[0] - 1):
             raise StoreError(
-                f"The vectors have the shape {np.shape(vectors)}; expected ({', '.join(map(str, expected))}): {len(ids)} ids, "
+                f"The vectors have the shape {np.shape(vectors)}; expected ({', '.join(map(str, expected))}): {count} ids, "
                 f"and a teacher that gives {self._store.dim} numbers."
             )
         if given.dtype.kind != "f":
             raise StoreError(f"The vectors are of the type {given.dtype}; expected floating-point numbers.")
-        with np.errstate(over="ignore"):
-            stored = given.astype(np.float16, copy=False)
-        if (stored.view(np.uint16) & 0x7FFF).max(initial=0) >= _FINITE_BELOW:
-            at = int(np.argmin(np.isfinite(stored).all(axis=(0, 2))))
-            raise StoreError(
-                f"The vector of '{ids[at]}' holds values that are not finite, or above 65504, which float16 can't hold."
-            )
-        self._views = len(stored) - 1
-        return stored
+        self._views = len(given) - 1
+        return given
 
     def _end_replaced(self, ids: list[str], fields: dict[str, list[str | None]], *, replace: bool) -> None:
         """End the rows of samples that are there already, and take from them the fields that are not given anew."""
@@ -219,30 +215,6 @@ class StoreWriter:
         version = self._session.begin()
         return self._session.read(lambda tables: tables.field(name, version))[self._store.rows]
 
-    def _write_rows(
-        self,
-        version: int,
-        first: int,
-        keys: npt.NDArray[np.uint8],
-        vectors: npt.NDArray[np.float16],
-        fields: dict[str, list[str | None]],
-    ) -> None:
-        """Write rows (n,) from `first` on with all that belongs to them, in one transaction."""
-        numbers = np.arange(first, first + len(keys))
-
-        def write(tables: Tables) -> None:
-            for block, inside in by_block(numbers):
-                rows, at = tables.row_block(block), numbers[inside] % BLOCK
-                rows["born"][at], rows["died"][at], rows["key"][at] = version, NEVER, keys[inside]
-                rows["content"][at] = np.frombuffer(UNKNOWN_CONTENT, np.uint8)
-                tables.put_row_block(block, rows)
-            for view, values in enumerate(vectors):
-                tables.put_vectors(Column(self._store.fingerprint, EMBEDDING, view), numbers, values)
-            tables.put_fields(numbers, fields, version)
-            tables.put_row_count(int(numbers[-1]) + 1)
-
-        self._session.write(write)
-
     def _refuse_duplicates(self) -> None:
         """Refuse an id that was added twice; only now, since so a million of them need 16 MB and one sort."""
         if self._added:
@@ -253,8 +225,16 @@ class StoreWriter:
                 )
 
 
-def _cut(fields: Mapping[str, list[str | None]], start: int, end: int) -> dict[str, list[str | None]]:
-    return {name: texts[start:end] for name, texts in fields.items()}
+def _as_float16(ids: Sequence[str], vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
+    """Return a copy of vectors (views + 1, n, d) as they are stored."""
+    with np.errstate(over="ignore"):
+        stored = np.array(vectors, np.float16, order="C")
+    if (stored.view(np.uint16) & 0x7FFF).max(initial=0) >= _FINITE_BELOW:
+        at = int(np.argmin(np.isfinite(stored).all(axis=(0, 2))))
+        raise StoreError(
+            f"The vector of '{ids[at]}' holds values that are not finite, or above 65504, which float16 can't hold."
+        )
+    return stored
 
 
 def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -189,9 +189,9 @@ class EmbeddingStore(StoreReader):
         self.refuse_pinned()
         with writer(self.path) as session:
             self.refresh()
-            changes = StoreWriter(self, session)
-            yield changes
-            changes.publish(action)
+            with closing(StoreWriter(self, session)) as changes:
+                yield changes
+                changes.publish(action)
             compact_if_wasteful(self.path, session)
         self.refresh()
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import StoreError, StoreLockedError
-from embedstore.store import changes
+from embedstore.store import changes, row_stream
 from embedstore.store.changes import StoreWriter
 from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT
 from embedstore.store.tables import staged
@@ -91,7 +91,8 @@ def test_any_cut_into_calls_and_transactions_gives_the_same_store(
         pytest.MonkeyPatch.context() as patch,
         embedstore.create(tmp_path_factory.mktemp("cut") / "s", teacher="model", dim=DIM) as store,
     ):
-        patch.setattr(changes, "_MOST_BYTES", most * DIM * 2)
+        patch.setattr(row_stream, "_MOST_BYTES", most * DIM * 2)
+        patch.setattr(changes, "_AT_ONCE", max(1, most // 3))
         start = 0
         with store.write() as writer:
             for size in sizes:

@@ -1,0 +1,117 @@
+"""New rows on their way to the disk: many in one transaction, which a thread of its own writes while more are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column
+from embedstore.store.tables import Tables, by_block
+from embedstore.store.writing import Writer
+from embedstore.teachers.protocol import EMBEDDING
+
+_MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory; twice that at work
+
+Texts = list[str | None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What new rows (n,) hold.
+
+    Attributes:
+        keys: (n, 16) of their ids.
+        vectors: (views + 1, n, d).
+        fields: name -> n texts.
+    """
+
+    keys: npt.NDArray[np.uint8]
+    vectors: npt.NDArray[np.float16]
+    fields: Mapping[str, Texts]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class RowStream:
+    """Appends rows to a store that its one writer has open; none of them is seen before a publication.
+
+    Args:
+        session: the writer.
+        space: the fingerprint of the teacher that the vectors are of.
+    """
+
+    def __init__(self, session: Writer, space: str):
+        self._session, self._space = session, space
+        self._waiting: list[Rows] = []
+        self._next: int | None = None  # row number
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedstore-write")
+        self._under_way: Future[None] | None = None
+
+    def append(self, rows: Rows) -> None:
+        """Take rows over; nobody else may change them from now on."""
+        self._waiting.append(rows)
+        if sum(waiting.vectors.nbytes for waiting in self._waiting) >= _MOST_BYTES:
+            self._hand_over()
+
+    def settle(self) -> None:
+        """Write what waits, and wait until it is on the disk.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._hand_over()
+        self._finish()
+
+    def close(self) -> None:
+        """Wait for what is under way, and forget about the rest."""
+        if self._under_way is not None:
+            wait([self._under_way])
+        self._thread.shutdown()
+
+    def _hand_over(self) -> None:
+        if not self._waiting:
+            return
+        rows, self._waiting = _joined(self._waiting), []
+        self._finish()
+        if self._next is None:
+            self._next = self._session.read(lambda tables: tables.row_count())
+        first, self._next = self._next, self._next + len(rows)
+        version = self._session.begin()
+        self._under_way = self._thread.submit(self._write, version, first, rows)
+
+    def _finish(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def _write(self, version: int, first: int, rows: Rows) -> None:
+        """Write rows from the number `first` on with all that belongs to them, in one transaction."""
+        numbers = np.arange(first, first + len(rows))
+
+        def write(tables: Tables) -> None:
+            for block, inside in by_block(numbers):
+                own, at = tables.row_block(block), numbers[inside] % BLOCK
+                own["born"][at], own["died"][at], own["key"][at] = version, NEVER, rows.keys[inside]
+                own["content"][at] = np.frombuffer(UNKNOWN_CONTENT, np.uint8)
+                tables.put_row_block(block, own)
+            for view, values in enumerate(rows.vectors):
+                tables.put_vectors(Column(self._space, EMBEDDING, view), numbers, values)
+            tables.put_fields(numbers, rows.fields, version)
+            tables.put_row_count(first + len(rows))
+
+        self._session.write(write)
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    fields: dict[str, Texts] = {}
+    for name in dict.fromkeys(name for part in parts for name in part.fields):
+        fields[name] = [text for part in parts for text in part.fields.get(name, [None] * len(part))]
+    keys = np.concatenate([part.keys for part in parts])
+    return Rows(keys, np.concatenate([part.vectors for part in parts], axis=1), fields)
