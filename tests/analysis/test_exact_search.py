@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedstore import vectors
 from embedstore.analysis import exact_search
-from embedstore.analysis.exact_search import Block, Neighbours, as_queries, nearest, widened
+from embedstore.analysis.exact_search import Block, Neighbours, as_queries, nearest
 
 Rows = npt.NDArray[np.float16]
 
@@ -168,6 +169,6 @@ def test_every_float16_number_is_widened_to_the_same_float32(monkeypatch: pytest
     numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     numbers = numbers[np.isfinite(numbers)]
     expected = numbers.astype(np.float32)
-    assert (widened(numbers).view(np.int32) == expected.view(np.int32)).all()
-    monkeypatch.setattr(exact_search, "_SMALLEST", np.float32(0))  # as where small numbers are flushed
-    assert (widened(numbers).view(np.int32) == expected.view(np.int32)).all()
+    assert (vectors.widened(numbers).view(np.int32) == expected.view(np.int32)).all()
+    monkeypatch.setattr(vectors, "_SMALLEST", np.float32(0))  # as where small numbers are flushed
+    assert (vectors.widened(numbers).view(np.int32) == expected.view(np.int32)).all()
