@@ -105,7 +105,7 @@ def _quarter_bytes(dim: int, share: int) -> dict[str, int]:
 
 def refinements(factory: str) -> tuple[int, ...]:
     """Return how many candidates for each answer to try to rank again: more where codes are coarser."""
-    return (4, 8, 16) if re.search(r"PQ|PCA|ITQ|RaBitQ|SQ[1-6]|LSQ|RQ|RR", factory) else (1, 4, 16)
+    return (4, 6, 8, 12, 16) if re.search(r"PQ|PCA|ITQ|RaBitQ|SQ[1-6]|LSQ|RQ|RR", factory) else (1, 2, 4)
 
 
 def _made(
