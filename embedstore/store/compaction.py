@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import EmbedstoreError, StoreError
+from embedstore.errors import EmbedstoreError
 from embedstore.store import layout
-from embedstore.store.environment import open_environment
+from embedstore.store.generations import next_generation
 from embedstore.store.layout import BLOCK, Column, Head
 from embedstore.store.tables import Compacted, Rows, Tables, by_block, staged, visible
 from embedstore.store.writing import Writer
@@ -93,27 +91,11 @@ def compact(path: Path, session: Writer, progress: Progress | None = None) -> Co
     Readers that have the old generation open go on reading it until they look anew.
     """
     old = session.environment.directory
-    new = path / layout.GENERATIONS / f"{int(old.name) + 1:04d}"
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
     kept, versions = session.read(lambda tables: (kept_versions(tables), len(tables.log())))
-    try:
-        new.mkdir()
-        lmdb.open(str(new), map_size=1 << 20).close()
-        environment = open_environment(new)
-        try:
-            rows = _Compaction(session, Writer(environment), kept, progress or (lambda done, total: None)).run()
-        finally:
-            environment.release()
-        layout.sync_directory(new)
-        layout.sync_directory(new.parent)
-        layout.write_current(path, new.name)
-    except BaseException as error:
-        if layout.read_current(path).name != new.name:
-            shutil.rmtree(new, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise StoreError(f"The store '{path}' can't be compacted: {error.strerror}; it stays as it was.") from error
-        raise
-    shutil.rmtree(old, ignore_errors=True)  # where another process has it open on Windows, the next writer does it
+    with next_generation(path, old, "compacted") as target:
+        new = target.environment.directory
+        rows = _Compaction(session, target, kept, progress or (lambda done, total: None)).run()
     return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new))
 
 

@@ -45,6 +45,7 @@ import numpy.typing as npt
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 
 FORMAT = 2
+OLDEST_FORMAT = 1  # from here on `migrations` bring a store to FORMAT
 BLOCK = 256  # rows in a value
 NEVER = 2**64 - 1
 CURRENT, LOCK, PID, GENERATIONS = "CURRENT", "writer.lock", "writer.pid", "generations"
@@ -252,6 +253,27 @@ def read_current(store: Path) -> Path:
         StoreError: the store is of another format version.
         CorruptStoreError: CURRENT is damaged.
     """
+    found, generation = read_format(store)
+    if is_older(found):
+        raise StoreError(
+            f"The store '{store}' was written by an earlier release (format {found}); bring it to format {FORMAT} with: "
+            f"embedstore upgrade '{store}'"
+        )
+    if found != FORMAT:
+        raise StoreError(
+            f"The store '{store}' has format version {found}, this program reads version {FORMAT}; use the release "
+            "that wrote it."
+        )
+    return generation_path(store, generation)
+
+
+def read_format(store: Path) -> tuple[Any, Any]:
+    """Return what CURRENT says, unchecked: the format version and the name of the generation in use.
+
+    Raises:
+        NotAStoreError: there is no store here.
+        CorruptStoreError: CURRENT is damaged.
+    """
     try:
         text = (store / CURRENT).read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -261,24 +283,32 @@ def read_current(store: Path) -> Path:
         raise CorruptStoreError(f"'{store / CURRENT}' can't be read ({error}); restore it from a copy.") from error
     try:
         values = json.loads(text)
-        found, generation = values["format"], values["generation"]
+        return values["format"], values["generation"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptStoreError(f"'{store / CURRENT}' is damaged; restore it from a copy.") from error
-    if found != FORMAT:
-        raise StoreError(
-            f"The store '{store}' has format version {found}, this program reads version {FORMAT}; use the release "
-            "that wrote it."
-        )
+
+
+def is_older(found: Any) -> bool:
+    """Return whether a store of this format version can be brought to the one that this program reads."""
+    return type(found) is int and OLDEST_FORMAT <= found < FORMAT
+
+
+def generation_path(store: Path, generation: Any) -> Path:
+    """Return the directory of a generation.
+
+    Raises:
+        CorruptStoreError: that is not the name of one.
+    """
     if not isinstance(generation, str) or not re.fullmatch(r"[0-9]{4,8}", generation):
         raise CorruptStoreError(f"'{store / CURRENT}' names no generation; restore it from a copy.")
     return store / GENERATIONS / generation
 
 
-def write_current(store: Path, generation: str) -> None:
-    """Replace CURRENT in one step."""
+def write_current(store: Path, generation: str, version: int = FORMAT) -> None:
+    """Replace CURRENT in one step; `version` is that of the format."""
     fresh = store / f"{CURRENT}.new"
     with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, "generation": generation}, file)
+        json.dump({"format": version, "generation": generation}, file)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(store / CURRENT)

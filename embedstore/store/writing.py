@@ -94,10 +94,8 @@ def refuse_other_content(path: Path) -> None:
 
 
 @contextmanager
-def writer(path: Path) -> Iterator[Writer]:
-    """Be the store's one writer while inside; clean up after a writer that died.
-
-    What was changed inside and not published is taken back, whatever ends it.
+def locked(path: Path) -> Iterator[None]:
+    """Keep other writers from a store while inside.
 
     Raises:
         StoreLockedError: another process writes; the message names its process id.
@@ -120,6 +118,22 @@ def writer(path: Path) -> Iterator[Writer]:
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock is what counts
             pid_file.write_text(str(os.getpid()), "utf-8")
+        yield
+    finally:
+        pid_file.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Writer]:
+    """Be the store's one writer while inside; clean up after a writer that died.
+
+    What was changed inside and not published is taken back, whatever ends it.
+
+    Raises:
+        StoreLockedError: another process writes; the message names its process id.
+    """
+    with locked(path):
         generation = layout.read_current(path)  # under the lock, for a compaction may have replaced it
         sweep_generations(path, generation)
         environment = open_environment(generation)
@@ -137,9 +151,6 @@ def writer(path: Path) -> Iterator[Writer]:
             with contextlib.suppress(OSError):  # a full disk: then whoever opens the store looks closer
                 fill_up(environment.directory)
             environment.release()
-    finally:
-        pid_file.unlink(missing_ok=True)
-        lock.release()
 
 
 def sweep_generations(path: Path, used: Path) -> None:
@@ -210,7 +221,7 @@ class Writer:
         self.change_rows(died, died=version)
         remaining = iter(records)
         while chunk := list(islice(remaining, _AT_ONCE)):
-            self._put_records(chunk, version)
+            self.put_records(chunk, version)
 
         def move(tables: Tables) -> None:
             if aside is not None:
@@ -240,8 +251,8 @@ class Writer:
             pass
         self.write(lambda tables: tables.put_publishing(None))
 
-    def _put_records(self, records: list[Record], version: int) -> None:
-        """Write the fields of some samples; what a record lacks is taken from its row."""
+    def put_records(self, records: list[Record], version: int) -> None:
+        """Write the fields of some samples as of a version; what a record lacks is taken from its row."""
         fields = [fields_of(record) for record in records]
         rows = np.array([record.row for record in records], np.int64)
 

@@ -51,6 +51,11 @@ def another_format(root: Path) -> None:
     (root / "store" / "CURRENT").write_text(json.dumps({"format": 3, "generation": "0001"}))
 
 
+def an_earlier_format(root: Path) -> None:
+    build(root)
+    (root / "store" / "CURRENT").write_text(json.dumps({"format": 1, "generation": "0001"}))
+
+
 def damaged_current(root: Path) -> None:
     build(root)
     (root / "store" / "CURRENT").write_text("{")
@@ -87,6 +92,7 @@ CASES: dict[str, tuple[Callable[[Path], Any] | None, dict[str, Any], type[Embeds
     "another teacher": (
         another_teacher, {"teacher": "pixels"}, TeacherMismatchError, "filled by the teacher 'counting' .* but 'pix",
     ),
+    "an earlier format": (an_earlier_format, {}, StoreError, "bring it to format 2 with: embedstore upgrade '"),
     "another format": (another_format, {}, StoreError, "has format version 3, this program reads version 2"),
     "a damaged CURRENT": (damaged_current, {}, CorruptStoreError, "CURRENT' is damaged; restore it from a copy"),
     "other files": (other_files, {}, StoreError, "holds other files and is no store; choose a new or empty directory"),

@@ -247,10 +247,29 @@ def test_a_current_that_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None
         layout.read_current(tmp_path)
 
 
-@pytest.mark.parametrize("found", [0, 1, 3, "2", None, [2]])
+@pytest.mark.parametrize("found", [0, 3, "2", "1", True, None, [2]])
 def test_another_format_version_is_refused_naming_both(tmp_path: Path, found: object) -> None:
     (tmp_path / "CURRENT").write_text(json.dumps({"format": found, "generation": "0001"}))
     with pytest.raises(StoreError, match="this program reads version 2; use the release that wrote it") as caught:
         layout.read_current(tmp_path)
     assert f"has format version {found}," in str(caught.value)
     assert not isinstance(caught.value, CorruptStoreError)
+
+
+def test_a_format_that_can_be_upgraded_is_refused_with_the_command_that_does_it(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").write_text(json.dumps({"format": 1, "generation": "0001"}))
+    with pytest.raises(StoreError) as caught:
+        layout.read_current(tmp_path)
+    assert str(caught.value) == (
+        f"The store '{tmp_path}' was written by an earlier release (format 1); bring it to format 2 with: "
+        f"embedstore upgrade '{tmp_path}'"
+    )
+    assert not isinstance(caught.value, CorruptStoreError)
+    assert layout.read_format(tmp_path) == (1, "0001")
+
+
+def test_current_can_be_written_for_an_earlier_format(tmp_path: Path) -> None:
+    layout.write_current(tmp_path, "0007", 1)
+    assert layout.read_format(tmp_path) == (1, "0007")
+    layout.write_current(tmp_path, "0008")
+    assert layout.read_current(tmp_path) == tmp_path / "generations" / "0008"

@@ -16,11 +16,14 @@ from embedstore_cli import (
     log,
     query,
     relabel,
+    repair,
     split,
     summaries,
     summarize,
     tag,
     twins,
+    upgrade,
+    verify,
 )
 
 app = typer.Typer(
@@ -39,6 +42,9 @@ for verb in (
     log.log,
     tag.tag,
     compact.compact,
+    upgrade.upgrade,
+    verify.verify,
+    repair.repair,
     split.split,
     summarize.summarize,
     summaries.summaries,
