@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations, product
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -21,6 +23,7 @@ from embedstore import EmbeddingStore
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import changes, row_stream
 from embedstore.store.changes import StoreWriter
+from embedstore.store.environment import Environment
 from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT
 from embedstore.store.tables import staged
 
@@ -396,6 +399,37 @@ def test_an_exception_inside_leaves_all_as_it_was(filled: EmbeddingStore, error:
     with filled.write() as writer:
         writer.add(["new 0"], views_of(1, seed=8))
     assert filled.sample("new 0").label is None
+
+
+def test_a_disk_that_fills_up_while_rows_are_written_leaves_all_as_it_was(
+    filled: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reopened(filled)
+    write = Environment.write
+
+    def full(self: Environment, work: Callable[[Any], Any]) -> Any:
+        def fail(transaction: lmdb.Transaction) -> None:
+            work(transaction)
+            if current_thread() is not main_thread():
+                raise lmdb.DiskError("No space left on device")
+
+        return write(self, fail)
+
+    monkeypatch.setattr(row_stream, "_MOST_BYTES", 1)
+    for more in (0, 2):
+        with (  # noqa: PT012
+            monkeypatch.context() as patch,
+            pytest.raises(
+                StoreError, match=r"Writing .* failed \(No space left on device\); what was committed before is safe"
+            ),
+            filled.write() as writer,
+        ):
+            patch.setattr(Environment, "write", full)
+            for number in range(1 + more):
+                writer.add([f"new {number}"], views_of(1))
+            writer.delete(["a"])
+        assert reopened(filled) == before
+        assert_nothing_is_left(filled)
 
 
 WRITE = """
