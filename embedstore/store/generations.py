@@ -46,7 +46,8 @@ def next_generation(path: Path, old: Path, done: str, version: int = layout.FORM
     except BaseException as error:
         if layout.read_format(path)[1] != new.name:
             shutil.rmtree(new, ignore_errors=True)
-        if isinstance(error, OSError) and not isinstance(error, EmbedstoreError):
-            raise StoreError(f"The store '{path}' can't be {done}: {error.strerror}; it stays as it was.") from error
+        if isinstance(error, OSError | lmdb.Error) and not isinstance(error, EmbedstoreError):
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(f"The store '{path}' can't be {done}: {why}; it stays as it was.") from error
         raise
     shutil.rmtree(old, ignore_errors=True)  # where another process has it open on Windows, the next writer does it

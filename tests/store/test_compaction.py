@@ -218,7 +218,7 @@ def test_what_small_tables_hold_is_kept(path: Path) -> None:
                 tables.tags(),
                 tables.head(),
                 *map(tables.summary, tables.summary_names()),
-            ]  # fmt: skip
+            ]
         )
 
     with embedstore.open(path) as store:
