@@ -191,6 +191,12 @@ class Completion:
                 "said": "Blocks of fields are missing and nothing says which; some labels may be older than they were."
             }
 
+    def restore_ids(self, blocks: list[int], session: Writer) -> None:
+        """Write the ids of some blocks anew, where they were found wrong; `session` is open now."""
+        self._session = session
+        for block in blocks:
+            self._restore_ids(block, set())
+
     def _restore_ids(self, block: int, versions: set[int]) -> None:
         """Write the ids of a block as of some versions anew: a row never changes its id, and its key says whether it is right."""
         number = self._number_of_ids()

@@ -70,15 +70,18 @@ def work(path: str) -> Iterator[Event]:
             yield from told.take()
         first = Completion(session, left, store)
         yield from first.run()
-    with RawStore(fresh) as raw:
-        examination = Examination(raw, told)
-        problems = list(examination.run())
+    examination, problems = _examined(fresh, told)
     yield from told.take()
+    wrong = [problem.rows // BLOCK for problem in problems if problem.kind in {Kind.NAMELESS, Kind.MISNAMED}]
+    if sum(map(len, wrong)):
+        with _writing(fresh) as session:
+            first.restore_ids(np.unique(np.concatenate(wrong)).tolist(), session)
+        examination, problems = _examined(fresh, told)
+        yield from told.take()
     with _writing(fresh) as session:
         yield from _Ending(session, left, first, examination, problems).run()
     layout.sync_directory(fresh)
-    with RawStore(fresh) as raw:
-        rest = [problem for problem in Examination(raw, told).run() if problem.kind not in NOTES]
+    rest = [problem for problem in _examined(fresh, told)[1] if problem.kind not in NOTES]
     yield from told.take()
     if rest:
         what = ", ".join(sorted({f"{problem.kind} ({problem.where})" for problem in rest}))
@@ -257,6 +260,12 @@ class _Progress:
     def take(self) -> Iterator[Event]:
         yield from self._waiting
         self._waiting = []
+
+
+def _examined(generation: Path, told: _Progress) -> tuple[Examination, list[Problem]]:
+    with RawStore(generation) as raw:
+        examination = Examination(raw, told)
+        return examination, list(examination.run())
 
 
 @contextmanager
