@@ -73,7 +73,7 @@ class VectorIndex:
         """Return what this index holds of the store at its version; remembered for the last version."""
         known = self._coverage
         if known is None or known[0] != store.version:
-            at = np.full(max(store.row_total, self.info.row_total), -1, np.int64)
+            at = np.full(store.row_total, -1, np.int64)
             at[store.rows] = np.arange(len(store.rows))
             position = at[self.rows]
             at[self.rows] = -1
@@ -127,16 +127,18 @@ def open_index(store: StoreReader) -> VectorIndex | None:
         CorruptStoreError: it can't be used, and why.
     """
     state = marker_state(store.generation)
-    return None if state is None else _opened(store.generation, store.fingerprint, store.dim, state)
+    index = None if state is None else _opened(store.generation, store.dim, state)
+    if index is not None:
+        check_belongs(store.generation, index.info, store.fingerprint, store.row_total)
+    return index
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(generation: Path, space: str, dim: int, state: tuple[int, ...]) -> VectorIndex | None:
+def _opened(generation: Path, dim: int, state: tuple[int, ...]) -> VectorIndex | None:
     """Open an index once; `state` tells one marker from the next."""
     info = read_info(generation)
     if info is None:
         return None
-    check_belongs(generation, info, space)
     path = checked_size(generation, info.vectors_file, info.size)
     rows = read_rows(generation, info)
     index = read_faiss(path)

@@ -11,6 +11,7 @@ An index holds nothing that can't be made again, and no file of it is ever chang
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -118,11 +119,17 @@ _ALLOWED: dict[str, Callable[[Any], bool]] = {
 
 
 def marker_state(generation: Path) -> tuple[int, ...] | None:
-    """Return what changes when another index is published; None where there is none."""
+    """Return what changes when another index is published; None where there is none.
+
+    Raises:
+        CorruptStoreError: whether there is one can't be seen.
+    """
     try:
         found = (generation / INDEX / MARKER).stat()
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise damaged(generation, f"its '{MARKER}' can't be read: {error.strerror}") from error
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
@@ -207,11 +214,7 @@ def problems(generation: Path, space: str, rows: int) -> list[str]:
             )
             if sha256_of(checked_size(generation, name, size)) != sha
         ]
-        check_belongs(generation, info, space)
-        if info.row_total > rows:
-            found.append(
-                str(damaged(generation, f"it was made of {info.row_total:,} rows where the store has {rows:,}"))
-            )
+        check_belongs(generation, info, space, rows)
         if not found:
             read_rows(generation, info)
     except CorruptStoreError as error:
@@ -219,16 +222,18 @@ def problems(generation: Path, space: str, rows: int) -> list[str]:
     return found
 
 
-def check_belongs(generation: Path, info: IndexInfo, space: str) -> None:
-    """Raise where an index is of another teacher's vectors.
+def check_belongs(generation: Path, info: IndexInfo, space: str, rows: int) -> None:
+    """Raise where an index was made of another teacher's vectors, or of more rows than the store ever had.
 
     Raises:
-        CorruptStoreError: it is.
+        CorruptStoreError: it was.
     """
     if info.space != space:
         raise damaged(
             generation, f"it was made of another teacher's vectors (fingerprint {info.space[:12]}, not {space[:12]})"
         )
+    if info.row_total > rows:
+        raise damaged(generation, f"it was made of {info.row_total:,} rows where the store has {rows:,}")
 
 
 def publish(generation: Path, vectors: Path, rows: Path, info: IndexInfo) -> None:
@@ -263,7 +268,8 @@ def _clear(generation: Path, keep: tuple[str, ...] = ()) -> None:
     """Remove what builders that were killed left behind, and what no marker names any more."""
     for path in (generation / INDEX).iterdir():
         if path.name not in (*keep, LOCK):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps what somebody reads; the next builder tries again
+                path.unlink()
 
 
 @contextmanager
@@ -292,7 +298,8 @@ def building(generation: Path) -> Iterator[Path]:
         yield directory
     finally:
         for left in directory.glob("new*"):
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                left.unlink()
         lock.release()
 
 

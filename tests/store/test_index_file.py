@@ -71,6 +71,7 @@ def spoil(path: Path, **changes: Any) -> None:
         {"rows": "1200"},
         {"rows": 10**30},
         {"rows": COUNT - 1},
+        {"row_total": COUNT + 1},
         {"dim": DIM + 1},
         {"space": "0" * 32},
         {"space": "../../../etc/passwd"},
