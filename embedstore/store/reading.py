@@ -396,9 +396,10 @@ class StoreReader:
 
     def _refuse_unknown_ids(self, unknown: Sequence[str], asked: int) -> NoReturn:
         ids, first = self.ids, unknown[0]
-        near = [known for known in ids if Path(known).name == Path(first).name][:1]
-        if not near and len(ids) <= _IDS_COMPARED:
-            near = get_close_matches(first, ids, 1, 0.85)
+        near = get_close_matches(first, ids, 1, 0.85) if len(ids) <= _IDS_COMPARED else []
+        if not near:
+            namesakes = [known for known in ids if Path(known).name == Path(first).name]
+            near = get_close_matches(first, namesakes[:_IDS_COMPARED], 1, 0)
         hint = (
             f"; did you mean '{near[0]}'?"
             if near
