@@ -16,6 +16,7 @@ from embedstore.analysis.exact_search import MEMORY, Block, Neighbours, merged, 
 from embedstore.errors import CorruptStoreError, PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
 from embedstore.store.index import IndexWarning, VectorIndex, open_index
+from embedstore.store.index_file import IndexInfo
 from embedstore.teachers import TextTeacher, load_teacher
 from embedstore.teachers.protocol import EMBEDDING, Teacher
 from embedstore.vectors import Vectors
@@ -190,6 +191,14 @@ def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex 
         warnings.warn(out_of_date(store, index), IndexWarning, stacklevel=4)
         return None
     return index
+
+
+def serving_index(store: EmbeddingStore, where: Mapping[str, str | None] | None = None) -> IndexInfo | None:
+    """Return what the index is that a search under this filter asks by itself; None where it scans."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IndexWarning)
+        index = _index(store, int(store.where(where or {}).sum()), needed=False)
+    return None if index is None else index.info
 
 
 def _warn_of(error: CorruptStoreError) -> None:

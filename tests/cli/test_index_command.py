@@ -40,6 +40,10 @@ def test_an_index_is_made_asked_and_deleted(path: Path) -> None:
         json.loads(run("query", path, "--id", "sample 00003", "--json", *way).stdout) for way in ((), ("--exact",))
     ]
     assert asked[0][0] == asked[1][0]
+    said = f"By the index, which finds {info.recall:.1%} of the nearest, as measured; --exact scans all.\n"
+    assert run("query", path, "--id", "sample 00003").stdout.endswith(said)
+    assert "By the index" not in run("query", path, "--id", "sample 00003", "--exact").stdout
+    assert "By the index" not in run("query", path, "--id", "sample 00003", "--where", "label=none").stdout
     deleted = run("index", path, "--delete")
     assert deleted.stdout == f"Deleted the index of '{path}'.\n"
     assert run("index", path, "--delete").stdout == f"'{path}' has no index.\n"
