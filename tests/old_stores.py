@@ -14,9 +14,11 @@ import lmdb
 import msgpack
 import numpy as np
 
+import embedstore
 from embedstore import Recipe
 from embedstore.store.fields import Record
-from embedstore.store.layout import BLOCK, NEVER, id_key
+from embedstore.store.layout import BLOCK, NEVER, Column, id_key
+from embedstore.store.tables import Tables
 
 SPACE = "00112233445566778899aabbccddeeff"
 OUTPUTS = {"embedding": 3, "early": 2}
@@ -55,6 +57,7 @@ class OldStore:
         self.staged = {self._row("next/1.png"), self._row("次/2.png")}
         if killed:
             self._change(newest + 1)
+            self._row("unwanted", newest + 1, newest + 1)  # by this version, which never came: so it is as it was
             self.staged |= {number for number, row in enumerate(self.rows) if row["born"] == newest + 1}
         self._write({"version": newest, "space": SPACE, "columns": self.columns}, newest + 1 if killed else None)
         for number in self.staged:
@@ -103,6 +106,7 @@ class OldStore:
             "rows": len(self.rows),
             "publishing": publishing,
         }
+        self.write_rows()
         with self.values() as put:
             for name, values in meta.items():
                 put("meta", name.encode(), msgpack.packb(values))
@@ -112,6 +116,10 @@ class OldStore:
             for path, reason in ASIDE.items():
                 put("aside", id_key(path), msgpack.packb({"path": path, "reason": reason}))
             put("summaries", "平均".encode(), b"what a summary is")
+
+    def write_rows(self) -> None:
+        """Write `rows` and their vectors."""
+        with self.values() as put:
             for block in range(-(-len(self.rows) // BLOCK)):
                 self._write_block(block.to_bytes(8, "big"), self.rows[block * BLOCK : (block + 1) * BLOCK], put)
 
@@ -146,3 +154,56 @@ class OldStore:
                         transaction.put(key, payload + checksum.to_bytes(4, "little"), db=handles[database])
 
                 yield put
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Return all files below a folder but those of locks."""
+    paths = [
+        path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in ("lock.mdb", "writer.lock")
+    ]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def assert_all_is_there(old: OldStore) -> None:
+    """Assert that every version reads as it did, and that the rest is as it was."""
+    for version, expected in enumerate(old.versions):
+        with embedstore.open(old.path, version=version) as store:
+            read = store.records()
+            assert {record.id: record for record in read} == expected
+            assert [record.row for record in read] == sorted(record.row for record in expected.values())
+            vectors = [old.rows[record.row]["vectors"] for record in read]
+            complete = [column for column in old.columns if vectors and all((*column[1:],) in own for own in vectors)]
+            assert [[column.space, column.output, column.view] for column in store.head.columns] == complete
+            for _, output, view in complete:
+                everything = store.read(np.arange(len(store)), view=view, output=output)
+                assert everything.tolist() == [own[output, view] for own in vectors]
+    with embedstore.open(old.path) as store:
+        assert (store.version, store.views) == (len(old.versions) - 1, 1)
+        assert (store.settings, store.space) == (SETTINGS, {"teacher": "by hand", "outputs": OUTPUTS, "input_size": 16})
+        assert {entry["path"]: entry["reason"] for entry in store.set_aside} == ASIDE
+        logged = [(one.number, one.action, one.readable) for one in store.log()]
+        assert logged == [(version, "before the upgrade", True) for version in range(len(old.versions))]
+        then, now = old.versions[1], old.versions[-1]
+        changed = {
+            name
+            for name in now
+            if name in then and (now[name].row, now[name].label) != (then[name].row, then[name].label)
+        }
+        assert changed
+        assert store.changed_since(1) == changed
+
+        def look(tables: Tables) -> None:
+            rows = tables.rows()
+            assert [(row["key"].tobytes(), row["content"].tobytes()) for row in rows] == [
+                (row["key"], row["content"]) for row in old.rows
+            ]
+            assert set(np.flatnonzero(rows["born"] == np.uint64(NEVER))) == old.staged
+            assert {int(row["died"]) for row in rows[list(old.staged)]} == {NEVER}
+            assert [int(rows[bound][old.swept]) for bound in ("born", "died")] == [0, 0]
+            for output in OUTPUTS:
+                for view in (0, 1):
+                    present = tables.presence(Column(SPACE, output, view), len(rows)).tolist()
+                    assert present == [(output, view) in row["vectors"] for row in old.rows]
+            assert (tables.summary_names(), tables.summary("平均")) == (["平均"], b"what a summary is")
+
+        store._read(look)

@@ -88,11 +88,16 @@ class OldGeneration:
 
     def entries(self, database: bytes) -> Iterator[tuple[bytes, memoryview]]:
         """Yield keys and values of a database, checksums included; they are valid while this is open."""
+        met = 0
         with self._errors():
             for found, value in self._transaction.cursor(self._databases[database]):
-                key = bytes(found)
+                key, met = bytes(found), met + 1
                 layout.unseal(database, key, value)
                 yield key, value
+        if met != self.count(database):
+            raise self.damaged(
+                f"of its table '{database.decode()}' only {met} of {self.count(database)} values are there"
+            )
 
     def rows(self) -> Rows:
         """Return all rows (n,) as format 2 keeps them: rows that no version will show have `born == died == 0`."""
@@ -107,8 +112,7 @@ class OldGeneration:
         rows = rows[:count].copy()
         begun = np.uint64(self.head.version + 1)
         rows["died"][rows["died"] == begun] = NEVER
-        staged = rows["born"] == begun
-        rows["born"][staged] = rows["died"][staged] = NEVER
+        rows["born"][rows["born"] == begun] = NEVER
         swept = (rows["born"] == rows["died"]) & (rows["born"] != np.uint64(NEVER))
         rows["born"][swept] = rows["died"][swept] = 0
         for bound in (rows["born"], rows["died"]):

@@ -151,7 +151,7 @@ def _noting_presence(
             if len(value) != BLOCK // 8 + 2 * BLOCK * source.outputs[column.output] + 4:
                 raise source.damaged(f"the block {block} of view {column.view} of '{column.output}' has a wrong length")
             known = presence[column][block * BLOCK : (block + 1) * BLOCK]
-            known |= layout.presence_of(value)[: len(known)]
+            known[:] = layout.presence_of(value)[: len(known)]
         yield key, value
 
 

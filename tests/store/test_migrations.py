@@ -9,21 +9,16 @@ from typing import Any
 import filelock
 import lmdb
 import msgpack
-import numpy as np
 import pytest
 from helpers import run_python
-from old_stores import ASIDE, OUTPUTS, SETTINGS, SPACE, OldStore
+from old_stores import SPACE, OldStore, assert_all_is_there, files
 
 import embedstore
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, StoreLockedError
 from embedstore.store import format_1, layout, migrations
 from embedstore.store.environment import Environment
-from embedstore.store.layout import NEVER, Column, id_key
 from embedstore.store.migrations import MIGRATIONS, UpgradeReport, upgrade
-from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer, writer
-
-BEFORE = "before the upgrade"
 
 
 @pytest.fixture(autouse=True)
@@ -36,59 +31,6 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "_RECORDS_AT_ONCE", 50)
     monkeypatch.setattr(migrations, "_BYTES_AT_ONCE", 3000)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    """Return all files below a folder but those of locks."""
-    paths = [
-        path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in ("lock.mdb", "writer.lock")
-    ]
-    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
-
-
-def assert_all_is_there(old: OldStore) -> None:
-    """Assert that every version reads as it did, and that the rest is as it was."""
-    for version, expected in enumerate(old.versions):
-        with embedstore.open(old.path, version=version) as store:
-            read = store.records()
-            assert {record.id: record for record in read} == expected
-            assert [record.row for record in read] == sorted(record.row for record in expected.values())
-            vectors = [old.rows[record.row]["vectors"] for record in read]
-            complete = [column for column in old.columns if vectors and all((*column[1:],) in own for own in vectors)]
-            assert [[column.space, column.output, column.view] for column in store.head.columns] == complete
-            for _, output, view in complete:
-                everything = store.read(np.arange(len(store)), view=view, output=output)
-                assert everything.tolist() == [own[output, view] for own in vectors]
-    with embedstore.open(old.path) as store:
-        assert (store.version, store.views) == (len(old.versions) - 1, 1)
-        assert (store.settings, store.space) == (SETTINGS, {"teacher": "by hand", "outputs": OUTPUTS, "input_size": 16})
-        assert {entry["path"]: entry["reason"] for entry in store.set_aside} == ASIDE
-        logged = [(one.number, one.action, one.readable) for one in store.log()]
-        assert logged == [(version, BEFORE, True) for version in range(len(old.versions))]
-        then, now = old.versions[1], old.versions[-1]
-        changed = {
-            name
-            for name in now
-            if name in then and (now[name].row, now[name].label) != (then[name].row, then[name].label)
-        }
-        assert changed
-        assert store.changed_since(1) == changed
-
-        def look(tables: Tables) -> None:
-            rows = tables.rows()
-            assert [(row["key"].tobytes(), row["content"].tobytes()) for row in rows] == [
-                (row["key"], row["content"]) for row in old.rows
-            ]
-            assert set(np.flatnonzero(rows["born"] == np.uint64(NEVER))) == old.staged
-            assert {int(row["died"]) for row in rows[list(old.staged)]} == {NEVER}
-            assert [int(rows[bound][old.swept]) for bound in ("born", "died")] == [0, 0]
-            for output in OUTPUTS:
-                for view in (0, 1):
-                    present = tables.presence(Column(SPACE, output, view), len(rows)).tolist()
-                    assert present == [(output, view) in row["vectors"] for row in old.rows]
-            assert (tables.summary_names(), tables.summary("平均")) == (["平均"], b"what a summary is")
-
-        store._read(look)
 
 
 # What is kept
@@ -112,8 +54,7 @@ def test_every_version_reads_as_it_did_and_all_else_is_kept(tmp_path: Path, seed
     assert sorted(path.name for path in (old.path / "generations").iterdir()) == ["0002"]
     assert told == sorted(told)
     assert len(told) > 8
-    assert told[-1][0] <= told[-1][1] == told[0][1]
-    assert killed or told[-1][0] == told[-1][1]
+    assert told[-1][0] == told[-1][1] == told[0][1]
 
 
 def test_a_store_that_was_upgraded_can_be_changed_compacted_and_tagged(tmp_path: Path) -> None:
@@ -270,104 +211,6 @@ def test_what_is_no_store_or_of_an_unknown_format_is_refused(tmp_path: Path) -> 
     (tmp_path / "CURRENT").write_text(json.dumps({"format": 1, "generation": "../0001"}))
     with pytest.raises(CorruptStoreError, match="names no generation"):
         upgrade(tmp_path)
-
-
-# Damage
-
-
-def first(old: OldStore) -> tuple[bytes, dict[str, Any]]:
-    """Return key and values of a record of version 1 whose sample is still there as it was."""
-    name = next(name for name, record in old.versions[-1].items() if old.rows[record.row]["born"] == 1)
-    known = {field: value for field, value in asdict(old.versions[1][name]).items() if value is not None}
-    return id_key(name) + (1).to_bytes(8, "big"), known
-
-
-def record_as(**changes: Any) -> Callable[[OldStore], tuple[str, bytes, bytes | None]]:
-    def change(old: OldStore) -> tuple[str, bytes, bytes | None]:
-        key, values = first(old)
-        return "records", key, msgpack.packb(values | changes)
-
-    return change
-
-
-def meta_as(name: str, values: Any) -> Callable[[OldStore], tuple[str, bytes, bytes | None]]:
-    return lambda old: ("meta", name.encode(), None if values is None else msgpack.packb(values))
-
-
-EARLY = bytes.fromhex(SPACE) + b"early\0\0\0" + bytes(8)
-HEAD = {"version": 1, "space": SPACE, "columns": [[SPACE, "embedding", 0]]}
-DAMAGE: dict[str, tuple[Callable[[OldStore], tuple[str, bytes, bytes | None]], str]] = {
-    "a record that is missing": (lambda old: ("records", first(old)[0], None), "1 rows of it are of samples that nothing"),
-    "a record of another sample": (record_as(id="x"), "says of the sample 'x' at version 1 does not fit its row"),
-    "a record of another row": (record_as(row=3), "does not fit its row"),
-    "a record of no row": (record_as(row=10**6), "does not fit its row"),
-    "a record of another picture": (record_as(content=b"?" * 16), "does not fit its row"),
-    "a record with a number for a label": (record_as(label=5), "a record of it is none of a sample"),
-    "a record with a list": (record_as(attributes=["a"]), "a record of it is none of a sample"),
-    "a record with an unknown field": (record_as(colour="red"), "a record of it is none of a sample"),
-    "a record that is none": (lambda old: ("records", first(old)[0], b"\xc1"), "is no msgpack"),
-    "vectors that are missing": (lambda old: ("vectors", EARLY, None), "lack their vector in view 0 of 'early'"),
-    "vectors that are too short": (lambda old: ("vectors", EARLY, bytes(34)), "block 0 of view 0 of 'early' has a wrong"),
-    "rows that are missing": (lambda old: ("rows", bytes(8), None), "it has 0 blocks of rows, and says"),
-    "rows that are too short": (lambda old: ("rows", bytes(8), b"x"), "blocks of its rows have a wrong length"),
-    "rows of the future": (lambda old: ("rows", bytes(8), (b"\x20" * 8 + b"\x21" * 40) * 256), "versions that can't be"),
-    "more rows than there are": (meta_as("rows", 10**9), "says that 1000000000 rows are in use"),
-    "no head": (meta_as("head", None), "it has no entry 'head'"),
-    "a head that is none": (meta_as("head", [1]), "what it says of its newest version can't be"),
-    "a head of the future": (meta_as("head", HEAD | {"version": 10**15}), "newest version is 1000000000000000, and holds less"),
-    "another publication": (meta_as("publishing", 9), "what it says of its newest version can't be"),
-    "an unknown output": (meta_as("head", HEAD | {"columns": [[SPACE, "x", 0]]}), "what it says of its teacher can't be"),
-    "no teacher": (meta_as(f"space:{SPACE}", None), "it has no entry 'space:"),
-    "no settings": (meta_as("store", None), "The store has no 'store' entry"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", DAMAGE)
-def test_a_store_whose_parts_do_not_fit_is_refused_and_stays_as_it_was(tmp_path: Path, name: str) -> None:
-    old = OldStore(tmp_path / "old", newest=1)
-    damage, sentence = DAMAGE[name]
-    with old.values() as put:
-        put(*damage(old))
-    before = files(old.path)
-    with pytest.raises(CorruptStoreError, match=sentence):
-        upgrade(old.path)
-    assert files(old.path) == before
-
-
-@pytest.mark.parametrize("database", ["meta", "records", "rows", "vectors", "aside", "summaries"])
-def test_a_wrong_checksum_anywhere_is_found(tmp_path: Path, database: str) -> None:
-    old = OldStore(tmp_path / "old", newest=1)
-    with old.values() as put:
-        key = {
-            "meta": b"store",
-            "records": first(old)[0],
-            "rows": bytes(8),
-            "vectors": EARLY,
-            "summaries": "平均".encode(),
-        }
-        put(database, key.get(database, id_key("欠陥.png")), b"anything", 1)
-    before = files(old.path)
-    with pytest.raises(CorruptStoreError, match=f"'{database}' fails its checksum"):
-        upgrade(old.path)
-    assert files(old.path) == before
-
-
-def test_a_data_file_that_is_cut_off_or_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    old = OldStore(tmp_path / "old", newest=2)
-    data = old.path / "generations" / "0001" / "data.mdb"
-    whole = data.read_bytes()
-    for content in (whole[: len(whole) // 2], b"noise" * 5000, None):
-        data.unlink() if content is None else data.write_bytes(content)
-        before = files(old.path)
-        with pytest.raises(
-            CorruptStoreError, match=r"data\.mdb is missing, cut off, or no data file .* it stays as it was\."
-        ):
-            upgrade(old.path)
-        assert files(old.path) == before
-    data.write_bytes(whole)
-    upgrade(old.path)
-    assert_all_is_there(old)
 
 
 # The chain
