@@ -31,16 +31,20 @@ class Completion:
         unnamed: whether the names of fields were lost.
     """
 
-    def __init__(self, session: Writer, left: Salvaged, store: Path):
-        self._session, self._left, self._store = session, left, store
+    _session: Writer
+    _left: Salvaged
+
+    def __init__(self, store: Path):
+        self._store = store
         self.head = Head(0, "", ())
         self.lost_rows: dict[int, list[str]] = {}
         self.emptied: set[tuple[int, int]] = set()
         self.changed: list[tuple[int, int]] = []  # from, up to and without
         self.unnamed = False
 
-    def run(self) -> Iterator[Event]:
-        """Do all of it."""
+    def run(self, session: Writer, left: Salvaged) -> Iterator[Event]:
+        """Do all of it to the generation of `session`, and yield what was done."""
+        self._session, self._left = session, left
         yield from self._mend_head()
         self._refuse_without_settings()
         yield from self._mend_names()
@@ -67,10 +71,9 @@ class Completion:
         def put(tables: Tables) -> None:
             tables.put_head(self.head)
             for version, head in fresh.items():
-                before = log.get(version - 1, log.get(version + 1, {}))
-                tables.put_log_entry(
-                    version, {**log_entry(head, "unknown", {}), **{k: before[k] for k in before if k == "time"}}
-                )
+                entry = log_entry(head, "unknown", {})
+                near = log.get(version - 1) or log.get(version + 1) or entry
+                tables.put_log_entry(version, {**entry, "time": near["time"]})
             if b"compacted" in self._left.damaged.get(META, []):
                 # What a compaction left is not known; a tag names a version that can be read.
                 kept = sorted({self.head.version, *tables.tags().values()} & {self.head.version, *log})
@@ -141,6 +144,10 @@ class Completion:
         if self.lost_rows:
             blocks_lost = ", ".join(map(str, sorted(self.lost_rows)[:20]))
             yield {"said": f"Rows were lost, {BLOCK} in each of these blocks: {blocks_lost}."}
+        if unknown := [str(block) for block, ids in self.lost_rows.items() if not ids]:
+            yield {
+                "said": f"Of these blocks the ids are lost too, so nobody can tell which samples left: {', '.join(unknown)}."
+            }
 
     def _take_back(self) -> None:
         """Take back what was begun and not published, or belongs to a version that nobody made."""
@@ -191,8 +198,8 @@ class Completion:
                 "said": "Blocks of fields are missing and nothing says which; some labels may be older than they were."
             }
 
-    def restore_ids(self, blocks: list[int], session: Writer) -> None:
-        """Write the ids of some blocks anew, where they were found wrong; `session` is open now."""
+    def restore_ids(self, session: Writer, blocks: list[int]) -> None:
+        """Write the ids of some blocks anew, where they were found wrong or missing."""
         self._session = session
         for block in blocks:
             self._restore_ids(block, set())

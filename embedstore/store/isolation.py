@@ -10,19 +10,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from embedstore.errors import EmbedstoreError, StoreError
 
 SILENCE_SECONDS = 300  # without a word from the other process, which tells of every few megabytes
+TELL_SECONDS = 0.1  # between two words on how far the work is
 _PATIENCE_SECONDS = 10  # with a process that has said its last word
 
 _CODE = "from embedstore.store.isolation import main; main()"
 _TASKS = {"verify": "embedstore.store.verification", "repair": "embedstore.store.mending"}
 
 Event = dict[str, Any]
+Tell = Callable[[Event], None]
 
 
 class DiedError(StoreError):
@@ -30,7 +33,7 @@ class DiedError(StoreError):
 
 
 def run(task: str, *arguments: str) -> Iterator[Event]:
-    """Run `work(*arguments)` of a module in a fresh interpreter, and yield the events that it yields.
+    """Run `work(*arguments, tell)` of a module in a fresh interpreter, and yield the events that it tells.
 
     Args:
         task: a key of `_TASKS`.
@@ -115,19 +118,35 @@ def _how(code: int, words: str) -> str:
     return f"it ended with code {code} ({last[0].strip()})"
 
 
+class Teller:
+    """Tells how far a work is, but not too often; call it as a function of (done, total)."""
+
+    def __init__(self, tell: Tell):
+        self._tell, self._last = tell, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell it, unless something was told just before."""
+        if time.monotonic() - self._last >= TELL_SECONDS or done == total:
+            self._last = time.monotonic()
+            self._tell({"progress": done, "total": total})
+
+
 def main() -> None:
-    """Do the task that the command line names, and print its events, one JSON object a line."""
+    """Do the task that the command line names, and write its events, one JSON object a line."""
     task, *arguments = sys.argv[1:]
     try:
-        work: Iterable[Event] = importlib.import_module(_TASKS[task]).work(*arguments)
-        for event in work:
-            print(json.dumps(event), flush=True)  # noqa: T201  the other process reads it
-        print(json.dumps({"done": True}), flush=True)  # noqa: T201
+        importlib.import_module(_TASKS[task]).work(*arguments, _tell)
+        _tell({"done": True})
     except EmbedstoreError as error:
-        print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201
+        _tell({"error": str(error)})
     except OSError as error:
         where = f"'{error.filename}' can't be used" if error.filename else "The disk can't be used"
-        print(json.dumps({"error": f"{where}: {error.strerror}."}), flush=True)  # noqa: T201
+        _tell({"error": f"{where}: {error.strerror}."})
+
+
+def _tell(event: Event) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
 
 
 def as_path(path: Path) -> str:

@@ -8,7 +8,6 @@ versions that are not what they were can't be read any more; a version never say
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from embedstore.store import layout
 from embedstore.store.completion import Completion
 from embedstore.store.environment import open_environment
 from embedstore.store.fields import ATTRIBUTE, ID, SAID
-from embedstore.store.isolation import Event
+from embedstore.store.isolation import Event, Tell, Teller
 from embedstore.store.layout import BLOCK, FIELDS, META, ROWS
 from embedstore.store.problems import NOTES, Kind, Places, Problem
 from embedstore.store.raw import RawStore
@@ -35,60 +34,57 @@ from embedstore.store.writing import Writer, next_head
 _HOPELESS = {Kind.UNREADABLE, Kind.STOPPED}
 _LIGHT = {Kind.CURRENT, Kind.INDEX}
 _LEAVE = {Kind.NAMELESS, Kind.MISNAMED, Kind.DUPLICATE, Kind.HOLE, Kind.INFINITE}
-_TELL_SECONDS = 0.1
-_IDS_AT_ONCE = 1000
 
 
-def work(path: str) -> Iterator[Event]:
-    """Make a sound generation `NNNN.new` beside the damaged one, where that is needed, and yield what was done.
+def work(path: str, tell: Tell) -> None:
+    """Make a sound generation `NNNN.new` beside the damaged one, where that is needed, and tell what was done.
 
     Raises:
         StoreError: what is left is not enough for a store; nothing was changed.
     """
-    store = Path(path)
-    told = _Progress()
+    store, progress = Path(path), Teller(tell)
     generation = current_generation(store)[0]
-    kinds: set[Kind] = set()
-    for found in examine(store, told):
-        yield from told.take()
-        if isinstance(found, Problem) and found.kind not in NOTES:
-            kinds.add(found.kind)
+    found = [problem.kind for problem in examine(store, progress) if isinstance(problem, Problem)]
+    kinds = set(found) - set(NOTES)
     if generation is None or kinds & _HOPELESS:
         raise StoreError(
             f"The data file of '{store}' can't be opened; restore the store from a copy. Nothing was changed."
         )
-    yield {"used": generation.name, "kinds": sorted(kinds)}
+    tell({"used": generation.name, "kinds": sorted(kinds)})
     if kinds <= _LIGHT:
         return
-    numbers = [int(found.name[:4]) for found in (store / layout.GENERATIONS).glob("[0-9][0-9][0-9][0-9]*")]
+    numbers = [int(one.name.split(".")[0]) for one in (store / layout.GENERATIONS).glob("[0-9][0-9][0-9][0-9]*")]
     fresh = store / layout.GENERATIONS / f"{max(numbers) + 1:04d}{FRESH}"
     fresh.mkdir()
     lmdb.open(str(fresh), map_size=1 << 20).close()
-    with _writing(fresh) as session:
-        with RawStore(generation) as raw:
-            left = salvage(raw, session, told)
-            yield from told.take()
-        first = Completion(session, left, store)
-        yield from first.run()
-    examination, problems = _examined(fresh, told)
-    yield from told.take()
-    wrong = [problem.rows // BLOCK for problem in problems if problem.kind in {Kind.NAMELESS, Kind.MISNAMED}]
-    if sum(map(len, wrong)):
-        with _writing(fresh) as session:
-            first.restore_ids(np.unique(np.concatenate(wrong)).tolist(), session)
-        examination, problems = _examined(fresh, told)
-        yield from told.take()
-    with _writing(fresh) as session:
-        yield from _Ending(session, left, first, examination, problems).run()
+    _mend(generation, fresh, Completion(store), tell)
     layout.sync_directory(fresh)
-    rest = [problem for problem in _examined(fresh, told)[1] if problem.kind not in NOTES]
-    yield from told.take()
+    rest = [problem for problem in _examined(fresh, progress)[1] if problem.kind not in NOTES]
     if rest:
         what = ", ".join(sorted({f"{problem.kind} ({problem.where})" for problem in rest}))
         raise StoreError(
             f"The store '{store}' could not be made sound: {what}; restore it from a copy. Nothing was changed."
         )
-    yield {"fresh": fresh.name}
+    tell({"fresh": fresh.name})
+
+
+def _mend(generation: Path, fresh: Path, completion: Completion, tell: Tell) -> None:
+    """Fill a fresh generation with what can be kept."""
+    progress = Teller(tell)
+    with _writing(fresh) as session:
+        with RawStore(generation) as raw:
+            left = salvage(raw, session, progress)
+        for event in completion.run(session, left):
+            tell(event)
+    examination, problems = _examined(fresh, progress)
+    wrong = [problem.rows // BLOCK for problem in problems if problem.kind in {Kind.NAMELESS, Kind.MISNAMED}]
+    if sum(map(len, wrong)):
+        with _writing(fresh) as session:
+            completion.restore_ids(session, np.unique(np.concatenate(wrong)).tolist())
+        examination, problems = _examined(fresh, progress)
+    with _writing(fresh) as session:
+        for event in _Ending(session, left, completion, examination, problems).run():
+            tell(event)
 
 
 class _Ending:
@@ -245,26 +241,9 @@ class _Ending:
             yield {"list": "summaries", "names": foreign}
 
 
-class _Progress:
-    """Keeps how far the work is until it is told, not too often."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._waiting: list[Event] = []
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._last > _TELL_SECONDS or done == total:
-            self._last = time.monotonic()
-            self._waiting = [{"progress": done, "total": total}]
-
-    def take(self) -> Iterator[Event]:
-        yield from self._waiting
-        self._waiting = []
-
-
-def _examined(generation: Path, told: _Progress) -> tuple[Examination, list[Problem]]:
+def _examined(generation: Path, progress: Teller) -> tuple[Examination, list[Problem]]:
     with RawStore(generation) as raw:
-        examination = Examination(raw, told)
+        examination = Examination(raw, progress)
         return examination, list(examination.run())
 
 

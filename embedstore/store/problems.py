@@ -43,11 +43,12 @@ class Kind(StrEnum):
     # Notes, not errors:
     PUBLICATION = "publication"
     STAGED = "staged"
+    WAITING = "waiting"
     LEFT = "left"
     KEPT_ASIDE = "kept aside"
 
 
-NOTES = (Kind.PUBLICATION, Kind.STAGED, Kind.LEFT, Kind.KEPT_ASIDE)
+NOTES = (Kind.PUBLICATION, Kind.STAGED, Kind.WAITING, Kind.LEFT, Kind.KEPT_ASIDE)
 
 
 @dataclass(frozen=True)

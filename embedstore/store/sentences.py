@@ -13,20 +13,23 @@ _SENTENCES: dict[Kind, tuple[str, str]] = {
     Kind.STOPPED: ("Reading the data file ended the process that read it, so the file is badly damaged.", _COPY),
     Kind.UNREADABLE: ("The data file can't be opened: it is cut off, of something else, or badly damaged.", _COPY),
     Kind.TABLE: ("A table of the data file is not there.", _REPAIR),
-    Kind.ORDER: ("A table of the data file is damaged: entries are missing, or in the wrong place.", _REPAIR),
-    Kind.ENTRY: ("Entries are not what was written.", _REPAIR),
+    Kind.ORDER: ("A table of the data file is damaged: parts are missing, or in the wrong place.", _REPAIR),
+    Kind.ENTRY: (
+        "Parts of the data are not what was written: a fault of the disk or the memory, or somebody changed them.",
+        _REPAIR,
+    ),
     Kind.SETTING: ("Settings are missing that the store can't be opened without.", _REPAIR),
     Kind.LOG: ("The log does not tell of versions that can be read, or tells something else of them.", _REPAIR),
     Kind.TAG: ("Tags name versions that can't be read any more.", _REPAIR),
     Kind.ROW_BLOCK: ("Rows are missing, so that it is not known whose the vectors in their place are.", _REPAIR),
     Kind.ROW: ("Rows say of themselves what can't be.", _REPAIR),
-    Kind.ABOVE: ("Entries belong to a version that nobody made.", _REPAIR),
+    Kind.ABOVE: ("Parts of the data belong to a version that nobody made.", _REPAIR),
     Kind.NAMELESS: ("Samples have no id.", _REPAIR),
     Kind.MISNAMED: ("Samples have the id of another sample.", _REPAIR),
     Kind.DUPLICATE: ("Samples are there twice.", _REPAIR),
     Kind.HOLE: ("Samples lack their vector.", _REPAIR),
     Kind.INFINITE: ("Vectors hold values that are no numbers.", _REPAIR),
-    Kind.STRANGE: ("Entries belong to a teacher or field that the store does not know.", _REPAIR),
+    Kind.STRANGE: ("Parts of the data belong to a teacher or field that the store does not know.", _REPAIR),
     Kind.SUMMARY: (
         "Summaries were made of the vectors of a teacher that the store never had.",
         "Delete each by: embedstore summaries '{path}' --delete NAME",
@@ -42,6 +45,10 @@ _SENTENCES: dict[Kind, tuple[str, str]] = {
     Kind.STAGED: (
         "A build is embedding these samples, or was interrupted while it did.",
         _NOTHING + "the same build, run again, goes on from there.",
+    ),
+    Kind.WAITING: (
+        "A repair had to give up the vectors of these samples; what else is known of them is kept.",
+        "Run the same build or import again; it brings them back.",
     ),
     Kind.LEFT: (
         "A compaction or repair is writing this copy of the data, or left it behind.",

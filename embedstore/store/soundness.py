@@ -73,6 +73,8 @@ class Examination:
             for _, _, wrong in self._entries(database):
                 if wrong is not None:
                     yield wrong
+                elif database == layout.LOST:
+                    yield Problem(Kind.WAITING, "the samples that were lost")
         yield from self._summaries()
 
     # The parts, in the order in which they need each other

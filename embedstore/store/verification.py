@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 from embedstore.store import isolation, layout
 from embedstore.store.data_file import DATA, missing_bytes
-from embedstore.store.isolation import DiedError, Event
+from embedstore.store.isolation import DiedError, Event, Tell, Teller
 from embedstore.store.problems import NOTES, Kind, Problem
 from embedstore.store.raw import RawStore
 from embedstore.store.sentences import sentences
@@ -24,7 +24,6 @@ Progress = Callable[[int, int], None]  # entries read, entries in all
 DAMAGED, FRESH = ".damaged", ".new"  # generations that no code uses: what a repair kept aside, and began
 
 _EXAMPLES = 5
-_TELL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ class VerificationReport:
 def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> VerificationReport:
     """Read all of a store, in a process of its own, and return what is wrong with it; nothing is changed.
 
-    A writer is neither waited for nor stopped; what it writes meanwhile is not looked at.
+    A writer is neither waited for nor stopped; what it writes meanwhile is not looked at. Where LMDB ends the process that
+    reads, or that says nothing for `isolation.SILENCE_SECONDS`, this is a finding like others.
 
     Args:
         path: the store.
@@ -97,8 +97,8 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
     return report_of(Path(path), isolation.run("verify", isolation.as_path(Path(path))), progress)
 
 
-def report_of(path: Path, events: Iterator[Event], progress: Progress | None = None) -> VerificationReport:
-    """Put the events of `work` together: problems of one kind and part of the store become one finding."""
+def report_of(path: Path, events: Iterable[Event], progress: Progress | None = None) -> VerificationReport:
+    """Put what `work` tells together: problems of one kind and part of the store become one finding."""
     started = time.monotonic()
     found: dict[tuple[str, str], tuple[int, list[str]]] = {}
     facts: dict[str, Any] = {"generation": None, "version": None, "samples": 0, "entries": 0, "bytes": 0}
@@ -140,22 +140,10 @@ def refuse_no_store(path: Path) -> None:
             raise
 
 
-def work(path: str) -> Iterator[Event]:
-    """Examine a store and yield what `report_of` takes; opens damaged files, so call it where that may end the process."""
-    told = 0.0
-    pending: list[Event] = []
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TELL_SECONDS or done == total:
-            told = time.monotonic()
-            pending.append({"progress": done, "total": total})
-
-    for problem in examine(Path(path), tell):
-        yield from pending
-        pending.clear()
-        yield _event(problem) if isinstance(problem, Problem) else problem
-    yield from pending
+def work(path: str, tell: Tell) -> None:
+    """Examine a store and tell what `report_of` takes; opens damaged files, so call it where that may end the process."""
+    for found in examine(Path(path), Teller(tell)):
+        tell(_event(found) if isinstance(found, Problem) else found)
 
 
 def examine(path: Path, progress: Progress) -> Iterator[Problem | Event]:

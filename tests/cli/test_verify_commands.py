@@ -31,7 +31,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_verify_repair_verify(damaged: Path) -> None:
     found = call("embedstore", "verify", "line.store", cwd=damaged, code=1)
     assert "line.store: 1 thing is wrong (300 samples at version 1;" in found.stdout
-    assert "Entries are not what was written.\n    where   view 0 of 'embedding' (teacher" in found.stdout
+    assert "or somebody changed them.\n    where   view 0 of 'embedding' (teacher" in found.stdout
     assert (
         "block 0 fails its checksum\n    number  1\n    mend    Run: embedstore repair 'line.store'\n" in found.stdout
     )
@@ -42,7 +42,7 @@ def test_verify_repair_verify(damaged: Path) -> None:
     repaired = call("embedstore", "repair", "line.store", cwd=damaged).stdout
     assert repaired.startswith("line.store: repaired. It has 44 samples at version 2.\n")
     assert "256 samples lost their vectors. What else is known of them is kept." in repaired
-    assert "  embedstore build 'line.store' IMAGES\n" in repaired
+    assert "They come back by:\n  embedstore build 'line.store' IMAGES (or" in repaired
     assert r"part 00002, bad \x1b[31m<b>部品</b> 00003, part 00004" in repaired
     assert "and 246 more (all with --json)" in repaired
     assert "These versions lost something and can't be opened any more: 1." in repaired

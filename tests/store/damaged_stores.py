@@ -14,6 +14,7 @@ import numpy as np
 from helpers import python_environment, store_of, unit_vectors
 
 import embedstore
+from embedstore.store import mending
 from embedstore.store.environment import open_environment
 from embedstore.store.layout import DATABASES, read_current
 from embedstore.store.tables import Tables
@@ -55,7 +56,16 @@ def make(path: Path) -> Path:
 
 def examined(path: Path) -> VerificationReport:
     """Verify in this process, which is fast, but dies where LMDB does."""
-    return report_of(path, work(str(path)))
+    events: list[dict[str, Any]] = []
+    work(str(path), events.append)
+    return report_of(path, events)
+
+
+def mended(task: str, path: str) -> list[dict[str, Any]]:
+    """Take the place of `isolation.run` and work in this process."""
+    events: list[dict[str, Any]] = []
+    {"repair": mending.work}[task](path, events.append)
+    return events
 
 
 def kinds(report: VerificationReport) -> set[tuple[str, str, int]]:

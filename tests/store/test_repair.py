@@ -19,13 +19,14 @@ from damaged_stores import (
     examined,
     flip_value,
     make,
+    mended,
     trials,
 )
 from helpers import CountingTeacher, assert_same_to_a_float16_step, snapshot, write_pictures
 
 import embedstore
 from embedstore.errors import StoreError, StoreLockedError
-from embedstore.store import isolation, layout, mending
+from embedstore.store import isolation, layout
 from embedstore.store.layout import BLOCK, FIELDS, LOG, META, ROWS, SUMMARIES, TAGS, VECTORS
 from embedstore.store.repair import RepairReport, repair
 from embedstore.store.tables import Tables
@@ -53,7 +54,7 @@ def path(original: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the repair run in this process, which is fast, but dies where LMDB does."""
-    monkeypatch.setattr(isolation, "run", lambda task, path: mending.work(path))
+    monkeypatch.setattr(isolation, "run", mended)
 
 
 def state_of(path: Path) -> dict[str, bytes]:
@@ -99,12 +100,12 @@ def test_whatever_entry_is_damaged_the_rest_is_as_it_was_and_sound(
 TRIALS = """
 import json, sys
 from pathlib import Path
-from damaged_stores import dishonest, everything, examined, flip_bit, seeded_flips
+from damaged_stores import dishonest, everything, examined, flip_bit, mended, seeded_flips
 from embedstore.errors import StoreError
-from embedstore.store import isolation, mending
+from embedstore.store import isolation
 from embedstore.store.repair import repair
 
-isolation.run = lambda task, path: mending.work(path)
+isolation.run = mended
 original, place, first, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 before = everything(original)
 for number, (at, bit) in enumerate(seeded_flips(original, 6, count)):
@@ -410,7 +411,7 @@ def test_where_reading_ends_the_process_nothing_is_changed(path: Path, monkeypat
     flip(path, TAGS, b"first")
     before = state_of(path)
     code = "import os, signal\nfrom embedstore.store import completion, isolation\n"
-    code += "completion.Completion.run = lambda self: os.kill(os.getpid(), signal.SIGBUS)\nisolation.main()"
+    code += "completion.Completion.run = lambda *_: os.kill(os.getpid(), signal.SIGBUS)\nisolation.main()"
     monkeypatch.setattr(isolation, "_CODE", code)
     with pytest.raises(StoreError, match=r"\(SIGBUS\).* too damaged to be repaired; restore .* Nothing was changed\.$"):
         repair(path)

@@ -46,8 +46,8 @@ def _lines(store: Path, report: "RepairReport") -> Iterator[str]:
     yield f"{store}: repaired.{at}"
     if report.embed_again:
         yield ""
-        yield f"{len(report.embed_again):,} samples lost their vectors. What else is known of them is kept. Embed them again by:"
-        yield f"  embedstore build '{store}' IMAGES"
+        yield f"{len(report.embed_again):,} samples lost their vectors. What else is known of them is kept. They come back by:"
+        yield f"  embedstore build '{store}' IMAGES (or embedstore import, where their vectors were made elsewhere)"
         yield f"  {_some(report.embed_again)}"
     if report.nameless:
         yield ""
