@@ -216,9 +216,9 @@ def out_of_date(store: EmbeddingStore, index: VectorIndex) -> str:
 
 
 def _blocks(store: EmbeddingStore, allowed: npt.NDArray[np.bool_]) -> Iterator[Block]:
-    """Yield what is allowed of the store; where that is the smaller part, only blocks that hold some of it are read."""
+    """Yield what is allowed of the store; where that is not nearly all, only blocks that hold some of it are read."""
     chosen = np.flatnonzero(allowed)
-    if 2 * len(chosen) < len(allowed):
+    if len(chosen) < 0.9 * len(allowed):
         for start in range(0, len(chosen), _READ_AT_ONCE):
             part = chosen[start : start + _READ_AT_ONCE]
             yield part, store.read(part)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from embedstore import EmbeddingStore
 from embedstore.analysis import search as search_module
 from embedstore.errors import SettingsError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.store import reading
+from embedstore.store.layout import BLOCK, Column
+from embedstore.store.tables import Tables
 from embedstore.teachers.pixels import PixelTeacher
 from embedstore.vectors import Vectors, unit_length
 
@@ -160,6 +163,23 @@ def test_more_answers_than_samples_are_all_samples(store: EmbeddingStore) -> Non
     assert sorted(hit.id for hit in hits) == IDS
     (few,) = store.search(np.ones(DIM), top=10_000, where={"label": "rare", "mode": "a"})
     assert [hit for hit in hits if hit.label == "rare" and hit.mode == "a"] == few
+
+
+def test_blocks_that_hold_nothing_that_passes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [str(number // BLOCK) for number in range(3 * BLOCK)]
+    with store_of(tmp_path / "store", unit_vectors(4, 3 * BLOCK, DIM), labels=labels) as blocks:
+        read: set[int] = set()
+        take = Tables.take_vectors
+
+        def seen(self: Tables, column: Column, rows: npt.NDArray[np.int64], *rest: Any) -> int | None:
+            read.update((rows // BLOCK).tolist())
+            return take(self, column, rows, *rest)
+
+        monkeypatch.setattr(Tables, "take_vectors", seen)
+        (hits,) = blocks.search(np.ones(DIM), top=1000, where={"label": "1"})
+        assert (len(hits), read) == (BLOCK, {1})
+        blocks.search(np.ones(DIM))
+        assert read == {0, 1, 2}
 
 
 def test_no_allowed_sample_means_no_answer(store: EmbeddingStore) -> None:
