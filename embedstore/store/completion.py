@@ -28,7 +28,7 @@ class Completion:
         lost_rows: blocks whose rows were lost, each with the ids that stood there.
         emptied: (field's number, block) whose texts in the newest version were lost.
         changed: versions that are not what they were.
-        unnamed: whether the names of fields were lost.
+        unsure: whether fields of the newest version may say another thing than they did, and nobody can tell where.
     """
 
     _session: Writer
@@ -40,7 +40,7 @@ class Completion:
         self.lost_rows: dict[int, list[str]] = {}
         self.emptied: set[tuple[int, int]] = set()
         self.changed: list[tuple[int, int]] = []  # from, up to and without
-        self.unnamed = False
+        self.unsure = False
 
     def run(self, session: Writer, left: Salvaged) -> Iterator[Event]:
         """Do all of it to the generation of `session`, and yield what was done."""
@@ -110,7 +110,7 @@ class Completion:
             raise self.hopeless("the names of its fields are lost, and none of them holds ids")
         names = [ID if number == ids else f"{ATTRIBUTE}field {number}" for number in range(count)]
         self._session.write(lambda tables: tables.put_names(names))
-        self.unnamed = True
+        self.unsure = True
         self.changed.append((1, NEVER))
         yield {
             "said": "The names of all fields but the ids were lost; what stood in them is kept in attributes 'field NUMBER'."
@@ -194,8 +194,11 @@ class Completion:
         for block, versions in mended.items():
             self._restore_ids(block, versions)
         if FIELDS in self._left.fewer:
+            self.unsure = True
+            self.changed.append((1, NEVER))
             yield {
-                "said": "Blocks of fields are missing and nothing says which; some labels may be older than they were."
+                "said": "Parts of the fields are missing and nothing says which, so labels and other fields may be older than "
+                "they were; look at them, or take the store from a copy."
             }
 
     def restore_ids(self, session: Writer, blocks: list[int]) -> None:

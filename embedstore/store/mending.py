@@ -114,7 +114,7 @@ class _Ending:
         """Do all of it."""
         first = self._first
         version = self._head.version
-        if len(self._leaving) or first.lost_rows or first.emptied or first.unnamed:
+        if len(self._leaving) or first.lost_rows or first.emptied or first.unsure:
             version = self._session.begin()
             emptied = yield from self._empty_fields(version)
             lost = yield from self._keep_lost(version)

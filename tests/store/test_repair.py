@@ -28,6 +28,7 @@ import embedstore
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import isolation, layout
 from embedstore.store.layout import BLOCK, FIELDS, LOG, META, ROWS, SUMMARIES, TAGS, VECTORS
+from embedstore.store.raw import RawStore
 from embedstore.store.repair import RepairReport, repair
 from embedstore.store.tables import Tables
 from embedstore.store.verification import verify
@@ -103,6 +104,7 @@ from pathlib import Path
 from damaged_stores import dishonest, everything, examined, flip_bit, mended, seeded_flips
 from embedstore.errors import StoreError
 from embedstore.store import isolation
+from embedstore.store.raw import RawStore
 from embedstore.store.repair import repair
 
 isolation.run = mended
@@ -273,6 +275,17 @@ def test_where_the_names_of_fields_are_lost_their_texts_become_attributes(path: 
         assert len(store) == GONE
         assert store.sample(IDS[3]).attributes["field 1"] == "odd"
         assert set(store.labels) == {None}
+
+
+def test_where_nobody_can_tell_which_fields_are_lost_it_is_said_and_no_old_version_stays(
+    path: Path, monkeypatch: pytest.MonkeyPatch, here: None
+) -> None:
+    counted = RawStore.count
+    monkeypatch.setattr(RawStore, "count", lambda raw, database: counted(raw, database) + (database == FIELDS))
+    flip(path, TAGS, b"first")
+    report = repair(path)
+    assert (report.version, report.samples, report.closed) == (NEWEST + 1, GONE, (1, 2, 3, 4))
+    assert "may be older than they were" in report.remarks[0]
 
 
 def test_what_a_kill_left_is_taken_back_too(path: Path, before: dict[Any, Any], here: None) -> None:
