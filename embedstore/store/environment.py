@@ -188,10 +188,15 @@ def open_current(store: Path) -> Environment:
     while True:
         generation = read_current(store)
         try:
-            return open_environment(generation)
-        except CorruptStoreError:
+            environment = open_environment(generation)
+        except StoreError:
             if read_current(store) == generation:
-                raise  # else a compaction replaced it between the two looks
+                raise
+            continue
+        if read_current(store) == generation:
+            return environment
+        # A compaction replaced it meanwhile. It may have been half removed by then, and LMDB makes anew what it misses.
+        environment.release()
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -13,12 +13,12 @@ from typing import Any
 import lmdb
 import numpy as np
 import pytest
-from helpers import CountingTeacher, python_environment, snapshot, store_of, unit_vectors, write_pictures
+from helpers import CountingTeacher, python_environment, run_python, snapshot, store_of, unit_vectors, write_pictures
 
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import StoreError, StoreLockedError
-from embedstore.store import compaction, embedding_pass, layout, row_stream
+from embedstore.store import compaction, embedding_pass, environment, layout, row_stream
 from embedstore.store.environment import Environment
 from embedstore.store.layout import BLOCK
 from embedstore.store.writing import writer
@@ -460,6 +460,29 @@ def test_an_open_reader_goes_on_and_moves_over_when_it_looks_anew(path: Path) ->
         assert reader.generation.name == "0002"
         with pytest.raises(StoreError, match="Version 1 was removed by a compaction"):
             early.refresh()
+
+
+@pytest.mark.parametrize("moment", ["before it looks", "before LMDB opens", "while files are removed"])
+def test_a_reader_that_opens_while_a_compaction_ends_gets_the_new_generation(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    name = "refuse_truncated" if moment == "before LMDB opens" else "open_environment"
+    original = getattr(environment, name)
+    before = seen(path)
+
+    def late(generation: Path) -> Any:
+        monkeypatch.setattr(environment, name, original)
+        # In another process, for this one holds a lock while it opens a store.
+        assert run_python("import sys, embedstore; embedstore.open(sys.argv[1]).compact()", path).returncode == 0
+        if moment == "while files are removed":  # the directory is still there, and LMDB makes a new file in it
+            generation.mkdir()
+            (generation / "data.mdb").touch()
+        return original(generation)
+
+    monkeypatch.setattr(environment, name, late)
+    assert seen(path) == before
+    with writer(path):
+        assert generations(path) == ["0002"]
 
 
 READ = """
