@@ -23,7 +23,7 @@ from embedstore.vectors import Vectors
 from embedstore.views import WHOLE, render
 
 if TYPE_CHECKING:
-    from embedstore.store.embedding_store import EmbeddingStore
+    from embedstore.store.searching import SearchableStore
 
 
 STALE = 0.1  # an index that lacks, or holds in vain, a larger share of its samples is left aside
@@ -43,7 +43,7 @@ class Hit:
 
 
 def query(
-    store: EmbeddingStore,
+    store: SearchableStore,
     *,
     image: str | os.PathLike[str] | None,
     id: str | None,
@@ -52,7 +52,7 @@ def query(
     where: Mapping[str, str | None] | None,
     exact: bool | None = None,
 ) -> list[Hit]:
-    """Return the samples nearest to one of a picture, a sample or a text; see `EmbeddingStore.query`.
+    """Return the samples nearest to one of a picture, a sample or a text; see `SearchableStore.query`.
 
     Raises:
         SettingsError: none or more than one of the three was given.
@@ -75,8 +75,8 @@ def query(
     return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact)[0]
 
 
-def text_vectors(store: EmbeddingStore, texts: Sequence[str]) -> Vectors:
-    """Return the vectors (n, d) of some texts; see `EmbeddingStore.embed_text`."""
+def text_vectors(store: SearchableStore, texts: Sequence[str]) -> Vectors:
+    """Return the vectors (n, d) of some texts; see `SearchableStore.embed_text`."""
     teacher = _own_teacher(store)
     if not isinstance(teacher, TextTeacher):
         raise TeacherError(
@@ -85,14 +85,14 @@ def text_vectors(store: EmbeddingStore, texts: Sequence[str]) -> Vectors:
     return teacher.embed_text(list(texts))
 
 
-def _own_teacher(store: EmbeddingStore) -> Teacher:
+def _own_teacher(store: SearchableStore) -> Teacher:
     teacher = load_teacher(store.teacher)
     store.check_teacher(teacher)
     return teacher
 
 
 def search(
-    store: EmbeddingStore,
+    store: SearchableStore,
     vectors: npt.ArrayLike,
     *,
     top: int = 5,
@@ -100,7 +100,7 @@ def search(
     exclude: Sequence[str] = (),
     exact: bool | None = None,
 ) -> list[list[Hit]]:
-    """Return for each query (n, d) its `top` nearest samples, best first; see `EmbeddingStore.search`."""
+    """Return for each query (n, d) its `top` nearest samples, best first; see `SearchableStore.search`."""
     found = nearest_samples(store, vectors, top=top, where=where, exclude=exclude, exact=exact)
     samples = {position: store.sample_at(position) for position in np.unique(found.positions).tolist() if position >= 0}
     return [
@@ -114,7 +114,7 @@ def search(
 
 
 def nearest_samples(
-    store: EmbeddingStore,
+    store: SearchableStore,
     vectors: npt.ArrayLike,
     *,
     top: int = 5,
@@ -123,7 +123,7 @@ def nearest_samples(
     exact: bool | None = None,
     memory: int = MEMORY,
 ) -> Neighbours:
-    """Return where the nearest samples stand and how similar they are; see `EmbeddingStore.nearest`.
+    """Return where the nearest samples stand and how similar they are; see `SearchableStore.nearest`.
 
     Raises:
         StoreError: `top` is below 1, the queries are not finite or have another dimension than the store, or the index is
@@ -154,7 +154,7 @@ def nearest_samples(
 
 
 def _by_index(
-    store: EmbeddingStore, index: VectorIndex, asked: Vectors, *, top: int, allowed: npt.NDArray[np.bool_], memory: int
+    store: SearchableStore, index: VectorIndex, asked: Vectors, *, top: int, allowed: npt.NDArray[np.bool_], memory: int
 ) -> Neighbours:
     """Return the nearest of what the index proposes and of what it does not hold."""
     held = index.coverage(store)
@@ -170,7 +170,7 @@ def _by_index(
     return found
 
 
-def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex | None:
+def _index(store: SearchableStore, passing: int, *, needed: bool) -> VectorIndex | None:
     """Return the index where it serves: it is whole, most of it is in the store still, and most samples pass the filter."""
     try:
         index = open_index(store)
@@ -193,7 +193,7 @@ def _index(store: EmbeddingStore, passing: int, *, needed: bool) -> VectorIndex 
     return index
 
 
-def serving_index(store: EmbeddingStore, where: Mapping[str, str | None] | None = None) -> IndexInfo | None:
+def serving_index(store: SearchableStore, where: Mapping[str, str | None] | None = None) -> IndexInfo | None:
     """Return what the index is that a search under this filter asks by itself; None where it scans."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IndexWarning)
@@ -205,7 +205,7 @@ def _warn_of(error: CorruptStoreError) -> None:
     warnings.warn(f"{error} Until then the store is scanned.", IndexWarning, stacklevel=4)
 
 
-def out_of_date(store: EmbeddingStore, index: VectorIndex) -> str:
+def out_of_date(store: SearchableStore, index: VectorIndex) -> str:
     """Return the sentence that says that an index holds too little of the store to be used."""
     held = index.coverage(store)
     return (
@@ -215,7 +215,7 @@ def out_of_date(store: EmbeddingStore, index: VectorIndex) -> str:
     )
 
 
-def _blocks(store: EmbeddingStore, allowed: npt.NDArray[np.bool_]) -> Iterator[Block]:
+def _blocks(store: SearchableStore, allowed: npt.NDArray[np.bool_]) -> Iterator[Block]:
     """Yield what is allowed of the store; where that is not nearly all, only blocks that hold some of it are read."""
     chosen = np.flatnonzero(allowed)
     if len(chosen) < 0.9 * len(allowed):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from embedstore.errors import EmbedstoreError
 from embedstore.store import layout
 from embedstore.store.generations import next_generation
+from embedstore.store.index_file import INDEX
 from embedstore.store.layout import BLOCK, Column, Head
 from embedstore.store.tables import Compacted, Rows, Tables, by_block, staged, visible
 from embedstore.store.writing import Writer
@@ -35,6 +36,7 @@ class CompactionReport:
         removed: how many versions can't be read any more.
         rows_before, rows: how many rows there were and are.
         bytes_before, bytes: how large the data file was and is.
+        index_removed: whether there was an index, which knows the old rows and has to be made again.
     """
 
     kept: tuple[int, ...]
@@ -43,6 +45,7 @@ class CompactionReport:
     rows: int
     bytes_before: int
     bytes: int
+    index_removed: bool
 
 
 def kept_versions(tables: Tables) -> tuple[int, ...]:
@@ -91,12 +94,13 @@ def compact(path: Path, session: Writer, progress: Progress | None = None) -> Co
     Readers that have the old generation open go on reading it until they look anew.
     """
     old = session.environment.directory
+    had_index = (old / INDEX).exists()
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
     kept, versions = session.read(lambda tables: (kept_versions(tables), len(tables.log())))
     with next_generation(path, old, "compacted") as target:
         new = target.environment.directory
         rows = _Compaction(session, target, kept, progress or (lambda done, total: None)).run()
-    return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new))
+    return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new), had_index)
 
 
 class _Compaction:

@@ -3,173 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy.typing as npt
-
-from embedstore.errors import SettingsError, StoreError, SummaryError, TeacherMismatchError
+from embedstore.errors import SettingsError, StoreError, SummaryError
 from embedstore.splits import SplitPlan, plan_split
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
-from embedstore.store.reading import StoreReader, Where, as_stored
+from embedstore.store.reading import as_stored
+from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, refuse_tag
 from embedstore.store.writing import create_store, writer
-from embedstore.teachers.protocol import EMBEDDING, Teacher, fingerprint
-from embedstore.vectors import Vectors
+from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.views import Recipe
 
 if TYPE_CHECKING:
-    from embedstore.analysis.exact_search import Neighbours
-    from embedstore.analysis.search import Hit
-    from embedstore.store.index_file import IndexInfo
     from embedstore.summaries import Summary
 
 
-class EmbeddingStore(StoreReader):
-    """A store opened at its newest version; open one with `embedstore.open`.
+class EmbeddingStore(SearchableStore):
+    """A store opened at its newest version, or at one that was asked for; open one with `embedstore.open`.
 
-    What it holds is read by the methods of `StoreReader`; here are search, changes, and summaries.
+    What it holds is read by the methods of `StoreReader`, and searched by those of `SearchableStore`; here are changes,
+    history, and summaries.
     """
-
-    # Search
-
-    def search(
-        self,
-        vectors: npt.ArrayLike,
-        top: int = 5,
-        where: Where | None = None,
-        exclude: Sequence[str] = (),
-        exact: bool | None = None,
-    ) -> list[list[Hit]]:
-        """Return for each query the samples whose plain view is nearest, by cosine, under the filter.
-
-        Args:
-            vectors: (n, d), or (d,) for one query.
-            top: how many.
-            where: conditions on label, mode, group, split or attributes; see `where`.
-            exclude: ids that are never an answer.
-            exact: True scans all samples that pass the filter and misses nothing; False asks the index; by itself, the index
-                is asked where there is one, not much has changed since it was made, and most samples pass the filter.
-
-        Raises:
-            StoreError: the queries or `top` can't be, or the index is asked for and there is none.
-            CorruptStoreError: the index is asked for and can't be used. Where it is not, that is a warning.
-        """
-        from embedstore.analysis.search import search
-
-        return search(self, vectors, top=top, where=where, exclude=exclude, exact=exact)
-
-    def nearest(
-        self,
-        vectors: npt.ArrayLike,
-        top: int = 5,
-        where: Where | None = None,
-        exclude: Sequence[str] = (),
-        exact: bool | None = None,
-    ) -> Neighbours:
-        """Return what `search` does as arrays: positions in `ids` (n, top), -1 where there are fewer, and similarities."""
-        from embedstore.analysis.search import nearest_samples
-
-        return nearest_samples(self, vectors, top=top, where=where, exclude=exclude, exact=exact)
-
-    def build_index(
-        self,
-        factory: str | None = None,
-        *,
-        memory: int | None = None,
-        recall: float = 0.99,
-        seed: int = 0,
-        progress: Callable[[str, int, int], None] | None = None,
-    ) -> IndexInfo | None:
-        """Make an index of the plain views, in place of the one before, and measure how much it finds.
-
-        Args:
-            factory: FAISS's word for it, such as `IVF1024,SQfp16`; chosen by size and memory where not given, and no index is
-                made of a store that is scanned fast enough.
-            memory: bytes that making and using it may take; decides how coarsely vectors are kept in it.
-            recall: the share of the 10 nearest that queries should find; as many lists are looked into as that takes.
-            seed: of the samples that it learns from and is measured with.
-            progress: called with (what is done, done, total).
-
-        Raises:
-            SettingsError: FAISS can't make such an index, or the memory is too small for any.
-            StoreError: the store is empty or was opened at an earlier version, or the index can't be written.
-            StoreLockedError: another process is making one.
-        """
-        from embedstore.analysis.index_building import build_index
-
-        self.refuse_pinned()
-        self.refresh()
-        return build_index(self, factory=factory, memory=memory, recall=recall, seed=seed, progress=progress)
-
-    @property
-    def index_info(self) -> IndexInfo | None:
-        """What the index is; None where there is none.
-
-        Raises:
-            CorruptStoreError: it can't be used, and why.
-        """
-        from embedstore.store.index import open_index
-
-        index = open_index(self)
-        return None if index is None else index.info
-
-    def delete_index(self) -> bool:
-        """Delete the index, after which every search scans; return whether there was one."""
-        from embedstore.store.index_file import remove
-
-        return remove(self.generation)
-
-    def query(
-        self,
-        *,
-        image: str | os.PathLike[str] | None = None,
-        id: str | None = None,
-        text: str | None = None,
-        top: int = 5,
-        where: Where | None = None,
-        exact: bool | None = None,
-    ) -> list[Hit]:
-        """Return the samples nearest to a picture, to a sample (itself left out) or to a text; see `search`.
-
-        A picture or a text goes through the store's own teacher, whose fingerprint is checked.
-        """
-        from embedstore.analysis.search import query
-
-        return query(self, image=image, id=id, text=text, top=top, where=where, exact=exact)
-
-    def embed_text(self, texts: Sequence[str]) -> Vectors:
-        """Return the vectors (n, d) that the store's own teacher gives to some texts; it is loaded for that.
-
-        Raises:
-            TeacherError: the teacher can't be loaded, or reads no text.
-            TeacherMismatchError: what loads under its name is another teacher.
-        """
-        from embedstore.analysis.search import text_vectors
-
-        return text_vectors(self, texts)
-
-    def check_teacher(self, teacher: Teacher) -> None:
-        """Raise where vectors of this teacher do not belong into the store.
-
-        Raises:
-            TeacherMismatchError: the fingerprints differ; the message names both teachers.
-        """
-        if self.declared:
-            raise TeacherMismatchError(
-                f"The vectors of the store '{self.path}' were imported as those of the teacher '{self.teacher}', which nobody "
-                "checked, so no picture or text is embedded for it; ask by --id or by vectors, and add vectors by import."
-            )
-        if teacher.fingerprint != self.fingerprint:
-            raise TeacherMismatchError(
-                f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint "
-                f"{self.fingerprint[:12]}), but '{teacher.name}' (fingerprint {teacher.fingerprint[:12]}) was given; "
-                "use the store's teacher, or build another store."
-            )
 
     # Changes
 
@@ -194,13 +54,6 @@ class EmbeddingStore(StoreReader):
                 changes.publish(action)
             compact_if_wasteful(self.path, session)
         self.refresh()
-
-    def refuse_pinned(self) -> None:
-        """Raise where this store was opened at a version, which never changes."""
-        if self.pinned is not None:
-            raise StoreError(
-                f"The store '{self.path}' was opened at version {self.version}, which never changes; open it without a version."
-            )
 
     def split(self, *, folds: int = 5, fold: int = 0, seed: int = 0, keep: bool = False) -> SplitPlan:
         """Write a split by group into the records; see `splits.plan_split`.

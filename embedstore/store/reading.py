@@ -85,6 +85,13 @@ class StoreReader:
         self.head, self.settings, self.space, self._names = self._read(look)
         self.recipe = Recipe.from_dict(self.settings["recipe"])
 
+    def refuse_pinned(self) -> None:
+        """Raise where this store was opened at a version, which never changes."""
+        if self.pinned is not None:
+            raise StoreError(
+                f"The store '{self.path}' was opened at version {self.version}, which never changes; open it without a version."
+            )
+
     def close(self) -> None:
         """Give the handle back; once is enough."""
         if not self._closed:
@@ -319,6 +326,11 @@ class StoreReader:
         """The pictures that could not be used: `path` and `reason`."""
         return self._read(lambda tables: tables.aside())
 
+    @property
+    def lost(self) -> list[str]:
+        """The ids of samples whose vectors a repair had to give up; the next build embeds them again."""
+        return self._read(lambda tables: sorted(fields[ID] for fields in tables.lost()))
+
     def unfinished(self) -> int:
         """Return how many rows an interrupted build has written that no version shows yet."""
         return self._read(lambda tables: int(staged(tables.rows()).sum()))
@@ -374,7 +386,7 @@ class StoreReader:
         if block is None:
 
             def look(tables: Tables) -> dict[str, tuple[list[str], npt.NDArray[np.int32]]]:
-                return {name: tables.field_block(name, row // BLOCK, self.version) for name in self._names}
+                return tables.field_blocks(row // BLOCK, self.version)
 
             block = self._read(look)
             if len(self._blocks) >= _BLOCKS_KEPT:

@@ -120,8 +120,15 @@ class Tables:
     def field_block(self, name: str, block: int, version: int) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Return the texts of a block of a field as of a version, and the place of each row's own among them, -1 for none."""
         names = self.names()
-        payload = self._newest_block(names.index(name), block, version) if name in names else None
-        return ([], np.full(BLOCK, -1, np.int32)) if payload is None else layout.unpack_field(payload)
+        return self._field_block(names.index(name), block, version) if name in names else _no_texts()
+
+    def field_blocks(self, block: int, version: int) -> dict[str, tuple[list[str], npt.NDArray[np.int32]]]:
+        """Return `field_block` of every field."""
+        return {name: self._field_block(number, block, version) for number, name in enumerate(self.names())}
+
+    def _field_block(self, number: int, block: int, version: int) -> tuple[list[str], npt.NDArray[np.int32]]:
+        payload = self._newest_block(number, block, version)
+        return _no_texts() if payload is None else layout.unpack_field(payload)
 
     def put_fields(self, rows: npt.NDArray[np.int64], fields: Mapping[str, Sequence[str | None]], version: int) -> None:
         """Write what some rows (n,) have in some fields, as of a version; a block that stays as it was is not written."""
@@ -136,7 +143,7 @@ class Tables:
         for name in [name for name in fields if name in names]:
             number, texts = names.index(name), fields[name]
             for block, inside in blocks:
-                known, codes = self.field_block(name, block, version)
+                known, codes = self._field_block(number, block, version)
                 values: list[str | None] = [*known, None]
                 before = [values[code] for code in codes.tolist()] if known else [None] * BLOCK
                 after = list(before)
@@ -414,6 +421,10 @@ def by_block(rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.
     blocks, starts = np.unique(rows[order] // BLOCK, return_index=True)
     for block, start, end in zip(blocks.tolist(), starts, np.append(starts, len(rows))[1:], strict=True):
         yield block, order[start:end]
+
+
+def _no_texts() -> tuple[list[str], npt.NDArray[np.int32]]:
+    return [], np.full(BLOCK, -1, np.int32)
 
 
 def visible(rows: Rows, version: int) -> npt.NDArray[np.bool_]:

@@ -38,6 +38,8 @@ def compact(
         f"{_megabytes(report.bytes_before)}.",
         f"These versions can be opened: {', '.join(kept)}; {report.removed} others can't any more.",
     )
+    if report.index_removed:
+        console.say(f"The index knew the rows as they were; make it again with: embedstore index '{store}'")
 
 
 def _megabytes(size: int) -> str:

@@ -1,12 +1,16 @@
 """embedstore info: what a store holds."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from embedstore.errors import CorruptStoreError
 from embedstore_cli import console
 from embedstore_cli.version_option import VersionOption, asked_version
+
+if TYPE_CHECKING:
+    from embedstore import EmbeddingStore
 
 
 def info(
@@ -32,11 +36,13 @@ def info(
             "recipe": opened.recipe.to_dict(),
             "image_root": str(opened.image_root),
             **{f"{name}s": _counts(opened.counts(name)) for name in ("label", "mode", "split")},
-            "groups": len({sample.group for sample in opened.samples if sample.group is not None}),
-            "without_group": sum(sample.group is None for sample in opened.samples),
+            "groups": len(set(opened.field("group")) - {None}),
+            "without_group": opened.field("group").count(None),
             "summaries": opened.summary_names,
             "set_aside": opened.set_aside,
             "unfinished": opened.unfinished(),
+            "lost": opened.lost,
+            "index": _index(opened),
         }
     if json:
         console.print_json(facts)
@@ -51,13 +57,31 @@ def info(
         f"splits      {_line(facts['splits'])}",
         f"groups      {facts['groups']}; {facts['without_group']} samples have none",
         f"summaries   {', '.join(facts['summaries']) or 'none'}",
+        f"index       {facts['index']}",
         f"set aside   {len(facts['set_aside'])} pictures" + ":" * bool(facts["set_aside"]),
         *(f"            {entry['path']}: {entry['reason']}" for entry in facts["set_aside"]),
     )
+    if facts["lost"]:
+        console.say(
+            f"lost        {len(facts['lost'])} samples, such as '{facts['lost'][0]}', whose vectors a repair had to give up; "
+            "embed them again with: embedstore build"
+        )
     if facts["unfinished"]:
         console.say(
             f"unfinished  {facts['unfinished']} samples of an interrupted build wait; run the same embedstore build again."
         )
+
+
+def _index(store: "EmbeddingStore") -> str:
+    try:
+        index = store.index_info
+    except CorruptStoreError as error:
+        return str(error)
+    if index is None:
+        return "none: search scans all vectors, exactly"
+    return (
+        f"{index.factory} of {index.rows} samples at version {index.version}, recall@10 {index.recall:.3f} as measured"
+    )
 
 
 def _counts(counts: dict[str | None, int]) -> dict[str, int]:
