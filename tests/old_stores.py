@@ -1,4 +1,4 @@
-"""Stores as earlier releases wrote them, put down value by value; format 1 is described in `embedstore.store.format_1`."""
+"""Stores as earlier releases wrote them, put down value by value; `store.migrations.format_1` describes format 1."""
 
 import json
 import random

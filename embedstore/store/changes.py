@@ -15,7 +15,7 @@ from embedstore.images import FIELDS, SPLITS
 from embedstore.store.fields import ATTRIBUTE, ID, URI, Field
 from embedstore.store.layout import BLOCK, Column, id_keys
 from embedstore.store.reading import as_stored
-from embedstore.store.row_stream import Rows, RowStream
+from embedstore.store.row_stream import NewRows, RowStream
 from embedstore.store.writing import Writer, next_head
 from embedstore.teachers.protocol import EMBEDDING
 
@@ -89,7 +89,7 @@ class StoreWriter:
         for start in range(0, len(names), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             values = _as_float16(names[part], stacked[:, part])
-            self._rows.append(Rows(keys[part], values, {name: texts[part] for name, texts in fields.items()}))
+            self._rows.append(NewRows(keys[part], values, {name: texts[part] for name, texts in fields.items()}))
         self._added.append(keys.reshape(-1).view("S16"))
         self._details["new"] += len(names)
 

@@ -16,7 +16,8 @@ from embedstore.store import layout
 from embedstore.store.generations import next_generation
 from embedstore.store.index_file import INDEX
 from embedstore.store.layout import BLOCK, Column, Head
-from embedstore.store.tables import Compacted, Rows, Tables, by_block, staged, visible
+from embedstore.store.rows import Rows, by_block, staged, visible
+from embedstore.store.tables import Compacted, Tables
 from embedstore.store.writing import Writer
 
 Progress = Callable[[int, int], None]  # blocks done, blocks in all

@@ -20,7 +20,8 @@ from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, record_of
 from embedstore.store.layout import BLOCK, Column
-from embedstore.store.tables import Tables, staged
+from embedstore.store.rows import staged
+from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
 from embedstore.teachers import Teacher, load_teacher
 from embedstore.views import draw_view, render

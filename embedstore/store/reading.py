@@ -20,7 +20,8 @@ from embedstore.images import FIELDS, Sample
 from embedstore.store.environment import open_current
 from embedstore.store.fields import ATTRIBUTE, ID, SAID, Field, Record, record_of
 from embedstore.store.layout import BLOCK, Column, Head, id_keys, read_current
-from embedstore.store.tables import Rows, Tables, staged, visible
+from embedstore.store.rows import Rows, staged, visible
+from embedstore.store.tables import Tables
 from embedstore.store.versions import head_at
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, widened

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column
-from embedstore.store.tables import Tables, by_block
+from embedstore.store.rows import by_block
+from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
 from embedstore.teachers.protocol import EMBEDDING
 
@@ -20,7 +21,7 @@ Texts = list[str | None]
 
 
 @dataclass(frozen=True)
-class Rows:
+class NewRows:
     """What new rows (n,) hold.
 
     Attributes:
@@ -47,12 +48,12 @@ class RowStream:
 
     def __init__(self, session: Writer, space: str):
         self._session, self._space = session, space
-        self._waiting: list[Rows] = []
+        self._waiting: list[NewRows] = []
         self._next: int | None = None  # row number
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedstore-write")
         self._under_way: Future[None] | None = None
 
-    def append(self, rows: Rows) -> None:
+    def append(self, rows: NewRows) -> None:
         """Take rows over; nobody else may change them from now on."""
         self._waiting.append(rows)
         if sum(waiting.vectors.nbytes for waiting in self._waiting) >= _MOST_BYTES:
@@ -89,7 +90,7 @@ class RowStream:
         if under_way is not None:
             under_way.result()
 
-    def _write(self, version: int, first: int, rows: Rows) -> None:
+    def _write(self, version: int, first: int, rows: NewRows) -> None:
         """Write rows from the number `first` on with all that belongs to them, in one transaction."""
         numbers = np.arange(first, first + len(rows))
 
@@ -107,11 +108,11 @@ class RowStream:
         self._session.write(write)
 
 
-def _joined(parts: list[Rows]) -> Rows:
+def _joined(parts: list[NewRows]) -> NewRows:
     if len(parts) == 1:
         return parts[0]
     fields: dict[str, Texts] = {}
     for name in dict.fromkeys(name for part in parts for name in part.fields):
         fields[name] = [text for part in parts for text in part.fields.get(name, [None] * len(part))]
     keys = np.concatenate([part.keys for part in parts])
-    return Rows(keys, np.concatenate([part.vectors for part in parts], axis=1), fields)
+    return NewRows(keys, np.concatenate([part.vectors for part in parts], axis=1), fields)

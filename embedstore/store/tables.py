@@ -13,9 +13,8 @@ from embedstore.errors import CorruptStoreError
 from embedstore.store import layout
 from embedstore.store.environment import Environment
 from embedstore.store.fields import ID, Field, join_blocks
-from embedstore.store.layout import BLOCK, NEVER, Column, Head
-
-Rows = npt.NDArray[np.void]
+from embedstore.store.layout import BLOCK, Column, Head
+from embedstore.store.rows import Rows, by_block
 
 
 @dataclass(frozen=True)
@@ -415,26 +414,8 @@ class Tables:
         self._put(layout.META, name, layout.pack(values))
 
 
-def by_block(rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Yield each block that some rows (n,) lie in, ascending, and the places of these rows in `rows`."""
-    order = np.argsort(rows, kind="stable")
-    blocks, starts = np.unique(rows[order] // BLOCK, return_index=True)
-    for block, start, end in zip(blocks.tolist(), starts, np.append(starts, len(rows))[1:], strict=True):
-        yield block, order[start:end]
-
-
 def _no_texts() -> tuple[list[str], npt.NDArray[np.int32]]:
     return [], np.full(BLOCK, -1, np.int32)
-
-
-def visible(rows: Rows, version: int) -> npt.NDArray[np.bool_]:
-    """Return which rows are part of a version."""
-    return np.asarray((rows["born"] <= np.uint64(version)) & (np.uint64(version) < rows["died"]))
-
-
-def staged(rows: Rows) -> npt.NDArray[np.bool_]:
-    """Return which rows were written and neither published nor swept."""
-    return np.asarray((rows["born"] == np.uint64(NEVER)) & (rows["died"] == np.uint64(NEVER)) & rows["key"].any(axis=1))
 
 
 def head_entry(head: Head) -> dict[str, Any]:

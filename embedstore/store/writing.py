@@ -26,7 +26,8 @@ from embedstore.store.data_file import fill_up
 from embedstore.store.environment import Environment, open_environment
 from embedstore.store.fields import Record, fields_of
 from embedstore.store.layout import BLOCK, NEVER, Head
-from embedstore.store.tables import Tables, by_block, head_entry
+from embedstore.store.rows import by_block
+from embedstore.store.tables import Tables, head_entry
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ import numpy as np
 from helpers import python_environment, store_of, unit_vectors
 
 import embedstore
-from embedstore.store import mending
 from embedstore.store.environment import open_environment
+from embedstore.store.health import mending
+from embedstore.store.health.verification import VerificationReport, report_of, work
 from embedstore.store.layout import DATABASES, read_current
 from embedstore.store.tables import Tables
-from embedstore.store.verification import VerificationReport, report_of, work
 from embedstore.store.writing import writer
 
 COUNT = 600  # three blocks

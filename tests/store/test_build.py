@@ -26,7 +26,7 @@ import embedstore
 from embedstore import Recipe
 from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
 from embedstore.store import BuildReport, embedding_pass
-from embedstore.store.tables import staged, visible
+from embedstore.store.rows import staged, visible
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack", "pore") for number in range(4)]
 

@@ -25,7 +25,7 @@ from embedstore.store import changes, row_stream
 from embedstore.store.changes import StoreWriter
 from embedstore.store.environment import Environment
 from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT
-from embedstore.store.tables import staged
+from embedstore.store.rows import staged
 
 DIM = 12
 HOSTILE = ["<b>", "\x1b[31m", "部品 1", "é", "a\nb", "x" * 600, "'; drop", "\u202e"]

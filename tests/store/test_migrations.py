@@ -15,9 +15,9 @@ from old_stores import SPACE, OldStore, assert_all_is_there, files
 
 import embedstore
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, StoreLockedError
-from embedstore.store import format_1, layout, migrations
+from embedstore.store import layout, migrations
 from embedstore.store.environment import Environment
-from embedstore.store.migrations import MIGRATIONS, UpgradeReport, upgrade
+from embedstore.store.migrations import MIGRATIONS, UpgradeReport, format_1, upgrade
 from embedstore.store.writing import Writer, writer
 
 

@@ -10,9 +10,8 @@ import pytest
 from old_stores import SPACE, OldStore, assert_all_is_there, files
 
 from embedstore.errors import CorruptStoreError
-from embedstore.store import format_1
 from embedstore.store.layout import NEVER, id_key
-from embedstore.store.migrations import upgrade
+from embedstore.store.migrations import format_1, upgrade
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ import embedstore
 from embedstore.store import embedding_pass, writing
 from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
-from embedstore.store.tables import staged, visible
+from embedstore.store.rows import staged, visible
 from embedstore.store.writing import next_head, writer
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(6)]

@@ -26,12 +26,13 @@ from helpers import CountingTeacher, assert_same_to_a_float16_step, snapshot, wr
 
 import embedstore
 from embedstore.errors import StoreError, StoreLockedError
-from embedstore.store import isolation, layout
+from embedstore.store import layout
+from embedstore.store.health import isolation
+from embedstore.store.health.raw import RawStore
+from embedstore.store.health.repair import RepairReport, repair
+from embedstore.store.health.verification import verify
 from embedstore.store.layout import BLOCK, FIELDS, LOG, META, ROWS, SUMMARIES, TAGS, VECTORS
-from embedstore.store.raw import RawStore
-from embedstore.store.repair import RepairReport, repair
 from embedstore.store.tables import Tables
-from embedstore.store.verification import verify
 from embedstore.store.writing import writer
 
 GONE = COUNT - 2  # samples of the newest version
@@ -103,9 +104,9 @@ import json, sys
 from pathlib import Path
 from damaged_stores import dishonest, everything, examined, flip_bit, mended, seeded_flips
 from embedstore.errors import StoreError
-from embedstore.store import isolation
-from embedstore.store.raw import RawStore
-from embedstore.store.repair import repair
+from embedstore.store.health import isolation
+from embedstore.store.health.raw import RawStore
+from embedstore.store.health.repair import repair
 
 isolation.run = mended
 original, place, first, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -423,7 +424,7 @@ def test_the_damaged_data_is_kept_aside_and_can_be_discarded(path: Path, here: N
 def test_where_reading_ends_the_process_nothing_is_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flip(path, TAGS, b"first")
     before = state_of(path)
-    code = "import os, signal\nfrom embedstore.store import completion, isolation\n"
+    code = "import os, signal\nfrom embedstore.store.health import completion, isolation\n"
     code += "completion.Completion.run = lambda *_: os.kill(os.getpid(), signal.SIGBUS)\nisolation.main()"
     monkeypatch.setattr(isolation, "_CODE", code)
     with pytest.raises(StoreError, match=r"\(SIGBUS\).* too damaged to be repaired; restore .* Nothing was changed\.$"):

@@ -20,7 +20,7 @@ from helpers import assert_same_to_a_float16_step, python_environment, snapshot
 from soak_steps import STEPS
 
 import embedstore
-from embedstore.store.verification import verify
+from embedstore.store.health.verification import verify
 
 TRIALS = int(os.environ.get("EMBEDSTORE_SOAK_TRIALS", "20"))
 

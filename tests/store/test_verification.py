@@ -29,10 +29,11 @@ from helpers import python_environment, unit_vectors
 
 import embedstore
 from embedstore.errors import NotAStoreError, StoreError
-from embedstore.store import entries, isolation, layout
+from embedstore.store import layout
+from embedstore.store.health import entries, isolation
+from embedstore.store.health.verification import verify, work
 from embedstore.store.layout import BLOCK, NEVER, Column, Head
 from embedstore.store.tables import Tables
-from embedstore.store.verification import verify, work
 from embedstore.teachers.protocol import EMBEDDING
 
 

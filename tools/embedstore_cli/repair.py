@@ -9,7 +9,7 @@ import typer
 from embedstore_cli import console
 
 if TYPE_CHECKING:
-    from embedstore.store.repair import RepairReport
+    from embedstore.store.health.repair import RepairReport
 
 _SHOWN = 10  # ids of a list
 
@@ -28,7 +28,7 @@ def repair(
 
     Example: embedstore repair parts.store
     """
-    from embedstore.store.repair import repair
+    from embedstore.store.health.repair import repair
 
     with console.progress("Repairing", "entries") as progress:
         report = repair(store, discard=discard, progress=progress)

@@ -8,7 +8,7 @@ import typer
 from embedstore_cli import console
 
 if TYPE_CHECKING:
-    from embedstore.store.verification import Finding
+    from embedstore.store.health.verification import Finding
 
 FOUND = 1  # the exit code where something is wrong
 
@@ -23,7 +23,7 @@ def verify(
 
     Example: embedstore verify parts.store
     """
-    from embedstore.store.verification import verify
+    from embedstore.store.health.verification import verify
 
     with console.progress("Verifying", "entries") as progress:
         report = verify(store, progress)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.store import entries, layout
+from embedstore.store import layout
 from embedstore.store.fields import ID
+from embedstore.store.health import entries
+from embedstore.store.health.problems import Kind, Mask, Places, Problem, Seen, Versions, column_in_words, place, shown
+from embedstore.store.health.raw import RawStore
 from embedstore.store.layout import BLOCK, DATABASES, FIELDS, LOG, META, NEVER, ROWS, SUMMARIES, TAGS, VECTORS, Column
-from embedstore.store.problems import Kind, Mask, Places, Problem, Seen, Versions, column_in_words, place, shown
-from embedstore.store.raw import RawStore
-from embedstore.store.tables import Compacted, Rows, head_of, staged
+from embedstore.store.rows import Rows, staged
+from embedstore.store.tables import Compacted, head_of
 
 Progress = Callable[[int, int], None]  # entries done, entries in all
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from embedstore.store import entries, layout
+from embedstore.store import layout
+from embedstore.store.health import entries
+from embedstore.store.health.raw import RawStore
 from embedstore.store.layout import BLOCK, DATABASES, FIELDS, META, VECTORS
-from embedstore.store.raw import RawStore
 from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
 

@@ -8,9 +8,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.store import entries, layout
+from embedstore.store import layout
+from embedstore.store.health import entries
 from embedstore.store.layout import FIELDS, LOG, META, NEVER, ROWS, SUMMARIES, TAGS, VECTORS, Column
-from embedstore.store.tables import Rows
+from embedstore.store.rows import Rows
 
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

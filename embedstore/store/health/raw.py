@@ -15,8 +15,9 @@ from typing import Any, Self
 import lmdb
 
 from embedstore.errors import CorruptStoreError
-from embedstore.store import entries, layout
+from embedstore.store import layout
 from embedstore.store.environment import FIRST_MAP_BYTES
+from embedstore.store.health import entries
 from embedstore.store.layout import DATABASES, META, Head
 from embedstore.store.tables import head_of
 

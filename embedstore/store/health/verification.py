@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
-from embedstore.store import isolation, layout
+from embedstore.store import layout
 from embedstore.store.data_file import DATA, missing_bytes
-from embedstore.store.isolation import DiedError, Event, Tell, Teller
-from embedstore.store.problems import NOTES, Kind, Problem
-from embedstore.store.raw import RawStore
-from embedstore.store.sentences import sentences
-from embedstore.store.soundness import Examination
+from embedstore.store.health import isolation
+from embedstore.store.health.isolation import DiedError, Event, Tell, Teller
+from embedstore.store.health.problems import NOTES, Kind, Problem
+from embedstore.store.health.raw import RawStore
+from embedstore.store.health.sentences import sentences
+from embedstore.store.health.soundness import Examination
 
 Progress = Callable[[int, int], None]  # entries read, entries in all
 

@@ -27,7 +27,8 @@ from embedstore.store.data_file import DATA, can_be_walked
 from embedstore.store.environment import FIRST_MAP_BYTES
 from embedstore.store.fields import Record
 from embedstore.store.layout import ASIDE, BLOCK, META, NEVER, ROWS, SUMMARIES, VECTORS, Head
-from embedstore.store.tables import Rows, head_of
+from embedstore.store.rows import Rows
+from embedstore.store.tables import head_of
 
 RECORDS = b"records"
 DATABASES = (META, RECORDS, ROWS, VECTORS, ASIDE, SUMMARIES)

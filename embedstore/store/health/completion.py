@@ -12,10 +12,10 @@ import numpy as np
 from embedstore.errors import StoreError
 from embedstore.store import layout
 from embedstore.store.fields import ATTRIBUTE, ID
-from embedstore.store.isolation import Event
+from embedstore.store.health.isolation import Event
+from embedstore.store.health.salvage import Salvaged, lost_blocks
+from embedstore.store.health.soundness import own_keys
 from embedstore.store.layout import BLOCK, FIELDS, META, NEVER, ROWS, Head
-from embedstore.store.salvage import Salvaged, lost_blocks
-from embedstore.store.soundness import own_keys
 from embedstore.store.tables import Compacted, Tables, head_of
 from embedstore.store.writing import Writer, log_entry
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from embedstore.store.problems import Kind
+from embedstore.store.health.problems import Kind
 
 _REPAIR = "Run: embedstore repair '{path}'"
 _COPY = "Restore the store from a copy, or build it again; a repair can't read it."

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from embedstore.errors import StoreError
-from embedstore.store import index_file, isolation, layout
-from embedstore.store.isolation import DiedError, Event
-from embedstore.store.problems import Kind
-from embedstore.store.verification import DAMAGED, FRESH, refuse_no_store
+from embedstore.store import index_file, layout
+from embedstore.store.health import isolation
+from embedstore.store.health.isolation import DiedError, Event
+from embedstore.store.health.problems import Kind
+from embedstore.store.health.verification import DAMAGED, FRESH, refuse_no_store
 from embedstore.store.writing import locked
 
 Progress = Callable[[int, int], None]  # entries done, entries in all, of one pass over the data

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.store import layout
-from embedstore.store.format_1 import OldGeneration
 from embedstore.store.generations import next_generation
 from embedstore.store.layout import ASIDE, BLOCK, META, SUMMARIES, VECTORS, Column, Head
+from embedstore.store.migrations.format_1 import OldGeneration
 from embedstore.store.reading import StoreReader
-from embedstore.store.tables import Rows, Tables
+from embedstore.store.rows import Rows
+from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer, locked, log_entry, sweep_generations
 
 Progress = Callable[[int, int], None]  # entries done, entries in all

@@ -21,8 +21,8 @@ SILENCE_SECONDS = 300  # without a word from the other process, which tells of e
 TELL_SECONDS = 0.1  # between two words on how far the work is
 _PATIENCE_SECONDS = 10  # with a process that has said its last word
 
-_CODE = "from embedstore.store.isolation import main; main()"
-_TASKS = {"verify": "embedstore.store.verification", "repair": "embedstore.store.mending"}
+_CODE = "from embedstore.store.health.isolation import main; main()"
+_TASKS = {"verify": "embedstore.store.health.verification", "repair": "embedstore.store.health.mending"}
 
 Event = dict[str, Any]
 Tell = Callable[[Event], None]

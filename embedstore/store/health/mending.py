@@ -18,17 +18,18 @@ import numpy.typing as npt
 
 from embedstore.errors import StoreError
 from embedstore.store import layout
-from embedstore.store.completion import Completion
 from embedstore.store.environment import open_environment
 from embedstore.store.fields import ATTRIBUTE, ID, SAID
-from embedstore.store.isolation import Event, Tell, Teller
+from embedstore.store.health.completion import Completion
+from embedstore.store.health.isolation import Event, Tell, Teller
+from embedstore.store.health.problems import NOTES, Kind, Places, Problem
+from embedstore.store.health.raw import RawStore
+from embedstore.store.health.salvage import Salvaged, salvage
+from embedstore.store.health.soundness import Examination
+from embedstore.store.health.verification import FRESH, current_generation, examine
 from embedstore.store.layout import BLOCK, FIELDS, META, ROWS
-from embedstore.store.problems import NOTES, Kind, Places, Problem
-from embedstore.store.raw import RawStore
-from embedstore.store.salvage import Salvaged, salvage
-from embedstore.store.soundness import Examination
-from embedstore.store.tables import Compacted, Tables, visible
-from embedstore.store.verification import FRESH, current_generation, examine
+from embedstore.store.rows import visible
+from embedstore.store.tables import Compacted, Tables
 from embedstore.store.writing import Writer, next_head
 
 _HOPELESS = {Kind.UNREADABLE, Kind.STOPPED}
