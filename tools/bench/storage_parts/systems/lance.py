@@ -126,10 +126,10 @@ class Lance(System):
         """Search by the index."""
         found, settings = self._search(queries, top, where), self.settings
         if "ef" in settings:
-            found = found.ef(max(settings["ef"], top * (settings["refine"] or 1)))
+            found = found.ef(max(settings["ef"], top * (settings.get("refine") or 1)))
         if "nprobes" in settings:
             found = found.nprobes(settings["nprobes"])
-        if settings["refine"] is not None:
+        if settings.get("refine") is not None:
             found = found.refine_factor(settings["refine"])
         return found.to_arrow()
 
