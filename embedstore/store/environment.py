@@ -12,7 +12,7 @@ import lmdb
 
 from embedstore.errors import CorruptStoreError, StoreError
 from embedstore.store.data_file import DATA, refuse_truncated
-from embedstore.store.layout import DATABASES, read_current
+from embedstore.store.layout import DATABASES, read_current, sync_directory
 
 T = TypeVar("T")
 
@@ -28,47 +28,43 @@ _guard = threading.Lock()
 
 
 class Environment:
-    """A shared LMDB environment; get one with `open_environment`, give it back with `release`."""
+    """A shared LMDB environment; get one with `open_environment`, give it back with `release`.
 
-    def __init__(self, directory: Path):
+    It is opened to read, and anew to write by the first write. For in an environment that can write, LMDB's Python binding
+    opens databases only by a write transaction, and whoever reads must not wait for a writer.
+    """
+
+    def __init__(self, directory: Path, *, create: bool = False):
         self.directory = directory
-        self.identity = _identity(directory)
         self._pid = os.getpid()
         self._users = 0
-        self._active = 0  # transactions of this process
-        self._turn = threading.Condition()
-        refuse_truncated(directory)
-        read_only = not os.access(directory, os.W_OK)
+        self._active = 0  # transactions of this process, begun or about to
+        self._turn = threading.Condition()  # nobody waits for LMDB while they hold it, unless they are alone
+        if create:
+            self._open(write=True, create=True)
+            self.identity = _identity(directory)
+            return
+        self.identity = _identity(directory)
         try:
-            self._env = lmdb.open(
-                str(directory),
-                map_size=FIRST_MAP_BYTES,
-                max_dbs=len(DATABASES),
-                max_readers=1024,
-                readonly=read_only,
-                lock=not read_only,
-            )
+            try:
+                self._open(write=False)
+            except lmdb.NotFoundError:  # BRIDGE until create_store calls make_environment
+                self._open(write=True, create=True)
         except lmdb.Error as error:
-            raise self._failed("Opening", error) from error
-        try:
-            self._databases = {name: self._env.open_db(name, create=not read_only) for name in DATABASES}
-        except lmdb.Error as error:
-            self._env.close()
             raise self._failed("Opening", error) from error
 
     def database(self, name: bytes) -> "lmdb._Database":
-        """Return the handle of a database."""
+        """Return the handle of a database, for the transaction that one is in."""
         return self._databases[name]
 
     @contextmanager
     def read(self) -> Iterator[lmdb.Transaction]:
-        """Open a read transaction; values are memory views, valid inside only.
+        """Open a read transaction, which waits for no writer; values are memory views, valid inside only.
 
         Raises:
             CorruptStoreError: LMDB meets a page that can't be one of its own.
         """
         self._refuse_fork()
-        self._refuse_closed()
         try:
             with self._transaction(write=False) as transaction:
                 yield transaction
@@ -83,61 +79,122 @@ class Environment:
             CorruptStoreError: LMDB meets a page that can't be one of its own.
         """
         self._refuse_fork()
-        self._refuse_closed()
         while True:
             try:
+                if not self._writable:
+                    self._make_writable()
                 with self._transaction(write=True) as transaction:
                     return work(transaction)
             except lmdb.MapFullError:
                 self._resize(self._env.info()["map_size"] * 2)
-            except lmdb.ReadonlyError as error:
-                raise StoreError(
-                    f"The store in '{self.directory}' is read-only; copy it to where you may write."
-                ) from error
             except lmdb.Error as error:
                 raise self._failed("Writing", error) from error
 
     def clear_stale_readers(self) -> None:
         """Free the slots of readers that died: a pinned reader makes the file grow."""
-        self._env.reader_check()
+        with self._held():
+            self._env.reader_check()
 
     def release(self) -> None:
-        """Give the handle back; the last user closes it."""
+        """Give the handle back; the last user closes it, or the last transaction that is under way by then."""
         with _guard:
             self._users -= 1
-            if self._users <= 0 and self._pid == os.getpid():
+        self._close_if_unused()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep the environment open and its map in place while inside."""
+        with self._turn:
+            self._refuse_closed()
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._active -= 1
+                self._turn.notify_all()
+            if self._users <= 0:
+                self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        with _guard, self._turn:
+            if self._users <= 0 and self._active == 0 and self._pid == os.getpid():
                 if _open.get(self.directory) is self:
                     del _open[self.directory]
                 self._env.close()
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[lmdb.Transaction]:
-        with self._turn:
-            try:
-                begun = self._env.begin(write=write, buffers=True)
-            except lmdb.MapResizedError:
-                self._resize(0)  # another process made the map grow: take its size
-                begun = self._env.begin(write=write, buffers=True)
-            self._active += 1
-        try:
-            with begun as transaction:
-                yield transaction
-        finally:
-            with self._turn:
-                self._active -= 1
-                self._turn.notify_all()
+        while True:
+            with self._held():
+                try:
+                    begun = self._env.begin(write=write, buffers=True)
+                except lmdb.MapResizedError:
+                    pass
+                else:
+                    with begun as transaction:
+                        yield transaction
+                    return
+            self._resize(0)  # another process made the map grow: take its size
 
     def _resize(self, size: int) -> None:
-        """Map the file anew once no other thread looks at the old map: a view of it would be a segmentation fault."""
+        with self._alone():
+            self._env.set_mapsize(size)
+
+    def _make_writable(self) -> None:
+        self._refuse_closed()
+        if not os.access(self.directory / DATA, os.W_OK) or not os.access(self.directory, os.W_OK):
+            raise StoreError(f"The store in '{self.directory}' is read-only; copy it to where you may write.")
+        with self._alone():
+            if not self._writable:
+                self._env.close()
+                try:
+                    self._open(write=True)
+                except lmdb.Error:
+                    self._open(write=False)
+                    raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no thread looks at the map: a view of an old one would be a segmentation fault."""
         with self._turn:
             if not self._turn.wait_for(lambda: self._active == 0, _PATIENCE_SECONDS):
                 raise StoreError(
                     f"The store in '{self.directory}' has to grow, but this process has been reading it for "
                     f"{_PATIENCE_SECONDS} s without a pause; stop reading, then run the command again."
                 )
-            self._env.set_mapsize(size)
+            self._refuse_closed()
+            yield
+
+    def _open(self, *, write: bool, create: bool = False) -> None:
+        file = self.directory / DATA
+        lock = self.directory / "lock.mdb"
+        self._writable = write
+        self._env = lmdb.open(
+            str(self.directory),
+            # Where the map is the file's size, that of a reader ends there, and LMDB has to know.
+            map_size=FIRST_MAP_BYTES if write or os.name != "nt" else file.stat().st_size,
+            max_dbs=len(DATABASES),
+            max_readers=1024,
+            readonly=not write,
+            lock=write or os.access(lock if lock.exists() else self.directory, os.W_OK),
+            create=create,
+        )
+        try:
+            if write:
+                with self._env.begin(write=True) as transaction:
+                    self._databases = {name: self._env.open_db(name, transaction, create=create) for name in DATABASES}
+            else:
+                self._databases = {name: self._env.open_db(name, create=False) for name in DATABASES}
+        except BaseException:
+            self._env.close()
+            raise
 
     def _failed(self, doing: str, error: lmdb.Error) -> StoreError:
+        if isinstance(error, lmdb.NotFoundError):
+            return CorruptStoreError(
+                f"'{self.directory / DATA}' lacks a table ({error}); run: embedstore repair '{self.directory.parent.parent}'"
+            )
         if isinstance(error, _DAMAGED):
             return CorruptStoreError(
                 f"{doing} '{self.directory}' failed, for its data.mdb is damaged ({error}); restore the store from a "
@@ -169,14 +226,47 @@ def open_environment(directory: Path) -> Environment:
     """
     real = directory.resolve()
     with _guard:
-        identity = _identity(real)
-        environment = _open.get(real)
-        # A store that was deleted and built again at its old place is another one, even while somebody holds the old.
-        if environment is None or environment.identity != identity:
+        if (environment := _shared(real)) is not None:
+            return environment
+    refuse_truncated(real)  # before the lock is taken: to walk a big file takes minutes
+    with _guard:
+        environment = _shared(real)
+        if environment is None:
             environment = _open[real] = Environment(real)
-        environment._refuse_fork()
-        environment._users += 1
+            environment._users = 1
         return environment
+
+
+def make_environment(directory: Path) -> Environment:
+    """Make a generation directory with all databases, empty, bring it to the disk, and return the process's handle on it.
+
+    Raises:
+        OSError, lmdb.Error: the system does not let it be made.
+    """
+    directory.mkdir(parents=True)
+    real = directory.resolve()
+    with _guard:
+        environment = _open[real] = Environment(real, create=True)
+        environment._users = 1
+    try:
+        sync_directory(real)
+        sync_directory(real.parent)
+    except BaseException:
+        environment.release()
+        raise
+    return environment
+
+
+def _shared(real: Path) -> Environment | None:
+    """Return the handle that this process has on a directory, for one user more."""
+    identity = _identity(real)
+    environment = _open.get(real)
+    # A store that was deleted and built again at its old place is another one, even while somebody holds the old.
+    if environment is None or environment.identity != identity:
+        return None
+    environment._refuse_fork()
+    environment._users += 1
+    return environment
 
 
 def open_current(store: Path) -> Environment:
@@ -205,4 +295,6 @@ def _identity(directory: Path) -> tuple[int, int]:
         found = (directory / DATA).stat()
     except OSError as error:
         raise CorruptStoreError(f"'{directory}' has no {DATA}; restore the store from a copy.") from error
+    if not found.st_size:
+        raise CorruptStoreError(f"'{directory / DATA}' is empty; restore the store from a copy.")
     return found.st_dev, found.st_ino

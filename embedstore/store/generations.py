@@ -11,7 +11,7 @@ import lmdb
 
 from embedstore.errors import EmbedstoreError, StoreError
 from embedstore.store import layout
-from embedstore.store.environment import open_environment
+from embedstore.store.environment import make_environment
 from embedstore.store.writing import Writer
 
 
@@ -33,9 +33,7 @@ def next_generation(path: Path, old: Path, done: str, version: int = layout.FORM
     """
     new = path / layout.GENERATIONS / f"{int(old.name) + 1:04d}"
     try:
-        new.mkdir()
-        lmdb.open(str(new), map_size=1 << 20).close()
-        environment = open_environment(new)
+        environment = make_environment(new)
         try:
             yield Writer(environment)
         finally:

@@ -5,6 +5,7 @@
       writer.lock, writer.pid    one writer at a time, and who it is
       generations/0001/          an LMDB environment with the databases below
       generations/0001/index/    what can be made again from it: the FAISS index
+      generations/0001/DAMAGED   empty; a repair replaced this generation, which is to be kept aside
 
     database    key                                        value
     meta        head | store | space:HEX | rows | names |  msgpack
@@ -27,7 +28,7 @@ sample stands in *fields*, one text per row and field; the block of a field that
 before N.
 """
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -50,6 +51,7 @@ BLOCK = 256  # rows in a value
 NEVER = 2**64 - 1
 CURRENT, LOCK, PID, GENERATIONS = "CURRENT", "writer.lock", "writer.pid", "generations"
 FIRST_GENERATION = "0001"
+DAMAGED = "DAMAGED"  # in a generation: a repair replaced it, so it is kept aside, not removed
 
 META, ROWS, FIELDS, VECTORS = b"meta", b"rows", b"fields", b"vectors"
 LOG, TAGS, LOST, ASIDE, SUMMARIES = b"log", b"tags", b"lost", b"aside", b"summaries"
@@ -59,6 +61,10 @@ ROW = np.dtype([("born", "<u8"), ("died", "<u8"), ("key", "u1", 16), ("content",
 UNKNOWN_CONTENT = bytes(16)  # of a row whose vectors were given, not embedded from a picture
 _BITMAP = BLOCK // 8
 _NO_TEXT = 0xFFFF
+
+# What a system says that syncs no directory: some network drives; Windows, which opens none.
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
+_NO_SYNC |= {errno.EACCES, errno.EPERM} if os.name == "nt" else set()
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,8 @@ def unpack(payload: memoryview) -> Any:
     """
     try:
         return msgpack.unpackb(payload, raw=False, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise CorruptStoreError(f"A value in the store is no msgpack ({error}); restore it from a copy.") from error
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:  # a list as a map's key, a date
+        raise _unsound(f"A value in the store is no msgpack ({error})") from error
 
 
 def empty_rows() -> npt.NDArray[np.void]:
@@ -205,10 +211,14 @@ def pack_field(texts: Sequence[str | None]) -> bytes:
 
 
 def unpack_field(payload: memoryview) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Decode a block of a field: its texts, and for each of its 256 rows the place of its own among them, -1 for none."""
+    """Decode a block of a field: its texts, and for each of its 256 rows the place of its own among them, -1 for none.
+
+    Raises:
+        CorruptStoreError: it is none that this program writes.
+    """
     texts = unpack(payload[2 * BLOCK :])
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise CorruptStoreError("A block of a field holds no texts; restore the store from a copy, or build it again.")
+        raise _unsound("A block of a field holds no texts")
     codes = np.frombuffer(payload[: 2 * BLOCK], "<u2").astype(np.int32)
     codes[codes >= len(texts)] = -1
     return texts, codes
@@ -224,18 +234,38 @@ def pack_vectors(key: bytes, present: npt.NDArray[np.bool_], vectors: npt.NDArra
 
 
 def presence_of(payload: memoryview) -> npt.NDArray[np.bool_]:
-    """Return which of the 256 rows of a block have a vector."""
+    """Return which of the 256 rows of a block have a vector.
+
+    Raises:
+        CorruptStoreError: the block is too short to say so.
+    """
+    if len(payload) < _BITMAP:
+        raise _unsound(f"A block of vectors has only {len(payload)} bytes")
     return np.unpackbits(np.frombuffer(payload[:_BITMAP], np.uint8)).astype(bool)
 
 
-def unpack_vectors(payload: memoryview) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float16]]:
+def unpack_vectors(
+    payload: memoryview, dim: int | None = None
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float16]]:
     """Return presence (256,) and vectors (256, d) of a block; see `vectors_of`."""
-    return presence_of(payload), vectors_of(payload)
+    return presence_of(payload), vectors_of(payload, dim)
 
 
-def vectors_of(payload: memoryview) -> npt.NDArray[np.float16]:
-    """Return the vectors (256, d) of a block without copying: valid while the transaction is."""
+def vectors_of(payload: memoryview, dim: int | None = None) -> npt.NDArray[np.float16]:
+    """Return the vectors (256, d) of a block without copying: valid while the transaction is.
+
+    Raises:
+        CorruptStoreError: the length is not that of 256 vectors of `dim` numbers, or of any number where that is not given.
+    """
+    size = len(payload) - _BITMAP
+    if size <= 0 or (size % (2 * BLOCK) if dim is None else size != 2 * BLOCK * dim):
+        expected = "whole vectors" if dim is None else f"vectors of {dim} numbers"
+        raise _unsound(f"A block of vectors has {len(payload)} bytes, which is not {BLOCK} {expected}")
     return np.frombuffer(payload, np.float16, offset=_BITMAP).reshape(BLOCK, -1)
+
+
+def _unsound(what: str) -> CorruptStoreError:
+    return CorruptStoreError(f"{what}; see what else is damaged with: embedstore verify")
 
 
 # Files
@@ -252,7 +282,7 @@ def read_current(store: Path) -> Path:
 
     Raises:
         NotAStoreError: there is no store here.
-        StoreError: the store is of another format version.
+        StoreError: the store is of another format version, or the system does not let it be read.
         CorruptStoreError: CURRENT is damaged.
     """
     found, generation = read_format(store)
@@ -274,6 +304,7 @@ def read_format(store: Path) -> tuple[Any, Any]:
 
     Raises:
         NotAStoreError: there is no store here.
+        StoreError: the system does not let it be read.
         CorruptStoreError: CURRENT is damaged.
     """
     try:
@@ -281,6 +312,10 @@ def read_format(store: Path) -> tuple[Any, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "is not a store" if store.exists() else "does not exist"
         raise NotAStoreError(f"'{store}' {what}; make one with: embedstore build '{store}' IMAGES") from error
+    except PermissionError as error:
+        raise StoreError(
+            f"You may not read '{store / CURRENT}'; ask the owner of the store for the permission, or for a copy."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptStoreError(f"'{store / CURRENT}' can't be read ({error}); restore it from a copy.") from error
     try:
@@ -309,7 +344,8 @@ def generation_path(store: Path, generation: Any) -> Path:
 def write_current(store: Path, generation: str, version: int = FORMAT) -> None:
     """Replace CURRENT in one step; `version` is that of the format."""
     fresh = store / f"{CURRENT}.new"
-    with fresh.open("w", encoding="utf-8") as file:
+    fresh.unlink(missing_ok=True)
+    with fresh.open("x", encoding="utf-8") as file:  # never through a link that somebody has put there
         json.dump({"format": version, "generation": generation}, file)
         file.flush()
         os.fsync(file.fileno())
@@ -318,10 +354,17 @@ def write_current(store: Path, generation: str, version: int = FORMAT) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring a rename in a directory to the disk, where the system can."""
-    with contextlib.suppress(OSError):  # Windows opens no directory, and some network drives sync none
+    """Bring a rename in a directory to the disk, where the system can.
+
+    Raises:
+        OSError: it can, and the disk fails.
+    """
+    try:
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise

@@ -1,5 +1,7 @@
 """The on-disk format: keys that sort, values that know when they were changed, and CURRENT."""
 
+import contextlib
+import errno
 import itertools
 import json
 import os
@@ -273,3 +275,35 @@ def test_current_can_be_written_for_an_earlier_format(tmp_path: Path) -> None:
     assert layout.read_format(tmp_path) == (1, "0007")
     layout.write_current(tmp_path, "0008")
     assert layout.read_current(tmp_path) == tmp_path / "generations" / "0008"
+
+
+def test_current_is_never_written_through_a_planted_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "CURRENT.new").symlink_to(victim)
+    layout.write_current(tmp_path, "0007")
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "CURRENT").is_symlink()
+    assert layout.read_current(tmp_path).name == "0007"
+
+
+def test_a_current_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root, who may run the tests, may read all
+    with pytest.raises(StoreError, match=r"^You may not read .*CURRENT'; ask the owner") as caught:
+        layout.read_current(tmp_path)
+    assert not isinstance(caught.value, CorruptStoreError)
+
+
+@pytest.mark.parametrize(("code", "raises"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_disk_that_fails_to_sync_a_directory_is_told_and_one_that_never_does_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raises: bool
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=os.strerror(code)) if raises else contextlib.nullcontext():
+        layout.sync_directory(tmp_path)

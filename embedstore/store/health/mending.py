@@ -12,13 +12,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import StoreError
 from embedstore.store import layout
-from embedstore.store.environment import open_environment
+from embedstore.store.environment import make_environment, open_environment
 from embedstore.store.fields import ATTRIBUTE, ID, SAID
 from embedstore.store.health.completion import Completion
 from embedstore.store.health.isolation import Event, Tell, Teller
@@ -56,8 +55,7 @@ def work(path: str, tell: Tell) -> None:
         return
     numbers = [int(one.name.split(".")[0]) for one in (store / layout.GENERATIONS).glob("[0-9][0-9][0-9][0-9]*")]
     fresh = store / layout.GENERATIONS / f"{max(numbers) + 1:04d}{FRESH}"
-    fresh.mkdir()
-    lmdb.open(str(fresh), map_size=1 << 20).close()
+    make_environment(fresh).release()
     _mend(generation, fresh, Completion(store), tell)
     layout.sync_directory(fresh)
     rest = [problem for problem in _examined(fresh, progress)[1] if problem.kind not in NOTES]
