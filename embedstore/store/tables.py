@@ -1,109 +1,22 @@
 """Typed access to the databases inside one transaction; the only code that turns keys and values into objects."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, takewhile
 from typing import Any
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import CorruptStoreError
 from embedstore.store import layout
-from embedstore.store.environment import Environment
 from embedstore.store.fields import ID, Field, join_blocks
-from embedstore.store.layout import BLOCK, Column, Head
+from embedstore.store.layout import BLOCK, Column
+from embedstore.store.meta import Compacted, MetaTable, head_entry, head_of
 from embedstore.store.rows import Rows, by_block
 
-
-@dataclass(frozen=True)
-class Compacted:
-    """What the last compaction left: of the versions before `version` only those in `kept` can be read."""
-
-    version: int
-    kept: tuple[int, ...]
-
-    def left(self, version: int) -> bool:
-        """Return whether a version can be read."""
-        return version >= self.version or version in self.kept
+__all__ = ["Compacted", "Tables", "head_entry", "head_of"]
 
 
-class Tables:
+class Tables(MetaTable):
     """The databases of a store as one transaction sees them."""
-
-    def __init__(self, environment: Environment, transaction: lmdb.Transaction):
-        self._environment = environment
-        self._transaction = transaction
-
-    # Meta
-
-    def head(self) -> Head:
-        """Return what readers see."""
-        return head_of(self._meta(b"head"))
-
-    def put_head(self, head: Head) -> None:
-        """Move what readers see."""
-        self._put_meta(b"head", head_entry(head))
-
-    def settings(self) -> dict[str, Any]:
-        """Return the view recipe, which never changes, and the image root of the last build."""
-        settings: dict[str, Any] = self._meta(b"store")
-        return settings
-
-    def put_settings(self, settings: dict[str, Any]) -> None:
-        """Write the store's settings."""
-        self._put_meta(b"store", settings)
-
-    def space(self, space: str) -> dict[str, Any]:
-        """Return what is known of a teacher: the name it was loaded by, its outputs, its input size."""
-        description: dict[str, Any] = self._meta(f"space:{space}".encode())
-        return description
-
-    def put_space(self, space: str, description: dict[str, Any]) -> None:
-        """Describe a teacher."""
-        self._put_meta(f"space:{space}".encode(), description)
-
-    def spaces(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of every teacher that ever filled a column, by fingerprint."""
-        names = [key.decode() for key in self._keys(layout.META) if key.startswith(b"space:")]
-        return {name.removeprefix("space:"): self._meta(name.encode()) for name in names}
-
-    def row_count(self) -> int:
-        """Return how many rows were ever allocated, published or not."""
-        count: int = self._meta(b"rows")
-        return count
-
-    def put_row_count(self, count: int) -> None:
-        """Allocate rows up to `count`."""
-        self._put_meta(b"rows", count)
-
-    def publishing(self) -> int | None:
-        """Return the version whose publication began and did not end, if any."""
-        version: int | None = self._meta(b"publishing", None)
-        return version
-
-    def put_publishing(self, version: int | None) -> None:
-        """Mark a publication as begun, or as ended."""
-        self._put_meta(b"publishing", version)
-
-    def names(self) -> list[str]:
-        """Return the names of all fields that were ever used; a field's number is its place among them."""
-        names: list[str] = self._meta(b"names")
-        return names
-
-    def put_names(self, names: list[str]) -> None:
-        """Write the names of all fields, in the order of their numbers."""
-        self._put_meta(b"names", names)
-
-    def compacted(self) -> Compacted:
-        """Return which versions the last compaction left."""
-        values = self._meta(b"compacted", None)
-        return Compacted(0, ()) if values is None else Compacted(values["version"], tuple(values["kept"]))
-
-    def put_compacted(self, compacted: Compacted) -> None:
-        """Say which versions are left."""
-        self._put_meta(b"compacted", {"version": compacted.version, "kept": list(compacted.kept)})
 
     # Fields
 
@@ -113,7 +26,7 @@ class Tables:
         if name not in names:
             return Field([], np.full(count, -1, np.int32))
         newest = self._newest_blocks(names.index(name), version)
-        blocks = ((block, *layout.unpack_field(payload)) for block, payload in newest)
+        blocks = ((block, *layout.unpack_field(payload)) for block, payload in newest if block * BLOCK < count)
         return join_blocks(blocks, count, BLOCK)
 
     def field_block(self, name: str, block: int, version: int) -> tuple[list[str], npt.NDArray[np.int32]]:
@@ -165,12 +78,12 @@ class Tables:
 
     def log(self) -> list[dict[str, Any]]:
         """Return what made each version, oldest first."""
-        return [layout.unpack(layout.unseal(layout.LOG, bytes(k), v)) for k, v in self._cursor(layout.LOG)]
+        return [entry for _, entry in self._values(layout.LOG)]
 
     def log_entry(self, version: int) -> dict[str, Any] | None:
         """Return what made a version; None where there is no such."""
-        payload = self._get(layout.LOG, layout.version_key(version))
-        return None if payload is None else dict(layout.unpack(payload))
+        entry: dict[str, Any] | None = self._value(layout.LOG, layout.version_key(version))
+        return entry
 
     def put_log_entry(self, version: int, entry: dict[str, Any]) -> None:
         """Say what made a version."""
@@ -178,10 +91,7 @@ class Tables:
 
     def tags(self) -> dict[str, int]:
         """Return the version that each tag names."""
-        return {
-            bytes(k).decode(): layout.unpack(layout.unseal(layout.TAGS, bytes(k), v))
-            for k, v in self._cursor(layout.TAGS)
-        }
+        return {key.decode(): version for key, version in self._values(layout.TAGS)}
 
     def put_tag(self, name: str, version: int) -> None:
         """Name a version."""
@@ -197,16 +107,16 @@ class Tables:
         """Return all allocated rows as one (n,) array of `layout.ROW`."""
         count = self.row_count()
         blocks = np.tile(layout.empty_rows(), (-(-count // BLOCK), 1))
-        for key, value in self._cursor(layout.ROWS):  # in order; a get for each would take twice as long
+        for key, rows in self._values(layout.ROWS):  # in order; a get for each would take twice as long
             block = int.from_bytes(key, "big")
             if block < len(blocks):
-                blocks[block] = np.frombuffer(layout.unseal(layout.ROWS, bytes(key), value), layout.ROW)
+                blocks[block] = rows
         return blocks.reshape(-1)[:count]
 
     def row_block(self, block: int) -> Rows:
         """Return a copy of a block of rows; one that was never written is empty."""
-        payload = self._get(layout.ROWS, layout.row_key(block))
-        return layout.empty_rows() if payload is None else np.frombuffer(payload, layout.ROW).copy()
+        rows: Rows | None = self._value(layout.ROWS, layout.row_key(block))
+        return layout.empty_rows() if rows is None else rows.copy()
 
     def put_row_block(self, block: int, rows: Rows) -> None:
         """Write a block of rows."""
@@ -215,11 +125,17 @@ class Tables:
     # Vectors
 
     def vector_block(
-        self, column: Column, block: int, *, check: bool = True
+        self, column: Column, block: int, dim: int | None = None
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float16]] | None:
-        """Return presence and vectors of a block, valid inside the transaction; None where nothing was written."""
-        payload = self._get(layout.VECTORS, layout.vector_key(column, block), check=check)
-        return None if payload is None else layout.unpack_vectors(payload)
+        """Return presence and vectors of a block, valid inside the transaction; None where nothing was written.
+
+        Args:
+            column: which of the rows' vectors.
+            block: its number.
+            dim: how many numbers each must have; where not given, as many as the teacher gives.
+        """
+        payload = self._get(layout.VECTORS, layout.vector_key(column, block))
+        return None if payload is None else layout.unpack_vectors(payload, dim or self.dimension(column))
 
     def take_vectors(
         self, column: Column, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float16], checked: set[int]
@@ -246,7 +162,7 @@ class Tables:
                 return int(block)
             payload = layout.unseal(layout.VECTORS, key, value, check=block not in checked)
             checked.add(block)
-            vectors = layout.vectors_of(payload)
+            vectors = layout.vectors_of(payload, out.shape[1])
             if gaps[end - 1] == gaps[start]:  # a run, as in a scan
                 out[start:end] = vectors[at[start] : at[end - 1] + 1]
             else:
@@ -260,7 +176,7 @@ class Tables:
             part = vectors[inside[0] : inside[-1] + 1] if (np.diff(inside) == 1).all() else vectors[inside]
             present = np.ones(BLOCK, bool)
             if len(at) < BLOCK or (np.diff(at) != 1).any():
-                known = self.vector_block(column, block)
+                known = self.vector_block(column, block, vectors.shape[1])
                 present = np.zeros(BLOCK, bool) if known is None else known[0].copy()
                 values = np.zeros((BLOCK, vectors.shape[1]), np.float16) if known is None else known[1].copy()
                 present[at], values[at] = True, part
@@ -270,7 +186,7 @@ class Tables:
 
     def columns(self) -> list[Column]:
         """Return all columns that hold anything, complete or not."""
-        return list(dict.fromkeys(layout.column_of(key) for key in self._keys(layout.VECTORS)))
+        return list(dict.fromkeys(layout.column_of(key) for key in self._sound_keys(layout.VECTORS)))
 
     def presence(self, column: Column, count: int) -> npt.NDArray[np.bool_]:
         """Return which of the first `count` rows have a vector in a column."""
@@ -285,7 +201,7 @@ class Tables:
 
     def lost(self) -> list[dict[str, str]]:
         """Return what is known of samples whose vectors were lost, each as the texts of its fields."""
-        return [layout.unpack(layout.unseal(layout.LOST, bytes(k), v)) for k, v in self._cursor(layout.LOST)]
+        return [fields for _, fields in self._values(layout.LOST)]
 
     def put_lost(self, fields: dict[str, str]) -> None:
         """Keep what is known of a sample until it is embedded again."""
@@ -300,8 +216,7 @@ class Tables:
 
     def aside(self) -> list[dict[str, str]]:
         """Return the pictures set aside: path and reason, sorted by path."""
-        found = [layout.unpack(layout.unseal(layout.ASIDE, bytes(k), v)) for k, v in self._cursor(layout.ASIDE)]
-        return sorted(found, key=lambda entry: entry["path"])
+        return sorted((entry for _, entry in self._values(layout.ASIDE)), key=lambda entry: entry["path"])
 
     def replace_aside(self, entries: dict[str, str]) -> None:
         """Write the pictures set aside (path -> reason) in place of those before."""
@@ -326,35 +241,9 @@ class Tables:
 
     def summary_names(self) -> list[str]:
         """Return the names of the saved summaries, sorted."""
-        return [bytes(name).decode() for name, _ in self._cursor(layout.SUMMARIES)]
-
-    # Entries as such, for a repair
-
-    def keys(self, database: bytes, prefix: bytes = b"") -> list[bytes]:
-        """Return the keys of a database's entries that begin with `prefix`, ascending."""
-        cursor = self._cursor(database)
-        if not cursor.set_range(prefix):
-            return []
-        keys = (bytes(key) for key in cursor.iternext(keys=True, values=False))
-        return list(takewhile(lambda key: key.startswith(prefix), keys))
-
-    def entry(self, database: bytes, key: bytes) -> memoryview | None:
-        """Return the payload of an entry, valid inside the transaction; None where there is no such."""
-        return self._get(database, key)
-
-    def put_entry(self, database: bytes, key: bytes, payload: bytes | memoryview) -> None:
-        """Write an entry as it is."""
-        self._put(database, key, payload)
-
-    def drop_entry(self, database: bytes, key: bytes) -> None:
-        """Delete an entry."""
-        self._transaction.delete(key, db=self._environment.database(database))
+        return [key.decode() for key in self._sound_keys(layout.SUMMARIES)]
 
     # Below
-
-    def entries(self, database: bytes) -> int:
-        """Return how many values a database holds."""
-        return int(self._transaction.stat(self._environment.database(database))["entries"])
 
     def _newest_blocks(self, number: int, version: int) -> Iterator[tuple[int, memoryview]]:
         """Yield the block numbers and payloads of a field, of each block the newest at or before a version."""
@@ -383,47 +272,6 @@ class Tables:
             return None
         return layout.unseal(layout.FIELDS, key, cursor.value())
 
-    def _keys(self, database: bytes) -> Iterator[bytes]:
-        return (bytes(key) for key in self._cursor(database).iternext(keys=True, values=False))
-
-    def _drop_keys(self, database: bytes, keys: Iterable[bytes], most: int) -> int:
-        doomed = list(islice(keys, most))
-        for key in doomed:
-            self._transaction.delete(key, db=self._environment.database(database))
-        return len(doomed)
-
-    def _cursor(self, database: bytes) -> lmdb.Cursor:
-        return self._transaction.cursor(self._environment.database(database))
-
-    def _get(self, database: bytes, key: bytes, *, check: bool = True) -> memoryview | None:
-        value = self._transaction.get(key, db=self._environment.database(database))
-        return None if value is None else layout.unseal(database, key, value, check=check)
-
-    def _put(self, database: bytes, key: bytes, *payload: bytes | memoryview) -> None:
-        self._transaction.put(key, layout.seal(key, *payload), db=self._environment.database(database))
-
-    def _meta(self, name: bytes, *default: Any) -> Any:
-        payload = self._get(layout.META, name)
-        if payload is not None:
-            return layout.unpack(payload)
-        if default:
-            return default[0]
-        raise CorruptStoreError(f"The store has no '{name.decode()}' entry; restore it from a copy, or build it again.")
-
-    def _put_meta(self, name: bytes, values: Any) -> None:
-        self._put(layout.META, name, layout.pack(values))
-
 
 def _no_texts() -> tuple[list[str], npt.NDArray[np.int32]]:
     return [], np.full(BLOCK, -1, np.int32)
-
-
-def head_entry(head: Head) -> dict[str, Any]:
-    """Return a head as plain values."""
-    columns = [[column.space, column.output, column.view] for column in head.columns]
-    return {"version": head.version, "space": head.space, "columns": columns}
-
-
-def head_of(entry: Mapping[str, Any]) -> Head:
-    """Return the head that `head_entry` gave, or that a version of the log made."""
-    return Head(entry["version"], entry["space"], tuple(Column(*column) for column in entry["columns"]))

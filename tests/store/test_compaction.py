@@ -205,7 +205,8 @@ def test_what_small_tables_hold_is_kept(path: Path) -> None:
     with writer(path) as session:
         session.write(lambda tables: [tables.put_lost(fields) for fields in lost])
         session.write(lambda tables: tables.replace_aside({"a.png": "torn", "<b>": "\x1b"}))
-        session.write(lambda tables: tables.put_space("0" * 32, {"teacher": "earlier", "outputs": {"embedding": 3}}))
+        earlier = {"teacher": "earlier", "outputs": {"embedding": 3}, "input_size": 0}
+        session.write(lambda tables: tables.put_space("0" * 32, earlier))
 
     def small(store: EmbeddingStore) -> Any:
         return store._read(

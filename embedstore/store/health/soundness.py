@@ -6,6 +6,7 @@ Every value is read once. What is held in memory grows with the rows, some 50 by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from embedstore.store.rows import Rows, staged
 from embedstore.store.tables import Compacted, head_of
 
 Progress = Callable[[int, int], None]  # entries done, entries in all
+
+_TOLD = 1000  # missing versions, one by one: a head that somebody made up may lie any number of them ahead
 
 
 class Examination:
@@ -136,15 +139,18 @@ class Examination:
 
     def _readable(self, newest: layout.Head, log: dict[int, layout.Head]) -> Iterator[Problem]:
         """Find which versions can be read, and which columns each calls complete."""
-        left = [newest.version]
-        if self._compacted is not None:
-            left = [version for version in range(newest.version + 1) if self._compacted.left(version)]
-        for version in left:
-            if version not in log:
-                versions = frozenset({version} - {newest.version})
-                yield Problem(Kind.LOG, "the log", f"version {version}", versions=versions)
+        compacted = Compacted(newest.version, ()) if self._compacted is None else self._compacted
+        kept = {version for version in compacted.kept if version < min(compacted.version, newest.version + 1)}
+        since = range(min(compacted.version, newest.version), newest.version + 1)  # how many is not to be trusted
+        there = {version for version in log if version in kept or version in since}
+        lacking = chain(sorted(kept - there), (version for version in since if version not in there))
+        for version in islice(lacking, _TOLD):
+            versions = frozenset({version} - {newest.version})
+            yield Problem(Kind.LOG, "the log", f"version {version}", versions=versions)
+        if (untold := len(kept) + len(since) - len(there) - _TOLD) > 0:
+            yield Problem(Kind.LOG, "the log", f"and {untold} more versions", untold)
         log.setdefault(newest.version, newest)
-        self.versions = np.array([version for version in left if version in log], np.uint64)
+        self.versions = np.array(sorted(there | {newest.version}), np.uint64)
         columns: dict[Column, list[int]] = {}
         for version in self.versions.tolist():
             for column in log[version].columns:
@@ -179,6 +185,11 @@ class Examination:
             if self._raw.row_count is not None and block * BLOCK >= self._raw.row_count:
                 yield Problem(Kind.ROW, "the rows", f"block {block} lies behind the last row", BLOCK)
         number = len(blocks) if not isinstance(count, int) else -(-count // BLOCK)
+        if number > self._total:  # even where rows were lost, their ids and vectors are entries too
+            yield Problem(
+                Kind.ENTRY, "the table 'meta'", f"'rows' says that there are {count} rows, far more than are there"
+            )
+            number = len(blocks)
         if number and ROWS not in self._raw.missing:
             for block in range(number):
                 if block not in blocks:
