@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from embedstore_cli import console
-from embedstore_cli.change import COMPACTED
 
 
 def add(
@@ -37,9 +36,10 @@ def add(
     Example: embedstore add parts.store photos/scratch photos/good/new.png
     """
     import embedstore
+    from embedstore_cli.change import Generation
 
     with embedstore.open(store) as opened:
-        generation = opened.generation
+        before = Generation.of(opened)
     with console.progress("Looking at pictures", "pictures") as progress:
         report = embedstore.add(store, images or [], label=label, manifest=manifest, teacher=teacher, progress=progress)
     if json:
@@ -59,5 +59,4 @@ def add(
     if report.ignored:
         console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
     with embedstore.open(store) as opened:
-        if opened.generation != generation:
-            console.say(COMPACTED)
+        console.say(*before.compacted(opened))

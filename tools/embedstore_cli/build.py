@@ -1,5 +1,6 @@
 """embedstore build: images through the teacher into the store."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,12 @@ def build(
     Example: embedstore build parts.store photos/ --manifest photos.csv --views 8
     """
     import embedstore
+    from embedstore.errors import NotAStoreError
+    from embedstore_cli.change import Generation
 
+    before: Generation | None = None
+    with contextlib.suppress(NotAStoreError), embedstore.open(store) as opened:
+        before = Generation.of(opened)
     given: dict[str, Any] = {"seed": seed, "fit": fit, "turns": turns, "flips": flips, "light": light}
     chosen = {name: value for name, value in given.items() if value is not None}
     recipe = embedstore.Recipe(**chosen) if chosen else None
@@ -90,3 +96,6 @@ def build(
             f"{report.views_incomplete} new views are not complete, since samples whose picture is gone or can't be read lack "
             "them; put those pictures back, or delete the broken files and remove the samples with --prune."
         )
+    if before is not None:
+        with embedstore.open(store) as opened:
+            console.say(*before.compacted(opened))

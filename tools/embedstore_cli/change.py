@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from embedstore import EmbeddingStore
 from embedstore.store.changes import StoreWriter
+from embedstore.store.index_file import marker_state
 
 
 class _TrialError(Exception):
@@ -23,7 +27,28 @@ def change(store: EmbeddingStore, action: str, *, dry_run: bool) -> Iterator[Sto
         pass
 
 
-COMPACTED = (
-    "The store was compacted by itself, since more than half of its rows were of no use; which earlier versions can still be "
-    "opened is told by: embedstore log"
-)
+@dataclass(frozen=True)
+class Generation:
+    """Where the data of a store was before a command, and whether an index was beside it."""
+
+    path: Path
+    indexed: bool
+
+    @classmethod
+    def of(cls, store: EmbeddingStore) -> Self:
+        """Return what is in use now."""
+        return cls(store.generation, marker_state(store.generation) is not None)
+
+    def compacted(self, store: EmbeddingStore) -> list[str]:
+        """Return what is to be said where the store was compacted by itself since; nothing where it was not."""
+        if store.generation == self.path:
+            return []
+        lines = [
+            "The store was compacted by itself, since more than half of its rows were of no use; which earlier versions can "
+            f"still be opened is told by: embedstore log '{store.path}'"
+        ]
+        if self.indexed:
+            lines.append(
+                f"The index, which knew the old rows, went with that; make it again with: embedstore index '{store.path}'"
+            )
+        return lines

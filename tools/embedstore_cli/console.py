@@ -1,5 +1,6 @@
 """What all verbs share: errors as one sentence, JSON, tables, progress. Both commands use it."""
 
+import contextlib
 import io
 import json
 import os
@@ -8,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -16,6 +17,7 @@ from embedstore.errors import EmbedstoreError
 from embedstore.visible import visible
 
 BAD_INPUT, INTERRUPTED = 2, 130
+_WIDE = 1_000_000  # letters
 
 
 def run(app: typer.Typer, *, interrupted: str) -> None:
@@ -25,38 +27,71 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
         app: the command.
         interrupted: what to say after Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a redirected stream on Windows knows no Japanese
-            stream.reconfigure(encoding="utf-8")
+    _open_streams()
     # A picture with too many pixels is set aside with its reason; Pillow's own warning would only repeat it.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk is told here, not by Python at its end
     except EmbedstoreError as error:
         fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        fail(interrupted, INTERRUPTED)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C
             fail(interrupted, INTERRUPTED)
         raise
+    except UnicodeEncodeError as error:
+        fail(f"The text '{error.object}' is not valid UTF-8; give it in another way, or rename it.", BAD_INPUT)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         sys.exit(1)
     except OSError as error:  # a path that the system refuses: no permission, name too long, disk full
-        if error.filename is None:
+        if error.strerror is None:
             raise
+        if error.filename is None:
+            _drop(sys.stdout)
+            fail(
+                f"The system refused to read or write ({error.strerror}); check the disk, and where the output goes.",
+                BAD_INPUT,
+            )
         fail(
             f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
             BAD_INPUT,
         )
 
 
-def fail(sentence: str, code: int) -> None:
+def _open_streams() -> None:
+    """Make the standard streams fit for all that is printed, closed ones (`>&-`) too."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (for as long as the program runs)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a redirected stream on Windows knows no Japanese
+            stream.reconfigure(encoding="utf-8")
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what is still waiting in a stream nowhere."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def fail(sentence: str, code: int) -> NoReturn:
     """Print a sentence to stderr and exit."""
     from rich.console import Console
     from rich.text import Text
 
     start = Text("") if code == INTERRUPTED else Text("Error: ", style="bold red")
-    Console(stderr=True, soft_wrap=True).print(start + Text(visible(sentence)))
+    try:
+        Console(stderr=True, soft_wrap=True).print(start + Text(visible(sentence)))
+    except OSError:
+        _drop(sys.stderr)  # the exit code is all that can be told
     sys.exit(code)
 
 
@@ -73,7 +108,7 @@ def say(*lines: str) -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     for line in lines:
-        console.print(visible(line), markup=False)
+        console.print(visible(line), markup=False, emoji=False)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
@@ -87,7 +122,10 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
         shown.add_column(Text(visible(column)), justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(Text(visible(cell)) for cell in row))
-    Console(highlight=False).print(shown)
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a program that reads it wants a row in one line
+        console.width = _WIDE
+    console.print(shown)
 
 
 @contextmanager

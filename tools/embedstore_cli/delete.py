@@ -28,7 +28,7 @@ def delete(
     """
     import embedstore
     from embedstore.errors import SettingsError
-    from embedstore_cli.change import COMPACTED, change
+    from embedstore_cli.change import Generation, change
     from embedstore_cli.id_file import read_ids
 
     named = list(ids or [])
@@ -37,11 +37,11 @@ def delete(
     if not named:
         raise SettingsError("No samples were named; give their ids, or --from FILE.csv with a column id.")
     with embedstore.open(store) as opened:
-        generation = opened.generation
+        before = Generation.of(opened)
         with change(opened, "delete", dry_run=dry_run) as writer:
             count = writer.delete(named)
         facts = {"deleted": count, "samples": len(opened), "version": opened.version, "dry_run": dry_run}
-        compacted = opened.generation != generation
+        compacted = before.compacted(opened)
     if json:
         console.print_json(facts)
         return
@@ -50,7 +50,7 @@ def delete(
         return
     console.say(
         f"{count} samples were deleted; '{store}' holds {facts['samples']} at version {facts['version']}.",
-        COMPACTED if compacted else f"Earlier versions keep them until a compaction: embedstore compact '{store}'",
+        *(compacted or [f"Earlier versions keep them until a compaction: embedstore compact '{store}'"]),
         "The pictures are where they were: a build from a folder that still holds them adds them again. The split 'aside' keeps "
         "samples out of learning without deleting them.",
     )

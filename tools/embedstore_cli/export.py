@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from embedstore_cli import console
-from embedstore_cli.query import conditions
+from embedstore_cli.conditions import WhereOption, conditions
+from embedstore_cli.version_option import VersionOption, asked_version
 
 
 def export(
@@ -21,12 +22,11 @@ def export(
     summary: Annotated[
         str | None, typer.Option(help="Write this summary instead of vectors.", show_default=False)
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="FIELD=VALUE over label, mode, group, split or another column; may be given more than once."),
-    ] = None,
+    where: WhereOption = None,
     view: Annotated[int, typer.Option(help="Whose vectors; 0 is the plain picture.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    version: VersionOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Write vectors with their fields to a file, or a summary, from which students are trained without the store.
 
@@ -36,8 +36,17 @@ def export(
     Example: embedstore export parts.store rare20.safetensors --summary rare20
     """
     import embedstore
-    from embedstore.exports import export
+    from embedstore.exports import BESIDE, export
 
-    with embedstore.open(store) as opened:
+    with embedstore.open(store, version=asked_version(version)) as opened:
         export(opened, file, summary=summary, where=conditions(where or []), view=view, overwrite=overwrite)
-    console.say(f"Wrote '{file}' ({file.stat().st_size / 1e6:.1f} MB).")
+        number = opened.version
+    size = file.stat().st_size
+    beside = None if summary is not None else BESIDE.get(file.suffix)
+    if json:
+        console.print_json(
+            {"file": str(file), "bytes": size, "version": number, "beside": beside and str(file.with_suffix(beside))}
+        )
+        return
+    also = "" if beside is None else f", and its fields to '{file.with_suffix(beside)}'"
+    console.say(f"Wrote '{file}' ({size / 1e6:.1f} MB){also}.")

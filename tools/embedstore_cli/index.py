@@ -25,6 +25,10 @@ def index(
         str | None, typer.Option(help="What making and using it may take, such as 512MB.", show_default=False)
     ] = None,
     recall: Annotated[float, typer.Option(help="The share of the 10 nearest that a query should find.")] = 0.99,
+    rare_recall: Annotated[
+        float,
+        typer.Option(help="The same for rare samples, far from all others; they are looked for harder."),
+    ] = 0.9,
     seed: Annotated[int, typer.Option(help="Of the samples that it learns from and is measured with.")] = 0,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the index: every search scans again.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -37,6 +41,7 @@ def index(
     Example: embedstore index parts.store --memory 2GB
     """
     import embedstore
+    from embedstore.analysis.index_building import suggested
 
     with embedstore.open(store) as opened:
         if delete:
@@ -48,7 +53,14 @@ def index(
             return
         begun = time.perf_counter()
         with _Steps() as steps:
-            info = opened.build_index(factory, memory=_bytes(memory), recall=recall, seed=seed, progress=steps.progress)
+            info = opened.build_index(
+                factory,
+                memory=_bytes(memory),
+                recall=recall,
+                rare_recall=rare_recall,
+                seed=seed,
+                progress=steps.progress,
+            )
         seconds = time.perf_counter() - begun
         count = len(opened)
     if json:
@@ -57,19 +69,24 @@ def index(
     if info is None:
         console.say(
             f"'{store}' has {count:,} samples, which are scanned fast enough, so no index was made; to have one all the "
-            "same, say which kind: --factory IVF256,SQfp16"
+            f"same, say which kind: --factory {suggested(count)}"
         )
         return
     effort = "" if info.nprobe is None else f", nprobe {info.nprobe}"
     console.say(
-        f"Indexed {info.rows:,} samples: {info.factory}{effort}, recall@10 {info.recall:.4f} (measured with {info.queries} "
-        f"stored samples), {info.size / 1e6:,.1f} MB, {seconds:.1f} s."
+        f"Indexed {info.rows:,} samples: {info.factory}{effort}, {info.size / 1e6:,.1f} MB, {seconds:.1f} s.",
+        f"recall@{info.top} {info.recall:.4f}, measured with {info.queries} stored samples; {info.rare_recall:.4f} with the "
+        f"{info.rare_queries} rarest.",
     )
-    if info.recall < info.wanted:
-        console.say(
-            f"Wanted was a recall of {info.wanted}, which this kind does not reach here; give it more --memory, or another "
-            "--factory."
-        )
+    for what, reached, wanted in (
+        ("recall", info.recall, info.wanted),
+        ("recall for rare samples", info.rare_recall, info.rare_wanted),
+    ):
+        if reached < wanted:
+            console.say(
+                f"Wanted was a {what} of {wanted}, which this kind does not reach here; give it more --memory, or another "
+                "--factory."
+            )
 
 
 class _Steps:

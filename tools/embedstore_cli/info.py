@@ -1,11 +1,13 @@
 """embedstore info: what a store holds."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embedstore.errors import CorruptStoreError
+from embedstore.images import leaves
 from embedstore_cli import console
 from embedstore_cli.version_option import VersionOption, asked_version
 
@@ -25,38 +27,28 @@ def info(
     import embedstore
 
     with embedstore.open(store, version=asked_version(version)) as opened:
-        facts: dict[str, Any] = {
-            "path": str(store),
-            "version": opened.version,
-            "samples": len(opened),
-            "teacher": opened.teacher,
-            "fingerprint": opened.fingerprint,
-            "dim": opened.dim,
-            "views": opened.views,
-            "recipe": opened.recipe.to_dict(),
-            "image_root": str(opened.image_root),
-            **{f"{name}s": _counts(opened.counts(name)) for name in ("label", "mode", "split")},
-            "groups": len(set(opened.field("group")) - {None}),
-            "without_group": opened.field("group").count(None),
-            "summaries": opened.summary_names,
-            "set_aside": opened.set_aside,
-            "unfinished": opened.unfinished(),
-            "lost": opened.lost,
-            "index": _index(opened),
-        }
+        facts = _facts(opened)
+        if version is None:
+            facts |= _today(opened)
     if json:
         console.print_json(facts)
         return
     console.say(
         f"{facts['path']}: {facts['samples']} samples at version {facts['version']}",
-        f"teacher     {facts['teacher']} (fingerprint {facts['fingerprint'][:12]}, {facts['dim']} dimensions)",
+        f"teacher     {facts['teacher']} ({_origin(facts)}, {facts['dim']} dimensions)",
         f"views       the plain picture and {facts['views']} augmented ones ({_recipe(facts['recipe'])})",
-        f"images      {facts['image_root']}",
+        f"images      {facts['image_root'] or 'not known, since the vectors were imported'}",
         f"labels      {_line(facts['labels'])}",
         f"modes       {_line(facts['modes'])}",
         f"splits      {_line(facts['splits'])}",
         f"groups      {facts['groups']}; {facts['without_group']} samples have none",
+        f"attributes  {', '.join(facts['attributes']) or 'none'}",
+        f"tags        {', '.join(f'{name} (version {number})' for name, number in facts['tags'].items()) or 'none'}",
         f"summaries   {', '.join(facts['summaries']) or 'none'}",
+    )
+    if version is not None:
+        return
+    console.say(
         f"index       {facts['index']}",
         f"set aside   {len(facts['set_aside'])} pictures" + ":" * bool(facts["set_aside"]),
         *(f"            {entry['path']}: {entry['reason']}" for entry in facts["set_aside"]),
@@ -70,6 +62,52 @@ def info(
         console.say(
             f"unfinished  {facts['unfinished']} samples of an interrupted build wait; run the same embedstore build again."
         )
+
+
+def _facts(store: "EmbeddingStore") -> dict[str, Any]:
+    """Return what is so at the version that is read."""
+    tags = {name: number for name, number in store.tags.items() if store.pinned is None or number == store.version}
+    return {
+        "path": str(store.path),
+        "version": store.version,
+        "samples": len(store),
+        "teacher": store.teacher,
+        "declared": store.declared,
+        "fingerprint": store.fingerprint,
+        "dim": store.dim,
+        "views": store.views,
+        "recipe": store.recipe.to_dict(),
+        "image_root": _image_root(store),
+        **{f"{name}s": _counts(store.counts(name)) for name in ("label", "mode", "split")},
+        "groups": len(set(store.field("group")) - {None}),
+        "without_group": store.field("group").count(None),
+        "attributes": [name for name in store.attribute_names if set(store.counts(name)) - {None}],
+        "tags": tags,
+        "summaries": store.summary_names,
+    }
+
+
+def _today(store: "EmbeddingStore") -> dict[str, Any]:
+    """Return what is so now, whatever a version says."""
+    return {
+        "set_aside": store.set_aside,
+        "unfinished": store.unfinished(),
+        "lost": store.lost,
+        "index": _index(store),
+    }
+
+
+def _image_root(store: "EmbeddingStore") -> str | None:
+    """Return the image folder; None where vectors were imported and no picture of theirs is in it."""
+    if not store.declared:
+        return str(store.image_root)
+    uri = store.sample_at(0).uri if len(store) else ""
+    there = not leaves(uri) and os.path.isfile(store.image_root / uri)  # Path.is_file raises where a name is too long
+    return str(store.image_root) if there else None
+
+
+def _origin(facts: dict[str, Any]) -> str:
+    return "declared, not checked" if facts["declared"] else f"fingerprint {facts['fingerprint'][:12]}"
 
 
 def _index(store: "EmbeddingStore") -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.version_option import VersionOption, asked_version
 
 if TYPE_CHECKING:
     from embedstore.analysis.odd_samples import OddSample, OddSamples
@@ -43,6 +44,7 @@ def inspect(
         Path | None,
         typer.Option(help="Where the pictures are now, if not where the store was built from.", show_default=False),
     ] = None,
+    version: VersionOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the samples that are least like the others of their label, such as rare kinds and spoilt pictures.
@@ -62,7 +64,7 @@ def inspect(
     if images is not None and not images.is_dir():
         raise SettingsError(f"The image folder '{images}' does not exist; give the folder that holds the pictures.")
     labels = None if label is None else [name or None for name in label]
-    with embedstore.open(store) as opened:
+    with embedstore.open(store, version=asked_version(version)) as opened:
         with _progress(summarises=against is None) as progress:
             found = find_odd(opened, against, top=top, labels=labels, progress=progress)
         if html is not None:

@@ -1,30 +1,35 @@
 """The `embedstore` command."""
 
-import typer
+import sys
 
-from embedstore_cli import (
-    add,
-    build,
-    compact,
-    console,
-    delete,
-    export,
-    import_,
-    index,
-    info,
-    inspect,
-    log,
-    query,
-    relabel,
-    repair,
-    split,
-    summaries,
-    summarize,
-    tag,
-    twins,
-    upgrade,
-    verify,
-)
+try:
+    import typer
+
+    from embedstore_cli import (
+        add,
+        build,
+        compact,
+        console,
+        delete,
+        export,
+        import_,
+        index,
+        info,
+        inspect,
+        log,
+        query,
+        relabel,
+        repair,
+        split,
+        summaries,
+        summarize,
+        tag,
+        twins,
+        upgrade,
+        verify,
+    )
+except KeyboardInterrupt:  # all this takes a moment, in which Ctrl-C would end in a traceback
+    sys.exit(130)
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",
@@ -58,6 +63,15 @@ for verb in (
     app.command()(verb)
 
 
+# What Ctrl-C leaves behind.
+_KEPT = "Stopped. What was finished is kept; the same command goes on from there."
+_NOTHING = "Stopped. Nothing was changed; give the same command again."
+_WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
+_RESUMED = {"build", "add"}
+_READING = {"info", "log", "query", "inspect", "export", "verify", "compact", "index"}  # or replaced in one last step
+
+
 def main() -> None:
     """Run the command."""
-    console.run(app, interrupted="Stopped. What was finished is kept; give the same command again.")
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    console.run(app, interrupted=_KEPT if verb in _RESUMED else _NOTHING if verb in _READING else _WHOLE)

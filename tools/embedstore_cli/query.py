@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.conditions import conditions
+from embedstore_cli.version_option import VersionOption, asked_version
 
 
 def query(
@@ -22,6 +24,7 @@ def query(
     exact: Annotated[
         bool, typer.Option("--exact", help="Scan all that meet the conditions, and leave an index aside.")
     ] = False,
+    version: VersionOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Find the nearest samples by cosine similarity in the teacher's space.
@@ -33,11 +36,14 @@ def query(
     from embedstore.store.index import IndexWarning
     from embedstore.visible import visible
 
-    with embedstore.open(store) as opened, warnings.catch_warnings(record=True) as caught:
+    with (
+        embedstore.open(store, version=asked_version(version)) as opened,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always", IndexWarning)
         asked = conditions(where or [])
         hits = opened.query(image=image, id=id, text=text, top=top, where=asked, exact=True if exact else None)
-        index = None if exact else serving_index(opened, asked)
+        index = None if exact else serving_index(opened, top, asked)
     for warning in caught:
         typer.echo(f"Warning: {visible(str(warning.message))}", err=True)
     if json:
@@ -48,17 +54,7 @@ def query(
     if not hits:
         console.say("No sample meets the conditions.")
     if index is not None:
-        console.say(f"By the index, which finds {index.recall:.1%} of the nearest, as measured; --exact scans all.")
-
-
-def conditions(texts: list[str]) -> dict[str, str | None]:
-    """Return what `--where` asks for, field -> value; nothing behind the equals sign asks for samples without one."""
-    from embedstore.errors import SettingsError
-
-    conditions: dict[str, str | None] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise SettingsError(f"The condition '{text}' is not of the form FIELD=VALUE, such as label=good.")
-        conditions[name] = value or None
-    return conditions
+        console.say(
+            f"By the index, which finds {index.recall:.1%} of the nearest, for rare samples {index.rare_recall:.1%}, as "
+            "measured with stored samples; --exact scans all."
+        )

@@ -43,18 +43,18 @@ def relabel(
     import embedstore
     from embedstore.errors import SettingsError
     from embedstore.images import FIELDS
-    from embedstore_cli.change import COMPACTED, change
+    from embedstore_cli.change import Generation, change
 
     field = field.strip()
     texts = _asked(list(words or []), source, field, none=none)
     with embedstore.open(store) as opened:
-        generation = opened.generation
+        before = Generation.of(opened)
         fresh = field not in (*FIELDS, *opened.attribute_names)
         if source is None and (slip := next((text for text in texts.values() if text and text in opened), None)):
             raise SettingsError(f"'{slip}' is a sample's id, and no {field}; give the {field} after the ids.")
         with change(opened, "relabel", dry_run=dry_run) as writer:
             count = writer.set(field, texts)
-        version, compacted = opened.version, opened.generation != generation
+        version, compacted = opened.version, before.compacted(opened)
     if json:
         facts = {"changed": count, "asked": len(texts), "field": field, "version": version, "dry_run": dry_run}
         console.print_json(facts)
@@ -66,8 +66,7 @@ def relabel(
     console.say(f"{count} samples {_outcome(field, texts, 'got')}{others}. '{store}' is at version {version}.")
     if fresh and count:
         console.say(f"'{field}' is a new attribute, which no sample had before.")
-    if compacted:
-        console.say(COMPACTED)
+    console.say(*compacted)
 
 
 def _outcome(field: str, texts: dict[str, str | None], verb: str) -> str:

@@ -1,0 +1,109 @@
+"""What all commands share: closed and full outputs, odd arguments, Ctrl-C, conditions, and the version that is read."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_commands import SCRIPTS
+
+import embedstore
+from embedstore.errors import SettingsError
+from embedstore_cli import console
+from embedstore_cli.conditions import conditions
+from embedstore_cli.main import main
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("console") / "s"
+    with embedstore.create(path, teacher="enc", dim=2) as made:
+        with made.write() as writer:
+            writer.add(["a:smile:", "b"], np.eye(2, dtype=np.float32), attributes={"light": ["1", None]})
+        made.tag("first")
+        with made.write() as writer:
+            writer.add(["c"], np.ones((1, 2), np.float32), labels=["crack"])
+    return path
+
+
+def given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Give a command in this process; return its exit code and what it printed."""
+    monkeypatch.setattr(sys, "argv", ["embedstore", *map(str, words)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0), *capsys.readouterr()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_closed_and_full_outputs_end_in_no_traceback(store: Path) -> None:
+    shell = f"'{SCRIPTS / 'embedstore'}' info '{store}' --json"
+    closed = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = subprocess.run(["sh", "-c", f"{shell} >/dev/full"], capture_output=True, text=True, check=False)
+    assert full.returncode == 2
+    assert full.stderr.startswith("Error: The system refused to read or write (")
+    assert len(full.stderr.splitlines()) == 1
+
+
+def test_bytes_that_are_no_text_are_refused(store: Path, monkeypatch: Any, capsys: Any) -> None:
+    code, out, err = given(monkeypatch, capsys, "query", store, "--id", "a\udcff")
+    assert (code, out) == (2, "")
+    assert r"Error: The text 'a\udcff' is not valid UTF-8;" in err
+
+
+def test_names_are_printed_as_they_are_and_in_one_line_for_a_program(
+    store: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    console.say(":smile: [b]x[/b]")
+    assert capsys.readouterr().out == ":smile: [b]x[/b]\n"
+    console.table("t", ["id", "n"], [["x" * 500, "1"]])
+    assert capsys.readouterr().out.splitlines()[-1] == "x" * 500 + "  1"
+    assert "a:smile:" in given(monkeypatch, capsys, "query", store, "--id", "b")[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        (("export", "o.npy"), "Stopped. Nothing was changed; give the same command again."),
+        (("delete", "b"), "Stopped. The change was made whole or not at all: see whether embedstore log has it,"),
+        (("add",), "Stopped. What was finished is kept; the same command goes on from there."),
+    ],
+)
+def test_ctrl_c_says_what_is_left(verb: tuple[str, ...], said: str, store: Path, monkeypatch: Any, capsys: Any) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedstore, "open", stopped)
+    code, _, err = given(monkeypatch, capsys, verb[0], store, *verb[1:])
+    assert code == 130
+    assert err.startswith(said)
+
+
+def test_a_field_has_one_condition() -> None:
+    assert conditions(["label=a=b", "note=", "label=a=b"]) == {"label": "a=b", "note": None}
+    with pytest.raises(
+        SettingsError, match="'label' was asked to be both 'a' and 'b', which no sample meets; give one"
+    ):
+        conditions(["label=a", "label=b"])
+    with pytest.raises(SettingsError, match="'label' was asked to be both '' and 'b'"):
+        conditions(["label=", "label=b"])
+
+
+def test_an_earlier_version_is_read(store: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    exported = given(monkeypatch, capsys, "export", store, tmp_path / "o.npy", "--version", "first", "--json")[1]
+    facts = json.loads(exported)
+    assert (facts["version"], facts["beside"]) == (1, str(tmp_path / "o.csv"))
+    assert np.load(tmp_path / "o.npy").shape == (2, 2)
+    then = json.loads(given(monkeypatch, capsys, "info", store, "--version", "1", "--json")[1])
+    now = json.loads(given(monkeypatch, capsys, "info", store, "--json")[1])
+    assert (then["samples"], now["samples"]) == (2, 3)
+    assert (then["attributes"], then["tags"], then["image_root"]) == (["light"], {"first": 1}, None)
+    assert set(now) - set(then) == {"set_aside", "unfinished", "lost", "index"}
+    said = given(monkeypatch, capsys, "info", store, "--version", "1")[1]
+    assert "not known, since the vectors were imported" in said
+    assert "set aside" not in said
