@@ -42,9 +42,9 @@ def given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_closed_and_full_outputs_end_in_no_traceback(store: Path) -> None:
     shell = f"'{SCRIPTS / 'embedstore'}' info '{store}' --json"
-    closed = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
+    closed = subprocess.run(["/bin/sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
     assert (closed.returncode, closed.stderr) == (0, "")
-    full = subprocess.run(["sh", "-c", f"{shell} >/dev/full"], capture_output=True, text=True, check=False)
+    full = subprocess.run(["/bin/sh", "-c", f"{shell} >/dev/full"], capture_output=True, text=True, check=False)
     assert full.returncode == 2
     assert full.stderr.startswith("Error: The system refused to read or write (")
     assert len(full.stderr.splitlines()) == 1
