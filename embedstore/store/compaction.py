@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import EmbedstoreError
+from embedstore.errors import CorruptStoreError, StoreLockedError
 from embedstore.store import layout
 from embedstore.store.generations import next_generation
-from embedstore.store.index_file import INDEX
+from embedstore.store.index_file import INDEX, MARKER, building
 from embedstore.store.layout import BLOCK, Column, Head
 from embedstore.store.rows import Rows, by_block, staged, visible
 from embedstore.store.tables import Compacted, Tables
@@ -23,9 +23,16 @@ from embedstore.store.writing import Writer
 Progress = Callable[[int, int], None]  # blocks done, blocks in all
 
 WASTE = 0.5  # share of rows that no kept version sees, above which a change compacts by itself
-_SUPERSEDED = 1000  # versions of each block of each field, on average, above which it does too
+_SUPERSEDED_BYTES = 1 << 26  # of fields that no kept version reads, above which it does too, if they are most of all
 _SMALLEST = 4 * BLOCK  # rows below which that is not worth the while
 _BLOCKS_AT_ONCE = 64  # of vectors in one transaction, which holds its dirty pages in memory
+_SMALL_BLOCKS_AT_ONCE = 512  # of rows, or of a field in one version
+
+_damaged: set[tuple[int, int]] = set()  # data files that can't be compacted, so that not every change tries again
+
+
+class CompactionWarning(UserWarning):
+    """A change was stored, but the compaction that it would have brought with it failed."""
 
 
 @dataclass(frozen=True)
@@ -70,35 +77,66 @@ def needed_rows(rows: Rows, kept: Iterable[int]) -> npt.NDArray[np.bool_]:
 def compact_if_wasteful(path: Path, session: Writer) -> CompactionReport | None:
     """Compact after a change where most of what is stored is of no use to any kept version.
 
-    The change is published by then, so what goes wrong here does not fail it: `compact` tells it when asked for.
+    The change is published by then, so nothing that goes wrong here fails it; it is a `CompactionWarning`, once for a store
+    that is damaged. While an index of the store is made, it waits for the next change.
     """
-    with contextlib.suppress(EmbedstoreError):
-        if session.read(_is_wasteful):
+    identity = session.environment.identity
+    try:
+        if identity not in _damaged and session.read(_is_wasteful):
             return compact(path, session)
+    except StoreLockedError:
+        return None
+    except Exception as error:  # noqa: BLE001  whatever it is, the change is stored
+        if isinstance(error, CorruptStoreError):
+            _damaged.add(identity)
+        why = str(error).rstrip(".") or type(error).__name__
+        warnings.warn(
+            f"The change is stored, but compacting '{path}' after it failed ({why}); run `embedstore verify`, then "
+            "`embedstore compact`, to see why and to make the store smaller.",
+            CompactionWarning,
+            stacklevel=2,
+        )
     return None
 
 
 def _is_wasteful(tables: Tables) -> bool:
     rows = tables.rows()
-    blocks = tables.row_count() // BLOCK + 1
-    superseded = tables.entries(layout.FIELDS) / (blocks * max(1, len(tables.names())))
+    blocks = -(-len(rows) // BLOCK)
     seen = visible(rows, tables.head().version) | staged(rows)
-    if superseded <= _SUPERSEDED and (len(rows) < _SMALLEST or 1 - seen.mean() <= WASTE):
+    many_rows = len(rows) >= _SMALLEST and 1 - seen.mean() > WASTE
+    if not many_rows and not _superseded(tables, blocks * len(tables.names())):
         return False  # the usual case, told without a look at tags and summaries
     kept = kept_versions(tables)
-    return superseded > _SUPERSEDED * len(kept) or 1 - needed_rows(rows, kept).mean() > WASTE
+    if many_rows and 1 - needed_rows(rows, kept).mean() > WASTE:
+        return True
+    return _superseded(tables, tables.needed_field_blocks(kept))
+
+
+def _superseded(tables: Tables, needed: int) -> bool:
+    """Return whether most of what fields take is of no use, and much, where so many of their blocks are needed."""
+    size, there = tables.size(layout.FIELDS), tables.entries(layout.FIELDS)
+    useless = size * (1 - min(1, needed / max(1, there)))
+    return useless > max(_SUPERSEDED_BYTES, size / 2)
 
 
 def compact(path: Path, session: Writer, progress: Progress | None = None) -> CompactionReport:
     """Write all that a kept version needs into a new generation, and remove the old one; a kill leaves either whole.
 
     Readers that have the old generation open go on reading it until they look anew.
+
+    Raises:
+        StoreLockedError: another process is making an index, which would be lost.
+        CorruptStoreError: something that is needed is damaged.
+        StoreError: the system does not let the new generation be written.
     """
     old = session.environment.directory
-    had_index = (old / INDEX).exists()
+    had_index = (old / INDEX / MARKER).exists()
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
     kept, versions = session.read(lambda tables: (kept_versions(tables), len(tables.log())))
-    with next_generation(path, old, "compacted") as target:
+    with (
+        building(old),
+        next_generation(path, old, "compacted") as target,
+    ):  # an index that is made meanwhile would be lost
         new = target.environment.directory
         rows = _Compaction(session, target, kept, progress or (lambda done, total: None)).run()
     return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new), had_index)
@@ -115,49 +153,52 @@ class _Compaction:
 
     def run(self) -> int:
         """Copy, and return how many rows there are now."""
-        self._copy_rows()
-        for name in self._source.read(lambda tables: tables.names()):
-            self._copy_field(name)
-        columns = self._source.read(lambda tables: tables.columns())
+        self._target.write(lambda tables: tables.put_names([]))
         blocks = -(-len(self._rows) // BLOCK)
+        for part in _parts(blocks, _SMALL_BLOCKS_AT_ONCE):
+            self._copy_rows(part)
+        self._target.write(lambda tables: tables.put_row_count(len(self._rows)))
+        for name in self._source.read(lambda tables: tables.names()):
+            for part in _parts(blocks, max(1, _SMALL_BLOCKS_AT_ONCE // len(self._kept))):
+                self._copy_field(name, part)
+        columns = self._source.read(lambda tables: tables.columns())
         for number, column in enumerate(columns):
-            for start in range(0, blocks, _BLOCKS_AT_ONCE):
-                self._copy_vectors(column, range(start, min(blocks, start + _BLOCKS_AT_ONCE)))
-                self._progress(number * blocks + min(blocks, start + _BLOCKS_AT_ONCE), len(columns) * blocks)
+            for part in _parts(blocks, _BLOCKS_AT_ONCE):
+                self._copy_vectors(column, part)
+                self._progress(number * blocks + part.stop, len(columns) * blocks)
         self._copy_rest()
         return len(self._rows)
 
-    def _copy_rows(self) -> None:
+    def _copy_rows(self, blocks: range) -> None:
         def write(tables: Tables) -> None:
-            for block in range(-(-len(self._table) // BLOCK)):
+            for block in blocks:
                 rows = layout.empty_rows()
                 own = self._table[block * BLOCK : (block + 1) * BLOCK]
                 rows[: len(own)] = own
                 tables.put_row_block(block, rows)
-            tables.put_row_count(len(self._table))
-            tables.put_names([])
 
         self._target.write(write)
 
-    def _copy_field(self, name: str) -> None:
-        """Write a field as each kept version has it; a block that stays as it was is not written twice."""
-        for version in self._kept:
+    def _copy_field(self, name: str, blocks: range) -> None:
+        """Write some blocks of a field as each kept version has them; one that stays as it was is not written twice."""
+        old = self._rows[blocks.start * BLOCK : blocks.stop * BLOCK]
+        numbers = np.arange(len(old)) + blocks.start * BLOCK
+        versions = self._source.read(
+            lambda tables: [(version, tables.texts(name, old, version)) for version in self._kept]
+        )
 
-            def read(tables: Tables, version: int = version) -> list[str | None]:
-                return tables.field(name, version)[self._rows].to_list()
+        def write(tables: Tables) -> None:
+            for version, texts in versions:
+                tables.put_fields(numbers, {name: texts}, version)
 
-            texts = self._source.read(read)
+        self._target.write(write)
 
-            def write(tables: Tables, texts: list[str | None] = texts, version: int = version) -> None:
-                tables.put_fields(np.arange(len(texts)), {name: texts}, version)
-
-            self._target.write(write)
-
-    def _copy_vectors(self, column: Column, blocks: Iterable[int]) -> None:
+    def _copy_vectors(self, column: Column, blocks: range) -> None:
         """Copy some blocks; presence moves with the vectors."""
 
         def read(tables: Tables) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]]:
-            return [found for block in blocks if (found := self._gather(tables, column, block)) is not None]
+            dim = tables.dimension(column)
+            return [found for block in blocks if (found := self._gather(tables, column, dim, block)) is not None]
 
         gathered = self._source.read(read)
 
@@ -168,7 +209,7 @@ class _Compaction:
         self._target.write(write)
 
     def _gather(
-        self, tables: Tables, column: Column, block: int
+        self, tables: Tables, column: Column, dim: int, block: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]] | None:
         """Return the new numbers and the vectors of the rows of a new block that have one."""
         numbers = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(self._rows)))
@@ -176,7 +217,7 @@ class _Compaction:
         places: list[npt.NDArray[np.int64]] = []
         parts: list[npt.NDArray[np.float16]] = []
         for source, inside in by_block(old):
-            found = tables.vector_block(column, source)
+            found = tables.vector_block(column, source, dim)
             if found is not None:
                 mine = inside[found[0][old[inside] % BLOCK]]
                 places.append(numbers[mine])
@@ -218,6 +259,11 @@ class _Compaction:
             tables.put_head(head)
 
         self._target.write(write)
+
+
+def _parts(count: int, most: int) -> Iterator[range]:
+    """Yield the numbers below `count`, `most` at a time."""
+    return (range(start, min(count, start + most)) for start in range(0, count, most))
 
 
 def _size(generation: Path) -> int:

@@ -1,5 +1,6 @@
 """Typed access to the databases inside one transaction; the only code that turns keys and values into objects."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,35 @@ class Tables(MetaTable):
         newest = self._newest_blocks(names.index(name), version)
         blocks = ((block, *layout.unpack_field(payload)) for block, payload in newest if block * BLOCK < count)
         return join_blocks(blocks, count, BLOCK)
+
+    def texts(self, name: str, rows: npt.NDArray[np.int64], version: int) -> list[str | None]:
+        """Return what some rows (n,), ascending, have in a field, as of a version; reads only the blocks that hold them."""
+        names, found = self.names(), list[str | None]()
+        if name not in names:
+            return [None] * len(rows)
+        number = names.index(name)
+        for block, inside in by_block(rows):
+            texts, codes = self._field_block(number, block, version)
+            known = [*texts, None]
+            found += [known[code] for code in codes[rows[inside] % BLOCK].tolist()]
+        return found
+
+    def needed_field_blocks(self, versions: Iterable[int]) -> int:
+        """Return how many blocks of fields some of these versions read."""
+        asked = sorted(versions)
+        needed, last, beyond = (
+            0,
+            b"",
+            0,
+        )  # of the block before: its key but the version, and the first asked that may read it
+        for key in self._keys(layout.FIELDS):
+            at = bisect_left(asked, layout.version_of(key))
+            if last and key[:-8] != last:
+                needed += beyond < len(asked)
+            elif last:
+                needed += beyond < at
+            last, beyond = key[:-8], at
+        return needed + (bool(last) and beyond < len(asked))
 
     def field_block(self, name: str, block: int, version: int) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Return the texts of a block of a field as of a version, and the place of each row's own among them, -1 for none."""

@@ -13,13 +13,16 @@ from typing import Any
 import lmdb
 import numpy as np
 import pytest
+from damaged_stores import entries_of
 from helpers import CountingTeacher, python_environment, run_python, snapshot, store_of, unit_vectors, write_pictures
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.errors import StoreError, StoreLockedError
+from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import compaction, embedding_pass, environment, layout, row_stream
+from embedstore.store.compaction import CompactionWarning
 from embedstore.store.environment import Environment
+from embedstore.store.index_file import building
 from embedstore.store.layout import BLOCK
 from embedstore.store.writing import writer
 
@@ -74,6 +77,11 @@ def generations(path: Path) -> list[str]:
     return sorted(one.name for one in (path / "generations").iterdir())
 
 
+def versions_of(store: EmbeddingStore, number: int, block: int) -> list[int]:
+    prefix = layout.field_key(number, block, 0)[:10]
+    return [layout.version_of(key) for key in store._read(lambda tables: tables.keys(layout.FIELDS, prefix))]
+
+
 # What stays and what goes
 
 
@@ -117,6 +125,25 @@ def test_a_version_goes_once_its_tag_and_its_summary_are_deleted(path: Path) -> 
     for version in (2, 4):
         with pytest.raises(StoreError, match=f"Version {version} was removed"):
             embedstore.open(path, version)
+
+
+def test_it_is_the_same_in_small_steps(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(path, tmp_path / "other")
+    written: list[int] = []
+    write = Environment.write
+
+    def counting(self: Environment, work: Any) -> Any:
+        written[-1] += 1
+        return write(self, work)
+
+    monkeypatch.setattr(Environment, "write", counting)
+    for place, most in ((path, 512), (tmp_path / "other", 1)):
+        monkeypatch.setattr(compaction, "_SMALL_BLOCKS_AT_ONCE", most)
+        written.append(0)
+        with embedstore.open(place) as store:
+            store.compact()
+    assert entries_of(path) == entries_of(tmp_path / "other")
+    assert written[1] >= written[0] + 2 * 4  # three blocks of rows and of some fields, one by one
 
 
 def test_a_second_compaction_changes_nothing(path: Path) -> None:
@@ -315,6 +342,44 @@ def test_many_rounds_of_changes_leave_one_small_generation(tmp_path: Path) -> No
         assert store.version == 41
 
 
+def test_fields_compact_once_most_of_what_they_take_is_superseded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with twelve(tmp_path / "s") as store:
+
+        def relabel(times: int) -> None:
+            for number in range(times):
+                with store.write() as changes:
+                    changes.set("label", {IDS[0]: f"{store.version} {number}"})
+
+        relabel(8)
+        assert generations(store.path) == ["0001"]  # most, but not much
+        monkeypatch.setattr(compaction, "_SUPERSEDED_BYTES", 0)
+        for version in range(2, 9):
+            store.tag(f"of {version}", version)
+        relabel(1)
+        assert generations(store.path) == ["0001"]  # much, but of use
+        for version in range(2, 9):
+            store.delete_tag(f"of {version}")
+        relabel(1)
+        assert (generations(store.path), store.labels[0]) == (["0002"], "10 0")
+        relabel(2)
+        assert generations(store.path) == ["0002"]
+
+
+@pytest.mark.parametrize("kept", [(), (6,), (0, 2, 4), (3, 5), tuple(range(7))])
+def test_the_blocks_that_versions_read_are_counted(path: Path, kept: tuple[int, ...]) -> None:
+    with embedstore.open(path) as store:
+        read = {
+            (number, block, max(own))
+            for version in kept
+            for number in range(len(store.field_names))
+            for block in range(3)
+            if (own := [v for v in versions_of(store, number, block) if v <= version])
+        }
+        assert store._read(lambda tables: tables.needed_field_blocks(kept)) == len(read)
+
+
 # What stops it
 
 
@@ -422,12 +487,69 @@ def test_a_change_is_kept_where_the_compaction_after_it_fails(tmp_path: Path, mo
     with twelve(tmp_path / "s") as store:
         with monkeypatch.context() as patch:
             patch.setattr(layout, "write_current", FULL["system"])
-            with store.write() as changes:
+            with (
+                pytest.warns(CompactionWarning, match=r"is stored, .*No space left on device"),
+                store.write() as changes,
+            ):
                 changes.delete(IDS[:11])
         assert (store.version, store.ids, generations(store.path)) == (2, IDS[11:12], ["0001"])
         with store.write() as changes:  # the next change tries again
             changes.set("label", {IDS[11]: "x"})
         assert (store.version, store.labels, generations(store.path)) == (3, ["x"], ["0002"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(b"", b"damaged"), (b"x" * 16 + b"\xff\xfe\0" + bytes(10), None)],
+    ids=["a damaged block", "a key that is no text"],
+)
+def test_damage_fails_no_change_and_is_told_once(tmp_path: Path, key: bytes, value: bytes | None) -> None:
+    with twelve(tmp_path / "s") as store:
+
+        def damage(transaction: lmdb.Transaction) -> None:
+            own = key or layout.vector_key(store.head.columns[0], 0)
+            transaction.put(own, value or layout.seal(own, bytes(544)), db=store.environment.database(layout.VECTORS))
+
+        store.environment.write(damage)
+        with pytest.warns(CompactionWarning, match="embedstore verify") as told, store.write() as changes:
+            changes.delete(IDS[:10])
+        assert len(told) == 1
+        with store.write() as changes:  # not tried again, and so not told: warnings are errors here
+            changes.delete(IDS[10:11])
+        assert (store.version, store.ids, generations(store.path)) == (3, IDS[11:12], ["0001"])
+        with pytest.raises(CorruptStoreError):
+            store.compact()
+        assert generations(store.path) == ["0001"]
+
+
+@pytest.mark.usefixtures("small")
+def test_no_error_whatever_of_a_compaction_fails_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(compaction, "compact", fail)
+    with twelve(tmp_path / "s") as store:
+        with pytest.warns(CompactionWarning, match=r"failed \(MemoryError\)"), store.write() as changes:
+            changes.delete(IDS[:11])
+        assert store.ids == IDS[11:12]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_compaction_takes_no_index_away_that_is_being_made(tmp_path: Path) -> None:
+    with twelve(tmp_path / "s") as store:
+        with building(store.generation) as directory:
+            (directory / "new").touch()
+            with store.write() as changes:
+                changes.delete(IDS[:11])
+            with pytest.raises(StoreLockedError, match="is making an index"):
+                store.compact()
+            assert (directory / "new").exists()
+            assert generations(store.path) == ["0001"]
+        with store.write() as changes:
+            changes.set("label", {IDS[11]: "x"})
+        assert (generations(store.path), store.labels) == (["0002"], ["x"])
+        assert not store.compact().index_removed
 
 
 def test_a_second_writer_waits_for_no_compaction(path: Path) -> None:
