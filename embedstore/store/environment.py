@@ -1,8 +1,11 @@
 """The LMDB handle: one per store and process, never across a fork, growing where the map is the file's size."""
 
+import contextlib
 import os
 import sys
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +27,7 @@ _DAMAGED = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb
 _PATIENCE_SECONDS = 60
 
 _open: dict[Path, "Environment"] = {}
+_dropped: deque["Environment"] = deque()  # given back by a garbage collection, which may run anywhere, under any lock
 _guard = threading.Lock()
 
 
@@ -224,6 +228,7 @@ def open_environment(directory: Path) -> Environment:
         CorruptStoreError: LMDB can't open it.
         StoreError: the process inherited the handle by a fork.
     """
+    release_dropped()
     real = directory.resolve()
     with _guard:
         if (environment := _shared(real)) is not None:
@@ -287,6 +292,20 @@ def open_current(store: Path) -> Environment:
             return environment
         # A compaction replaced it meanwhile. It may have been half removed by then, and LMDB makes anew what it misses.
         environment.release()
+
+
+def release_with(owner: object, environment: Environment) -> "weakref.finalize[..., object]":
+    """Give a handle back after nobody has `owner` any more, when this process next asks for a handle; detach to do so by hand."""
+    finalizer = weakref.finalize(owner, _dropped.append, environment)
+    finalizer.atexit = False
+    return finalizer
+
+
+def release_dropped() -> None:
+    """Give back the handles whose owners are gone."""
+    with contextlib.suppress(IndexError):  # another thread may do the same
+        while True:
+            _dropped.popleft().release()
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from embedstore import EmbeddingStore
 from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError, SummaryError, TeacherMismatchError
 from embedstore.store import layout, reading
 from embedstore.store.fields import Record
-from embedstore.store.layout import BLOCK, Head
+from embedstore.store.layout import BLOCK, Column, Head
+from embedstore.store.snapshot import Snapshot
 from embedstore.store.tables import Tables
 from embedstore.store.writing import next_head, writer
 
@@ -242,6 +243,46 @@ def test_standard_fields_may_be_asked_even_where_no_sample_has_them(tmp_path: Pa
 # Versions, splits, teachers
 
 
+def test_a_refresh_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
+    ids, vectors = [f"i{number}" for number in range(600)], unit_vectors(0, 600)
+    with (
+        store_of(tmp_path / "store", vectors, ids=ids) as store,
+        embedstore.open(store.path, version=1) as pinned,
+    ):
+        with store.write() as writing:
+            writing.delete(ids[:300])
+        store.compact()
+        for _ in range(2):
+            with pytest.raises(StoreError, match="Version 1 was removed by a compaction"):
+                pinned.refresh()
+            assert (pinned.version, pinned.generation.name, pinned.ids) == (1, "0001", ids)
+            assert (pinned.vectors(["i7", "i500"]) == vectors[[7, 500]]).all()
+        pinned.close()
+        with pytest.raises(StoreError, match="was closed"):
+            pinned.refresh()
+
+
+def test_a_call_that_is_under_way_while_another_thread_refreshes_is_answered_from_one_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, vectors = [f"i{number}" for number in range(600)], unit_vectors(0, 600)
+    with store_of(tmp_path / "store", vectors, ids=ids) as store, embedstore.open(store.path) as reader:
+        with store.write() as writing:
+            writing.delete(ids[:300])
+        store.compact()
+        positions = Snapshot.positions
+
+        def late(self: Snapshot, asked: list[str]) -> Any:
+            found = positions(self, asked)
+            reader.refresh()  # after the ids were looked up, before their vectors are read
+            return found
+
+        monkeypatch.setattr(Snapshot, "positions", late)
+        assert (reader.vectors(["i400", "i599"]) == vectors[[400, 599]]).all()
+        assert (reader.version, reader.generation.name) == (2, "0002")
+        assert (reader.vectors(["i400", "i599"]) == vectors[[400, 599]]).all()
+
+
 def test_a_store_stays_at_its_version_until_it_is_refreshed(tmp_path: Path) -> None:
     write_pictures(tmp_path / "images", ["good/a.png", "good/b.png"])
     embedstore.build(tmp_path / "store", tmp_path / "images", teacher=CountingTeacher())
@@ -361,7 +402,7 @@ def test_samples_that_lost_their_ids_are_named(tmp_path: Path) -> None:
 
 def test_a_missing_block_is_named(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", unit_vectors(0, 300)) as store:
-        key = reading.Column(store.fingerprint, "embedding", 0)
+        key = Column(store.fingerprint, "embedding", 0)
 
         def drop(tables: Tables) -> None:
             from embedstore.store.layout import vector_key
