@@ -4,7 +4,7 @@ import csv
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -98,6 +98,18 @@ def sample_id(uri: str) -> str:
     return unicodedata.normalize("NFC", uri)
 
 
+def near_miss(columns: Collection[str]) -> tuple[str, str] | None:
+    """Return the first column that has a known one's name but for capitals and blanks, and that name; None where none has.
+
+    Where the known one is there too, the other is an attribute.
+    """
+    for column in columns:
+        known = column.strip().casefold()
+        if known in _RESERVED and known not in columns:
+            return column, known
+    return None
+
+
 def leaves(uri: str) -> bool:
     """Return whether a path is none of a file inside of the image folder, whatever the system.
 
@@ -156,6 +168,8 @@ def _read_folder(root: Path, uris: Iterable[str] = (".",)) -> Listing:
 
 def _read_manifest(root: Path, manifest: Path) -> Listing:
     rows = _manifest_rows(manifest)
+    if rows and (miss := near_miss(rows[0])) is not None:
+        raise ImagesError(f"The manifest '{manifest}' has a column '{miss[0]}'; did you mean '{miss[1]}'? Rename it.")
     if rows and "path" not in rows[0]:
         raise ImagesError(
             f"The manifest '{manifest}' has no column 'path' (its columns: {', '.join(rows[0])}); add one with each "

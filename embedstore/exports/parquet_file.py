@@ -17,6 +17,7 @@ from embedstore.errors import MissingPackageError
 from embedstore.exports.selection import Selection
 
 VECTOR = "vector"
+ABOUT = "embedstore"  # in the schema's metadata: what the file says of where it is from
 
 
 def write(selection: Selection, path: Path) -> None:
@@ -37,7 +38,7 @@ def write(selection: Selection, path: Path) -> None:
     kind = pyarrow.list_(pyarrow.float32(), selection.dim)
     schema = pyarrow.schema(
         [*((name, pyarrow.string()) for name in texts), (vector, kind)],
-        metadata={"embedstore": json.dumps(selection.about)},
+        metadata={ABOUT: json.dumps(selection.about)},
     )
     first = 0
     with pyarrow.parquet.ParquetWriter(

@@ -44,6 +44,10 @@ class Selection:
         self.about: dict[str, Any] = {
             "teacher": store.teacher,
             "fingerprint": store.fingerprint,
+            "declared": store.declared,
+            "outputs": sorted(store.space["outputs"]),
+            "input_size": int(store.space["input_size"]),
+            "recipe": store.recipe.to_dict(),
             "version": store.version,
             "view": view,
         }

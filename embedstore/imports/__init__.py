@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from embedstore.errors import SettingsError, SourceError, StoreError, TeacherMis
 from embedstore.imports.clip_retrieval import ClipRetrievalSource
 from embedstore.imports.npy import NpySource
 from embedstore.imports.parquet import ParquetSource
-from embedstore.imports.source import Batch, Options, Source
+from embedstore.imports.source import Batch, Options, Origin, Source
 from embedstore.imports.vectors_file import VectorsFileSource
 from embedstore.store.changes import StoreWriter
 from embedstore.store.embedding_store import EmbeddingStore, create, open_store
 from embedstore.store.layout import id_key
 from embedstore.store.reading import as_stored
-from embedstore.store.writing import writer
+from embedstore.store.writing import create_store, writer
+from embedstore.teachers.protocol import EMBEDDING
 
 FOLDER = "folder"
 IMPORTS: dict[str, Callable[[Path, Options], Source]] = {
@@ -36,7 +38,7 @@ IMPORTS: dict[str, Callable[[Path, Options], Source]] = {
     FOLDER: ClipRetrievalSource,
 }
 
-__all__ = ["IMPORTS", "Batch", "ImportReport", "Options", "Source", "import_vectors", "open_source"]
+__all__ = ["IMPORTS", "Batch", "ImportReport", "Options", "Origin", "Source", "import_vectors", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class ImportReport:
         count: rows that were read.
         replaced: how many of them took the place of samples that were there.
         dim: of the vectors.
-        teacher: that the store declares.
+        teacher: of the store.
         samples, version: of the store afterwards.
+        attributes: columns that were taken as attributes.
         left_out: columns of the source that are neither texts, numbers nor dates.
         seconds: that it took.
     """
@@ -59,6 +62,7 @@ class ImportReport:
     teacher: str
     samples: int
     version: int
+    attributes: tuple[str, ...]
     left_out: tuple[str, ...]
     seconds: float
 
@@ -82,10 +86,11 @@ def import_vectors(
     path: str | os.PathLike[str],
     source: str | os.PathLike[str],
     *,
-    teacher: str,
+    teacher: str | None = None,
     fields: str | os.PathLike[str] | None = None,
     column: str | None = None,
     images: str | os.PathLike[str] | None = None,
+    strip: str | None = None,
     replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
@@ -97,10 +102,13 @@ def import_vectors(
         path: of the store; made where there is none.
         source: a `.npy`, `.parquet` or exported `.safetensors` file, or a folder that clip-retrieval wrote.
         teacher: the name of what made the vectors. It is declared: nobody checks it, and the store takes no vectors of another
-            name, nor does a store that a build filled take declared ones.
+            name, nor does a store that a build filled take declared ones. An exported `.parquet` or `.safetensors` file names
+            it itself; where that store was filled by the teacher, a new store is as one that a build filled: the teacher's
+            fingerprint decides, and more can be built.
         fields: a CSV file with the fields of a `.npy` file's vectors; where none is given, the one of the same name beside it.
         column: the Parquet column that holds the vectors, or `text_emb` for the captions of a clip-retrieval folder.
         images: the folder of the pictures: paths that lead into it become relative to it. A new store remembers it.
+        strip: what every path begins with, such as the folder on another machine; it is taken off.
         replace: samples that are there already get these vectors and the fields that the source has; else they are refused.
         progress: called with (rows done, rows in all).
 
@@ -112,21 +120,20 @@ def import_vectors(
     """
     begun = time.monotonic()
     told = progress or (lambda done, total: None)
-    if not teacher.strip():
-        raise SettingsError("The teacher has no name; say what made the vectors, such as open_clip:ViT-B-32/openai.")
     folder = None if images is None else Path(images)
     if folder is not None and not folder.is_dir():
         raise SourceError(f"The folder '{folder}' of the pictures does not exist; leave it out where there is none.")
-    found = open_source(source, Options(None if fields is None else Path(fields), column, folder))
+    found = open_source(source, Options(None if fields is None else Path(fields), column, folder, strip))
+    named = _teacher_of(found, teacher)
     target = Path(path)
     fresh = not os.path.exists(target) or (target.is_dir() and not any(target.iterdir()))
-    store = create(target, teacher=teacher, dim=found.dim, images=folder) if fresh else open_store(target)
+    store = _created(target, named, found, folder) if fresh else open_store(target)
     try:
         with store:
-            _check_teacher(store, teacher, found)
+            _check_teacher(store, named, found)
             before = len(store)
             with store.write("import") as changes:
-                _add_all(changes, found, told, replace=replace)
+                attributes = _add_all(changes, found, told, replace=replace)
             samples, version = len(store), store.version
     except BaseException:
         if fresh:
@@ -136,9 +143,10 @@ def import_vectors(
         count=found.count,
         replaced=before + found.count - samples,
         dim=found.dim,
-        teacher=teacher,
+        teacher=named,
         samples=samples,
         version=version,
+        attributes=attributes,
         left_out=found.left_out,
         seconds=time.monotonic() - begun,
     )
@@ -151,8 +159,36 @@ def _remove_empty(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _teacher_of(source: Source, teacher: str | None) -> str:
+    """Return the name of what made the vectors, from the caller or the file."""
+    said = None if source.origin is None else source.origin.teacher
+    if teacher is None and said is None:
+        raise SettingsError(f"'{source.path}' does not say what made its vectors; name it: --teacher NAME")
+    if teacher is not None and not teacher.strip():
+        raise SettingsError("The teacher has no name; say what made the vectors, such as open_clip:ViT-B-32/openai.")
+    if None not in (teacher, said) and teacher != said:
+        raise TeacherMismatchError(
+            f"'{source.path}' says that its vectors are of the teacher '{said}', not of '{teacher}'; leave the teacher out."
+        )
+    named = teacher or said or ""
+    return named if named.endswith(source.kind) else f"{named} {source.kind}"
+
+
+def _created(path: Path, teacher: str, source: Source, images: Path | None) -> EmbeddingStore:
+    """Make a store: under the teacher's fingerprint where the source has it, or else under the name alone."""
+    origin = source.origin
+    if origin is None or origin.fingerprint is None:
+        return create(path, teacher=teacher, dim=source.dim, images=images)
+    settings = {"recipe": origin.recipe.to_dict(), "image_root": str((images or path.parent).resolve())}
+    space = {"teacher": teacher, "outputs": {EMBEDDING: source.dim}, "input_size": origin.input_size}
+    create_store(path, settings, origin.fingerprint, space)
+    return open_store(path)
+
+
 def _check_teacher(store: EmbeddingStore, teacher: str, source: Source) -> None:
     if store.declared and store.teacher == teacher and store.dim == source.dim:
+        return
+    if not store.declared and source.origin is not None and source.origin.fingerprint == store.fingerprint:
         return
     filled = "declared to be of" if store.declared else "filled by a build with"
     raise TeacherMismatchError(
@@ -161,9 +197,11 @@ def _check_teacher(store: EmbeddingStore, teacher: str, source: Source) -> None:
     )
 
 
-def _add_all(changes: StoreWriter, source: Source, told: Callable[[int, int], None], *, replace: bool) -> None:
+def _add_all(
+    changes: StoreWriter, source: Source, told: Callable[[int, int], None], *, replace: bool
+) -> tuple[str, ...]:
     keys = bytearray()  # 16 bytes an id
-    done = 0
+    done, attributes = 0, set[str]()
     told(done, source.count)
     for batch in source.batches():
         fields = dict(batch.fields)
@@ -179,6 +217,7 @@ def _add_all(changes: StoreWriter, source: Source, told: Callable[[int, int], No
             attributes=fields,
             replace=replace,
         )
+        attributes |= fields.keys()
         keys += b"".join(id_key(as_stored(name)) for name in batch.ids)
         done += len(batch.ids)
         told(done, source.count)
@@ -187,9 +226,10 @@ def _add_all(changes: StoreWriter, source: Source, told: Callable[[int, int], No
     values, counts = np.unique(np.frombuffer(keys, "V16"), return_counts=True)
     if (counts > 1).any():
         _refuse_twice(source, values[counts > 1][0].tobytes())
+    return tuple(sorted(attributes))
 
 
-def _refuse_twice(source: Source, key: bytes) -> None:
+def _refuse_twice(source: Source, key: bytes) -> NoReturn:
     """Look for the rows of an id that occurs twice, and name them."""
     first, rows, name = 0, list[int](), ""
     for batch in source.batches():
@@ -198,6 +238,6 @@ def _refuse_twice(source: Source, key: bytes) -> None:
         name = batch.ids[at[0]] if at else name
         first += len(batch.ids)
     raise SourceError(
-        f"'{source.path}' has the id '{name}' in {len(rows)} rows ({', '.join(map(str, rows[:3]))}, counted from 0); give each "
+        f"'{source.texts}' has the id '{name}' in {len(rows)} rows ({', '.join(map(str, rows[:3]))}, counted from 0); give each "
         "row an id of its own."
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from embedstore.errors import SourceError
 from embedstore.imports.npy import NpyVectors
 from embedstore.imports.parquet import ParquetTable
-from embedstore.imports.source import Batch, Options, batch_of
+from embedstore.imports.source import Batch, Options, Origin, batch_of
 from embedstore.imports.tables import check_counts
 
 IMAGES, METADATA = "img_emb", "metadata"
@@ -36,11 +36,15 @@ class ClipRetrievalSource:
         MissingPackageError: pyarrow is not installed.
     """
 
+    origin: Origin | None = None
+
     def __init__(self, path: Path, options: Options):
         if options.fields is not None:
             raise SourceError(f"'{path}' has its fields in its folder '{METADATA}'; leave --fields out.")
-        self.path, self._options = path, options
+        self.path = self.texts = path
+        self._options = options
         kind = options.column or IMAGES
+        self.kind = "" if kind == IMAGES else kind  # captions and pictures lie apart, though one model gives both
         vectors, texts = _parts(path, kind, ".npy"), _parts(path, METADATA, ".parquet")
         if not vectors:
             raise SourceError(

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SourceError
-from embedstore.imports.source import BATCH, Batch, Options, Texts, as_float16, batch_of
-from embedstore.imports.tables import CsvTable, check_counts
+from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of
+from embedstore.imports.tables import CsvTable, check_counts, refuse_near_miss
 
 _FLOATS = (np.float16, np.float32, np.float64)
 
@@ -62,6 +62,9 @@ class NpySource:
         SourceError: a file can't be used, or they have not the same number of rows.
     """
 
+    origin: Origin | None = None
+    kind = ""
+
     def __init__(self, path: Path, options: Options):
         if options.column is not None:
             raise SourceError(f"'{path}' has no columns, since a .npy file holds vectors only; leave --column out.")
@@ -71,14 +74,15 @@ class NpySource:
         beside = path.with_suffix(".csv")
         fields = options.fields or (beside if beside.is_file() else None)
         self._table = CsvTable(fields) if fields else None
+        self.texts = self._table.path if self._table else path
         self.left_out: tuple[str, ...] = self._table.left_out if self._table else ()
         if self._table:
             check_counts(self._vectors, self._table)
+            refuse_near_miss(self._table.columns, self._table.path)
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows in their order."""
         texts: Iterator[dict[str, Texts]] = self._table.chunks() if self._table else repeat({})
         for first, columns in zip(range(0, self.count, BATCH), texts, strict=False):
             vectors = self._vectors.read(first, first + BATCH)
-            told_in = self._table.path if self._table else self.path
-            yield batch_of(columns, vectors, first, self.path, texts=told_in, options=self._options)
+            yield batch_of(columns, vectors, first, self.path, texts=self.texts, options=self._options)

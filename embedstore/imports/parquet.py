@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import MissingPackageError, SourceError
-from embedstore.imports.source import BATCH, Batch, Options, Texts, as_float16, batch_of
+from embedstore.exports.parquet_file import ABOUT
+from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of, origin_of
+from embedstore.imports.tables import refuse_near_miss
 
 
 class ParquetTable:
@@ -23,6 +26,7 @@ class ParquetTable:
         count: its rows.
         vectors: names of the columns that hold lists of floating-point numbers.
         texts: names of the columns whose cells are single: texts, numbers, dates, truth values.
+        about: what `embedstore export` wrote into it, as JSON; None in a file of another program.
     """
 
     def __init__(self, path: Path):
@@ -35,6 +39,7 @@ class ParquetTable:
         with self._file() as file:
             self.count: int = file.metadata.num_rows
             schema = file.schema_arrow
+        self.about: bytes | None = (schema.metadata or {}).get(ABOUT.encode())
         names: list[str] = schema.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -91,12 +96,23 @@ class ParquetSource:
         MissingPackageError: pyarrow is not installed.
     """
 
+    kind = ""
+
     def __init__(self, path: Path, options: Options):
         if options.fields is not None:
             raise SourceError(f"'{path}' has its fields in its own columns; leave --fields out.")
-        self.path, self._options = path, options
+        self.path = self.texts = path
+        self._options = options
         self._table = ParquetTable(path)
         self._column = _chosen(self._table, options.column)
+        self.origin: Origin | None = None
+        if self._table.about is not None:
+            try:
+                about = json.loads(self._table.about)
+            except (ValueError, RecursionError) as error:
+                raise SourceError(f"What '{path}' says of its teacher can't be read; export it again.") from error
+            self.origin = origin_of(about, path)
+        refuse_near_miss(self._table.texts, path)
         self.count = self._table.count
         if not self.count:
             raise SourceError(f"'{path}' has no rows; there is nothing to import.")

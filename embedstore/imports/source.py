@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 from embedstore.errors import SourceError
 from embedstore.images import SPLITS, leaves, sample_id
+from embedstore.teachers.protocol import EMBEDDING
+from embedstore.views import Recipe
 
 BATCH = 16_384  # rows
 _LARGEST = float(np.finfo(np.float16).max)
@@ -28,11 +31,49 @@ class Options:
         fields: a CSV file with the fields, where the vectors come without.
         column: which of several vectors to take.
         images: the folder of the pictures: paths that lead into it are made relative to it.
+        strip: what every path begins with, as on the machine where they were written; it is taken off.
     """
 
     fields: Path | None = None
     column: str | None = None
     images: Path | None = None
+    strip: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an exported file says of the store that it left.
+
+    Attributes:
+        teacher: its name.
+        fingerprint: of that teacher, where it filled the store itself and these are its plain views; None where the name was
+            only declared.
+        input_size: side of the pictures that it takes, in pixels.
+        recipe: how the store draws views.
+    """
+
+    teacher: str
+    fingerprint: str | None
+    input_size: int
+    recipe: Recipe
+
+
+def origin_of(about: Any, path: Path) -> Origin | None:
+    """Return what a file says of itself; see `exports.Selection.about`. None where it names no teacher.
+
+    Raises:
+        SourceError: it says something else.
+    """
+    try:
+        if about.get("teacher") is None:
+            return None
+        checked = not about["declared"] and about["view"] == 0 and about["outputs"] == [EMBEDDING]
+        fingerprint = str(about["fingerprint"]) if checked else None
+        if not isinstance(about["teacher"], str) or not re.fullmatch("[0-9a-f]{32}", fingerprint or "0" * 32):
+            raise ValueError("neither a name nor a fingerprint")
+        return Origin(about["teacher"], fingerprint, int(about["input_size"]), Recipe.from_dict(about["recipe"]))
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise SourceError(f"What '{path}' says of its teacher can't be read; export it again.") from error
 
 
 @dataclass(frozen=True)
@@ -56,14 +97,20 @@ class Source(Protocol):
 
     Attributes:
         path: of the file or folder.
+        texts: of the file or folder that has the ids.
         count, dim: its rows and the length of each vector, known before anything is read.
         left_out: names of columns that are no texts, numbers or dates, and so don't become attributes.
+        origin: what an exported file says of the store that it left; None for all others.
+        kind: what is added to the teacher's name where one teacher gives vectors of several kinds; mostly nothing.
     """
 
     path: Path
+    texts: Path
     count: int
     dim: int
     left_out: tuple[str, ...]
+    origin: Origin | None
+    kind: str
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows in their order.
@@ -103,6 +150,7 @@ def as_float16(rows: npt.NDArray[Any], first: int, path: Path) -> npt.NDArray[np
             f"at {_LARGEST:.0f}; divide all vectors by one number first."
         )
     kept = (largest >= _SMALLEST) | (largest == 0)
+    kept[~kept] = (rows[~kept].astype(np.float16) == rows[~kept]).all(axis=1)  # as an export writes them
     if not kept.all():
         raise SourceError(
             f"{_name(kept, first, path)} has no value above {largest[np.argmin(kept)]:.1g}, but a store keeps float16, which is "
@@ -136,14 +184,20 @@ def batch_of(
         first: the number of the first row, counted from 0.
         path: of the vectors' file.
         texts: of the columns' file.
-        options: its `images` are taken off from paths.
+        options: its `strip` and `images` are taken off from paths.
 
     Raises:
-        SourceError: an id is empty, or a split is none.
+        SourceError: an id is empty, a split is unknown, or a path does not begin with what is to be taken off.
     """
     fields: dict[str, Texts] = {name: [text or None for text in cells] for name, cells in columns.items()}
     if "path" in fields:
-        fields["path"] = [text and _below(options.images, text) for text in fields["path"]]
+        for at, text in enumerate(fields["path"]):
+            if text is not None and options.strip is not None and not text.startswith(options.strip):
+                raise SourceError(
+                    f"{row_name(first + at, texts)} has the path '{text}', which does not begin with '{options.strip}'; give "
+                    "what all paths begin with."
+                )
+        fields["path"] = [text and _below(options, text) for text in fields["path"]]
     found: Texts | None = fields.pop("id", None)
     if found is None and "path" in fields:
         found = [text and sample_id(text) for text in fields["path"]]
@@ -172,8 +226,10 @@ def row_name(number: int, path: Path) -> str:
     return f"Row {number} of '{path}' (counted from 0{below})"
 
 
-def _below(images: Path | None, text: str) -> str:
+def _below(options: Options, text: str) -> str:
     """Return a path relative to the folder of pictures, where it leads into it by its text alone."""
-    for folder in () if images is None else (images, images.resolve()):
+    if options.strip is not None:
+        text = text.removeprefix(options.strip).removeprefix("/")
+    for folder in () if options.images is None else (options.images, options.images.resolve()):
         text = text.removeprefix(f"{folder.as_posix()}/")
     return text

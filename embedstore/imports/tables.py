@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from embedstore.errors import SourceError
+from embedstore.images import near_miss
 from embedstore.imports.source import BATCH, Texts, row_name
 
 NO_NAME = "(no name)"
@@ -85,6 +86,12 @@ class CsvTable:
             raise SourceError(f"'{self.path}' is no CSV file: {error}; save it as CSV with commas.") from error
         except OSError as error:
             raise SourceError(f"'{self.path}' can't be read: {error.strerror}; check the path.") from error
+
+
+def refuse_near_miss(columns: Sequence[str], path: Path) -> None:
+    """Raise where a column has the name of a field but for capitals: it would become an attribute without a word."""
+    if (miss := near_miss(columns)) is not None:
+        raise SourceError(f"'{path}' has a column '{miss[0]}'; did you mean '{miss[1]}'? Rename it.")
 
 
 def check_counts(vectors: Any, texts: Any) -> None:

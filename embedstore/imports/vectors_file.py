@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from embedstore.errors import SourceError
 from embedstore.exports.vectors_file import END, FORMAT, METADATA, NO_CRC, TEXT, VECTORS
-from embedstore.imports.source import BATCH, Batch, Options, Texts, as_float16, batch_of
+from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of, origin_of
 
 _CHUNK = 1 << 22  # bytes that are read at once for the checksum
 
@@ -30,11 +30,13 @@ class VectorsFileSource:
     """
 
     left_out: tuple[str, ...] = ()
+    kind = ""
 
     def __init__(self, path: Path, options: Options):
         if options.fields is not None or options.column is not None:
             raise SourceError(f"'{path}' says where its vectors and fields are; leave --fields and --column out.")
-        self.path, self._options = path, options
+        self.path = self.texts = path
+        self._options = options
         try:
             self._read_header()
         except OSError as error:
@@ -56,6 +58,7 @@ class VectorsFileSource:
                 )
             if about["crc32"] != self._checksum(about["crc32"]):
                 raise SourceError(f"'{self.path}' fails its checksum; export it again, or take it from a copy.")
+            self.origin: Origin | None = origin_of(about, self.path)
             vectors = file.get_slice(VECTORS)
             if vectors.get_dtype() != "F16":
                 raise ValueError("its vectors are of another type")

@@ -119,7 +119,10 @@ def test_a_parquet_file_has_columns_that_embedding_atlas_takes(store: EmbeddingS
         pyarrow.list_(pyarrow.float32(), DIM),
     ]
     about = json.loads(schema.metadata[b"embedstore"])
-    assert about == {"teacher": "by hand", "fingerprint": store.fingerprint, "version": 1, "view": 0}
+    assert about == {
+        "teacher": "by hand", "fingerprint": store.fingerprint, "declared": False, "outputs": ["embedding"], "input_size": 16,
+        "recipe": store.recipe.to_dict(), "version": 1, "view": 0,
+    }  # fmt: skip
 
 
 def test_an_attribute_may_be_called_vector_but_not_as_another_column(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from embedstore.errors import SourceError
-from embedstore.imports import open_source
+from embedstore.errors import SourceError, TeacherMismatchError
+from embedstore.imports import import_vectors, open_source
 from embedstore.imports.source import Batch, Options
 
 pa = pytest.importorskip("pyarrow", reason="the extra 'parquet' is not installed")
@@ -131,3 +131,9 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
 def test_a_csv_beside_it_is_refused(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"has its fields in its folder 'metadata'; leave --fields out\.$"):
         open_source(folder, Options(fields=folder / "x.csv"))
+
+
+def test_captions_are_not_mixed_with_pictures(folder: Path, tmp_path: Path) -> None:
+    import_vectors(tmp_path / "s", folder, teacher="clip")
+    with pytest.raises(TeacherMismatchError, match="declared to be of 'clip text_emb'"):
+        import_vectors(tmp_path / "s", folder, teacher="clip", column="text_emb", replace=True)

@@ -193,7 +193,7 @@ def test_an_id_in_two_rows_is_named_with_them(tmp_path: Path) -> None:
     ids[1], ids[-1] = "カ\u3099", "ガ"  # one id to a store, in two spellings and two batches
     (tmp_path / "x.csv").write_text("\n".join(["id", *ids]), "utf-8")
     with pytest.raises(
-        SourceError, match=rf"^'.*x\.npy' has the id '.*' in 2 rows \(1, {count - 1}, counted from 0\); give"
+        SourceError, match=rf"^'.*x\.csv' has the id '.*' in 2 rows \(1, {count - 1}, counted from 0\); give"
     ):
         import_vectors(tmp_path / "s", tmp_path / "x.npy", teacher=TEACHER)
     assert not (tmp_path / "s").exists()

@@ -44,8 +44,8 @@ class Generation:
         if store.generation == self.path:
             return []
         lines = [
-            "The store was compacted by itself, since more than half of its rows were of no use; which earlier versions can "
-            f"still be opened is told by: embedstore log '{store.path}'"
+            "The store was compacted by itself, since more than half of what it kept was of no use; which earlier versions "
+            f"can still be opened is told by: embedstore log '{store.path}'"
         ]
         if self.indexed:
             lines.append(

@@ -28,11 +28,10 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
         interrupted: what to say after Ctrl-C.
     """
     _open_streams()
-    # A picture with too many pixels is set aside with its reason; Pillow's own warning would only repeat it.
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
         try:
-            app()
+            with _warnings_as_sentences():
+                app()
         finally:
             sys.stdout.flush()  # a full disk is told here, not by Python at its end
     except EmbedstoreError as error:
@@ -61,6 +60,31 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
             f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
             BAD_INPUT,
         )
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Print warnings of our own as sentences on stderr, without the place in the code."""
+    with warnings.catch_warnings():
+        # A picture with too many pixels is set aside with its reason; Pillow's own warning would only repeat it.
+        warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+        shown = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category.__module__.startswith("embedstore."):
+                typer.echo(f"Warning: {visible(str(message))}", err=True)
+            else:
+                shown(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _open_streams() -> None:

@@ -18,8 +18,12 @@ def import_(
         ),
     ],
     teacher: Annotated[
-        str, typer.Option(help="What made the vectors, such as open_clip:ViT-B-32/openai.", show_default=False)
-    ],
+        str | None,
+        typer.Option(
+            help="What made the vectors, such as open_clip:ViT-B-32/openai; an exported Parquet or .safetensors file names it.",
+            show_default=False,
+        ),
+    ] = None,
     fields: Annotated[
         Path | None,
         typer.Option(
@@ -34,6 +38,10 @@ def import_(
     images: Annotated[
         Path | None, typer.Option(help="The folder of the pictures; paths become relative to it.")
     ] = None,
+    strip: Annotated[
+        str | None,
+        typer.Option(help="What every path begins with, such as /data/photos/; it is taken off.", show_default=False),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give samples that are there already these vectors.")
     ] = False,
@@ -41,11 +49,13 @@ def import_(
 ) -> None:
     """Bring vectors that were made elsewhere into a store, all or none.
 
-    The teacher is declared: nobody checks it, and the store never takes vectors of another name. Vectors keep their length
-    and are rounded to float16. Without a column id or path, ids are the file's name and the row's number: watches/17
+    The teacher is declared: nobody checks it, and the store never takes vectors of another name. Only what left a store that
+    the teacher filled becomes such a store again. Vectors keep their length and are rounded to float16. Without a column id
+    or path, ids are the file's name and the row's number: watches/17
 
     Example: embedstore import watches.store watches.npy --teacher open_clip:ViT-B-32/openai
     """
+    import embedstore
     from embedstore.imports import import_vectors
 
     with console.progress("Importing", "vectors") as progress:
@@ -56,17 +66,23 @@ def import_(
             fields=fields,
             column=column,
             images=images,
+            strip=strip,
             replace=replace,
             progress=progress,
         )
     if json:
         console.print_json(report)
         return
+    with embedstore.open(store) as opened:
+        said = "declared to be of" if opened.declared else "of the teacher"
     console.say(
-        f"Imported {report.count} vectors of {report.dim} numbers, declared to be of '{report.teacher}', in "
+        f"Imported {report.count} vectors of {report.dim} numbers, {said} '{report.teacher}', in "
         f"{report.seconds:.1f} s; {report.replaced} of them took the place of others.",
         f"'{store}' holds {report.samples} samples at version {report.version}.",
     )
+    if report.attributes:
+        names = ", ".join(f"'{name}'" for name in report.attributes)
+        console.say(f"Taken as attributes, which --where can ask for: the columns {names}.")
     if report.left_out:
         names = ", ".join(f"'{name}'" for name in report.left_out)
         console.say(f"Not imported, since they hold neither texts nor numbers nor dates: the columns {names}.")
