@@ -1,9 +1,14 @@
 """embedstore: keep every embedding that a vision teacher gave, and train small students from the store without it."""
 
 from embedstore.errors import EmbedstoreError
+from embedstore.exports import export
 from embedstore.images import Sample
+from embedstore.imports import import_vectors
 from embedstore.store import BuildReport, EmbeddingStore, add, build, create
 from embedstore.store import open_store as open
+from embedstore.store.health.repair import repair
+from embedstore.store.health.verification import verify
+from embedstore.store.migrations import upgrade
 from embedstore.summaries import Summary
 from embedstore.teachers import load_teacher
 from embedstore.views import Recipe
@@ -20,6 +25,11 @@ __all__ = [
     "add",
     "build",
     "create",
+    "export",
+    "import_vectors",
     "load_teacher",
     "open",
+    "repair",
+    "upgrade",
+    "verify",
 ]

@@ -84,7 +84,7 @@ def test_exported_names() -> None:
 
     assert set(embedstore.__all__) == {
         "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "add", "build", "create",
-        "load_teacher", "open",
+        "export", "import_vectors", "load_teacher", "open", "repair", "upgrade", "verify",
     }  # fmt: skip
     assert set(distill.__all__) == {"Settings", "compare", "evaluate", "train"}
     for module in (embedstore, distill):

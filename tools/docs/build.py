@@ -11,6 +11,7 @@ import distill
 
 MODULES = (
     "embedstore",
+    "embedstore.results",
     "embedstore.errors",
     "embedstore.summaries",
     "embedstore.teachers",
@@ -36,6 +37,8 @@ def build(directory: Path) -> None:
     pdoc.render.configure(docformat="google", footer_text="embedstore")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        # In a class with a method `set`, pdoc takes that for the `set[...]` of private attributes, which no page shows.
+        warnings.filterwarnings("ignore", r"Error parsing type annotation set\[.* for .*\.StoreWriter\._", UserWarning)
         pdoc.pdoc(*MODULES, output_directory=directory)
 
 
