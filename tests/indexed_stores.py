@@ -53,4 +53,4 @@ def queries_of(seed: int, count: int = 20) -> npt.NDArray[np.float32]:
 
 def everywhere(index: Any) -> None:
     """Have an opened index look into all lists, so that only its bookkeeping is left to be wrong."""
-    index.info = dataclasses.replace(index.info, nprobe=16, refine=3)
+    index.info = dataclasses.replace(index.info, nprobe=16, refine=3, rare_nprobe=16, rare_refine=3)

@@ -1,30 +1,26 @@
-"""Making an index: which kind, trained on a sample of all rows, and how much it finds, measured against exact search."""
+"""Making an index: which kind, and learnt from a sample of all rows."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedstore.analysis.exact_search import Neighbours, Positions, directions, nearest, nearest_of
-from embedstore.errors import CorruptStoreError, SettingsError, StoreError
+from embedstore.analysis.exact_search import directions
+from embedstore.analysis.index_measuring import TOP, Progress, drawn, measured
+from embedstore.errors import CorruptStoreError, EmbedstoreError, SettingsError, StoreError, StoreLockedError
 from embedstore.store.index import VectorIndex, read_faiss, reason, steps
 from embedstore.store.index_file import FORMAT, IndexInfo, building, finished, publish
+from embedstore.store.layout import read_current
 from embedstore.teachers.protocol import EMBEDDING
 
 if TYPE_CHECKING:
     from embedstore.store.reading import StoreReader
 
-Progress = Callable[[str, int, int], None]
-
 EXACT_UP_TO = 150_000  # samples: a scan of so many takes some hundredths of a second
-TOP = 10  # what the recall is of
-_QUERIES = 512
 _POINTS_PER_LIST = 40  # k-means is taught with; FAISS asks for 39 at least
 _LEAST_POINTS = 1 << 14  # where there are few lists or none
 
@@ -35,6 +31,7 @@ def build_index(
     factory: str | None = None,
     memory: int | None = None,
     recall: float = 0.99,
+    rare_recall: float = 0.9,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> IndexInfo | None:
@@ -44,32 +41,63 @@ def build_index(
         What it is; None where none was made, since the store is small enough to be scanned.
 
     Raises:
-        SettingsError: FAISS can't make such an index of these vectors, the memory is too small for any, or the recall is no
-            share.
-        StoreError: the store is empty, or the index can't be written.
+        SettingsError: FAISS can't make such an index of these vectors, the memory is too small for any or for this one, or
+            a recall is no share.
+        StoreError: the store is empty, the index can't be written, or a compaction replaced the rows meanwhile.
         StoreLockedError: another process is making one.
     """
-    if not 0 < recall <= 1:
-        raise SettingsError(f"The recall is {recall}; ask for a share above 0, up to 1, such as 0.99.")
+    for name, wanted in (("recall", recall), ("recall for rare samples", rare_recall)):
+        if not 0 < wanted <= 1:
+            raise SettingsError(f"The {name} is {wanted}; ask for a share above 0, up to 1, such as 0.99.")
     if not len(store):
         raise StoreError(f"The store '{store.path}' has no samples yet; build it, then make the index.")
     if factory is None and len(store) <= EXACT_UP_TO:
         return None
     kinds = [factory] if factory is not None else choose_kinds(len(store), store.dim, memory)
     told = progress or (lambda step, done, total: None)
-    with building(store.generation) as directory:
-        rows = directory / "new.npy"
-        with rows.open("wb") as file:
-            np.save(file, store.rows, allow_pickle=False)
-        made: list[tuple[IndexInfo, Path]] = []
-        for number, kind in enumerate(kinds):
-            vectors = directory / f"new-{number}.faiss"
-            made.append((_made(store, kind, vectors, rows, recall=recall, seed=seed, told=told), vectors))
-            if made[-1][0].recall >= recall:
-                break
-        info, vectors = max(made, key=lambda one: one[0].recall)
-        publish(store.generation, vectors, rows, info)
+    generation = store.generation
+    try:
+        with building(generation) as directory:
+            rows = directory / "new.npy"
+            with rows.open("wb") as file:
+                np.save(file, store.rows, allow_pickle=False)
+            made: list[tuple[IndexInfo, Path]] = []
+            for number, kind in enumerate(kinds):
+                vectors = directory / f"new-{number}.faiss"
+                start = _started(store, kind, recall, rare_recall, seed)
+                made.append((_made(store, start, vectors, rows, memory=memory, told=told), vectors))
+                if _lacks(made[-1][0]) == 0:
+                    break
+            info, vectors = min(made, key=lambda one: _lacks(one[0]))
+            publish(generation, vectors, rows, info)
+    except StoreLockedError:
+        raise
+    except (OSError, EmbedstoreError) as error:
+        _refuse_replaced(store, generation, error)
+        raise
+    _refuse_replaced(store, generation, None)
     return info
+
+
+def suggested(count: int) -> str:
+    """Return FAISS's word for an index that can be made of so many vectors."""
+    return "Flat" if count < 1000 else f"IVF{_lists(count)},SQfp16"
+
+
+def _refuse_replaced(store: StoreReader, generation: Path, error: BaseException | None) -> None:
+    if read_current(store.path).resolve() != generation.resolve():
+        raise StoreError(
+            f"A compaction replaced the rows of '{store.path}' meanwhile; run the command again."
+        ) from error
+
+
+def _lacks(info: IndexInfo) -> float:
+    """Return by how much an index misses what was wanted of it."""
+    return max(0.0, info.wanted - info.recall) + max(0.0, info.rare_wanted - info.rare_recall)
+
+
+def _lists(count: int) -> int:
+    return int(2 ** max(0, round(math.log2(2 * math.sqrt(count)))))
 
 
 def choose_kinds(count: int, dim: int, memory: int | None) -> list[str]:
@@ -82,7 +110,7 @@ def choose_kinds(count: int, dim: int, memory: int | None) -> list[str]:
     Raises:
         SettingsError: none can; the message says what the smallest takes.
     """
-    lists = 2 ** max(0, round(math.log2(2 * math.sqrt(count))))
+    lists = _lists(count)
     needs = {}
     for kind, size in {**_quarter_bytes(dim, 2), "SQfp16": 2 * dim, **_quarter_bytes(dim, 4)}.items():
         # First there are points to learn from, in float32 and twice; then the lists are filled, with room to grow by half.
@@ -103,22 +131,9 @@ def _quarter_bytes(dim: int, share: int) -> dict[str, int]:
     return {f"PQ{parts}x4fs": (parts + 1) // 2}
 
 
-def refinements(factory: str) -> tuple[int, ...]:
-    """Return how many candidates for each answer to try to rank again: more where codes are coarser."""
-    return (4, 6, 8, 12, 16) if re.search(r"PQ|PCA|ITQ|RaBitQ|SQ[1-6]|LSQ|RQ|RR", factory) else (1, 2, 4)
-
-
-def _made(
-    store: StoreReader, kind: str, vectors: Path, rows: Path, *, recall: float, seed: int, told: Progress
-) -> IndexInfo:
-    """Write an index to the file `vectors`; return what it is, measured."""
-    _write(_filled(store, kind, seed, told), vectors)
-    opened = read_faiss(vectors)  # from its file, as it will be used; the one in memory is gone by now
-    if opened is None:
-        raise SettingsError(f"FAISS can't read an index '{kind}' again; choose another, such as 'IVF1024,SQfp16'.")
-    size, sha256 = finished(vectors)
-    rows_size, rows_sha256 = finished(rows)
-    info = IndexInfo(
+def _started(store: StoreReader, kind: str, recall: float, rare_recall: float, seed: int) -> IndexInfo:
+    """Return what is known of an index before it is made."""
+    return IndexInfo(
         format=FORMAT,
         version=store.version,
         rows=len(store),
@@ -128,18 +143,50 @@ def _made(
         dim=store.dim,
         metric="cosine",
         factory=kind,
+        top=TOP,
         nprobe=None,
         refine=1,
         recall=0.0,
         wanted=recall,
-        queries=min(len(store), _QUERIES),
+        queries=0,
+        rare_below=None,
+        rare_nprobe=None,
+        rare_refine=1,
+        rare_recall=0.0,
+        rare_wanted=rare_recall,
+        rare_queries=0,
         seed=seed,
-        size=size,
-        sha256=sha256,
-        rows_size=rows_size,
-        rows_sha256=rows_sha256,
+        size=0,
+        sha256="",
+        rows_size=0,
+        rows_sha256="",
     )
-    return _measured(store, VectorIndex(opened, info, store.rows), steps(opened), told)
+
+
+def _made(
+    store: StoreReader, info: IndexInfo, vectors: Path, rows: Path, *, memory: int | None, told: Progress
+) -> IndexInfo:
+    """Write an index to the file `vectors`; return what it is, measured."""
+    _write(_filled(store, info.factory, info.seed, told), vectors)
+    opened = read_faiss(vectors)  # from its file, as it will be used; the one in memory is gone by now
+    if opened is None:
+        raise SettingsError(
+            f"FAISS can't read an index '{info.factory}' again; choose another, such as '{suggested(len(store))}'."
+        )
+    size, sha256 = finished(vectors)
+    if memory is not None and size > memory:
+        raise SettingsError(
+            f"The index '{info.factory}' takes {size:,} bytes, more than the memory of {memory:,}; give more, or leave the "
+            "choice of the kind to the command."
+        )
+    rows_size, rows_sha256 = finished(rows)
+    info = replace(info, size=size, sha256=sha256, rows_size=rows_size, rows_sha256=rows_sha256)
+    index = VectorIndex(opened, info, store.rows)
+    try:
+        index.search(store.read(np.arange(1)), 1, allowed=np.ones(len(store), bool))
+    except CorruptStoreError as error:  # a kind that can't be asked for some of its vectors only
+        raise _impossible(info.factory, len(store), error.__cause__ or error) from error
+    return measured(store, index, opened, told, memory)
 
 
 def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
@@ -148,11 +195,12 @@ def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
 
     try:
         index = faiss.index_factory(store.dim, factory, faiss.METRIC_INNER_PRODUCT)
-        _seed(index, seed)
+        kept = _seed(index, seed)
         if not index.is_trained:
             told("Learning the lists", 0, 1)
             points = max(_LEAST_POINTS, _POINTS_PER_LIST * (steps(index) or 0))
-            index.train(directions(store.read(np.sort(_drawn(store, seed)[:points]))))
+            index.train(directions(store.read(np.sort(drawn(store, seed)[:points]))))
+        del kept
         done = 0
         told("Adding", done, len(store))
         for _, block in store.scan():
@@ -160,25 +208,29 @@ def _filled(store: StoreReader, factory: str, seed: int, told: Progress) -> Any:
             done += len(block)
             told("Adding", done, len(store))
     except RuntimeError as error:
-        raise _impossible(factory, error) from error
+        raise _impossible(factory, len(store), error) from error
     return index
 
 
-def _drawn(store: StoreReader, seed: int) -> Positions:
-    """Return all positions in a random order: the index learns from the first and is measured with the last."""
-    return np.random.default_rng(seed % 2**63).permutation(len(store))
-
-
-def _seed(index: Any, seed: int) -> None:
+def _seed(index: Any, seed: int) -> list[Any]:
+    """Have an index learn by the seed, and print nothing; returns what must live as long as it learns."""
     import faiss
 
+    kept: list[Any] = []
     while isinstance(index, faiss.IndexPreTransform):
+        chain: Any = index.chain
+        for at in range(chain.size()):
+            step = faiss.downcast_VectorTransform(chain.at(at))
+            if isinstance(step, faiss.OPQMatrix) and step.d_out % step.M == 0:  # else FAISS says so when it learns
+                kept.append(faiss.ProductQuantizer(step.d_out, step.M, 8))
+                step.pq = kept[-1]
         index = faiss.downcast_index(index.index)
     if isinstance(index, faiss.IndexIVF):
         index.cp.seed = seed % 2**31
-    for trained in (index, getattr(index, "pq", index)):
-        if hasattr(trained, "cp"):
-            trained.cp.min_points_per_centroid = 1  # or FAISS prints that it would like more
+    for learning in (index, getattr(index, "pq", None), *kept):
+        if hasattr(learning, "cp"):
+            learning.cp.min_points_per_centroid = 1  # or FAISS prints that it would like more
+    return kept
 
 
 def _write(index: Any, path: Path) -> None:
@@ -190,75 +242,7 @@ def _write(index: Any, path: Path) -> None:
         raise StoreError(f"'{path}' can't be written; free some disk space, then run the command again.") from error
 
 
-def _impossible(factory: str, error: BaseException) -> SettingsError:
+def _impossible(factory: str, count: int, error: BaseException) -> SettingsError:
     return SettingsError(
-        f"FAISS can't make the index '{factory}' of this store ({reason(error)}); choose another, such as 'IVF1024,SQfp16'."
+        f"FAISS can't make the index '{factory}' of this store ({reason(error)}); choose another, such as '{suggested(count)}'."
     )
-
-
-def _measured(store: StoreReader, index: VectorIndex, most: int | None, told: Progress) -> IndexInfo:
-    """Return what the index is, with the least nprobe that surely reaches the wanted recall, and the recall measured.
-
-    The queries are stored samples, each left out of its own answers.
-    """
-    info, top = index.info, min(TOP, len(store) - 1)
-    own = _drawn(store, info.seed)[-_QUERIES:]
-    queries = store.read(own)
-    try:
-        index.search(queries[:1], 1, allowed=np.ones(len(store), bool))
-    except CorruptStoreError as error:  # a kind that can't leave deleted samples out
-        raise _impossible(info.factory, error.__cause__ or error) from error
-    if top == 0:
-        return replace(info, recall=1.0, queries=0)
-    told("Measuring", 0, 1)
-    right = _without(nearest(store.scan, queries, top + 1), own)
-
-    for refine in refinements(info.factory):
-        means: dict[int | None, float] = {}
-
-        def surely(effort: int | None, refine: int = refine, means: dict[int | None, float] = means) -> float:
-            candidates = index.search(queries, (top + 1) * refine, effort=effort)
-            found = _without(nearest_of(candidates, store.read, queries, top + 1), own)
-            # A copy of a right answer is as right.
-            shares = (found.similarities >= right.similarities[:, -1:]).mean(axis=1)
-            means[effort] = float(shares.mean())
-            return means[effort] - 2 * float(shares.std()) / math.sqrt(len(own))  # other queries may find a little less
-
-        effort, sure = (None, surely(None)) if most is None else least_effort(surely, most, info.wanted)
-        if means[effort] > info.recall or sure >= info.wanted:
-            info = replace(info, nprobe=effort, refine=refine, recall=means[effort])
-        if sure >= info.wanted:
-            break
-    told("Measuring", 1, 1)
-    return info
-
-
-def least_effort(recall_of: Callable[[int], float], most: int, wanted: float) -> tuple[int, float]:
-    """Return the least effort that reaches the wanted recall, to about an eighth, and the recall that it reaches.
-
-    Where none does, or eight times the effort brings nothing more, it is the least that reaches as much.
-    """
-    tried = [(1, recall_of(1))]
-    while tried[-1][1] < wanted and tried[-1][0] < most:
-        if len(tried) > 3 and tried[-1][1] <= tried[-4][1] + 1e-4:
-            break
-        effort = min(2 * tried[-1][0], most)
-        tried.append((effort, recall_of(effort)))
-    if tried[-1][1] < wanted:
-        highest = max(reached for _, reached in tried)
-        return next((effort, reached) for effort, reached in tried if reached >= highest - 1e-4)
-    (high, reached), low = tried[-1], tried[-2][0] if len(tried) > 1 else 0
-    while high - low > max(1, low // 8):
-        middle = (low + high) // 2
-        recall = recall_of(middle)
-        if recall >= wanted:
-            high, reached = middle, recall
-        else:
-            low = middle
-    return high, reached
-
-
-def _without(found: Neighbours, own: Positions) -> Neighbours:
-    """Return answers without the query's own position, one fewer."""
-    others = np.argsort(found.positions == own[:, None], axis=1, kind="stable")[:, :-1]
-    return Neighbours(np.take_along_axis(found.positions, others, 1), np.take_along_axis(found.similarities, others, 1))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.analysis.exact_search import MEMORY, Block, Neighbours, merged, nearest, nearest_of
+from embedstore.analysis.exact_search import MEMORY, Block, Neighbours, Positions, merged, nearest, nearest_of
 from embedstore.errors import CorruptStoreError, PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
-from embedstore.store.index import IndexWarning, VectorIndex, open_index
+from embedstore.store.index import Coverage, IndexWarning, VectorIndex, open_index
 from embedstore.store.index_file import IndexInfo
 from embedstore.teachers import TextTeacher, load_teacher
 from embedstore.teachers.protocol import EMBEDDING, Teacher
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 STALE = 0.1  # an index that lacks, or holds in vain, a larger share of its samples is left aside
+FEW = 10  # ids that may be excluded without that being a filter
 _READ_AT_ONCE = 4096
 
 
@@ -128,6 +129,7 @@ def nearest_samples(
     Raises:
         StoreError: `top` is below 1, the queries are not finite or have another dimension than the store, or the index is
             asked for (`exact` is False) and there is none.
+        SettingsError: a condition is no text.
         CorruptStoreError: the index is asked for and can't be used.
     """
     asked = np.atleast_2d(np.asarray(vectors, np.float32))
@@ -137,41 +139,133 @@ def nearest_samples(
         raise StoreError(f"The queries have the shape {asked.shape}; expected (n, {store.dim}).")
     if not np.isfinite(asked).all():
         raise StoreError("A query holds values that are not finite; look for NaN in what made it.")
-    allowed = store.where(where or {})
-    passing = int(allowed.sum())
+    allowed = _passing(store, where)
     if exclude:  # finding ids is work in a big store
         excluded = store.find(exclude)
         allowed[excluded[excluded >= 0]] = False
-    index = None if exact else _index(store, passing, needed=exact is False)
-    if index is not None:
+    shown, top = min(top, len(store)), min(top, int(allowed.sum()))
+    request = _Request(asked, top, allowed, bool(where) or len(exclude) > FEW, len(exclude), memory)
+    index = None if exact else _index(store, top, filtered=request.filtered, needed=exact is False)
+    found = None
+    if index is not None and top:
         try:
-            return _by_index(store, index, asked, top=top, allowed=allowed, memory=memory)
+            found = _by_index(store, index, request)
         except CorruptStoreError as error:
             if exact is False:
                 raise
             _warn_of(error)
-    return nearest(lambda: _blocks(store, allowed), asked, top, memory=memory)
+    return _padded(_by_scan(store, request) if found is None else found, shown)
 
 
-def _by_index(
-    store: SearchableStore, index: VectorIndex, asked: Vectors, *, top: int, allowed: npt.NDArray[np.bool_], memory: int
+@dataclass(frozen=True)
+class _Request:
+    """What is looked for.
+
+    Attributes:
+        queries: (n, d), finite.
+        top: how many answers; so many samples are allowed.
+        allowed: (samples,) which may be answers.
+        filtered: whether that is more than a few excluded ids.
+        excluded: how many ids are excluded.
+        memory: bytes for a scan.
+    """
+
+    queries: Vectors
+    top: int
+    allowed: npt.NDArray[np.bool_]
+    filtered: bool
+    excluded: int
+    memory: int
+
+
+def _passing(store: SearchableStore, where: Mapping[str, str | None] | None) -> npt.NDArray[np.bool_]:
+    for name, value in (where or {}).items():
+        if value is not None and not isinstance(value, str):
+            raise SettingsError(
+                f"The condition on '{name}' is {value!r}; give a text, or None for samples without one."
+            )
+    return store.where(where or {})
+
+
+def _padded(found: Neighbours, width: int) -> Neighbours:
+    lacking = width - found.positions.shape[1]
+    if not lacking:
+        return found
+    beside = [(0, 0), (0, lacking)]
+    return Neighbours(
+        np.pad(found.positions, beside, constant_values=-1), np.pad(found.similarities, beside, constant_values=np.nan)
+    )
+
+
+def _by_scan(
+    store: SearchableStore,
+    request: _Request,
+    queries: Vectors | None = None,
+    among: npt.NDArray[np.bool_] | None = None,
 ) -> Neighbours:
+    """Return the nearest of all that is allowed, or of some of it; for all queries, or for some."""
+    asked = request.queries if queries is None else queries
+    allowed = request.allowed if among is None else among
+    if not request.top:
+        return Neighbours(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0)))
+    return nearest(lambda: _blocks(store, allowed), asked, request.top, memory=request.memory)
+
+
+def _by_index(store: SearchableStore, index: VectorIndex, request: _Request) -> Neighbours:
     """Return the nearest of what the index proposes and of what it does not hold."""
-    held = index.coverage(store)
-    among = (held.position >= 0) & allowed[held.position]
-    # Of samples that are masked out, others take the place in the lists that are looked into: look into more.
-    effort = None if index.info.nprobe is None else math.ceil(index.info.nprobe * len(among) / max(1, int(among.sum())))
-    candidates = index.search(asked, top * index.info.refine, allowed=None if among.all() else among, effort=effort)
-    found = nearest_of(np.where(candidates >= 0, held.position[candidates], -1), store.read, asked, top)
+    info, held = index.info, index.coverage(store)
+    shape = len(request.queries), request.top
+    found = Neighbours(np.full(shape, -1, np.int64), np.full(shape, np.nan))
+    lost = np.zeros(len(request.queries), bool)
+    rare = index.rare(request.queries)
+    for group, nprobe, refine in (
+        (np.flatnonzero(~rare), info.nprobe, info.refine),
+        (np.flatnonzero(rare), info.rare_nprobe, info.rare_refine),
+    ):
+        if len(group):
+            asked = request.queries[group]
+            candidates, lost[group] = _candidates(index, held, request, asked, nprobe=nprobe, refine=refine)
+            part = nearest_of(candidates, store.read, asked, request.top)
+            found.positions[group], found.similarities[group] = part.positions, part.similarities
     newer = np.zeros(len(store), bool)
-    newer[held.missing] = allowed[held.missing]
+    newer[held.missing] = request.allowed[held.missing]
     if newer.any():
-        found = merged(found, nearest(lambda: _blocks(store, newer), asked, top, memory=memory))
+        found = merged(found, _by_scan(store, request, among=newer))
+    again = np.flatnonzero(lost | (found.positions < 0).any(axis=1))
+    if len(again):
+        part = _by_scan(store, request, request.queries[again])
+        found.positions[again], found.similarities[again] = part.positions, part.similarities
     return found
 
 
-def _index(store: SearchableStore, passing: int, *, needed: bool) -> VectorIndex | None:
-    """Return the index where it serves: it is whole, most of it is in the store still, and most samples pass the filter."""
+def _candidates(
+    index: VectorIndex, held: Coverage, request: _Request, queries: Vectors, *, nprobe: int | None, refine: int
+) -> tuple[Positions, npt.NDArray[np.bool_]]:
+    """Return positions (n, c) in the store, -1 where there are fewer, and which queries (n,) met what is gone instead.
+
+    Without a filter the index is asked for all that it holds, and for more where some of that is gone: how many are gone
+    tells where in the space much was deleted, so that the recall that was measured does not hold there any more.
+    """
+    gone = held.position < 0
+    among = ~gone & request.allowed[held.position]
+    # Where samples are left out, others take the place in the lists that are looked into: look into more.
+    effort = None if nprobe is None else math.ceil(nprobe * len(among) / max(1, int(among.sum())))
+    if request.filtered:
+        numbers = index.search(queries, request.top * refine, allowed=among, effort=effort)
+        return np.where(numbers >= 0, held.position[numbers], -1), np.zeros(len(queries), bool)
+    count = (request.top + request.excluded) * refine
+    numbers = index.search(queries, 2 * count if gone.any() else count, effort=effort)
+    there = (numbers >= 0) & among[numbers]
+    kept = np.argsort(~there, axis=1, kind="stable")[:, :count]
+    positions = np.where(there, held.position[numbers], -1)
+    lost = (there.sum(axis=1) < request.top * refine) & ((numbers >= 0) & gone[numbers]).any(axis=1)
+    return np.take_along_axis(positions, kept, 1), lost
+
+
+def _index(store: SearchableStore, top: int, *, filtered: bool, needed: bool) -> VectorIndex | None:
+    """Return the index where it serves: for what its recall was measured for, and while most of it is in the store still."""
+    if not needed and filtered:  # what passes may be anywhere, and a scan of it misses nothing
+        return None
     try:
         index = open_index(store)
     except CorruptStoreError as error:
@@ -183,21 +277,19 @@ def _index(store: SearchableStore, passing: int, *, needed: bool) -> VectorIndex
         if needed:
             raise StoreError(f"The store '{store.path}' has no index; make one with: embedstore index '{store.path}'")
         return None
-    if needed:
-        return index
-    if 2 * passing < len(store):  # an index loses most answers under a narrow filter, a scan of what passes loses none
-        return None
+    if needed or top > index.info.top:
+        return index if needed else None
     if index.coverage(store).stale > STALE:
         warnings.warn(out_of_date(store, index), IndexWarning, stacklevel=4)
         return None
     return index
 
 
-def serving_index(store: SearchableStore, where: Mapping[str, str | None] | None = None) -> IndexInfo | None:
-    """Return what the index is that a search under this filter asks by itself; None where it scans."""
+def serving_index(store: SearchableStore, top: int, where: Mapping[str, str | None] | None = None) -> IndexInfo | None:
+    """Return what the index is that a search for `top` answers asks by itself; None where it scans."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IndexWarning)
-        index = _index(store, int(store.where(where or {}).sum()), needed=False)
+        index = _index(store, min(top, len(store)), filtered=bool(where), needed=False)
     return None if index is None else index.info
 
 

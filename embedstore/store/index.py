@@ -80,6 +80,34 @@ class VectorIndex:
             known = self._coverage = (store.version, Coverage(position, at[store.rows][at[store.rows] >= 0]))
         return known[1]
 
+    @property
+    def has_centres(self) -> bool:
+        """Whether it has lists with centres that a query's cosine can be taken to."""
+        return _centres(self._index) is not None
+
+    def nearest_centre(self, queries: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return the similarity (n,) of each query (n, d) to the nearest list's centre, whatever its length."""
+        rows = np.asarray(queries, np.float32)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        faiss, index = _faiss(), self._index
+        try:
+            while isinstance(index, faiss.IndexPreTransform):
+                for at in range(index.chain.size()):
+                    rows = faiss.downcast_VectorTransform(index.chain.at(at)).apply(rows)
+                index = faiss.downcast_index(index.index)
+            found: npt.NDArray[np.float32] = _centres(index).search(rows, 1)[0][:, 0]
+        except RuntimeError as error:
+            raise CorruptStoreError(f"FAISS can't search the index: {reason(error)}; {_AGAIN}") from error
+        return found
+
+    def rare(self, queries: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which queries (n, d) are farther from every centre than nearly all samples are."""
+        asked = np.asarray(queries, np.float32)
+        if self.info.rare_below is None or not self.has_centres:
+            return np.zeros(len(asked), bool)
+        return self.nearest_centre(asked) <= self.info.rare_below
+
     def search(
         self,
         queries: npt.ArrayLike,
@@ -192,6 +220,18 @@ def steps(index: Any) -> int | None:
     if isinstance(inner, faiss.IndexIVF):
         return int(inner.nlist)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else None
+
+
+def _centres(index: Any) -> Any:
+    """Return the index of the lists' centres by inner product, of unit length; None where there is none."""
+    faiss = _faiss()
+    inner = _inner(index)
+    if not isinstance(inner, faiss.IndexIVF):
+        return None
+    centres = faiss.downcast_index(inner.quantizer)
+    return (
+        centres if isinstance(centres, faiss.IndexFlat) and centres.metric_type == faiss.METRIC_INNER_PRODUCT else None
+    )
 
 
 def _inner(index: Any) -> Any:

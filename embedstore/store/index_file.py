@@ -28,7 +28,7 @@ import numpy.typing as npt
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store.layout import sync_directory
 
-FORMAT = 1
+FORMAT = 2
 INDEX, MARKER, LOCK = "index", "index.json", "index.lock"
 
 _MOST = 1 << 48
@@ -45,10 +45,15 @@ class IndexInfo:
         rows, row_total: how many samples it holds, and how many rows the store had ever had.
         space, output, dim, metric: whose vectors they are: the plain view's, by cosine.
         factory: FAISS's word for what it is, such as `IVF1024,SQfp16`.
+        top: how many answers the recalls were measured for, 10.
         nprobe: how many lists a query looks into (of a graph: how many candidates it keeps, efSearch); None for other kinds.
         refine: how many candidates for each answer are ranked again by the store's own vectors.
-        recall, wanted: the share of the 10 nearest that it finds, as measured when it was made, and as asked for.
+        recall, wanted: the share of the nearest that it finds, as measured when it was made, and as asked for.
         queries, seed: that was measured with so many stored samples, drawn by this seed, each left out of its answers.
+        rare_below: a query whose cosine to the nearest list's centre is not above this is rare, and looked for harder; None:
+            there are no lists, and what suits rare queries is done for all.
+        rare_nprobe, rare_refine, rare_recall, rare_wanted, rare_queries: the same for rare queries, measured with the stored
+            samples that are farthest from the centre of every list.
         size, sha256, rows_size, rows_sha256: of the two files.
     """
 
@@ -61,11 +66,18 @@ class IndexInfo:
     dim: int
     metric: str
     factory: str
+    top: int
     nprobe: int | None
     refine: int
     recall: float
     wanted: float
     queries: int
+    rare_below: float | None
+    rare_nprobe: int | None
+    rare_refine: int
+    rare_recall: float
+    rare_wanted: float
+    rare_queries: int
     seed: int
     size: int
     sha256: str
@@ -82,6 +94,13 @@ class IndexInfo:
         """The name of the file of row numbers."""
         return f"{self.rows_sha256[:16]}.npy"
 
+    def in_words(self) -> str:
+        """Return what it is and how much it finds, in one line."""
+        return (
+            f"{self.factory} of {self.rows:,} samples at version {self.version}; as measured, recall@{self.top} is "
+            f"{self.recall:.3f}, for rare samples {self.rare_recall:.3f}"
+        )
+
 
 def _whole(least: int, most: int = _MOST) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value <= most
@@ -89,6 +108,10 @@ def _whole(least: int, most: int = _MOST) -> Callable[[Any], bool]:
 
 def _share(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _effort(value: Any) -> bool:
+    return value is None or _whole(1, 1 << 24)(value)
 
 
 def _text(pattern: str) -> Callable[[Any], bool]:
@@ -105,11 +128,18 @@ _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "dim": _whole(1, 1 << 20),
     "metric": _text("cosine"),
     "factory": _text(r"[\w,()\[\].:+\-]{1,200}"),
-    "nprobe": lambda value: value is None or _whole(1, 1 << 24)(value),
+    "top": _whole(1, 1000),
+    "nprobe": _effort,
     "refine": _whole(1, 1000),
     "recall": _share,
     "wanted": _share,
     "queries": _whole(0),
+    "rare_below": lambda value: value is None or (type(value) in (int, float) and -2 <= value <= 2),
+    "rare_nprobe": _effort,
+    "rare_refine": _whole(1, 1000),
+    "rare_recall": _share,
+    "rare_wanted": _share,
+    "rare_queries": _whole(0),
     "seed": _whole(-_MOST),
     "size": _whole(1),
     "sha256": _text("[0-9a-f]{64}"),
@@ -153,6 +183,8 @@ def read_info(generation: Path) -> IndexInfo | None:
         values = json.loads(data)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise damaged(generation, f"its '{MARKER}' is damaged") from error
+    if isinstance(values, dict) and type(values.get("format")) is int and values["format"] != FORMAT:
+        raise damaged(generation, f"it has the format {values['format']} where this program reads {FORMAT}")
     if not isinstance(values, dict) or set(values) != set(_ALLOWED):
         raise damaged(generation, f"its '{MARKER}' has other entries than this program writes")
     for name, allowed in _ALLOWED.items():

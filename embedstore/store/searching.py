@@ -34,14 +34,17 @@ class SearchableStore(StoreReader):
 
         Args:
             vectors: (n, d), or (d,) for one query.
-            top: how many.
+            top: how many; all that pass the filter where those are fewer.
             where: conditions on label, mode, group, split or attributes; see `where`.
             exclude: ids that are never an answer.
-            exact: True scans all samples that pass the filter and misses nothing; False asks the index; by itself, the index
-                is asked where there is one, not much has changed since it was made, and most samples pass the filter.
+            exact: True scans all samples that pass the filter and misses nothing; by itself, the index is asked where there is
+                one, not much has changed since it was made, there is no filter, few ids are excluded, and `top` is not above
+                what its recall was measured for, 10. False always asks the index: as many answers as can be, but under a
+                filter or for a higher `top` nobody has measured how many of them are the right ones.
 
         Raises:
             StoreError: the queries or `top` can't be, or the index is asked for and there is none.
+            SettingsError: a condition is no text.
             CorruptStoreError: the index is asked for and can't be used. Where it is not, that is a warning.
         """
         from embedstore.analysis.search import search
@@ -56,7 +59,10 @@ class SearchableStore(StoreReader):
         exclude: Sequence[str] = (),
         exact: bool | None = None,
     ) -> Neighbours:
-        """Return what `search` does as arrays: positions in `ids` (n, top), -1 where there are fewer, and similarities."""
+        """Return what `search` does as arrays: positions in `ids` and similarities.
+
+        Both are (n, min(top, len(store))); where fewer pass the filter, the positions end in -1, the similarities in NaN.
+        """
         from embedstore.analysis.search import nearest_samples
 
         return nearest_samples(self, vectors, top=top, where=where, exclude=exclude, exact=exact)
@@ -67,6 +73,7 @@ class SearchableStore(StoreReader):
         *,
         memory: int | None = None,
         recall: float = 0.99,
+        rare_recall: float = 0.9,
         seed: int = 0,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> IndexInfo | None:
@@ -75,21 +82,27 @@ class SearchableStore(StoreReader):
         Args:
             factory: FAISS's word for it, such as `IVF1024,SQfp16`; chosen by size and memory where not given, and no index is
                 made of a store that is scanned fast enough.
-            memory: bytes that making and using it may take; decides how coarsely vectors are kept in it.
+            memory: bytes that making and using it may take; decides how coarsely vectors are kept in it. Of a kind that
+                `factory` names, only its size is checked.
             recall: the share of the 10 nearest that queries should find; as many lists are looked into as that takes.
+            rare_recall: the same for rare queries, farther from the centre of every list than 99 of 100 samples are. They look
+                into more lists.
             seed: of the samples that it learns from and is measured with.
             progress: called with (what is done, done, total).
 
         Raises:
             SettingsError: FAISS can't make such an index, or the memory is too small for any.
-            StoreError: the store is empty or was opened at an earlier version, or the index can't be written.
+            StoreError: the store is empty or was opened at an earlier version, the index can't be written, or a compaction
+                replaced the rows meanwhile.
             StoreLockedError: another process is making one.
         """
         from embedstore.analysis.index_building import build_index
 
         self.refuse_pinned()
         self.refresh()
-        return build_index(self, factory=factory, memory=memory, recall=recall, seed=seed, progress=progress)
+        return build_index(
+            self, factory=factory, memory=memory, recall=recall, rare_recall=rare_recall, seed=seed, progress=progress
+        )
 
     @property
     def index_info(self) -> IndexInfo | None:
@@ -104,9 +117,16 @@ class SearchableStore(StoreReader):
         return None if index is None else index.info
 
     def delete_index(self) -> bool:
-        """Delete the index, after which every search scans; return whether there was one."""
+        """Delete the index, after which every search scans; return whether there was one.
+
+        Raises:
+            StoreError: the store was opened at an earlier version.
+            StoreLockedError: another process is making an index.
+        """
         from embedstore.store.index_file import remove
 
+        self.refuse_pinned()
+        self.refresh()
         return remove(self.generation)
 
     def query(

@@ -165,6 +165,30 @@ def test_more_answers_than_samples_are_all_samples(store: EmbeddingStore) -> Non
     assert [hit for hit in hits if hit.label == "rare" and hit.mode == "a"] == few
 
 
+def test_no_memory_is_taken_for_answers_that_can_not_be(store: EmbeddingStore) -> None:
+    """Two billion places for each of a thousand queries would be 32 TB."""
+    found = store.nearest(np.ones((1000, DIM)), 2 * 10**9, where={"label": "rare", "mode": "b"})
+    passing = int(store.where({"label": "rare", "mode": "b"}).sum())
+    assert found.positions.shape == found.similarities.shape == (1000, COUNT)
+    assert (found.positions[:, :passing] >= 0).all()
+    assert (found.positions[:, passing:] == -1).all()
+    assert np.isnan(found.similarities[:, passing:]).all()
+
+
+def test_a_new_store_answers_with_nothing(tmp_path: Path) -> None:
+    with embedstore.create(tmp_path / "s", teacher="none", dim=3) as empty:
+        assert empty.nearest(np.ones((2, 3)), 4).positions.shape == (2, 0)
+        assert empty.search(np.ones((2, 3)), where={"label": "good"}) == [[], []]
+
+
+def test_a_condition_that_is_no_text_is_refused(store: EmbeddingStore) -> None:
+    wrong: Any = {"label": 1}
+    with pytest.raises(
+        SettingsError, match=r"^The condition on 'label' is 1; give a text, or None for samples without"
+    ):
+        store.search(np.ones(DIM), where=wrong)
+
+
 def test_blocks_that_hold_nothing_that_passes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [str(number // BLOCK) for number in range(3 * BLOCK)]
     with store_of(tmp_path / "store", unit_vectors(4, 3 * BLOCK, DIM), labels=labels) as blocks:

@@ -32,18 +32,23 @@ def test_an_index_is_made_asked_and_deleted(path: Path) -> None:
     assert info is not None
     assert (info.factory, info.wanted, info.seed) == ("IVF4,SQfp16", 0.95, 3)
     assert made.stdout.startswith(
-        f"Indexed 400 samples: IVF4,SQfp16, nprobe {info.nprobe}, recall@10 {info.recall:.4f} (measured with 400 stored "
-        f"samples), {info.size / 1e6:,.1f} MB, "
+        f"Indexed 400 samples: IVF4,SQfp16, nprobe {info.nprobe}, {info.size / 1e6:,.1f} MB, "
     )
-    assert len(made.stdout.splitlines()) == 1
+    assert made.stdout.splitlines()[1:] == [
+        f"recall@10 {info.recall:.4f}, measured with 400 stored samples; {info.rare_recall:.4f} with the 64 rarest."
+    ]
     asked = [
         json.loads(run("query", path, "--id", "sample 00003", "--json", *way).stdout) for way in ((), ("--exact",))
     ]
     assert asked[0][0] == asked[1][0]
-    said = f"By the index, which finds {info.recall:.1%} of the nearest, as measured; --exact scans all.\n"
+    said = (
+        f"By the index, which finds {info.recall:.1%} of the nearest, for rare samples {info.rare_recall:.1%}, as measured "
+        "with stored samples; --exact scans all.\n"
+    )
     assert run("query", path, "--id", "sample 00003").stdout.endswith(said)
     assert "By the index" not in run("query", path, "--id", "sample 00003", "--exact").stdout
-    assert "By the index" not in run("query", path, "--id", "sample 00003", "--where", "label=none").stdout
+    assert "By the index" not in run("query", path, "--id", "sample 00003", "--where", "label=good").stdout
+    assert "By the index" not in run("query", path, "--id", "sample 00003", "--top", 11).stdout
     deleted = run("index", path, "--delete")
     assert deleted.stdout == f"Deleted the index of '{path}'.\n"
     assert run("index", path, "--delete").stdout == f"'{path}' has no index.\n"
@@ -61,11 +66,28 @@ def test_the_facts_as_json(path: Path) -> None:
 def test_a_recall_that_is_not_reached_is_said(path: Path) -> None:
     flat_line = run("index", path, "--factory", "PCA1,Flat", "--recall", 1)
     assert "Wanted was a recall of 1.0, which this kind does not reach here" in flat_line.stdout
+    assert "Wanted was a recall for rare samples of 0.9, which this kind does not reach" in flat_line.stdout
 
 
 def test_a_small_store_is_scanned(path: Path) -> None:
     assert "has 400 samples, which are scanned fast enough, so no index was made" in run("index", path).stdout
     assert json.loads(run("index", path, "--json").stdout) is None
+    kind = run("index", path).stdout.split("--factory ")[1].strip()
+    assert run("index", path, "--factory", kind).exit_code == 0
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_query_reads_an_earlier_version(path: Path, indexed: bool) -> None:
+    ask = ("query", path, "--id", "sample 00003", "--top", 3, "--json")
+    before = run(*ask).stdout
+    with embedstore.open(path) as store:
+        store.tag("before")
+        with store.write() as writing:
+            writing.delete([hit["id"] for hit in json.loads(before)])
+        if indexed:
+            store.build_index("Flat")
+    assert run(*ask).stdout != before
+    assert run(*ask, "--version", 1).stdout == run(*ask, "--version", "before").stdout == before
 
 
 def test_a_bad_index_is_told_on_stderr_and_the_answers_are_those_of_the_scan(path: Path) -> None:

@@ -65,7 +65,8 @@ def spoil(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 1},
+        {"format": 3},
         {"format": True},
         {"rows": 0},
         {"rows": "1200"},
@@ -84,6 +85,10 @@ def spoil(path: Path, **changes: Any) -> None:
         {"refine": 10**6},
         {"recall": float("nan")},
         {"recall": 2},
+        {"top": 0},
+        {"rare_below": float("nan")},
+        {"rare_nprobe": -1},
+        {"rare_recall": 2},
         {"factory": "\x1b[31m"},
         {"size": 5},
         {"output": "dropped"},
