@@ -5,14 +5,15 @@ of 100 states of a small file). So a short file is no proof of damage: another p
 """
 
 import os
+import signal
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import lmdb
 
-from embedstore.errors import CorruptStoreError
+from embedstore.errors import CorruptStoreError, StoreError
+from embedstore.store.health.isolation import interpreter
 
 DATA = "data.mdb"
 
@@ -20,6 +21,10 @@ DATA = "data.mdb"
 # number of the transaction that wrote the page (lmdb.h, mdb.c: MDB_meta).
 _PAGE_SIZE, _LAST_PAGE = struct.Struct("<40xI"), struct.Struct("<136xQQ")
 _PATIENCE_SECONDS = 600
+
+_CODE = "import sys; from embedstore.store.data_file import walk; walk(sys.argv[1])"
+_BEGUN = b"begun"
+_STOPPED = {-signal.SIGINT, -signal.SIGTERM, -9}  # by somebody, or for want of memory: no verdict on the file
 _MOST_FREED = 1 << 30  # bytes
 
 
@@ -28,21 +33,42 @@ def refuse_truncated(directory: Path) -> None:
 
     Raises:
         CorruptStoreError: it does, or LMDB itself dies of it.
+        StoreError: nobody can tell, for the process that looks could not.
     """
     if missing_bytes(directory / DATA) and not can_be_walked(directory):
         raise CorruptStoreError(
-            f"'{directory / DATA}' is cut off: it ends before data that belongs to it; restore the store from a copy, or "
-            "build it again."
+            f"'{directory / DATA}' is cut off: it ends before data that belongs to it; save what is left with: "
+            f"embedstore repair '{directory.parent.parent}', or restore the store from a copy."
         )
 
 
 def can_be_walked(directory: Path) -> bool:
-    """Return whether another process lives through a walk over every value of a data file."""
-    command = [sys.executable, "-m", "embedstore.store.data_file", str(directory)]
+    """Return whether another process lives through a walk over every value of a data file.
+
+    Raises:
+        StoreError: it could not be started, was stopped, or took too long.
+    """
+    command, environment = interpreter(_CODE, os.path.abspath(directory))
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE_SECONDS).returncode == 0
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+            env=environment,
+        )
+        if _BEGUN in done.stdout and done.returncode not in _STOPPED:
+            return done.returncode == 0
+        why = f"the process that looked at it ended with code {done.returncode}"
     except subprocess.TimeoutExpired:
-        return False
+        why = f"that took more than {_PATIENCE_SECONDS} s"
+    except OSError as error:
+        why = f"no process could be started for that ({error.strerror})"
+    raise StoreError(
+        f"'{directory / DATA}' is shorter than its head says, and whether it lacks anything can't be told, for {why}; try "
+        "again, or restore the store from a copy."
+    )
 
 
 def missing_bytes(file: Path) -> int:
@@ -68,17 +94,14 @@ def fill_up(directory: Path) -> None:
         os.truncate(file, file.stat().st_size + missing)
 
 
-def walk(directory: Path) -> None:
+def walk(directory: str) -> None:
     """Touch every value of a data file. What is beyond the end of the file kills the process that does this."""
+    os.write(1, _BEGUN)
     with (
-        lmdb.open(str(directory), readonly=True, lock=False, max_dbs=64) as environment,
+        lmdb.open(directory, readonly=True, lock=False, max_dbs=64) as environment,
         environment.begin(buffers=True) as transaction,
     ):
         for name, _ in transaction.cursor():
             database = environment.open_db(bytes(name), transaction, create=False)
             for _, value in transaction.cursor(database):
                 _ = bytes(value[:1]) + bytes(value[-1:])
-
-
-if __name__ == "__main__":
-    walk(Path(sys.argv[1]))

@@ -1,5 +1,6 @@
 """The LMDB handle: one per process and store, never across a fork, one writer, readers that never see half a change."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -554,6 +555,46 @@ def test_a_data_file_that_lacks_only_freed_pages_is_whole_and_filled_up_by_the_n
     data_file.fill_up(found)
     assert data_file.missing_bytes(found / "data.mdb") == 0
     assert content_of(found) == before
+
+
+def cut(path: Path) -> Path:
+    """Cut the last page off, and return the generation."""
+    generation = path / "generations" / "0001"
+    os.truncate(generation / "data.mdb", (generation / "data.mdb").stat().st_size - 4096)
+    return generation
+
+
+def test_no_code_in_the_working_directory_runs_where_a_file_is_short(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = tmp_path / "hostile"
+    (hostile / "embedstore").mkdir(parents=True)
+    for name in ("struct.py", "embedstore/__init__.py"):
+        (hostile / name).write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    monkeypatch.chdir(hostile)
+    with contextlib.suppress(CorruptStoreError):
+        data_file.refuse_truncated(cut(path))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import time; time.sleep(60)", "that took more than 0.3 s"),
+        ("raise ImportError", "the process that looked at it ended with code 1"),
+        ("import os; print('begun', flush=True); os.kill(os.getpid(), 9)", "the process that looked .* code -9"),
+    ],
+)
+def test_a_process_that_could_not_look_is_no_verdict_on_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
+) -> None:
+    generation = cut(path)
+    monkeypatch.setattr(data_file, "_CODE", code)
+    if "sleep" in code:
+        monkeypatch.setattr(data_file, "_PATIENCE_SECONDS", 0.3)
+    with pytest.raises(StoreError, match=rf"can't be told, for {why}; try again") as caught:
+        data_file.refuse_truncated(generation)
+    assert not isinstance(caught.value, CorruptStoreError)
 
 
 def test_a_store_at_rest_has_all_its_pages(path: Path) -> None:

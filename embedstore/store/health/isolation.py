@@ -43,8 +43,7 @@ def run(task: str, *arguments: str) -> Iterator[Event]:
         DiedError: the process died, failed or went silent.
         StoreError: what the work raised on purpose.
     """
-    command = [sys.executable, "-P", "-c", _CODE, task, *arguments]  # -P: no module comes from the working directory
-    search = os.pathsep.join(path for path in sys.path if path)
+    command, environment = interpreter(_CODE, task, *arguments)
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -52,7 +51,7 @@ def run(task: str, *arguments: str) -> Iterator[Event]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"},
+        env=environment,
     ) as process:
         lines: queue.Queue[str | None] = queue.Queue()
         last_words: list[str] = []
@@ -70,6 +69,13 @@ def run(task: str, *arguments: str) -> Iterator[Event]:
             process.kill()
             for thread in threads:
                 thread.join(_PATIENCE_SECONDS)
+
+
+def interpreter(code: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return command and environment to run code in a fresh interpreter, which takes no module from the working directory."""
+    search = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONIOENCODING": "utf-8"}
+    return [sys.executable, "-P", "-c", code, *arguments], environment
 
 
 def _events(lines: queue.Queue[str | None]) -> Generator[Event, None, bool]:
