@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import CorruptStoreError, StoreLockedError
+from embedstore.errors import CorruptStoreError, StoreLockedError, SummaryError
 from embedstore.store import layout
 from embedstore.store.generations import next_generation
 from embedstore.store.index_file import INDEX, MARKER, building
@@ -87,7 +87,7 @@ def compact_if_wasteful(path: Path, session: Writer) -> CompactionReport | None:
     except StoreLockedError:
         return None
     except Exception as error:  # noqa: BLE001  whatever it is, the change is stored
-        if isinstance(error, CorruptStoreError):
+        if isinstance(error, CorruptStoreError | SummaryError):
             _damaged.add(identity)
         why = str(error).rstrip(".") or type(error).__name__
         warnings.warn(
