@@ -179,10 +179,14 @@ def test_as_many_answers_as_can_be_whatever_the_index_holds(clusters: EmbeddingS
 
 
 def test_where_much_was_deleted_the_store_is_scanned(clusters: EmbeddingStore) -> None:
-    """A query by what is gone: its lists hold next to nothing any more, but a tenth of all is few."""
+    """A query by what is gone: its lists hold next to nothing any more, but a tenth of all is few.
+
+    What is new, and as far off as can be, must not take the places of what is in other lists.
+    """
     queries = clusters.read(np.arange(300, 320))
     with clusters.write() as writing:
         writing.delete(clusters.ids[300:395])
+        writing.add([f"new {number}" for number in range(20)], -queries)
     exact = clusters.nearest(queries, 10, exact=True)
     np.testing.assert_array_equal(clusters.nearest(queries, 10).positions, exact.positions)
 
