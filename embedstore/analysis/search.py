@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.analysis.exact_search import MEMORY, Block, Neighbours, Positions, merged, nearest, nearest_of
+from embedstore.analysis.exact_search import MEMORY, Neighbours
+from embedstore.analysis.requests import Request, by_index, by_scan
 from embedstore.errors import CorruptStoreError, PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
-from embedstore.store.index import Coverage, IndexWarning, VectorIndex, open_index
+from embedstore.store.index import IndexWarning, VectorIndex, open_index
 from embedstore.store.index_file import IndexInfo
 from embedstore.teachers import TextTeacher, load_teacher
 from embedstore.teachers.protocol import EMBEDDING, Teacher
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 STALE = 0.1  # an index that lacks, or holds in vain, a larger share of its samples is left aside
 FEW = 10  # ids that may be excluded without that being a filter
-_READ_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -144,38 +143,17 @@ def nearest_samples(
         excluded = store.find(exclude)
         allowed[excluded[excluded >= 0]] = False
     shown, top = min(top, len(store)), min(top, int(allowed.sum()))
-    request = _Request(asked, top, allowed, bool(where) or len(exclude) > FEW, len(exclude), memory)
+    request = Request(asked, top, allowed, bool(where) or len(exclude) > FEW, len(exclude), memory)
     index = None if exact else _index(store, top, filtered=request.filtered, needed=exact is False)
     found = None
     if index is not None and top:
         try:
-            found = _by_index(store, index, request)
+            found = by_index(store, index, request)
         except CorruptStoreError as error:
             if exact is False:
                 raise
             _warn_of(error)
-    return _padded(_by_scan(store, request) if found is None else found, shown)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is looked for.
-
-    Attributes:
-        queries: (n, d), finite.
-        top: how many answers; so many samples are allowed.
-        allowed: (samples,) which may be answers.
-        filtered: whether that is more than a few excluded ids.
-        excluded: how many ids are excluded.
-        memory: bytes for a scan.
-    """
-
-    queries: Vectors
-    top: int
-    allowed: npt.NDArray[np.bool_]
-    filtered: bool
-    excluded: int
-    memory: int
+    return _padded(by_scan(store, request) if found is None else found, shown)
 
 
 def _passing(store: SearchableStore, where: Mapping[str, str | None] | None) -> npt.NDArray[np.bool_]:
@@ -195,71 +173,6 @@ def _padded(found: Neighbours, width: int) -> Neighbours:
     return Neighbours(
         np.pad(found.positions, beside, constant_values=-1), np.pad(found.similarities, beside, constant_values=np.nan)
     )
-
-
-def _by_scan(
-    store: SearchableStore,
-    request: _Request,
-    queries: Vectors | None = None,
-    among: npt.NDArray[np.bool_] | None = None,
-) -> Neighbours:
-    """Return the nearest of all that is allowed, or of some of it; for all queries, or for some."""
-    asked = request.queries if queries is None else queries
-    allowed = request.allowed if among is None else among
-    if not request.top:
-        return Neighbours(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0)))
-    return nearest(lambda: _blocks(store, allowed), asked, request.top, memory=request.memory)
-
-
-def _by_index(store: SearchableStore, index: VectorIndex, request: _Request) -> Neighbours:
-    """Return the nearest of what the index proposes and of what it does not hold."""
-    info, held = index.info, index.coverage(store)
-    shape = len(request.queries), request.top
-    found = Neighbours(np.full(shape, -1, np.int64), np.full(shape, np.nan))
-    lost = np.zeros(len(request.queries), bool)
-    rare = index.rare(request.queries)
-    for group, nprobe, refine in (
-        (np.flatnonzero(~rare), info.nprobe, info.refine),
-        (np.flatnonzero(rare), info.rare_nprobe, info.rare_refine),
-    ):
-        if len(group):
-            asked = request.queries[group]
-            candidates, lost[group] = _candidates(index, held, request, asked, nprobe=nprobe, refine=refine)
-            part = nearest_of(candidates, store.read, asked, request.top)
-            found.positions[group], found.similarities[group] = part.positions, part.similarities
-    newer = np.zeros(len(store), bool)
-    newer[held.missing] = request.allowed[held.missing]
-    if newer.any():
-        found = merged(found, _by_scan(store, request, among=newer))
-    again = np.flatnonzero(lost | (found.positions < 0).any(axis=1))
-    if len(again):
-        part = _by_scan(store, request, request.queries[again])
-        found.positions[again], found.similarities[again] = part.positions, part.similarities
-    return found
-
-
-def _candidates(
-    index: VectorIndex, held: Coverage, request: _Request, queries: Vectors, *, nprobe: int | None, refine: int
-) -> tuple[Positions, npt.NDArray[np.bool_]]:
-    """Return positions (n, c) in the store, -1 where there are fewer, and which queries (n,) met what is gone instead.
-
-    Without a filter the index is asked for all that it holds, and for more where some of that is gone: how many are gone
-    tells where in the space much was deleted, so that the recall that was measured does not hold there any more.
-    """
-    gone = held.position < 0
-    among = ~gone & request.allowed[held.position]
-    # Where samples are left out, others take the place in the lists that are looked into: look into more.
-    effort = None if nprobe is None else math.ceil(nprobe * len(among) / max(1, int(among.sum())))
-    if request.filtered:
-        numbers = index.search(queries, request.top * refine, allowed=among, effort=effort)
-        return np.where(numbers >= 0, held.position[numbers], -1), np.zeros(len(queries), bool)
-    count = (request.top + request.excluded) * refine
-    numbers = index.search(queries, 2 * count if gone.any() else count, effort=effort)
-    there = (numbers >= 0) & among[numbers]
-    kept = np.argsort(~there, axis=1, kind="stable")[:, :count]
-    positions = np.where(there, held.position[numbers], -1)
-    lost = (there.sum(axis=1) < request.top * refine) & ((numbers >= 0) & gone[numbers]).any(axis=1)
-    return np.take_along_axis(positions, kept, 1), lost
 
 
 def _index(store: SearchableStore, top: int, *, filtered: bool, needed: bool) -> VectorIndex | None:
@@ -305,19 +218,3 @@ def out_of_date(store: SearchableStore, index: VectorIndex) -> str:
         f"that are gone, of {len(held.position):,}, so the store is scanned; make it again with: "
         f"embedstore index '{store.path}'"
     )
-
-
-def _blocks(store: SearchableStore, allowed: npt.NDArray[np.bool_]) -> Iterator[Block]:
-    """Yield what is allowed of the store; where that is not nearly all, only blocks that hold some of it are read."""
-    chosen = np.flatnonzero(allowed)
-    if len(chosen) < 0.9 * len(allowed):
-        for start in range(0, len(chosen), _READ_AT_ONCE):
-            part = chosen[start : start + _READ_AT_ONCE]
-            yield part, store.read(part)
-        return
-    for positions, block in store.scan():
-        mask = allowed[positions]
-        if mask.all():
-            yield positions, block
-        elif mask.any():
-            yield positions[mask], block[mask]
