@@ -15,7 +15,7 @@ PICTURE_SUFFIXES = frozenset(
 )
 SPLITS = ("train", "val", "test", "aside")
 FIELDS = ("label", "mode", "group", "split")
-_RESERVED = ("path", "id", *FIELDS)
+COLUMNS = ("id", "path", *FIELDS)  # of every manifest and file; any other is an attribute
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def near_miss(columns: Collection[str]) -> tuple[str, str] | None:
     """
     for column in columns:
         known = column.strip().casefold()
-        if known in _RESERVED and known not in columns:
+        if known in COLUMNS and known not in columns:
             return column, known
     return None
 
@@ -176,7 +176,7 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
             f"image's path relative to '{root}'."
         )
     columns = set(rows[0]) if rows else set()
-    given = frozenset({"label"} | (columns & set(FIELDS)) | (columns - set(_RESERVED)))
+    given = frozenset({"label"} | (columns & set(FIELDS)) | (columns - set(COLUMNS)))
     samples, absent = [], []
     real_root = _real(root)
     on_disk: dict[str, str] | None = None
@@ -202,7 +202,7 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
                 mode=row.get("mode") or None,
                 group=row.get("group") or None,
                 split=split,
-                attributes={name: row[name] for name in sorted(columns - set(_RESERVED)) if row[name]},
+                attributes={name: row[name] for name in sorted(columns - set(COLUMNS)) if row[name]},
                 given=given,
             )
         )

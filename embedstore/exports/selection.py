@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SettingsError
-from embedstore.images import FIELDS
+from embedstore.images import COLUMNS, FIELDS
 from embedstore.store.fields import ATTRIBUTE, ID, URI
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
-
-COLUMNS = ("id", "path", *FIELDS)  # of every file, and then the attributes
 
 Texts = list[str | None]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from embedstore.errors import SourceError
 from embedstore.images import near_miss
@@ -73,19 +74,32 @@ class CsvTable:
         if len(self._header) == 1 and (";" in named[0] or "\t" in named[0]):
             raise SourceError(f"'{self.path}' does not separate its cells by commas; save it as CSV with commas.")
 
-    @contextmanager
-    def _rows(self) -> Iterator[Iterator[list[str]]]:
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                yield csv.reader(file, strict=True)
-        except UnicodeDecodeError as error:
-            raise SourceError(
-                f"'{self.path}' is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8', which Excel offers."
-            ) from error
-        except csv.Error as error:
-            raise SourceError(f"'{self.path}' is no CSV file: {error}; save it as CSV with commas.") from error
-        except OSError as error:
-            raise SourceError(f"'{self.path}' can't be read: {error.strerror}; check the path.") from error
+    def _rows(self) -> AbstractContextManager[Any]:
+        return csv_rows(lambda: self.path.open("rb"), f"'{self.path}'")
+
+
+@contextmanager
+def csv_rows(source: Callable[[], IO[bytes]], shown: str) -> Iterator[Any]:
+    """Yield the `csv.reader` of a file in UTF-8 with commas; what goes wrong inside is told as a sentence.
+
+    Args:
+        source: opens the file.
+        shown: how a sentence calls it.
+
+    Raises:
+        SourceError: the file can't be read, or is no such table.
+    """
+    try:
+        with source() as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            yield csv.reader(text, strict=True)
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{shown} is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8', which Excel offers."
+        ) from error
+    except csv.Error as error:
+        raise SourceError(f"{shown} is no CSV file: {error}; save it as CSV with commas.") from error
+    except OSError as error:
+        raise SourceError(f"{shown} can't be read: {error.strerror}; check the path.") from error
 
 
 def refuse_near_miss(columns: Sequence[str], path: Path) -> None:

@@ -18,6 +18,7 @@ from test_commands import SCRIPTS, call
 
 import embedstore
 from embedstore.store import compaction
+from embedstore.store.index_file import INDEX, MARKER
 from embedstore_cli.main import main
 
 HOSTILE = "[bold]部品[red] <b>\x1b[31m"
@@ -101,8 +102,8 @@ def test_add_takes_what_is_named_and_says_what_it_did(line: Line) -> None:
     said = line.say("add", "s", "photos/scratch", "photos/good/0.png")
     assert "2 samples were added, 0 have another picture, 0 other labels or fields; 's' holds 11 at version 2." in said
     assert "The teacher 'pixels' embedded 4 views" in said
-    assert "1 pictures were set aside since they can't be used; see why: embedstore info 's'" in said
-    assert "1 files were passed over: by their ending they are no pictures." in said
+    assert "1 picture was set aside, which can't be used; see why: embedstore info 's'" in said
+    assert "1 file was passed over: no picture, by the ending." in said
     report = line.json("add", "s", "photos/good/7.png", "--label", "pore")
     assert (report["new"], report["version"], line.labels()["good/7.png"]) == (1, 3, "pore")
 
@@ -131,7 +132,7 @@ def test_add_refuses_what_it_can_not_take(line: Line) -> None:
 def test_delete_takes_many_as_one_version_and_says_what_is_left(line: Line) -> None:
     before = line.seen()
     assert line.say("delete", "s", "good/0.png", "good/1.png", "--dry-run") == (
-        "2 of the 9 samples would be deleted; nothing was changed."
+        "2 of 9 samples would be deleted; nothing was changed."
     )
     assert line.seen() == before
     said = line.say("delete", "s", "good/0.png", "good/1.png", "good/0.png")
@@ -147,6 +148,9 @@ def test_delete_takes_many_as_one_version_and_says_what_is_left(line: Line) -> N
 
 def test_delete_reads_ids_from_a_file_and_from_other_commands(line: Line) -> None:
     file = line.write("ids.csv", "\ufefflabel, id ", f'good,"{NAMES[-1]}"', "", "crack,crack/1.png")
+    assert (
+        line.json("delete", "s", "--from", line.write("paths.csv", "path", "good/0.png"), "--dry-run")["deleted"] == 1
+    )
     assert line.json("delete", "s", "good/3.png", "--from", file) == {
         "deleted": 3, "samples": 6, "version": 2, "dry_run": False,
     }  # fmt: skip
@@ -183,7 +187,7 @@ def test_delete_refuses_unknown_ids_and_changes_nothing(line: Line) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["path,label", "good/0.png,x"], "'f.csv' has no column 'id' in its first row (its columns: path, label)"),
+        (["name,label", "good/0.png,x"], "'f.csv' has no column 'id' in its first row (its columns: name, label)"),
         (["id"], "'f.csv' has no rows below its header"),
         ([], "'f.csv' has no column 'id' in its first row (its columns: none)"),
         (["id,id", "a,b"], "has the column 'id' more than once"),
@@ -197,7 +201,7 @@ def test_a_file_that_is_no_list_of_ids_is_told(line: Line, rows: list[str], mess
 
 def test_a_file_that_can_not_be_read_is_told(line: Line) -> None:
     (line.place / "latin.csv").write_bytes("id\ngöod\n".encode("latin-1"))
-    assert "'latin.csv' is not UTF-8 (byte 4); save it as 'CSV UTF-8'." in line.refused(
+    assert "'latin.csv' is not UTF-8 (byte 4); save it as 'CSV UTF-8', which Excel offers." in line.refused(
         "delete", "s", "--from", "latin.csv"
     )
     assert "'none.csv' can't be read: No such file" in line.refused("delete", "s", "--from", "none.csv")
@@ -209,11 +213,11 @@ def test_a_file_that_can_not_be_read_is_told(line: Line) -> None:
 def test_relabel_gives_many_one_label(line: Line) -> None:
     before = line.seen()
     assert line.say("relabel", "s", "good/0.png", "crack/0.png", "crack", "--dry-run") == (
-        "1 samples would get the label 'crack'; 1 others had it already. Nothing was changed."
+        "1 sample would get the label 'crack'; 1 other had it already. Nothing was changed."
     )
     assert line.seen() == before
     assert line.say("relabel", "s", "good/0.png", "crack/0.png", " crack ") == (
-        "1 samples got the label 'crack'; 1 others had it already. 's' is at version 2."
+        "1 sample got the label 'crack'; 1 other had it already. 's' is at version 2."
     )
     assert line.labels() == {name: name.split("/")[0] for name in NAMES} | {"good/0.png": "crack"}
     embedstore.build("s", "photos")
@@ -222,7 +226,7 @@ def test_relabel_gives_many_one_label(line: Line) -> None:
         "changed": 0, "asked": 1, "field": "label", "version": 2, "dry_run": False,
     }  # fmt: skip
     said = line.say("relabel", "s", NAMES[-1], HOSTILE)
-    assert said == "1 samples got the label '[bold]部品[red] <b>\\x1b[31m'. 's' is at version 3."
+    assert said == "1 sample got the label '[bold]部品[red] <b>\\x1b[31m'. 's' is at version 3."
 
 
 def test_an_empty_label_is_refused_and_none_takes_it_away(line: Line) -> None:
@@ -241,7 +245,7 @@ def test_an_empty_label_is_refused_and_none_takes_it_away(line: Line) -> None:
 def test_relabel_reads_labels_from_a_file(line: Line) -> None:
     file = line.write("f.csv", "id,label,split", "good/0.png, crack ,val", f'"{NAMES[-1]}","a,b",', "good/1.png,good,")
     assert line.say("relabel", "s", "--from", file) == (
-        "2 samples got another label; 1 others had it already. 's' is at version 2."
+        "2 samples got another label; 1 other had it already. 's' is at version 2."
     )
     assert line.labels()["good/0.png"] == "crack"
     assert line.labels()[NAMES[-1]] == "a,b"
@@ -263,7 +267,7 @@ def test_relabel_sets_any_field(line: Line) -> None:
     said = line.say("relabel", "s", "good/0.png", "7", "--field", "Linie")
     assert (
         said
-        == "1 samples got the Linie '7'. 's' is at version 2. 'Linie' is a new attribute, which no sample had before."
+        == "1 sample got the Linie '7'. 's' is at version 2. 'Linie' is a new attribute, which no sample had before."
     )
     assert "new attribute" not in line.say("relabel", "s", "good/1.png", "8", "--field", "Linie")
     line.run("relabel", "s", "good/0.png", "part 1", "--field", "group")
@@ -381,8 +385,13 @@ def test_compact_tells_what_it_took_and_which_versions_stay(line: Line) -> None:
 
 def test_a_compaction_that_came_by_itself_is_told(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_SMALLEST", 5)
+    with embedstore.open("s") as store:
+        marker = store.generation / INDEX / MARKER
+    marker.parent.mkdir()
+    marker.write_text("damaged")
     said = line.say("delete", "s", *NAMES[:6])
-    assert "The store was compacted by itself, since more than half of its rows were of no use" in said
+    assert "The index, which knew the old rows, went with that; make it again with: embedstore index 's'" in said
+    assert "The store was compacted by itself, since more than half of what it kept was of no use" in said
     assert "Earlier versions keep them" not in said
     assert len(line.labels()) == 3
 

@@ -96,7 +96,7 @@ def test_second_build_embeds_nothing_and_says_so(line: Path) -> None:
 
 def test_build_says_how_many_pictures_were_set_aside_and_info_lists_them(line: Path, tmp_path: Path) -> None:
     result = call("embedstore", "build", tmp_path / "t", "photos", "--teacher", "pixels", "--views", "0", cwd=line)
-    assert "1 pictures were set aside" in result.stdout
+    assert "1 picture was set aside" in result.stdout
     shown = call("embedstore", "info", tmp_path / "t", cwd=line).stdout
     assert "good/broken.png: is not a picture in a known format" in shown
 

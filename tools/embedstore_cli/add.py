@@ -46,17 +46,22 @@ def add(
         console.print_json(report)
         return
     console.say(
-        f"{report.new} samples were added, {report.changed} have another picture, {report.updated} other labels or fields; "
+        f"{console.count(report.new, 'sample was', 'samples were')} added, {report.changed} have another picture, "
+        f"{report.updated} other labels or fields; "
         f"'{store}' holds {report.samples} at version {report.version}.",
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s.",
     )
     if report.resumed:
-        console.say(f"{report.resumed} samples had been embedded by an interrupted run and were not embedded again.")
+        resumed = console.count(report.resumed, "sample was", "samples were")
+        console.say(f"{resumed} embedded by an interrupted run before, and not again.")
     if report.set_aside:
         console.say(
-            f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'"
+            console.count(report.set_aside, "picture was", "pictures were")
+            + f" set aside, which can't be used; see why: embedstore info '{store}'"
         )
     if report.ignored:
-        console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
+        console.say(
+            console.count(report.ignored, "file was", "files were") + " passed over: no picture, by the ending."
+        )
     with embedstore.open(store) as opened:
         console.say(*before.compacted(opened))

@@ -74,22 +74,33 @@ def build(
         console.print_json(report)
         return
     console.say(
-        f"'{store}' holds {report.samples} samples at version {report.version}: {report.new} new, {report.changed} with another "
-        f"picture, {report.updated} with other labels or fields, {report.removed} removed.",
+        f"'{store}' holds {console.count(report.samples, 'sample', 'samples')} at version {report.version}: "
+        f"{report.new} new, {report.changed} with another picture, "
+        f"{report.updated} with other labels or fields, {report.removed} removed.",
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
     if report.resumed:
-        console.say(f"{report.resumed} samples had been embedded by an interrupted run and were not embedded again.")
+        resumed = console.count(report.resumed, "sample was", "samples were")
+        console.say(f"{resumed} embedded by an interrupted run before, and not again.")
     if report.set_aside:
         console.say(
-            f"{report.set_aside} pictures were set aside since they can't be used; see why: embedstore info '{store}'"
+            console.count(report.set_aside, "picture was", "pictures were")
+            + f" set aside, which can't be used; see why: embedstore info '{store}'"
         )
     if report.ignored:
-        console.say(f"{report.ignored} files were passed over: by their ending they are no pictures.")
+        console.say(
+            console.count(report.ignored, "file was", "files were") + " passed over: no picture, by the ending."
+        )
+    if manifest is not None:
+        with embedstore.open(store) as opened:
+            attributes = ", ".join(f"'{name}'" for name in opened.attribute_names)
+        if attributes:
+            console.say(f"Columns that name no field are attributes, which --where can ask for: {attributes}.")
     if report.gone:
         console.say(
-            f"{report.gone} samples stay though their picture is not listed any more; remove them with --prune."
+            console.count(report.gone, "sample stays", "samples stay")
+            + " though no picture of that name is listed any more; remove with --prune."
         )
     if report.views_incomplete:
         console.say(

@@ -119,6 +119,11 @@ def fail(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def count(number: int, one: str, many: str) -> str:
+    """Return a number with what is counted, in the singular or the plural."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def print_json(values: Any) -> None:
     """Print plain values or a dataclass as JSON, and nothing else."""
     plain = asdict(values) if is_dataclass(values) and not isinstance(values, type) else values

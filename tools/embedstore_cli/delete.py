@@ -14,7 +14,7 @@ def delete(
         list[str] | None, typer.Argument(help="The samples' ids.", metavar="ID...", show_default=False)
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="CSV with a column id; - reads it from the standard input.")
+        Path | None, typer.Option("--from", help="CSV with a column id, or path; - reads it from the standard input.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be deleted, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -46,10 +46,13 @@ def delete(
         console.print_json(facts)
         return
     if dry_run:
-        console.say(f"{count} of the {facts['samples']} samples would be deleted; nothing was changed.")
+        console.say(
+            f"{count} of {console.count(facts['samples'], 'sample', 'samples')} would be deleted; nothing was changed."
+        )
         return
     console.say(
-        f"{count} samples were deleted; '{store}' holds {facts['samples']} at version {facts['version']}.",
+        f"{console.count(count, 'sample was', 'samples were')} deleted; "
+        f"'{store}' holds {facts['samples']} at version {facts['version']}.",
         *(compacted or [f"Earlier versions keep them until a compaction: embedstore compact '{store}'"]),
         "The pictures are where they were: a build from a folder that still holds them adds them again. The split 'aside' keeps "
         "samples out of learning without deleting them.",

@@ -1,12 +1,12 @@
 """Ids, and texts for them, from a CSV file or from what another command prints."""
 
-import csv
 import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from embedstore.errors import SettingsError
+from embedstore.imports.tables import csv_rows
 from embedstore.store.reading import as_stored
 
 STDIN = Path("-")
@@ -15,27 +15,23 @@ STDIN = Path("-")
 def read_ids(source: Path, column: str | None = None) -> tuple[list[str], list[str] | None]:
     """Return the column `id` of a CSV file with a header, and another of its columns where it has that; `-` is stdin.
 
-    Ids are taken as they stand there, other cells without outer blanks.
+    Where there is no `id`, the column `path` has the ids. They are taken as they stand there, other cells without outer blanks.
 
     Raises:
-        SettingsError: the file can't be read, is no such table, or has no rows.
+        SourceError: the file can't be read, or is no CSV.
+        SettingsError: it has no ids.
     """
     shown = "the standard input" if source == STDIN else f"'{source}'"
-    try:
-        data = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+    with csv_rows(
+        lambda: io.BytesIO(sys.stdin.buffer.read()) if source == STDIN else source.open("rb"), shown
+    ) as reader:
         header = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, cells) for cells in reader if cells]
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{shown} is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8'.") from error
-    except OSError as error:
-        raise SettingsError(f"{shown} can't be read: {error.strerror}; check the path.") from error
-    except csv.Error as error:
-        raise SettingsError(f"{shown} is no CSV file: {error}; save it as CSV with commas.") from error
-    for name in ("id", column):
+    key = "path" if "path" in header and "id" not in header else "id"
+    for name in (key, column):
         if header.count(name or "") > 1 and name:
             raise SettingsError(f"{shown} has the column '{name}' more than once; delete all but one.")
-    if "id" not in header:
+    if key not in header:
         found = ", ".join(header) or "none"
         raise SettingsError(
             f"{shown} has no column 'id' in its first row (its columns: {found}); add one with the ids."
@@ -48,7 +44,7 @@ def read_ids(source: Path, column: str | None = None) -> tuple[list[str], list[s
                 f"Line {line} of {shown} has {len(cells)} cells, but the header has {len(header)}; put a text that contains "
                 "a comma in quotes."
             )
-    ids = _cells(header, rows, "id")
+    ids = _cells(header, rows, key)
     if column is None or column not in header:
         return ids, None
     return ids, [text.strip() for text in _cells(header, rows, column)]

@@ -76,9 +76,9 @@ def import_(
     with embedstore.open(store) as opened:
         said = "declared to be of" if opened.declared else "of the teacher"
     console.say(
-        f"Imported {report.count} vectors of {report.dim} numbers, {said} '{report.teacher}', in "
+        f"Imported {console.count(report.count, 'vector', 'vectors')} of {report.dim} numbers, {said} '{report.teacher}', in "
         f"{report.seconds:.1f} s; {report.replaced} of them took the place of others.",
-        f"'{store}' holds {report.samples} samples at version {report.version}.",
+        f"'{store}' holds {console.count(report.samples, 'sample', 'samples')} at version {report.version}.",
     )
     if report.attributes:
         names = ", ".join(f"'{name}'" for name in report.attributes)

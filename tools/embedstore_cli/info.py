@@ -34,14 +34,14 @@ def info(
         console.print_json(facts)
         return
     console.say(
-        f"{facts['path']}: {facts['samples']} samples at version {facts['version']}",
+        f"{facts['path']}: {console.count(facts['samples'], 'sample', 'samples')} at version {facts['version']}",
         f"teacher     {facts['teacher']} ({_origin(facts)}, {facts['dim']} dimensions)",
         f"views       the plain picture and {facts['views']} augmented ones ({_recipe(facts['recipe'])})",
         f"images      {facts['image_root'] or 'not known, since the vectors were imported'}",
         f"labels      {_line(facts['labels'])}",
         f"modes       {_line(facts['modes'])}",
         f"splits      {_line(facts['splits'])}",
-        f"groups      {facts['groups']}; {facts['without_group']} samples have none",
+        f"groups      {facts['groups']}; {console.count(facts['without_group'], 'sample has', 'samples have')} none",
         f"attributes  {', '.join(facts['attributes']) or 'none'}",
         f"tags        {', '.join(f'{name} (version {number})' for name, number in facts['tags'].items()) or 'none'}",
         f"summaries   {', '.join(facts['summaries']) or 'none'}",
@@ -50,17 +50,18 @@ def info(
         return
     console.say(
         f"index       {facts['index']}",
-        f"set aside   {len(facts['set_aside'])} pictures" + ":" * bool(facts["set_aside"]),
+        f"set aside   {console.count(len(facts['set_aside']), 'picture', 'pictures')}" + ":" * bool(facts["set_aside"]),
         *(f"            {entry['path']}: {entry['reason']}" for entry in facts["set_aside"]),
     )
     if facts["lost"]:
         console.say(
-            f"lost        {len(facts['lost'])} samples, such as '{facts['lost'][0]}', whose vectors a repair had to give up; "
-            "embed them again with: embedstore build"
+            f"lost        {console.count(len(facts['lost']), 'sample', 'samples')}, such as '{facts['lost'][0]}', "
+            "whose vectors a repair had to give up; embed them again with: embedstore build"
         )
     if facts["unfinished"]:
         console.say(
-            f"unfinished  {facts['unfinished']} samples of an interrupted build wait; run the same embedstore build again."
+            f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of an interrupted build; "
+            "run the same embedstore build again."
         )
 
 

@@ -20,8 +20,8 @@ def relabel(
         Path | None,
         typer.Option(
             "--from",
-            help="CSV with the columns id and label (or what --field names); with id alone, LABEL is for all. - reads it "
-            "from the standard input.",
+            help="CSV with the columns id (or path) and label (or what --field names); with id alone, LABEL is for all. - reads "
+            "it from the standard input.",
         ),
     ] = None,
     field: Annotated[
@@ -59,11 +59,17 @@ def relabel(
         facts = {"changed": count, "asked": len(texts), "field": field, "version": version, "dry_run": dry_run}
         console.print_json(facts)
         return
-    others = f"; {len(texts) - count} others had it already" if count < len(texts) else ""
+    others = (
+        "; " + console.count(len(texts) - count, "other", "others") + " had it already" if count < len(texts) else ""
+    )
     if dry_run:
-        console.say(f"{count} samples would {_outcome(field, texts, 'get')}{others}. Nothing was changed.")
+        console.say(
+            f"{console.count(count, 'sample', 'samples')} would {_outcome(field, texts, 'get')}{others}. Nothing was changed."
+        )
         return
-    console.say(f"{count} samples {_outcome(field, texts, 'got')}{others}. '{store}' is at version {version}.")
+    console.say(
+        f"{console.count(count, 'sample', 'samples')} {_outcome(field, texts, 'got')}{others}. '{store}' is at version {version}."
+    )
     if fresh and count:
         console.say(f"'{field}' is a new attribute, which no sample had before.")
     console.say(*compacted)
