@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,20 +25,30 @@ if TYPE_CHECKING:
 
 Texts = Sequence[str | None]
 
+RESERVED = (ID, "path", *FIELDS)  # names of columns in every file that leaves a store, so of no attribute
+
 _FINITE_BELOW = np.uint16(0x7C00)  # of float16's bits without the sign: five times as fast as isfinite
 _AT_ONCE = 32 * BLOCK  # samples that are made ready at a time
 
 
 class StoreWriter:
-    """What can be done inside of `with store.write() as writer`."""
+    """What can be done inside of `with store.write() as writer`.
+
+    A change is open until one of its methods raises, whatever the reason: then it has failed as a whole and nothing of it is
+    stored, even where the caller catches that. After the `with` it is over.
+    """
 
     def __init__(self, store: EmbeddingStore, session: Writer):
         self._store, self._session = store, session
+        self._failure: BaseException | None = None
+        self._closed = False
         self._views: int | None = store.views if store.head.columns else None
         self._added: list[npt.NDArray[np.bytes_]] = []  # keys of ids
         self._ended: set[int] = set()  # rows
         self._changed: set[str] = set()  # fields
         self._details: Counter[str] = Counter()
+        self._lost: dict[str, dict[str, str]] | None = None  # id -> fields
+        self._found: list[str] = []  # ids of samples that were lost
         self._rows = RowStream(session, store.fingerprint)
 
     def add(
@@ -63,27 +74,46 @@ class StoreWriter:
             groups: the same.
             splits: the same.
             uris: n paths below the image folder; where not given, the ids.
-            attributes: name -> n texts.
+            attributes: name -> n texts; a name is none of `RESERVED`.
             replace: give samples that are there already these vectors; of their fields those that are not given stay.
+
+        A sample whose vectors a repair had to give up takes back what was known of it, in the fields that are not given.
 
         Raises:
             StoreError: the numbers or dimensions do not fit, a value is not finite or too large for float16, an id is
-                empty, or in the store already.
+                empty, or in the store already. The change has then failed as a whole.
         """
-        if not len(ids):
-            return
+        with self._step():
+            if len(ids):
+                self._add(
+                    ids,
+                    vectors,
+                    {"label": labels, "mode": modes, "group": groups, "split": splits, URI: uris},
+                    attributes or {},
+                    replace=replace,
+                )
+
+    def _add(
+        self,
+        ids: Sequence[str],
+        vectors: npt.ArrayLike,
+        own: Mapping[str, Texts | None],
+        attributes: Mapping[str, Texts],
+        *,
+        replace: bool,
+    ) -> None:
         if not all(issubclass(kind, str) for kind in set(map(type, ids))) or not all(ids):
             raise StoreError("An id is empty or no text; give each sample an id, as a text.")
         names = list(ids) if "".join(ids).isascii() else [as_stored(name) for name in ids]
+        _refuse_surrogates("id", names)
         stacked = self._checked_shape(len(names), vectors)
-        given: dict[str, Sequence[str | None] | None] = {
-            "label": labels, "mode": modes, "group": groups, "split": splits, URI: uris,
-            **{ATTRIBUTE + as_stored(name): texts for name, texts in (attributes or {}).items()},
-        }  # fmt: skip
+        given = dict(own) | {_attribute(name): texts for name, texts in attributes.items()}
         fields = {name: _checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
         if URI in fields:
             fields[URI] = [None if uri == name else uri for uri, name in zip(fields[URI], names, strict=True)]
-        self._end_replaced(names, fields, replace=replace)
+        kept = self._end_replaced(names, fields, replace=replace)
+        self._take_back_lost(names, fields, kept)
+        fields |= kept
         fields[ID] = list(names)
         keys = id_keys(names)
         for start in range(0, len(names), _AT_ONCE):
@@ -102,13 +132,15 @@ class StoreWriter:
         Raises:
             StoreError: an id is not in the store.
         """
-        rows = self._store.rows[np.unique(self._store.positions(list(ids)))]
-        rows = rows[~np.isin(rows, list(self._ended))]
-        if len(rows):
-            self._session.change_rows(rows, died=self._session.begin())
-            self._ended.update(rows.tolist())
-            self._details["removed"] += len(rows)
-        return len(rows)
+        with self._step():
+            named = list(ids)
+            _refuse_surrogates("id", named)
+            rows = self._store.rows[np.unique(self._store.positions(named))]
+            rows = rows[~np.isin(rows, list(self._ended))]
+            if len(rows):
+                self._end(rows)
+                self._details["removed"] += len(rows)
+            return len(rows)
 
     def set(self, field: str, texts: Mapping[str, str | None]) -> int:
         """Change a field of some samples, and return of how many it was another.
@@ -120,6 +152,11 @@ class StoreWriter:
         Raises:
             StoreError: an id is not in the store or no longer in this change, or a text is empty or no split.
         """
+        with self._step():
+            return self._set(field, texts)
+
+    def _set(self, field: str, texts: Mapping[str, str | None]) -> int:
+        _refuse_surrogates("id", texts)
         positions = self._store.positions(list(texts))
         ended = np.isin(self._store.rows[positions], list(self._ended))
         if ended.any():
@@ -128,7 +165,9 @@ class StoreWriter:
                 f"The sample '{gone}' was deleted or replaced in this change; give its texts to add, or set them in a change "
                 "of its own."
             )
-        name = as_stored(field) if field in FIELDS else ATTRIBUTE + as_stored(field)
+        if field == URI:
+            raise StoreError("The path of a sample can't be set; give it to add, as one of its uris.")
+        name = field if field in FIELDS else _attribute(field)
         wanted = _checked_texts(name, list(texts.values()), len(texts))
         before = self._by_now(name)
         changed = [
@@ -138,27 +177,48 @@ class StoreWriter:
         if changed:
             version = self._session.begin()
             now = [wanted[at] for at in changed]
-            self._session.write(lambda tables: tables.put_fields(rows, {name: now}, version))
+            self._session.write(lambda tables: tables.put_fields(rows, {name: now}, version), under=version)
             self._changed.add(name)
             self._details["updated"] += len(changed)
         return len(changed)
 
     def publish(self, action: str) -> None:
-        """Make the changes visible as one version; the store calls it at the end of the `with`."""
-        details = {name: count for name, count in self._details.items() if count}
-        if not details:
-            return
-        self._rows.settle()
-        self._refuse_duplicates()
-        head = next_head(self._store.head)
-        if self._added and not head.columns:
-            columns = (Column(head.space, EMBEDDING, view) for view in range((self._views or 0) + 1))
-            head = replace(head, columns=tuple(columns))
-        self._session.publish(head, action, details=details)
+        """Make the changes visible as one version; the store calls it at the end of the `with`.
+
+        Raises:
+            StoreError: a method raised before, or an id was added twice; nothing is stored.
+        """
+        with self._step():
+            details = {name: count for name, count in self._details.items() if count}
+            if not details:
+                return
+            self._rows.settle()
+            self._refuse_duplicates()
+            head = next_head(self._store.head)
+            if self._added and not head.columns:
+                columns = (Column(head.space, EMBEDDING, view) for view in range((self._views or 0) + 1))
+                head = replace(head, columns=tuple(columns))
+            self._session.publish(head, action, details=details, found=self._found)
 
     def close(self) -> None:
         """Let go of what is under way; the store calls it whatever ends the `with`."""
+        self._closed = True
         self._rows.close()
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Do one thing that either ends well or makes the whole change fail: no half of it may ever be published."""
+        if self._closed:
+            raise StoreError("This change is over; begin another with store.write().")
+        if self._failure is not None:
+            raise StoreError(
+                f"This change failed before, so nothing of it is stored ({self._failure}); begin another with store.write()."
+            ) from self._failure
+        try:
+            yield
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def _checked_shape(self, count: int, vectors: npt.ArrayLike) -> npt.NDArray[np.floating]:
         """Return vectors as (views + 1, n, d)."""
@@ -181,14 +241,17 @@ class StoreWriter:
         self._views = len(given) - 1
         return given
 
-    def _end_replaced(self, ids: list[str], fields: dict[str, list[str | None]], *, replace: bool) -> None:
-        """End the rows of samples that are there already, and take from them the fields that are not given anew."""
+    def _end_replaced(
+        self, ids: list[str], fields: Mapping[str, list[str | None]], *, replace: bool
+    ) -> dict[str, list[str | None]]:
+        """End the rows of samples that are there already, and return what they had in fields that are not given anew."""
+        kept: dict[str, list[str | None]] = {}
         if not len(self._store):
-            return
+            return kept
         positions = self._store.find(ids)
         there = np.flatnonzero((positions >= 0) & ~np.isin(self._store.rows[positions], list(self._ended)))
         if not len(there):
-            return
+            return kept
         if not replace:
             raise StoreError(
                 f"{len(there)} of the {len(ids)} samples are in the store already, such as '{ids[there[0]]}'; leave them out, or "
@@ -196,17 +259,36 @@ class StoreWriter:
             )
         for name in dict.fromkeys([*self._store.field_names, *self._changed]):
             if name not in fields and name != ID:
-                kept: list[str | None] = [None] * len(ids)
+                texts: list[str | None] = [None] * len(ids)
                 before = self._by_now(name)
                 for at in there.tolist():
-                    kept[at] = before.at(int(positions[at]))
-                if any(text is not None for text in kept):
-                    fields[name] = kept
-        rows = self._store.rows[positions[there]]
-        self._session.change_rows(rows, died=self._session.begin())
-        self._ended.update(rows.tolist())
+                    texts[at] = before.at(int(positions[at]))
+                if any(text is not None for text in texts):
+                    kept[name] = texts
+        self._end(self._store.rows[positions[there]])
         self._details["changed"] += len(there)
         self._details["new"] -= len(there)
+        return kept
+
+    def _take_back_lost(
+        self, ids: list[str], fields: Mapping[str, list[str | None]], kept: dict[str, list[str | None]]
+    ) -> None:
+        """Add to `kept` what is known of samples whose vectors were lost, in fields that are not given anew."""
+        if self._lost is None:
+            self._lost = {own[ID]: own for own in self._session.read(lambda tables: tables.lost())}
+        for at, sample_id in enumerate(ids if self._lost else ()):
+            known = self._lost.pop(sample_id, None)
+            if known is None:
+                continue
+            self._found.append(sample_id)
+            if sample_id not in self._store:  # else it came back before, and what it has now counts
+                for name in known.keys() - fields.keys() - {ID}:
+                    kept.setdefault(name, [None] * len(ids))[at] = known[name]
+
+    def _end(self, rows: npt.NDArray[np.int64]) -> None:
+        version = self._session.begin()
+        self._session.change_rows(rows, died=version, under=version)
+        self._ended.update(rows.tolist())
 
     def _by_now(self, name: str) -> Field:
         """Return a field of the samples that this change began with, with what it has set since."""
@@ -244,13 +326,12 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
         raise StoreError(
             f"{len(texts)} texts were given for the field '{shown}'; expected one for each of the {count} samples."
         )
-    if not shown:
-        raise StoreError("An attribute has an empty name; give it one.")
     distinct = set(texts)
     if not all(text is None or (isinstance(text, str) and text) for text in distinct):
         raise StoreError(
             f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
         )
+    _refuse_surrogates(f"value of the field '{shown}'", (text for text in distinct if text is not None))
     # A path is kept as it is on the disk; all else has one Unicode form.
     known = {text: text if text is None or name == URI else as_stored(text) for text in distinct}
     stored = list(map(known.__getitem__, texts))
@@ -258,3 +339,28 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
     if name == "split" and wrong is not None:
         raise StoreError(f"The split '{wrong}' is none; use one of {', '.join(SPLITS)}.")
     return stored
+
+
+def _attribute(name: str) -> str:
+    """Return the field that holds an attribute."""
+    if not name:
+        raise StoreError("An attribute has an empty name; give it one.")
+    if name in RESERVED:
+        raise StoreError(
+            f"An attribute can't be named '{name}', for that is the name of another column in every export; choose another name."
+        )
+    _refuse_surrogates("name of an attribute", [name])
+    return ATTRIBUTE + as_stored(name)
+
+
+def _refuse_surrogates(what: str, texts: Iterable[str]) -> None:
+    """Refuse what UTF-8 can't hold, such as half an emoji or a file name that is no text."""
+    for text in texts:
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise StoreError(
+                    f"A{'n' if what[0] in 'aeiou' else ''} {what} is no text that can be stored ({text!a}: {error.reason}); "
+                    "give another."
+                ) from error

@@ -43,8 +43,9 @@ class EmbeddingStore(SearchableStore):
             action: what to call it in the log.
 
         Raises:
-            StoreLockedError: another process writes.
-            StoreError: this store was opened at an earlier version.
+            StoreLockedError: another process writes, or this one does.
+            StoreError: this store was opened at an earlier version, or something inside failed: then nothing is stored, even
+                where that was caught inside.
         """
         self.refuse_pinned()
         with writer(self.path) as session:
@@ -121,7 +122,11 @@ class EmbeddingStore(SearchableStore):
         return self._read(lambda tables: tables.tags())
 
     def tag(self, name: str, version: int | None = None) -> int:
-        """Name a version, the newest where not given, and return its number; `open(path, version=name)` reads it.
+        """Name a version, and return its number; `open(path, version=name)` reads it.
+
+        Args:
+            name: that no version has yet.
+            version: its number; where not given, the one that this store was opened at, or else the newest.
 
         Raises:
             StoreError: the name can't be used or is taken, or there is no such version any more.
@@ -129,7 +134,8 @@ class EmbeddingStore(SearchableStore):
 
         def put(tables: Tables) -> int:
             refuse_tag(tables, name)
-            number = head_at(tables, tables.head().version if version is None else version).version
+            own = tables.head().version if self.pinned is None else self.version
+            number = head_at(tables, own if version is None else version).version
             tables.put_tag(name, number)
             return number
 
@@ -174,6 +180,9 @@ class EmbeddingStore(SearchableStore):
             split: `train` in all ordinary work; None takes every sample.
             seed: of whatever is drawn.
             parameters: of the strategy.
+
+        Raises:
+            SummaryError: the name is taken, or the version that was summarised has been removed meanwhile.
         """
         from embedstore.summaries import summarize
 
@@ -190,6 +199,13 @@ class EmbeddingStore(SearchableStore):
 
             def save(tables: Tables) -> None:
                 refuse_taken(tables)
+                try:
+                    head_at(tables, summary.store_version)
+                except StoreError as error:
+                    raise SummaryError(
+                        f"The summary is of version {summary.store_version}, which was removed from the store meanwhile; open "
+                        "the store again and summarise anew."
+                    ) from error
                 tables.put_summary(name, data)
 
             with writer(self.path) as session:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.layout import Column, Head
-from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
+from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, remove_empty, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.views import Recipe
 
@@ -96,7 +95,7 @@ def build(
         )
     except _NothingUsableError:
         if is_new:
-            shutil.rmtree(store_path)
+            remove_empty(store_path)
         raise
     return replace(report, seconds=time.monotonic() - started)
 

@@ -54,7 +54,13 @@ class RowStream:
         self._under_way: Future[None] | None = None
 
     def append(self, rows: NewRows) -> None:
-        """Take rows over; nobody else may change them from now on."""
+        """Take rows over; nobody else may change them from now on.
+
+        Raises:
+            StoreError: earlier ones could not be written.
+        """
+        if self._under_way is not None and self._under_way.done():
+            self._finish()
         self._waiting.append(rows)
         if sum(waiting.vectors.nbytes for waiting in self._waiting) >= _MOST_BYTES:
             self._hand_over()
@@ -63,16 +69,22 @@ class RowStream:
         """Write what waits, and wait until it is on the disk.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: it, or what came before, could not be written.
         """
         self._hand_over()
         self._finish()
 
     def close(self) -> None:
-        """Wait for what is under way, and forget about the rest."""
-        if self._under_way is not None:
-            wait([self._under_way])
-        self._thread.shutdown()
+        """Wait for what is under way, and forget about the rest; an interruption is raised only when the wait is over."""
+        interruption: BaseException | None = None
+        while self._under_way is not None and not self._under_way.done():
+            try:
+                wait([self._under_way])
+            except BaseException as error:  # noqa: BLE001  a second Ctrl-C, while the thread writes what is to be undone
+                interruption = error
+        self._thread.shutdown(wait=False)
+        if interruption is not None:
+            raise interruption
 
     def _hand_over(self) -> None:
         if not self._waiting:
@@ -86,9 +98,9 @@ class RowStream:
         self._under_way = self._thread.submit(self._write, version, first, rows)
 
     def _finish(self) -> None:
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None  # only now: `close` waits for what is interrupted, and a failure is told again
 
     def _write(self, version: int, first: int, rows: NewRows) -> None:
         """Write rows from the number `first` on with all that belongs to them, in one transaction."""
@@ -105,7 +117,7 @@ class RowStream:
             tables.put_fields(numbers, rows.fields, version)
             tables.put_row_count(first + len(rows))
 
-        self._session.write(write)
+        self._session.write(write, under=version)
 
 
 def _joined(parts: list[NewRows]) -> NewRows:

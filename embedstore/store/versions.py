@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from embedstore.errors import StoreError
 from embedstore.store.layout import Head
 from embedstore.store.tables import Tables, head_of
@@ -54,8 +56,10 @@ def head_at(tables: Tables, asked: int | str) -> Head:
     """Return the head of a version, given by its number or by a tag.
 
     Raises:
-        StoreError: there is no such version or tag, or a compaction has removed it.
+        StoreError: there is no such version or tag, a compaction has removed it, or it is neither a number nor a text.
     """
+    if isinstance(asked, bool) or not isinstance(asked, int | np.integer | str):
+        raise StoreError(f"The version is {asked!r}; give its number, as a whole one, or the name of a tag.")
     newest = tables.head().version
     if isinstance(asked, str):
         tags = tables.tags()
@@ -63,6 +67,7 @@ def head_at(tables: Tables, asked: int | str) -> Head:
             known = ", ".join(tags) or "none; give one with: embedstore tag"
             raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
         asked = tags[asked]
+    asked = int(asked)
     entry = tables.log_entry(asked) if 0 <= asked <= newest else None
     if entry is None:
         raise StoreError(f"The store has no version {asked}; it has 0 to {newest}.")

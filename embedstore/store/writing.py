@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,17 +22,20 @@ import numpy.typing as npt
 
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import layout
-from embedstore.store.data_file import fill_up
+from embedstore.store.data_file import DATA, fill_up
 from embedstore.store.environment import Environment, open_environment
 from embedstore.store.fields import Record, fields_of
 from embedstore.store.layout import BLOCK, NEVER, Head
-from embedstore.store.rows import by_block
+from embedstore.store.rows import by_block, staged
 from embedstore.store.tables import Tables, head_entry
 
 T = TypeVar("T")
 
 _AT_ONCE = 20_000  # rows or records in one transaction: it holds its dirty pages in memory
 _UNFINISHED_SECONDS = 3600
+_LEFT_BEHIND = {"lock.mdb", "index", layout.DAMAGED}  # in a generation whose removal was cut short
+
+_held: dict[Path, int] = {}  # store -> the process that holds its lock: a forked child inherits this, not the lock
 
 
 def create_store(path: Path, settings: dict[str, Any], space: str, description: dict[str, Any]) -> None:
@@ -42,10 +45,11 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         StoreError: something else is at `path`.
     """
     refuse_other_content(path)
-    fresh = path.parent / f".{path.name}.new-{os.getpid()}"
     _sweep_unfinished_stores(path)
-    generation = fresh / layout.GENERATIONS / layout.FIRST_GENERATION
+    fresh = None
     try:
+        fresh = _fresh_directory(path)
+        generation = fresh / layout.GENERATIONS / layout.FIRST_GENERATION
         generation.mkdir(parents=True)
         lmdb.open(str(generation), map_size=1 << 20).close()
         environment = open_environment(generation)
@@ -64,6 +68,8 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             environment.write(fill)
         finally:
             environment.release()
+        layout.sync_directory(generation)
+        layout.sync_directory(generation.parent)
         layout.write_current(fresh, layout.FIRST_GENERATION)
         if os.path.isdir(path):
             path.rmdir()  # empty, see above; Windows renames onto nothing that exists
@@ -73,7 +79,18 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         why = getattr(error, "strerror", None) or error
         raise StoreError(f"The store '{path}' can't be made: {why}; choose a path where you may write.") from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _fresh_directory(path: Path) -> Path:
+    """Make a directory for a store that is to be renamed to `path`; in a container a dead process had the same id."""
+    for number in count():
+        fresh = path.parent / f".{path.name}.new-{os.getpid()}-{number}"
+        with contextlib.suppress(FileExistsError):
+            fresh.mkdir()
+            break
+    return fresh
 
 
 def _sweep_unfinished_stores(path: Path) -> None:
@@ -94,20 +111,36 @@ def refuse_other_content(path: Path) -> None:
         raise StoreError(f"The directory '{path.parent}' does not exist; make it first, or choose another path.")
 
 
+def remove_empty(path: Path) -> None:
+    """Remove a store that was made for a change which then failed, unless another process has had the use of it."""
+    with contextlib.suppress(StoreError), writer(path) as session:
+        if session.read(lambda tables: tables.head().version == 0 and not staged(tables.rows()).any()):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other writers from a store while inside.
 
     Raises:
-        StoreLockedError: another process writes; the message names its process id.
+        StoreLockedError: another process writes, which the message names, or this one does.
+        StoreError: the system does not let the lock be taken.
     """
+    if (path / layout.LOCK).is_symlink():  # whoever opens it would empty the file that it leads to
+        raise StoreError(
+            f"'{path / layout.LOCK}' is a link, which no store has; remove it, then run the command again."
+        )
+    real, own, pid_file = path.resolve(), os.getpid(), path / layout.PID
     lock = filelock.FileLock(path / layout.LOCK, timeout=0)
-    pid_file = path / layout.PID
     try:
         lock.acquire()
     except filelock.Timeout as error:
+        if _held.get(real) == own:
+            raise StoreLockedError(
+                f"This process (id {own}) is already changing the store '{path}'; end that change first."
+            ) from error
         owner = "unknown"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
             owner = pid_file.read_text("utf-8").strip() or owner
         raise StoreLockedError(
             f"Another process (id {owner}) is writing to '{path}'; wait until it is done, or stop it."
@@ -117,12 +150,27 @@ def locked(path: Path) -> Iterator[None]:
             f"The store '{path}' can't be written: {error.strerror}; copy it to where you may write."
         ) from error
     try:
+        _held[real] = own
         with contextlib.suppress(OSError):  # a full disk: the lock is what counts
-            pid_file.write_text(str(os.getpid()), "utf-8")
+            _write_pid(pid_file, own)
         yield
     finally:
-        pid_file.unlink(missing_ok=True)
-        lock.release()
+        try:
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # Windows keeps what somebody reads
+                if os.getpid() == own and pid_file.read_text("utf-8") == str(own):  # else a forked child leaves
+                    pid_file.unlink()
+        finally:
+            if _held.get(real) == os.getpid():
+                del _held[real]
+            lock.release()
+
+
+def _write_pid(file: Path, pid: int) -> None:
+    """Write a process id into a file of its own: what lies there may be a link to something else."""
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(str(pid))
 
 
 @contextmanager
@@ -132,22 +180,27 @@ def writer(path: Path) -> Iterator[Writer]:
     What was changed inside and not published is taken back, whatever ends it.
 
     Raises:
-        StoreLockedError: another process writes; the message names its process id.
+        StoreLockedError: another process writes, which the message names, or this one does.
+        StoreError, CorruptStoreError: the store can't be opened; nothing of it was removed.
     """
     with locked(path):
         generation = layout.read_current(path)  # under the lock, for a compaction may have replaced it
-        sweep_generations(path, generation)
         environment = open_environment(generation)
         try:
             environment.clear_stale_readers()
             session = Writer(environment)
+            session.read(lambda tables: tables.head())  # else what is swept next may be the only copy
+            sweep_generations(path, generation)
             session.undo()
             try:
                 yield session
             except BaseException:
+                session.close()
                 with contextlib.suppress(StoreError):  # on a full disk the next writer does it
-                    session.undo()
+                    Writer(environment).undo()
                 raise
+            finally:
+                session.close()
         finally:
             with contextlib.suppress(OSError):  # a full disk: then whoever opens the store looks closer
                 fill_up(environment.directory)
@@ -155,10 +208,30 @@ def writer(path: Path) -> Iterator[Writer]:
 
 
 def sweep_generations(path: Path, used: Path) -> None:
-    """Remove the generations that a compaction left; one that another process still reads on Windows waits for the next."""
+    """Remove the generations that a compaction left; one that another process still reads on Windows waits for the next.
+
+    One that a repair marked as damaged is kept, under another name. What is no generation, or a link, is left alone, and all
+    is where the one in use is not there.
+    """
+    if (path / layout.GENERATIONS).is_symlink() or not (used / DATA).is_file():
+        return
     for generation in layout.generations(path):
-        if generation.name != used.name:
+        if generation.name == used.name or not _is_generation(generation):
+            continue
+        if (generation / layout.DAMAGED).exists():
+            names = (f"{generation.name}.damaged{number}" for number in ("", *range(2, 1000)))
+            aside = next(path for name in names if not os.path.lexists(path := generation.with_name(name)))
+            with contextlib.suppress(OSError):
+                generation.rename(aside)
+        else:
             shutil.rmtree(generation, ignore_errors=True)
+
+
+def _is_generation(directory: Path) -> bool:
+    """Return whether this is a directory that holds a data file, or what is left of one after a removal."""
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    return (directory / DATA).is_file() or {found.name for found in directory.iterdir()} <= _LEFT_BEHIND
 
 
 class Writer:
@@ -170,15 +243,35 @@ class Writer:
 
     def __init__(self, environment: Environment):
         self.environment = environment
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse all transactions from now on: what a thread or a caller still has in hand comes too late."""
+        self._closed = True
 
     def read(self, work: Callable[[Tables], T]) -> T:
         """Run `work(tables)` in one read transaction; it must not give back a view of the memory map."""
         with self.environment.read() as transaction:
             return work(Tables(self.environment, transaction))
 
-    def write(self, work: Callable[[Tables], T]) -> T:
-        """Run `work(tables)` in one synced transaction."""
-        return self.environment.write(lambda transaction: work(Tables(self.environment, transaction)))
+    def write(self, work: Callable[[Tables], T], *, under: int | None = None) -> T:
+        """Run `work(tables)` in one synced transaction.
+
+        Args:
+            work: what to do.
+            under: the version that it is part of, and that must still be marked as being written; None: of none.
+
+        Raises:
+            StoreError: the change that it is part of is over, or the disk is full.
+        """
+
+        def fenced(transaction: lmdb.Transaction) -> T:
+            tables = Tables(self.environment, transaction)
+            if self._closed or (under is not None and tables.publishing() != under):
+                raise StoreError("The change is over and takes nothing any more; begin another with store.write().")
+            return work(tables)
+
+        return self.environment.write(fenced)
 
     def begin(self) -> int:
         """Mark the next version as being written, and return it: until `publish`, `undo` takes back all that bears it."""
@@ -213,16 +306,16 @@ class Writer:
             aside: pictures set aside, in place of those before; None leaves them.
             found: ids of samples that were lost and are embedded again.
         """
-        version = head.version
+        version, under = head.version, None
         if version > self.read(lambda tables: tables.head()).version:
             # Only a new version may be marked: undoing takes back all that bears its number.
-            self.begin()
-        self.change_rows(born, born=version, died=NEVER)
-        self.change_rows(swept, born=0, died=0)
-        self.change_rows(died, died=version)
+            under = self.begin()
+        self.change_rows(born, born=version, died=NEVER, under=under)
+        self.change_rows(swept, born=0, died=0, under=under)
+        self.change_rows(died, died=version, under=under)
         remaining = iter(records)
         while chunk := list(islice(remaining, _AT_ONCE)):
-            self.put_records(chunk, version)
+            self.put_records(chunk, version, under=under)
 
         def move(tables: Tables) -> None:
             if aside is not None:
@@ -233,16 +326,26 @@ class Writer:
             entry = tables.log_entry(version) or log_entry(head, action, details or {})
             tables.put_log_entry(version, entry | head_entry(head))
 
-        self.write(move)
+        self.write(move, under=under)
 
     def undo(self) -> None:
         """Take back what was begun and did not move the head.
 
         Rows with a picture's content stay staged, for the next build goes on from them; others are swept.
         """
-        version = self.read(lambda tables: tables.publishing())
+        version, newest = self.read(lambda tables: (tables.publishing(), tables.head().version))
         if version is None:
             return
+        if newest < version < NEVER:
+            while (
+                self.read(lambda tables: tables.publishing()) == version
+            ):  # again, where a thread has written meanwhile
+                self._take_back(version)
+        else:  # no change can have made such a mark
+            self.write(lambda tables: tables.put_publishing(None))
+
+    def _take_back(self, version: int) -> None:
+        """Take back all that bears a version, and its mark with the last of it: without one, nobody can write more."""
         rows = self.read(lambda tables: tables.rows())
         begun, known = rows["born"] == np.uint64(version), rows["content"].any(axis=1)
         self.change_rows(np.flatnonzero(rows["died"] == np.uint64(version)), died=NEVER)
@@ -250,10 +353,17 @@ class Writer:
         self.change_rows(np.flatnonzero(begun & ~known), born=0, died=0)
         while self.write(lambda tables: tables.drop_fields(version, _AT_ONCE)):
             pass
-        self.write(lambda tables: tables.put_publishing(None))
 
-    def put_records(self, records: list[Record], version: int) -> None:
-        """Write the fields of some samples as of a version; what a record lacks is taken from its row."""
+        def unmark(tables: Tables) -> None:
+            rows = tables.rows()
+            left = (rows["born"] == np.uint64(version)) | (rows["died"] == np.uint64(version))
+            if not left.any() and not tables.drop_fields(version, _AT_ONCE):
+                tables.put_publishing(None)
+
+        self.write(unmark)
+
+    def put_records(self, records: list[Record], version: int, *, under: int | None = None) -> None:
+        """Write the fields of some samples as of a version; what a record lacks is taken from its row. See `write`."""
         fields = [fields_of(record) for record in records]
         rows = np.array([record.row for record in records], np.int64)
 
@@ -261,10 +371,10 @@ class Writer:
             names = dict.fromkeys([*tables.names(), *(name for own in fields for name in own)])
             tables.put_fields(rows, {name: [own.get(name) for own in fields] for name in names}, version)
 
-        self.write(put)
+        self.write(put, under=under)
 
-    def change_rows(self, rows: Iterable[int], *, died: int, born: int | None = None) -> None:
-        """Set when some rows die, and were born, in bounded transactions."""
+    def change_rows(self, rows: Iterable[int], *, died: int, born: int | None = None, under: int | None = None) -> None:
+        """Set when some rows die, and were born, in bounded transactions; see `write`."""
         ordered = np.sort(np.fromiter(rows, np.int64))
         for start in range(0, len(ordered), _AT_ONCE):
             chunk = ordered[start : start + _AT_ONCE]
@@ -277,7 +387,7 @@ class Writer:
                         rows["born"][chunk[inside] % BLOCK] = born
                     tables.put_row_block(block, rows)
 
-            self.write(apply)
+            self.write(apply, under=under)
 
 
 def next_head(head: Head) -> Head:

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from itertools import permutations, product
 from pathlib import Path
-from threading import current_thread, main_thread
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import lmdb
@@ -21,11 +22,15 @@ from hypothesis import strategies as st
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import StoreError, StoreLockedError
+from embedstore.exports.selection import COLUMNS
 from embedstore.store import changes, row_stream
 from embedstore.store.changes import StoreWriter
 from embedstore.store.environment import Environment
 from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT
+from embedstore.store.row_stream import NewRows, RowStream
 from embedstore.store.rows import staged
+from embedstore.store.tables import Tables
+from embedstore.store.writing import writer as writer_of
 
 DIM = 12
 HOSTILE = ["<b>", "\x1b[31m", "部品 1", "é", "a\nb", "x" * 600, "'; drop", "\u202e"]
@@ -183,6 +188,22 @@ def test_an_empty_call_and_an_empty_change_make_no_version(filled: EmbeddingStor
         (lambda w: w.add(["d"], views_of(1), splits=["Train"]), "split 'Train' .* use one of train, val, test, aside"),
         (lambda w: w.add(["d"], views_of(1), attributes={"": ["x"]}), "attribute has an empty name"),
         (lambda w: w.add(["d"], views_of(1), attributes={"line": [None, "x"]}), "2 texts .* field 'line'"),
+        *(
+            (
+                lambda w, name=name: w.add(["d"], views_of(1), attributes={name: ["x"]}),
+                f"attribute can't be named '{name}', for that is the name of another column in every export",
+            )
+            for name in changes.RESERVED
+        ),
+        (lambda w: w.set("id", {"a": "x"}), "attribute can't be named 'id'"),
+        (lambda w: w.set("path", {"a": "x"}), "attribute can't be named 'path'"),
+        (lambda w: w.set("uri", {"a": "x"}), "path of a sample can't be set; give it to add"),
+        (lambda w: w.add(["\ud83d"], views_of(1)), r"An id is no text that can be stored \('.ud83d': surrogates not"),
+        (lambda w: w.delete(["\ud83d"]), "An id is no text that can be stored"),
+        (lambda w: w.set("label", {"\ud83d": "x"}), "An id is no text that can be stored"),
+        (lambda w: w.set("label", {"a": "\udc80"}), "A value of the field 'label' is no text that can be stored"),
+        (lambda w: w.add(["d"], views_of(1), uris=["\udc80"]), "A value of the field 'uri' is no text"),
+        (lambda w: w.add(["d"], views_of(1), attributes={"\udc80": ["x"]}), "A name of an attribute is no text"),
         (lambda w: w.add(["d", "a"], views_of(2)), "1 of the 2 samples are in the store already, such as 'a'; leave"),
         (lambda w: w.add(["d", "d"], views_of(2)), "1 ids were added more than once; nothing was stored"),
         (lambda w: [w.add(["d"], views_of(1)), w.add(["e", "d"], views_of(2))], "1 ids were added more than once"),
@@ -381,7 +402,174 @@ def test_what_was_deleted_or_replaced_takes_no_text_in_the_same_change(
     assert reopened(filled) == before
 
 
+def test_every_column_of_an_export_but_the_vectors_is_reserved() -> None:
+    assert changes.RESERVED == COLUMNS
+
+
+@pytest.mark.parametrize("given", [{}, {"labels": ["new", None]}])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_lost_sample_takes_back_what_is_not_given_anew(
+    filled: EmbeddingStore, given: dict[str, Any], back: bool
+) -> None:
+    lost = {"id": "gone", "uri": "gone.png", "label": "by hand", "said:label": "good", "attribute:line": "3"}
+    with writer_of(filled.path) as session:
+        session.write(lambda tables: [tables.put_lost(own) for own in (lost, {"id": "other", "label": "stays"})])
+    with filled.write() as writer:
+        writer.add(["gone", "d"], views_of(2), **given)
+    gone, other = filled.sample("gone"), filled.sample("d")
+    label = None if given == {} else "new"
+    assert (gone.uri, gone.label, dict(gone.attributes)) == ("gone.png", label or "by hand", {"line": "3"})
+    assert filled.given("label")[3:] == ["good", None]
+    assert (other.uri, other.label, dict(other.attributes)) == ("d", None, {})
+    assert filled.lost == ["other"]
+    if back:  # what it has now counts, not what an earlier release left among the lost
+        with writer_of(filled.path) as session:
+            session.write(lambda tables: tables.put_lost(lost | {"label": "old", "group": "old"}))
+        with filled.write() as writer:
+            writer.add(["gone"], views_of(1, seed=3), replace=True)
+        assert filled.sample("gone") == gone
+        assert filled.lost == ["other"]
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda w: w.add(["a", "b"], np.full((2, 2, DIM), np.nan), replace=True),  # their rows have ended by then
+        lambda w: w.add(["d", "b"], views_of(2)),
+        lambda w: w.delete(["nobody"]),
+        lambda w: w.set("label", {"a": ""}),
+    ],
+)
+def test_a_change_that_failed_once_stores_nothing_even_where_that_was_caught(
+    filled: EmbeddingStore, refused: Callable[[StoreWriter], object]
+) -> None:
+    before = reopened(filled)
+    with (  # noqa: PT012
+        pytest.raises(StoreError, match=r"^This change failed before, so nothing of it is stored \("),
+        filled.write() as w,
+    ):
+        w.delete(["c"])
+        with pytest.raises(StoreError):
+            refused(w)
+        for later in (lambda: w.add(["e"], views_of(1)), lambda: w.set("label", {"b": "x"}), lambda: w.delete(["b"])):
+            with pytest.raises(StoreError, match="This change failed before"):
+                later()
+    assert reopened(filled) == before == snapshot(filled)
+    assert_nothing_is_left(filled)
+
+
+def test_a_writer_that_was_kept_takes_nothing_any_more(filled: EmbeddingStore) -> None:
+    with filled.write() as kept:
+        kept.set("label", {"b": "x"})
+    with writer_of(filled.path) as session:
+        pass
+    before = reopened(filled)
+    with filled.write("honest") as writer:
+        for late in (
+            lambda: kept.delete(["a"]),
+            lambda: kept.set("label", {"a": "x"}),
+            lambda: kept.add(["d"], views_of(1)),
+            lambda: kept.publish("late"),
+            lambda: session.write(lambda tables: tables.put_row_count(0)),
+            session.begin,
+        ):
+            with pytest.raises(StoreError, match=r"change is over.*; begin another with store.write\(\)"):
+                late()
+        writer.set("mode", {"c": "deep"})
+    assert reopened(filled)["samples"] == before["samples"] | {"c": filled.sample("c")}
+    assert dict(filled.log()[-1].details) == {"updated": 1}
+
+
+def test_rows_that_could_not_be_written_are_told_again_and_again(
+    filled: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: Environment, work: Callable[[Any], Any]) -> None:
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr(row_stream, "_MOST_BYTES", 1)
+    rows = NewRows(np.zeros((1, 16), np.uint8), views_of(1), {})
+    with writer_of(filled.path) as session:
+        session.begin()
+        stream = RowStream(session, filled.fingerprint)
+        with monkeypatch.context() as patch:
+            patch.setattr(Environment, "write", write)
+            stream.append(rows)
+            with pytest.raises(StoreError, match="disk is full"):
+                stream.settle()
+        for again in (lambda: stream.append(rows), stream.settle, lambda: stream.append(rows)):  # it has room by now
+            with pytest.raises(StoreError, match="disk is full"):
+                again()
+        stream.close()
+
+
 # What interrupts
+
+
+@pytest.mark.parametrize("where", ["inside", "at the end"])
+def test_a_second_interruption_waits_for_the_rows_that_are_being_written(
+    filled: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    before, go, waits = reopened(filled), Event(), []
+    write, wait = Environment.write, row_stream.wait
+
+    def slow(self: Environment, work: Callable[[Any], Any]) -> Any:
+        if current_thread() is not main_thread():
+            go.wait(20)
+        return write(self, work)
+
+    def interrupted(*given: Any) -> Any:
+        waits.append(given)
+        if len(waits) < 3:
+            raise KeyboardInterrupt
+        go.set()
+        return wait(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Environment, "write", slow)
+        patch.setattr(row_stream, "_MOST_BYTES", 1)
+        patch.setattr(row_stream, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt), filled.write() as writer:  # noqa: PT012
+            writer.add(["d"], views_of(1))
+            if where == "inside":
+                raise KeyboardInterrupt
+            patch.setattr(Future, "result", lambda future: interrupted())
+    assert len(waits) == 3
+    assert reopened(filled) == before
+    assert_nothing_is_left(filled)
+    with filled.write() as writer:
+        writer.set("label", {"c": "after"})
+    assert filled.ids == ["a", "b", "c"]
+
+
+def test_what_is_written_while_a_change_is_taken_back_goes_too_and_later_writes_are_refused(
+    filled: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_fields = Tables.drop_fields
+    late = ["once"]
+
+    def drop(self: Tables, version: int, most: int) -> int:
+        if late and late.pop():
+            rows = self.row_block(0)
+            rows["died"][0] = version
+            self.put_row_block(0, rows)
+        return drop_fields(self, version, most)
+
+    monkeypatch.setattr(Tables, "drop_fields", drop)
+    before = reopened(filled)
+    with writer_of(filled.path) as session:
+        version = session.begin()
+        session.undo()
+        assert not late
+        assert_nothing_is_left(filled)
+        with pytest.raises(StoreError, match="change is over"):
+            session.change_rows([0], died=version, under=version)
+    assert reopened(filled) == before
+    with filled.write() as writer:
+        writer.set("label", {"c": "after"})
+    assert filled.ids == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError, SystemExit, GeneratorExit])

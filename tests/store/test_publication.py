@@ -17,11 +17,12 @@ import pytest
 from helpers import CountingTeacher, python_environment, snapshot, write_pictures
 
 import embedstore
-from embedstore.store import embedding_pass, writing
+from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
+from embedstore.store import embedding_pass, layout, writing
 from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
 from embedstore.store.rows import staged, visible
-from embedstore.store.writing import next_head, writer
+from embedstore.store.writing import locked, next_head, writer
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(6)]
 
@@ -379,6 +380,144 @@ def transactions_before_the_head_moves(tmp_path: Path, images: Path, writes: int
     except Killed:
         return False
     return True
+
+
+# What a writer finds in a store: nothing is lost by sweeping, and no link is followed
+
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege here")
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    with embedstore.create(path, teacher="model", dim=2) as store, store.write() as writing:
+        writing.add(["a"], np.ones((1, 2), np.float16))
+    return path
+
+
+def test_nothing_is_swept_before_the_generation_in_use_was_read(filled: Path) -> None:
+    current = (filled / layout.CURRENT).read_text("utf-8")
+    layout.write_current(filled, "0009")
+    with pytest.raises(CorruptStoreError), writer(filled):
+        pass
+    (filled / "generations" / "0009").mkdir()  # half removed, or never filled
+    with pytest.raises(CorruptStoreError), writer(filled):
+        pass
+    writing.sweep_generations(filled, filled / "generations" / "0009")
+    (filled / layout.CURRENT).write_text(current, "utf-8")
+    assert list(view(filled)["samples"]) == ["a"]
+
+
+@needs_links
+def test_a_sweep_removes_generations_and_nothing_else(filled: Path, tmp_path: Path) -> None:
+    generations = filled / "generations"
+    shutil.copytree(generations / "0001", tmp_path / "elsewhere")
+    (generations / "0003").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    shutil.copytree(generations / "0001", generations / "0004")
+    (generations / "0005" / "index").mkdir(parents=True)  # its removal was cut short
+    (generations / "2023").mkdir()
+    (generations / "2023" / "photo.jpg").touch()
+    for name in ("0006", "0007"):
+        shutil.copytree(generations / "0001", generations / name)
+        (generations / name / layout.DAMAGED).touch()
+    (generations / "0006.damaged").mkdir()
+    with writer(filled):
+        pass
+    assert sorted(os.listdir(generations)) == [
+        "0001", "0003", "0006.damaged", "0006.damaged2", "0007.damaged", "2023",
+    ]  # fmt: skip
+    assert (tmp_path / "elsewhere" / "data.mdb").exists()
+    generations.rename(tmp_path / "moved")
+    generations.symlink_to(tmp_path / "moved", target_is_directory=True)
+    shutil.copytree(tmp_path / "moved" / "0001", tmp_path / "moved" / "0008")
+    with writer(filled):
+        pass
+    assert (tmp_path / "moved" / "0008").exists()
+
+
+@needs_links
+def test_no_link_that_lies_in_a_store_is_written_through(filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious", "utf-8")
+    (filled / layout.PID).symlink_to(tmp_path / "precious")
+    with writer(filled):
+        assert (filled / layout.PID).read_text("utf-8") == str(os.getpid())
+    assert not os.path.lexists(filled / layout.PID)
+    (filled / layout.LOCK).unlink()
+    (filled / layout.LOCK).symlink_to(tmp_path / "precious")
+    with pytest.raises(StoreError, match=r"writer\.lock' is a link, which no store has; remove it"), writer(filled):
+        pass
+    assert (tmp_path / "precious").read_text("utf-8") == "precious"
+
+
+def test_a_process_that_writes_already_is_told_so(filled: Path) -> None:
+    for _ in range(2):
+        with (
+            writer(filled),
+            pytest.raises(StoreLockedError, match=rf"^This process \(id {os.getpid()}\) is already changing the store"),
+            writer(filled),
+        ):
+            pass
+
+
+def test_a_file_with_the_id_that_cant_be_removed_keeps_no_lock(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+
+    def in_use(path: Path, missing_ok: bool = False) -> None:
+        if path.name == layout.PID:
+            raise PermissionError(13, "in use")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch, writer(filled):
+        patch.setattr(Path, "unlink", in_use)
+    for _ in range(2):
+        with writer(filled):
+            pass
+    assert not (filled / layout.PID).exists()
+
+
+def test_only_the_process_that_wrote_its_id_removes_it(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(filled):
+        (filled / layout.PID).write_text("4711", "utf-8")
+    assert (filled / layout.PID).read_text("utf-8") == "4711"
+    with monkeypatch.context() as patch, locked(filled):
+        patch.setattr(writing.os, "getpid", lambda: -1)  # as in a forked child that leaves
+    assert (filled / layout.PID).read_text("utf-8") == str(os.getpid())
+
+
+# Making and removing a store
+
+
+def test_a_new_store_is_on_the_disk_before_it_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    write_current = layout.write_current
+    monkeypatch.setattr(layout, "sync_directory", lambda directory: done.append(directory.name))
+    monkeypatch.setattr(layout, "write_current", lambda *given: [done.append("CURRENT"), write_current(*given)])
+    embedstore.create(path, teacher="model", dim=2).close()
+    assert done[:3] == ["0001", "generations", "CURRENT"]
+    assert done[-1] == path.parent.name
+
+
+def test_what_a_dead_process_of_the_same_id_left_is_in_nobodys_way(path: Path) -> None:
+    left = path.parent / f".{path.name}.new-{os.getpid()}-0" / "generations" / "0001"
+    left.mkdir(parents=True)
+    embedstore.create(path, teacher="model", dim=2).close()
+    assert view(path)["version"] == 0
+    assert sorted(os.listdir(path.parent)) == [left.parent.parent.name, path.name]
+
+
+def test_a_store_is_removed_only_where_nobody_had_the_use_of_it(filled: Path, tmp_path: Path, images: Path) -> None:
+    writing.remove_empty(filled)
+    assert list(view(filled)["samples"]) == ["a"]
+    with pytest.raises(KeyboardInterrupt):
+        embedstore.build(tmp_path / "begun", images, teacher=CountingTeacher(stop_after=8), views=1)
+    writing.remove_empty(tmp_path / "begun")
+    assert (tmp_path / "begun").exists()
+    embedstore.create(tmp_path / "empty", teacher="model", dim=2).close()
+    with writer(tmp_path / "empty"):
+        writing.remove_empty(tmp_path / "empty")
+    assert (tmp_path / "empty").exists()
+    writing.remove_empty(tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()
 
 
 # kill -9

@@ -15,7 +15,7 @@ from helpers import CountingTeacher, snapshot, store_of, unit_vectors, write_pic
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.errors import StoreError
+from embedstore.errors import StoreError, SummaryError
 from embedstore.store import compaction, row_stream
 from embedstore.store.changes import StoreWriter
 
@@ -316,6 +316,38 @@ def test_a_version_that_never_was_is_told(store: EmbeddingStore, version: int) -
     for attempt in (lambda: embedstore.open(store.path, version=version), lambda: store.tag("x", version)):
         with pytest.raises(StoreError, match=f"has no version {version}; it has 0 to 3"):
             attempt()
+
+
+@pytest.mark.parametrize("version", [1.0, True, b"1"])
+def test_what_is_no_number_and_no_tag_is_told(store: EmbeddingStore, version: Any) -> None:
+    with pytest.raises(StoreError, match=f"^The version is {re.escape(repr(version))}; give its number"):
+        embedstore.open(store.path, version)
+
+
+def test_a_number_from_numpy_is_a_number(store: EmbeddingStore) -> None:
+    with embedstore.open(store.path, np.int64(1)) as opened:
+        assert (opened.version, len(opened)) == (1, 40)
+    assert store.tag("first", np.int32(1)) == store.tags["first"] == 1
+
+
+def test_a_tag_from_a_store_opened_at_a_version_names_that_version(store: EmbeddingStore) -> None:
+    with embedstore.open(store.path, version=1) as pinned:
+        assert (pinned.tag("here"), pinned.tag("there", 2)) == (1, 2)
+    assert store.tag("newest") == 3
+    assert store.tags == {"here": 1, "newest": 3, "there": 2}
+
+
+def test_no_summary_is_saved_of_a_version_that_a_compaction_has_removed(store: EmbeddingStore) -> None:
+    with embedstore.open(store.path) as behind:
+        with store.write() as writer:
+            writer.delete(["sample 00010"])
+        store.compact()
+        with pytest.raises(
+            SummaryError, match=r"of version 3, which was removed .*; open the store again and summarise"
+        ):
+            behind.summarize("class-mean", name="means")
+        assert behind.summarize("class-mean").store_version == 3
+    assert store.summary_names == []
 
 
 def test_a_tag_makes_no_version_and_an_open_store_sees_it(store: EmbeddingStore) -> None:
