@@ -20,6 +20,9 @@ DATA = "data.mdb"
 # LMDB's meta pages, the first two of the file, on 64-bit systems: the size of a page, the last page in use, and the
 # number of the transaction that wrote the page (lmdb.h, mdb.c: MDB_meta).
 _PAGE_SIZE, _LAST_PAGE = struct.Struct("<40xI"), struct.Struct("<136xQQ")
+# A leaf page: its number, padding, that it is a leaf, where free space begins and ends, where its one entry is; and that.
+PLACEHOLDER = b"\0\0"  # the key of that entry
+_LEAF, _ENTRY = struct.Struct("<QHHHHH"), struct.pack("<HHHH", 0, 0, 0, 2) + PLACEHOLDER  # (MDB_page, MDB_node)
 _PATIENCE_SECONDS = 600
 
 _CODE = "import sys; from embedstore.store.data_file import walk; walk(sys.argv[1])"
@@ -84,6 +87,22 @@ def missing_bytes(file: Path) -> int:
         return 0  # LMDB says what is wrong with it
     last_page, _ = max(metas, key=lambda meta: meta[1])
     return int(max(0, (last_page + 1) * page_size - size))
+
+
+def put_placeholders(file: Path) -> None:
+    """Lengthen a data file that is cut off by pages that hold one entry each, which no store has.
+
+    In place of a page of zeros, LMDB would end the process that walks over it.
+    """
+    missing = missing_bytes(file)
+    with file.open("r+b") as opened:
+        (page_size,) = _PAGE_SIZE.unpack(opened.read(_PAGE_SIZE.size))
+        size = os.fstat(opened.fileno()).st_size
+        for page in range(size // page_size, (size + missing) // page_size):
+            opened.seek(page * page_size)
+            opened.write(_LEAF.pack(page, 0, 2, _LEAF.size, page_size - len(_ENTRY), page_size - len(_ENTRY)))
+            opened.seek((page + 1) * page_size - len(_ENTRY))
+            opened.write(_ENTRY)
 
 
 def fill_up(directory: Path) -> None:

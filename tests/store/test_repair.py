@@ -1,5 +1,6 @@
 """Repair: what is left is sound, says nothing that the store did not say before, and comes back whole with the next build."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -432,14 +433,54 @@ def test_where_reading_ends_the_process_nothing_is_changed(path: Path, monkeypat
     assert state_of(path) == before
 
 
-def test_a_cut_off_data_file_is_refused(path: Path) -> None:
-    size = data_file(path).stat().st_size
-    with data_file(path).open("r+b") as file:
-        file.truncate(size // 2)
-    before = state_of(path)
-    with pytest.raises(StoreError, match=r"Nothing was changed\.$"):
+@pytest.mark.parametrize("share", [0.95, 0.85, 0.7, 0.5, 0.1])
+def test_what_a_cut_off_data_file_still_has_is_saved_or_nothing_is_changed(
+    path: Path, before: dict[Any, Any], share: float
+) -> None:
+    os.truncate(data_file(path), int(data_file(path).stat().st_size * share))
+    state = state_of(path)
+    try:
+        report = repair(path)
+    except StoreError:
+        assert share < 0.6
+        assert state_of(path) == state
+        return
+    assert examined(path).clean
+    after = everything(path)
+    records, vectors = after[after["about"][2].version]
+    assert len(records) == report.samples
+    true_vectors = before[NEWEST][1]
+    assert all(own[name] == true_vectors[view][name] for view, own in vectors.items() for name in records)
+    assert share < 0.9 or len(records) > 0
+    assert sorted(found.name for found in (path / "generations").iterdir()) == ["0001.damaged", "0002"]
+
+
+def test_a_damaged_generation_outlives_a_kill_before_it_has_its_new_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch, here: None
+) -> None:
+    flip(path, TAGS, b"first")
+    damaged = data_file(path).read_bytes()
+    moved = layout.write_current
+
+    def killed(*arguments: Any) -> None:
+        moved(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(layout, "write_current", killed)
+    with pytest.raises(KeyboardInterrupt):
         repair(path)
-    assert state_of(path) == before
+    monkeypatch.undo()
+    assert (path / "generations" / "0001" / layout.DAMAGED).exists()
+    with embedstore.open(path) as store:
+        store.tag("next")  # a writer sweeps
+    assert (path / "generations" / "0001.damaged" / "data.mdb").read_bytes() == damaged
+
+
+def test_a_folder_of_somebody_beside_the_generations_is_left_alone(path: Path, here: None) -> None:
+    (path / "generations" / "2024-notes").mkdir()
+    flip(path, TAGS, b"first")
+    repair(path)
+    assert sorted(found.name for found in (path / "generations").iterdir()) == ["0001.damaged", "0002", "2024-notes"]
 
 
 def test_what_a_killed_repair_left_is_removed_by_the_next(path: Path, here: None) -> None:

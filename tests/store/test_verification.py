@@ -30,7 +30,7 @@ from helpers import python_environment, unit_vectors
 import embedstore
 from embedstore.errors import NotAStoreError, StoreError
 from embedstore.store import layout
-from embedstore.store.health import entries, isolation
+from embedstore.store.health import entries, isolation, verification
 from embedstore.store.health.verification import verify, work
 from embedstore.store.layout import BLOCK, NEVER, Column, Head
 from embedstore.store.tables import Tables
@@ -115,6 +115,28 @@ def test_a_verification_beside_many_changes_finds_nothing(path: Path) -> None:
         process.kill()
     assert all(report.clean for report in reports), [report.findings for report in reports]
     assert reports[-1].version != reports[0].version
+
+
+def test_a_generation_that_a_compaction_removes_meanwhile_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(task: str, store: str) -> list[dict[str, Any]]:
+        monkeypatch.setattr(verification, "current_generation", compacted)
+        events: list[dict[str, Any]] = []
+        work(store, events.append)
+        return events
+
+    def compacted(store: Path) -> Any:
+        found = current(store)
+        if found[0] == store / "generations" / "0001":
+            with embedstore.open(store) as opened:
+                opened.compact()
+        return found
+
+    current = verification.current_generation
+    monkeypatch.setattr(isolation, "run", late)
+    report = verify(path)
+    assert (report.findings, report.generation, report.samples) == ((), "0002", COUNT - 2)
 
 
 def test_how_far_it_is_is_told_as_it_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +261,7 @@ def test_the_death_or_silence_of_the_reading_process_is_a_finding(
         monkeypatch.setattr(isolation, "SILENCE_SECONDS", 0.5)
     (finding,) = verify(path).findings
     assert (finding.kind, finding.where, finding.examples) == ("stopped", "before the first entry", (how,))
-    assert "Restore the store from a copy" in finding.mend
+    assert finding.mend.endswith("where it can't, restore the store from a copy.")
 
 
 # CURRENT

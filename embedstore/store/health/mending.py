@@ -8,6 +8,8 @@ versions that are not what they were can't be read any more; a version never say
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import StoreError
+from embedstore.errors import CorruptStoreError, StoreError
 from embedstore.store import layout
+from embedstore.store.data_file import DATA, missing_bytes, put_placeholders
 from embedstore.store.environment import make_environment, open_environment
 from embedstore.store.fields import ATTRIBUTE, ID, SAID
 from embedstore.store.health.completion import Completion
@@ -25,13 +28,12 @@ from embedstore.store.health.problems import NOTES, Kind, Places, Problem
 from embedstore.store.health.raw import RawStore
 from embedstore.store.health.salvage import Salvaged, salvage
 from embedstore.store.health.soundness import Examination
-from embedstore.store.health.verification import FRESH, current_generation, examine
+from embedstore.store.health.verification import FRESH, WHOLE, current_generation, examine_generation
 from embedstore.store.layout import BLOCK, FIELDS, META, ROWS
 from embedstore.store.rows import visible
 from embedstore.store.tables import Compacted, Tables
 from embedstore.store.writing import Writer, next_head
 
-_HOPELESS = {Kind.UNREADABLE, Kind.STOPPED}
 _LIGHT = {Kind.CURRENT, Kind.INDEX}
 _LEAVE = {Kind.NAMELESS, Kind.MISNAMED, Kind.DUPLICATE, Kind.HOLE, Kind.INFINITE}
 
@@ -43,20 +45,25 @@ def work(path: str, tell: Tell) -> None:
         StoreError: what is left is not enough for a store; nothing was changed.
     """
     store, progress = Path(path), Teller(tell)
-    generation = current_generation(store)[0]
-    found = [problem.kind for problem in examine(store, progress) if isinstance(problem, Problem)]
-    kinds = set(found) - set(NOTES)
-    if generation is None or kinds & _HOPELESS:
+    generation, found = current_generation(store)
+    try:
+        if generation is None:
+            raise CorruptStoreError("none of its data files holds a store")
+        source = _whole(generation)
+        with RawStore(source) as raw:
+            found += [one for one in examine_generation(raw, generation, progress) if isinstance(one, Problem)]
+    except CorruptStoreError as error:
         raise StoreError(
-            f"The data file of '{store}' can't be opened; restore the store from a copy. Nothing was changed."
-        )
+            f"The data file of '{store}' can't be opened ({error}); restore the store from a copy. Nothing was changed."
+        ) from error
+    kinds = {problem.kind for problem in found} - set(NOTES)
     tell({"used": generation.name, "kinds": sorted(kinds)})
     if kinds <= _LIGHT:
         return
-    numbers = [int(one.name.split(".")[0]) for one in (store / layout.GENERATIONS).glob("[0-9][0-9][0-9][0-9]*")]
-    fresh = store / layout.GENERATIONS / f"{max(numbers) + 1:04d}{FRESH}"
+    names = [re.match(r"[0-9]{4,8}(?![^.])", one.name) for one in (store / layout.GENERATIONS).iterdir()]
+    fresh = generation.with_name(f"{max(int(name[0]) for name in names if name) + 1:04d}{FRESH}")
     make_environment(fresh).release()
-    _mend(generation, fresh, Completion(store), tell)
+    _mend(source, fresh, Completion(store), tell)
     layout.sync_directory(fresh)
     rest = [problem for problem in _examined(fresh, progress)[1] if problem.kind not in NOTES]
     if rest:
@@ -65,6 +72,20 @@ def work(path: str, tell: Tell) -> None:
             f"The store '{store}' could not be made sound: {what}; restore it from a copy. Nothing was changed."
         )
     tell({"fresh": fresh.name})
+
+
+def _whole(generation: Path) -> Path:
+    """Return a generation whose data file has all its pages: where it is cut off, a copy that has others in their place.
+
+    A page beyond the end of the file would end the process. What stands in its place fails its checksum.
+    """
+    if not missing_bytes(generation / DATA):
+        return generation
+    whole = generation.with_name(f"{generation.name}{WHOLE}{FRESH}")
+    whole.mkdir()
+    shutil.copyfile(generation / DATA, whole / DATA)
+    put_placeholders(whole / DATA)
+    return whole
 
 
 def _mend(generation: Path, fresh: Path, completion: Completion, tell: Tell) -> None:

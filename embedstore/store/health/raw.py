@@ -16,6 +16,7 @@ import lmdb
 
 from embedstore.errors import CorruptStoreError
 from embedstore.store import layout
+from embedstore.store.data_file import PLACEHOLDER
 from embedstore.store.environment import FIRST_MAP_BYTES
 from embedstore.store.health import entries
 from embedstore.store.layout import DATABASES, META, Head
@@ -145,6 +146,9 @@ class RawStore:
                     found = self._place(cursor, last, forward=forward)
                     while found and taken < _AT_ONCE and size < _BYTES_AT_ONCE:
                         key, value = bytes(cursor.key()), cursor.value()
+                        if key == PLACEHOLDER:
+                            found = cursor.next() if forward else cursor.prev()
+                            continue
                         if last is not None and (key <= last if forward else key >= last):
                             self.torn[database] = before, b""
                             return

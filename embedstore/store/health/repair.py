@@ -62,7 +62,7 @@ def repair(path: str | os.PathLike[str], *, discard: bool = False, progress: Pro
     """Write all that is sound into a new generation, make it whole, and put it in place of the damaged one.
 
     Where nothing is wrong, nothing is done. A kill at any moment leaves the store as it was, or repaired. It needs as much
-    room on the disk as the store itself.
+    room on the disk as the store itself, and twice as much where the data file is cut off.
 
     Args:
         path: the store.
@@ -89,6 +89,11 @@ def repair(path: str | os.PathLike[str], *, discard: bool = False, progress: Pro
             raise StoreError(
                 f"Reading '{store}' ended the process that read it ({error}), so the data file is too damaged to be repaired; "
                 "restore the store from a copy. Nothing was changed."
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"The store '{store}' can't be repaired: {error.strerror}; it stays as it was, or is repaired already: run "
+                "the command again."
             ) from error
         finally:
             _remove_unfinished(store)
@@ -163,6 +168,10 @@ def _put_in_place(store: Path, told: _Told, *, discard: bool) -> str | None:
     new = fresh.with_name(fresh.name.removesuffix(FRESH))
     fresh.rename(new)
     layout.sync_directory(new.parent)
+    marker = used / layout.DAMAGED
+    if not discard:  # a kill before it has its new name must not let the next writer remove it
+        marker.touch()
+        layout.sync_directory(used)
     layout.write_current(store, new.name)
     if discard:
         shutil.rmtree(used, ignore_errors=True)

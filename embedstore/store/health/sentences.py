@@ -6,11 +6,12 @@ from embedstore.store.health.problems import Kind
 
 _REPAIR = "Run: embedstore repair '{path}'"
 _COPY = "Restore the store from a copy, or build it again; a repair can't read it."
+_TRY = _REPAIR + ", which saves what can still be read; where it can't, restore the store from a copy."
 _NOTHING = "Nothing has to be done; "
 
 _SENTENCES: dict[Kind, tuple[str, str]] = {
     Kind.CURRENT: ("The file that says which data is in use can't be used.", _REPAIR),
-    Kind.STOPPED: ("Reading the data file ended the process that read it, so the file is badly damaged.", _COPY),
+    Kind.STOPPED: ("Reading the data file ended the process that read it, so it is cut off or badly damaged.", _TRY),
     Kind.UNREADABLE: ("The data file can't be opened: it is cut off, of something else, or badly damaged.", _COPY),
     Kind.TABLE: ("A table of the data file is not there.", _REPAIR),
     Kind.ORDER: ("A table of the data file is damaged: parts are missing, or in the wrong place.", _REPAIR),

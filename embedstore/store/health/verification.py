@@ -22,7 +22,8 @@ from embedstore.store.health.soundness import Examination
 
 Progress = Callable[[int, int], None]  # entries read, entries in all
 
-DAMAGED, FRESH = ".damaged", ".new"  # generations that no code uses: what a repair kept aside, and began
+# Generations that no code uses: what a repair kept aside, and began; and its copy of a file that was cut off.
+DAMAGED, FRESH, WHOLE = ".damaged", ".new", ".whole"
 
 _EXAMPLES = 5
 
@@ -94,8 +95,21 @@ def verify(path: str | os.PathLike[str], progress: Progress | None = None) -> Ve
         NotAStoreError: there is no store at `path`.
         StoreError: the store is of another format version.
     """
-    refuse_no_store(Path(path))
-    return report_of(Path(path), isolation.run("verify", isolation.as_path(Path(path))), progress)
+    store = Path(path)
+    refuse_no_store(store)
+    while True:
+        report = report_of(store, isolation.run("verify", isolation.as_path(store)), progress)
+        if report.clean or not _replaced(store, report.generation):
+            return report
+
+
+def _replaced(store: Path, generation: str | None) -> bool:
+    """Return whether a compaction has put another generation in place of this one, which it may have removed by halves."""
+    try:
+        used = layout.read_current(store)
+    except StoreError:
+        return False
+    return generation is not None and used.name != generation and used.is_dir()
 
 
 def report_of(path: Path, events: Iterable[Event], progress: Progress | None = None) -> VerificationReport:
@@ -154,12 +168,13 @@ def examine(path: Path, progress: Progress) -> Iterator[Problem | Event]:
     yield from _leftovers(path, generation)
     if generation is None:
         return
+    yield {"generation": generation.name}
     try:
         size = (generation / DATA).stat().st_size
     except OSError as error:
         yield Problem(Kind.UNREADABLE, f"'{generation.name}/{DATA}'", error.strerror or "")
         return
-    yield {"generation": generation.name, "bytes": size}
+    yield {"bytes": size}
     try:
         raw = RawStore(generation)
     except CorruptStoreError as error:
@@ -215,7 +230,7 @@ def _leftovers(path: Path, used: Path | None) -> Iterator[Problem]:
             continue
         if DAMAGED in left.name:
             yield Problem(Kind.KEPT_ASIDE, f"'{layout.GENERATIONS}/{left.name}'")
-        elif re.fullmatch(rf"[0-9]{{4,8}}({re.escape(FRESH)})?", left.name):
+        elif re.fullmatch(rf"[0-9]{{4,8}}({re.escape(WHOLE)})?({re.escape(FRESH)})?", left.name):
             yield Problem(Kind.LEFT, f"'{layout.GENERATIONS}/{left.name}'")
 
 
