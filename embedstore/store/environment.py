@@ -52,7 +52,7 @@ class Environment:
         try:
             try:
                 self._open(write=False)
-            except lmdb.NotFoundError:  # BRIDGE until create_store calls make_environment
+            except lmdb.NotFoundError:  # a store is being made
                 self._open(write=True, create=True)
         except lmdb.Error as error:
             raise self._failed("Opening", error) from error

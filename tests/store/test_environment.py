@@ -257,6 +257,18 @@ def test_a_reader_in_another_process_sees_the_old_version_until_the_head_moves_a
         assert reader.wait(30) == 0
 
 
+def test_a_data_file_that_may_only_be_read_is_read_and_a_write_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda file, mode: not str(file).endswith("data.mdb") and access(file, mode))
+    with embedstore.open(path) as store:
+        assert len(store.vectors()) == 300
+        with pytest.raises(StoreError, match=r"is read-only; copy it to where you may write\.$"):
+            store.tag("now")
+        assert len(store.vectors()) == 300
+
+
 STAY = """
 import sys
 from pathlib import Path
