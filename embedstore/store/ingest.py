@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
+from embedstore.errors import ImagesError, SettingsError, StoreError, TeacherMismatchError
 from embedstore.images import FIELDS, Listing, Sample, list_images
 from embedstore.store import layout
 from embedstore.store.compaction import compact_if_wasteful
@@ -16,7 +18,8 @@ from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.layout import Column, Head
-from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, remove_empty, writer
+from embedstore.store.rows import staged
+from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.views import Recipe
 
@@ -98,6 +101,13 @@ def build(
             remove_empty(store_path)
         raise
     return replace(report, seconds=time.monotonic() - started)
+
+
+def remove_empty(path: Path) -> None:
+    """Remove a store that was made for a change which then failed, unless another process has had the use of it."""
+    with contextlib.suppress(StoreError), writer(path) as session:
+        if session.read(lambda tables: tables.head().version == 0 and not staged(tables.rows()).any()):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _build_existing(

@@ -26,7 +26,7 @@ from embedstore.store.data_file import DATA, fill_up
 from embedstore.store.environment import Environment, open_environment
 from embedstore.store.fields import Record, fields_of
 from embedstore.store.layout import BLOCK, NEVER, Head
-from embedstore.store.rows import by_block, staged
+from embedstore.store.rows import by_block
 from embedstore.store.tables import Tables, head_entry
 
 T = TypeVar("T")
@@ -109,13 +109,6 @@ def refuse_other_content(path: Path) -> None:
         raise StoreError(f"'{path}' is a file; choose a new or empty directory for the store.")
     if not os.path.isdir(path.parent):
         raise StoreError(f"The directory '{path.parent}' does not exist; make it first, or choose another path.")
-
-
-def remove_empty(path: Path) -> None:
-    """Remove a store that was made for a change which then failed, unless another process has had the use of it."""
-    with contextlib.suppress(StoreError), writer(path) as session:
-        if session.read(lambda tables: tables.head().version == 0 and not staged(tables.rows()).any()):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

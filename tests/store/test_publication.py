@@ -18,7 +18,7 @@ from helpers import CountingTeacher, python_environment, snapshot, write_picture
 
 import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
-from embedstore.store import embedding_pass, layout, writing
+from embedstore.store import embedding_pass, ingest, layout, writing
 from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
 from embedstore.store.rows import staged, visible
@@ -506,17 +506,17 @@ def test_what_a_dead_process_of_the_same_id_left_is_in_nobodys_way(path: Path) -
 
 
 def test_a_store_is_removed_only_where_nobody_had_the_use_of_it(filled: Path, tmp_path: Path, images: Path) -> None:
-    writing.remove_empty(filled)
+    ingest.remove_empty(filled)
     assert list(view(filled)["samples"]) == ["a"]
     with pytest.raises(KeyboardInterrupt):
         embedstore.build(tmp_path / "begun", images, teacher=CountingTeacher(stop_after=8), views=1)
-    writing.remove_empty(tmp_path / "begun")
+    ingest.remove_empty(tmp_path / "begun")
     assert (tmp_path / "begun").exists()
     embedstore.create(tmp_path / "empty", teacher="model", dim=2).close()
     with writer(tmp_path / "empty"):
-        writing.remove_empty(tmp_path / "empty")
+        ingest.remove_empty(tmp_path / "empty")
     assert (tmp_path / "empty").exists()
-    writing.remove_empty(tmp_path / "empty")
+    ingest.remove_empty(tmp_path / "empty")
     assert not (tmp_path / "empty").exists()
 
 
