@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedstore.errors import CorruptStoreError
+from embedstore.errors import CorruptStoreError, MissingPackageError
 from embedstore.images import leaves
 from embedstore_cli import console
 from embedstore_cli.version_option import VersionOption, asked_version
@@ -114,13 +114,9 @@ def _origin(facts: dict[str, Any]) -> str:
 def _index(store: "EmbeddingStore") -> str:
     try:
         index = store.index_info
-    except CorruptStoreError as error:
+    except (CorruptStoreError, MissingPackageError) as error:
         return str(error)
-    if index is None:
-        return "none: search scans all vectors, exactly"
-    return (
-        f"{index.factory} of {index.rows} samples at version {index.version}, recall@10 {index.recall:.3f} as measured"
-    )
+    return "none: search scans all vectors, exactly" if index is None else index.in_words()
 
 
 def _counts(counts: dict[str | None, int]) -> dict[str, int]:
