@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,16 @@ def snapshot(store: EmbeddingStore) -> dict[str, Any]:
     }
     aside = {entry["path"]: entry["reason"] for entry in store.set_aside}
     return {"version": store.version, "samples": samples, "vectors": vectors, "aside": aside}
+
+
+def forget(store: EmbeddingStore) -> None:
+    """Let a handle read all anew, at the version that it stands at."""
+    now = store._now
+    for name, value in vars(type(now)).items():
+        if isinstance(value, cached_property):
+            now.__dict__.pop(name, None)
+    for kept in (now._fields, now._blocks, now._checked):
+        kept.clear()
 
 
 def store_of(path: Path, vectors: npt.ArrayLike, **fields: Sequence[Any]) -> EmbeddingStore:

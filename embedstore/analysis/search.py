@@ -69,7 +69,7 @@ def query(
         try:
             picture, _ = read_picture(image)
         except PictureError as error:
-            raise PictureError(f"The picture '{image}' {error}; give a readable picture.") from error
+            raise PictureError(f"The picture '{image}' can't be used: {error}; give a readable picture.") from error
         pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
         return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where, exact=exact)[0]
     return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact)[0]

@@ -337,7 +337,7 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
     stored = list(map(known.__getitem__, texts))
     wrong = next((text for text in distinct if text not in (None, *SPLITS)), None)
     if name == "split" and wrong is not None:
-        raise StoreError(f"The split '{wrong}' is none; use one of {', '.join(SPLITS)}.")
+        raise StoreError(f"There is no split '{wrong}'; use one of {', '.join(SPLITS)}.")
     return stored
 
 

@@ -50,10 +50,7 @@ class Environment:
             return
         self.identity = _identity(directory)
         try:
-            try:
-                self._open(write=False)
-            except lmdb.NotFoundError:  # a store is being made
-                self._open(write=True, create=True)
+            self._open(write=False)
         except lmdb.Error as error:
             raise self._failed("Opening", error) from error
 

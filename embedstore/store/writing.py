@@ -23,7 +23,7 @@ import numpy.typing as npt
 from embedstore.errors import StoreError, StoreLockedError
 from embedstore.store import layout
 from embedstore.store.data_file import DATA, fill_up
-from embedstore.store.environment import Environment, open_environment
+from embedstore.store.environment import Environment, make_environment, open_environment
 from embedstore.store.fields import Record, fields_of
 from embedstore.store.layout import BLOCK, NEVER, Head
 from embedstore.store.rows import by_block
@@ -50,9 +50,7 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
     try:
         fresh = _fresh_directory(path)
         generation = fresh / layout.GENERATIONS / layout.FIRST_GENERATION
-        generation.mkdir(parents=True)
-        lmdb.open(str(generation), map_size=1 << 20).close()
-        environment = open_environment(generation)
+        environment = make_environment(generation)
 
         def fill(transaction: lmdb.Transaction) -> None:
             tables = Tables(environment, transaction)
@@ -69,7 +67,6 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         finally:
             environment.release()
         layout.sync_directory(generation)
-        layout.sync_directory(generation.parent)
         layout.write_current(fresh, layout.FIRST_GENERATION)
         if os.path.isdir(path):
             path.rmdir()  # empty, see above; Windows renames onto nothing that exists

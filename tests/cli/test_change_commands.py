@@ -282,7 +282,7 @@ def test_relabel_sets_any_field(line: Line) -> None:
         ([], "No samples were named; give their ids"),
         (["good/0.png", "good/1.png"], "'good/1.png' is a sample's id, and no label; give the label after the ids."),
         (["good/0.png", "good/x.png", "crack"], "no sample 'good/x.png'"),
-        (["good/0.png", "soon", "--field", "split"], "The split 'soon' is none; use one of train, val, test, aside."),
+        (["good/0.png", "soon", "--field", "split"], "There is no split 'soon'; use one of train, val, test, aside."),
         (["good/0.png", "x", "--field", "id"], "The field 'id' can't be changed"),
         (["good/0.png", "x", "--field", " "], "The field '' can't be changed"),
         (

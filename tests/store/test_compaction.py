@@ -617,15 +617,13 @@ def test_a_reader_that_opens_while_a_compaction_ends_gets_the_new_generation(
 READ = """
 import sys
 import embedstore
-from helpers import snapshot
+from helpers import forget, snapshot
 
 with embedstore.open(sys.argv[1]) as store:
     before = snapshot(store)
     print("open", store.generation.name, flush=True)
     sys.stdin.readline()
-    for name in ("alive", "rows", "_sorted_keys"):
-        store.__dict__.pop(name, None)
-    store._fields, store._blocks = {}, {}
+    forget(store)
     print(snapshot(store) == before, store.generation.name, flush=True)
     store.refresh()
     print(snapshot(store) == before, store.generation.name, flush=True)

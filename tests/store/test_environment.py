@@ -218,12 +218,13 @@ def test_a_second_writer_of_the_same_process_is_refused_too(path: Path) -> None:
 
 READ_ON_DEMAND = """
 import sys, embedstore
+from helpers import forget
 with embedstore.open(sys.argv[1]) as store:
     print("open", flush=True)
     for line in sys.stdin:
         if line == "refresh\\n":
             store.refresh()
-        store.__dict__.pop("_records", None)
+        forget(store)
         print(store.version, len(store), store.labels[0], flush=True)
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, python_environment, snapshot, write_pictures
+from helpers import CountingTeacher, forget, python_environment, snapshot, write_pictures
 
 import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
@@ -304,8 +304,7 @@ def test_a_kill_at_any_transaction_leaves_the_old_version_or_the_new_one(
         except Killed:
             assert whole(path, before) == before, f"after {writes} transactions"
             if old is not None:
-                for cached in ("alive", "rows", "_sorted_keys"):
-                    old.__dict__.pop(cached, None)
+                forget(old)
                 assert snapshot(old) | {"aside": None} == before | {"aside": None}
         finally:
             if old is not None:

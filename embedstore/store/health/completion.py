@@ -15,7 +15,7 @@ from embedstore.store.fields import ATTRIBUTE, ID
 from embedstore.store.health.isolation import Event
 from embedstore.store.health.salvage import Salvaged, lost_blocks
 from embedstore.store.health.soundness import own_keys
-from embedstore.store.layout import BLOCK, FIELDS, META, NEVER, ROWS, Head
+from embedstore.store.layout import BLOCK, FIELDS, META, NEVER, ROWS, VECTORS, Head
 from embedstore.store.tables import Compacted, Tables, head_of
 from embedstore.store.writing import Writer, log_entry
 
@@ -126,8 +126,11 @@ class Completion:
         )
         count = meta.get("rows", 0)
         there = max([*numbers, *(named if "rows" not in meta else [])], default=-1) + 1
-        if there > -(-count // BLOCK):
-            count = there * BLOCK
+        fields, vectors = self._session.read(lambda tables: (tables.keys(FIELDS), tables.keys(VECTORS)))
+        at_most = (
+            max([there - 1, *map(layout.block_of, fields), *(int.from_bytes(key[-8:], "big") for key in vectors)]) + 1
+        )
+        count = min(max(count, there * BLOCK if there > -(-count // BLOCK) else 0), at_most * BLOCK)
         sure = FIELDS not in self._left.damaged and FIELDS not in self._left.torn
         for block in sorted(set(range(-(-count // BLOCK))) - set(numbers)):
             self.lost_rows[block] = self._ids_of(block)
@@ -265,15 +268,14 @@ class Completion:
 def _between(heads: dict[int, Head]) -> dict[int, Head]:
     """Return the heads of versions that are missing between two that agree on the teacher and the complete columns."""
     found: dict[int, Head] = {}
-    for version in range(max(heads)):
-        if version not in heads:
-            after = heads.get(version + 1)
-            before = found.get(version - 1) or heads.get(version - 1) or after
-            if after is not None and before is not None and after.space == before.space:
-                if version == 0:
-                    found[0] = Head(0, after.space, ())  # the empty store
-                elif before.columns in ((), after.columns):
-                    found[version] = replace(after, version=version)
+    for version in sorted({one - 1 for one in heads if one} - set(heads)):
+        after = heads[version + 1]
+        before = heads.get(version - 1, after)
+        if after.space == before.space:
+            if version == 0:
+                found[0] = Head(0, after.space, ())  # the empty store
+            elif before.columns in ((), after.columns):
+                found[version] = replace(after, version=version)
     return found
 
 

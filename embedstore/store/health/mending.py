@@ -222,7 +222,8 @@ class _Ending:
     def _close_versions(self, newest: int) -> Iterator[Event]:
         """Make the versions unreadable that are not what they were, and take their tags."""
         compacted = self._session.read(lambda tables: tables.compacted())
-        before = {version for version in range(self._head.version + 1) if compacted.left(version)}
+        logged = self._session.read(lambda tables: [int(entry["version"]) for entry in tables.log()])
+        before = {version for version in {*logged, *self._readable} if compacted.left(version)}
         kept = self._readable - self._changed
         closed = sorted(before - kept - {newest})
         tags = self._session.read(lambda tables: tables.tags())
