@@ -66,7 +66,6 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             environment.write(fill)
         finally:
             environment.release()
-        layout.sync_directory(generation)
         layout.write_current(fresh, layout.FIRST_GENERATION)
         if os.path.isdir(path):
             path.rmdir()  # empty, see above; Windows renames onto nothing that exists

@@ -18,7 +18,7 @@ from helpers import CountingTeacher, forget, python_environment, snapshot, write
 
 import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
-from embedstore.store import embedding_pass, ingest, layout, writing
+from embedstore.store import embedding_pass, environment, ingest, layout, writing
 from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
 from embedstore.store.rows import staged, visible
@@ -489,7 +489,8 @@ def test_only_the_process_that_wrote_its_id_removes_it(filled: Path, monkeypatch
 def test_a_new_store_is_on_the_disk_before_it_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     write_current = layout.write_current
-    monkeypatch.setattr(layout, "sync_directory", lambda directory: done.append(directory.name))
+    for module in (layout, environment):
+        monkeypatch.setattr(module, "sync_directory", lambda directory: done.append(directory.name))
     monkeypatch.setattr(layout, "write_current", lambda *given: [done.append("CURRENT"), write_current(*given)])
     embedstore.create(path, teacher="model", dim=2).close()
     assert done[:3] == ["0001", "generations", "CURRENT"]
