@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -319,9 +320,11 @@ class StoreReader:
         """Yield positions (n,) and vectors (n, d) of all samples, in order, a few thousand at a time."""
         now = self._now
         column, step = now.column(view, output), BLOCK * _BLOCKS_AT_ONCE
-        for edge in np.unique(now.rows // step):
-            first, last = np.searchsorted(now.rows, [edge * step, (edge + 1) * step])
-            yield np.arange(first, last), now.take(column, now.rows[first:last])
+        edges = np.arange(0, now.rows[-1] + step + 1, step) if len(now.rows) else np.zeros(0, np.int64)
+        cuts = np.searchsorted(now.rows, edges).tolist()
+        for first, last in pairwise(cuts):
+            if first < last:  # else all rows between two edges are dead
+                yield np.arange(first, last), now.take(column, now.rows[first:last])
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         return self._now.look(work)
