@@ -185,7 +185,10 @@ def test_an_empty_call_and_an_empty_change_make_no_version(filled: EmbeddingStor
         ),
         (lambda w: w.add(["d"], views_of(1), labels=[""]), "field 'label' is empty or no text"),
         (lambda w: w.add(["d"], views_of(1), groups=[7]), "field 'group' is empty or no text"),
-        (lambda w: w.add(["d"], views_of(1), splits=["Train"]), "no split 'Train'.* use one of train, val, test, aside"),
+        (
+            lambda w: w.add(["d"], views_of(1), splits=["Train"]),
+            "no split 'Train'.* use one of train, val, test, aside",
+        ),
         (lambda w: w.add(["d"], views_of(1), attributes={"": ["x"]}), "attribute has an empty name"),
         (lambda w: w.add(["d"], views_of(1), attributes={"line": [None, "x"]}), "2 texts .* field 'line'"),
         *(
