@@ -82,6 +82,7 @@ def is_head(values: Any) -> bool:
     return (
         isinstance(values, dict)
         and is_version(values.get("version"))
+        and is_version(values.get("samples"))
         and _is_space(values.get("space"))
         and isinstance(values.get("columns"), list)
         and all(

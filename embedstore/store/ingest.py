@@ -17,7 +17,7 @@ from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
-from embedstore.store.layout import Column, Head
+from embedstore.store.layout import Column
 from embedstore.store.rows import staged
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
@@ -203,7 +203,7 @@ def publish(
             records.append(after)
     new = sum(sample_id not in known for sample_id in done)
     pruned = gone if prune else []
-    head = Head(store.head.version, store.head.space, _complete_columns(embedding, set(pruned)))
+    head = replace(store.head, columns=_complete_columns(embedding, set(pruned)))
     if records or born or pruned:
         head = next_head(head)
     stale = embedding.staged_rows if whole else embedding.staged_rows_of(done)

@@ -78,11 +78,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Head:
-    """What readers see: the version, the teacher in use, and the columns that are complete."""
+    """What readers see: the version, the teacher in use, the columns that are complete, and how many samples there are."""
 
     version: int
     space: str
     columns: tuple[Column, ...]
+    samples: int = 0  # counted when the version is made, so that nobody has to read all rows to know
 
     @property
     def views(self) -> int:

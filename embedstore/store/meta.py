@@ -133,9 +133,10 @@ class MetaTable(Databases):
 def head_entry(head: Head) -> dict[str, Any]:
     """Return a head as plain values."""
     columns = [[column.space, column.output, column.view] for column in head.columns]
-    return {"version": head.version, "space": head.space, "columns": columns}
+    return {"version": head.version, "space": head.space, "columns": columns, "samples": head.samples}
 
 
 def head_of(entry: Mapping[str, Any]) -> Head:
     """Return the head that `head_entry` gave, or that a version of the log made."""
-    return Head(entry["version"], entry["space"], tuple(Column(*column) for column in entry["columns"]))
+    columns = tuple(Column(*column) for column in entry["columns"])
+    return Head(entry["version"], entry["space"], columns, entry["samples"])

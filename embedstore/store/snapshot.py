@@ -100,6 +100,11 @@ class Snapshot:
     def _visible_rows(self) -> tuple[npt.NDArray[np.int64], Rows]:
         table = self.look(lambda tables: tables.rows())
         numbers = np.flatnonzero(visible(table, self.version))
+        if len(numbers) != self.head.samples:
+            raise CorruptStoreError(
+                f"Version {self.version} of the store '{self.path}' says that it has {self.head.samples} samples, but "
+                f"{len(numbers)} are there; see what is damaged with: embedstore verify '{self.path}'"
+            )
         alive = table if len(numbers) == len(table) else table[numbers]
         self.__dict__["rows"], self.__dict__["alive"] = numbers, alive
         return numbers, alive

@@ -11,7 +11,7 @@ from embedstore.store import layout
 from embedstore.store.fields import ID, Field, join_blocks
 from embedstore.store.layout import BLOCK, Column
 from embedstore.store.meta import Compacted, MetaTable, head_entry, head_of
-from embedstore.store.rows import Rows, by_block
+from embedstore.store.rows import Rows, by_block, visible
 
 __all__ = ["Compacted", "Tables", "head_entry", "head_of"]
 
@@ -142,6 +142,10 @@ class Tables(MetaTable):
             if block < len(blocks):
                 blocks[block] = rows
         return blocks.reshape(-1)[:count]
+
+    def count_visible(self, version: int) -> int:
+        """Return how many rows are part of a version, without holding them all."""
+        return sum(int(np.count_nonzero(visible(rows, version))) for _, rows in self._values(layout.ROWS))
 
     def row_block(self, block: int) -> Rows:
         """Return a copy of a block of rows; one that was never written is empty."""

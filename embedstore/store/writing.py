@@ -285,7 +285,8 @@ class Writer:
         """Make a change visible as `head`; a kill at any moment leaves the version before it or this one.
 
         Args:
-            head: the new head; its version is one above the last where fields or rows change, else the last.
+            head: the new head; its version is one above the last where fields or rows change, else the last. Its samples
+                are counted here.
             action: what made the version, for the log.
             details: how much of what, for the log.
             records: new records of samples.
@@ -311,9 +312,10 @@ class Writer:
                 tables.replace_aside(aside)
             tables.drop_lost(found)
             tables.put_publishing(None)
-            tables.put_head(head)
-            entry = tables.log_entry(version) or log_entry(head, action, details or {})
-            tables.put_log_entry(version, entry | head_entry(head))
+            counted = replace(head, samples=tables.count_visible(version))
+            tables.put_head(counted)
+            entry = tables.log_entry(version) or log_entry(counted, action, details or {})
+            tables.put_log_entry(version, entry | head_entry(counted))
 
         self.write(move, under=under)
 

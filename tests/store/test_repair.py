@@ -26,7 +26,7 @@ from damaged_stores import (
 from helpers import CountingTeacher, assert_same_to_a_float16_step, snapshot, write_pictures
 
 import embedstore
-from embedstore.errors import StoreError, StoreLockedError
+from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import layout
 from embedstore.store.health import isolation
 from embedstore.store.health.raw import RawStore
@@ -243,6 +243,23 @@ def test_a_sample_that_has_the_id_of_another_gets_its_own_back(path: Path, here:
     assert (report.nameless, report.samples) == (0, GONE)  # another version knows it
     with embedstore.open(path) as store:
         assert IDS[7] in store
+
+
+@pytest.mark.parametrize("version", [2, NEWEST])
+def test_versions_are_counted_anew(path: Path, before: dict[Any, Any], version: int, here: None) -> None:
+    def miscount(tables: Tables) -> None:
+        tables.put_log_entry(version, {**tables.log_entry(version), "samples": COUNT + 5})
+        if version == NEWEST:
+            tables.put_head(replace(tables.head(), samples=COUNT + 5))
+
+    change(path, miscount)
+    with (
+        embedstore.open(path, version) as store,
+        pytest.raises(CorruptStoreError, match=f"Version {version} .* says that it has {COUNT + 5} samples, but "),
+    ):
+        _ = store.labels
+    repair(path)
+    assert everything(path) == before
 
 
 @pytest.mark.parametrize(

@@ -373,6 +373,10 @@ BY_HAND: dict[str, tuple[Callable[[Path], Callable[[Tables], Any]], set[tuple[st
         lambda path: lambda tables: tables.put_head(Head(NEWEST, column(path).space, (column(path),))),
         {("log", "the log", 1)},
     ),
+    "a version says that it has more samples than are there": (
+        lambda path: lambda tables: tables.put_log_entry(2, {**tables.log_entry(2), "samples": COUNT + 1}),
+        {("count", "the versions", 1)},
+    ),
     "a tag names a version that is not there": (
         lambda path: lambda tables: tables.put_tag("later", 17),
         {("tag", "the tags", 1)},

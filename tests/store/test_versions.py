@@ -192,6 +192,7 @@ class Changes:
                 self.check_samples(store, self.oracle.versions[version])
 
     def check_samples(self, store: EmbeddingStore, expected: Samples) -> None:
+        assert len(store) == len(expected)
         assert store.ids == list(expected)
         for name in NAMES:
             texts = [known.texts[name] for known in expected.values()]

@@ -13,6 +13,7 @@ from embedstore.errors import StoreError
 from embedstore.store import layout
 from embedstore.store.fields import ATTRIBUTE, ID
 from embedstore.store.health.isolation import Event
+from embedstore.store.health.problems import Seen
 from embedstore.store.health.salvage import Salvaged, lost_blocks
 from embedstore.store.health.soundness import own_keys
 from embedstore.store.layout import BLOCK, FIELDS, META, NEVER, ROWS, VECTORS, Head
@@ -50,6 +51,7 @@ class Completion:
         yield from self._mend_names()
         yield from self._mend_rows()
         self._take_back()
+        self._count_anew()
         yield from self._mend_fields()
 
     def _mend_head(self) -> Iterator[Event]:
@@ -178,6 +180,21 @@ class Completion:
                 tables.drop_entry(FIELDS, key)
 
         self._session.write(drop)
+
+    def _count_anew(self) -> None:
+        """Have the head and the log say how many samples there are now: rows may be lost, and heads were made up."""
+        rows, log = self._session.read(lambda tables: (tables.rows(), tables.log()))
+        seen = Seen.of(rows, np.array([entry["version"] for entry in log], np.uint64))
+        counts = dict(zip(seen.versions.tolist(), seen.counts(seen.mask).tolist(), strict=True))
+        self.head = replace(self.head, samples=counts[self.head.version])
+
+        def put(tables: Tables) -> None:
+            tables.put_head(self.head)
+            for entry in log:
+                if entry["samples"] != counts[entry["version"]]:
+                    tables.put_log_entry(entry["version"], {**entry, "samples": counts[entry["version"]]})
+
+        self._session.write(put)
 
     def _mend_fields(self) -> Iterator[Event]:
         """Restore ids from the same block of another version; of other fields note what was lost."""

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     ENTRY = "entry"
     SETTING = "setting"
     LOG = "log"
+    COUNT = "count"
     TAG = "tag"
     ROW_BLOCK = "row block"
     ROW = "row"
@@ -92,12 +93,16 @@ class Seen:
         """Which rows any of the versions sees."""
         return np.asarray(self.low < self.high)
 
-    def of_rows(self, chosen: Mask) -> frozenset[int]:
-        """Return the versions that see any of the chosen rows."""
+    def counts(self, chosen: Mask) -> Places:
+        """Return how many of the chosen rows each version sees."""
         change = np.zeros(len(self.versions) + 1, np.int64)
         np.add.at(change, self.low[chosen], 1)
         np.add.at(change, self.high[chosen], -1)
-        return frozenset(self.versions[np.cumsum(change)[:-1] > 0].tolist())
+        return np.cumsum(change)[:-1]
+
+    def of_rows(self, chosen: Mask) -> frozenset[int]:
+        """Return the versions that see any of the chosen rows."""
+        return frozenset(self.versions[self.counts(chosen) > 0].tolist())
 
 
 def column_in_words(column: Column) -> str:

@@ -20,6 +20,7 @@ _SENTENCES: dict[Kind, tuple[str, str]] = {
         _REPAIR,
     ),
     Kind.SETTING: ("Settings are missing that the store can't be opened without.", _REPAIR),
+    Kind.COUNT: ("A version says that it has another number of samples than are there.", _REPAIR),
     Kind.LOG: ("The log does not tell of versions that can be read, or tells something else of them.", _REPAIR),
     Kind.TAG: ("Tags name versions that can't be read any more.", _REPAIR),
     Kind.ROW_BLOCK: ("Rows are missing, so that it is not known whose the vectors in their place are.", _REPAIR),

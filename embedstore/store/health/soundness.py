@@ -42,6 +42,7 @@ class Examination:
         self.rows: Rows = np.zeros(0, layout.ROW)
         self.versions: Versions = np.zeros(0, np.uint64)
         self._columns: dict[Column, Versions] = {}  # the versions that call it complete
+        self._samples: dict[int, int] = {}  # how many each version says it has
         self._known: dict[bytes, object] = {}
 
     @property
@@ -153,6 +154,7 @@ class Examination:
         self.versions = np.array(sorted(there | {newest.version}), np.uint64)
         columns: dict[Column, list[int]] = {}
         for version in self.versions.tolist():
+            self._samples[version] = log[version].samples
             for column in log[version].columns:
                 columns.setdefault(column, []).append(version)
         self._columns = {column: np.array(versions, np.uint64) for column, versions in columns.items()}
@@ -170,8 +172,10 @@ class Examination:
     def _row_table(self) -> Iterator[Problem]:
         blocks: dict[int, Rows] = {}
         count = self._known.get(b"rows")
+        lacking = ROWS in self._raw.missing
         for key, payload, wrong in self._entries(ROWS):
             if wrong is not None:
+                lacking = True
                 yield wrong
             if len(key) != 8:
                 continue
@@ -181,6 +185,7 @@ class Examination:
             yield from self._above(rows, block)
             impossible = int((rows["born"] > rows["died"]).sum())
             if impossible:
+                lacking = True
                 yield Problem(Kind.ROW, "the rows", f"block {block}", impossible)
             if self._raw.row_count is not None and block * BLOCK >= self._raw.row_count:
                 yield Problem(Kind.ROW, "the rows", f"block {block} lies behind the last row", BLOCK)
@@ -193,10 +198,13 @@ class Examination:
         if number and ROWS not in self._raw.missing:
             for block in range(number):
                 if block not in blocks:
+                    lacking = True
                     yield Problem(Kind.ROW_BLOCK, "the rows", f"block {block}", BLOCK)
             self.rows = np.concatenate([blocks.pop(block, layout.empty_rows()) for block in range(number)])
         if waiting := int(staged(self.rows).sum()):
             yield Problem(Kind.STAGED, "the rows", count=waiting)
+        if not lacking:
+            yield from self._counts()
         yield from self._duplicates()
 
     def _above(self, rows: Rows, block: int) -> Iterator[Problem]:
@@ -207,6 +215,13 @@ class Examination:
             ]
             if count := int((late[0] | late[1]).sum()):
                 yield Problem(Kind.ABOVE, "the rows", f"block {block}", count)
+
+    def _counts(self) -> Iterator[Problem]:
+        """Compare how many samples each version says it has with the rows that it sees."""
+        seen = Seen.of(self.rows, self.versions)
+        for version, count in zip(self.versions.tolist(), seen.counts(seen.mask).tolist(), strict=True):
+            if (said := self._samples.get(version, count)) != count:
+                yield Problem(Kind.COUNT, "the versions", f"version {version} says {said}, {count} are there")
 
     def _duplicates(self) -> Iterator[Problem]:
         """Of the rows of one id, in the order of their births, each must have died when the next one is born."""

@@ -113,7 +113,7 @@ def records_to_fields(old: Path, target: Writer, progress: Progress) -> None:
             tables.settings(), tables.space(source.head.space)  # a store without them could not be opened
             for head in heads:
                 tables.put_log_entry(head.version, log_entry(head, BEFORE, {}))
-            tables.put_head(source.head)
+            tables.put_head(heads[-1])
 
         target.write(finish)
 
@@ -168,25 +168,28 @@ def _heads(source: OldGeneration, rows: Rows, presence: dict[Column, npt.NDArray
     for column, versions in lacking.items():
         if versions[newest]:
             raise source.damaged(f"samples of it lack their vector in view {column.view} of '{column.output}'")
-    filled = _seen_by(rows[seen], newest)
+    samples = _seen_by(rows[seen], newest)
     return [
         Head(
             version,
             source.head.space,
             tuple(
-                column for column in presence if not lacking[column][version] and (filled[version] or version == newest)
+                column
+                for column in presence
+                if not lacking[column][version] and (samples[version] or version == newest)
             ),
+            int(samples[version]),
         )
         for version in range(newest + 1)
     ]
 
 
-def _seen_by(rows: Rows, newest: int) -> npt.NDArray[np.bool_]:
-    """Return of each version up to the newest whether it sees any of some rows."""
+def _seen_by(rows: Rows, newest: int) -> npt.NDArray[np.int64]:
+    """Return of each version up to the newest how many of some rows it sees."""
     change = np.zeros(newest + 2, np.int64)
     for bound, step in ((rows["born"], 1), (rows["died"], -1)):
         np.add.at(change, np.minimum(bound, np.uint64(newest + 1)).astype(np.int64), step)
-    return np.asarray(np.cumsum(change)[:-1] > 0)
+    return np.cumsum(change)[:-1]
 
 
 def _chunks(places: Iterator[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:

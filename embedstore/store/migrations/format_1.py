@@ -180,7 +180,7 @@ class OldGeneration:
     def _head(self) -> Head:
         values, begun = self._meta(b"head"), self._meta(b"publishing", None)
         try:
-            head = head_of(values)
+            head = head_of({**values, "samples": 0})  # nobody counted
             sound = all(len(bytes.fromhex(column.space)) == 16 and column.output for column in head.columns)
             sound = (
                 sound and type(head.version) is int and 0 <= head.version < NEVER - 1 and isinstance(head.space, str)
