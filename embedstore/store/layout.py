@@ -48,6 +48,7 @@ from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 FORMAT = 2
 OLDEST_FORMAT = 1  # from here on `migrations` bring a store to FORMAT
 BLOCK = 256  # rows in a value
+BITMAP = BLOCK // 8  # bytes before the vectors of a block that say which rows have one
 NEVER = 2**64 - 1
 CURRENT, LOCK, PID, GENERATIONS = "CURRENT", "writer.lock", "writer.pid", "generations"
 FIRST_GENERATION = "0001"
@@ -59,7 +60,6 @@ DATABASES = (META, ROWS, FIELDS, VECTORS, LOG, TAGS, LOST, ASIDE, SUMMARIES)
 
 ROW = np.dtype([("born", "<u8"), ("died", "<u8"), ("key", "u1", 16), ("content", "u1", 16)])
 UNKNOWN_CONTENT = bytes(16)  # of a row whose vectors were given, not embedded from a picture
-_BITMAP = BLOCK // 8
 _NO_TEXT = 0xFFFF
 
 # What a system says that syncs no directory: some network drives; Windows, which opens none.
@@ -227,11 +227,16 @@ def unpack_field(payload: memoryview) -> tuple[list[str], npt.NDArray[np.int32]]
 
 def pack_vectors(key: bytes, present: npt.NDArray[np.bool_], vectors: npt.NDArray[np.floating]) -> memoryview:
     """Encode and seal a block of (256,) presence and (256, d) vectors, which are rounded to float16 and copied once."""
-    value = np.empty(_BITMAP + 2 * vectors.size + 4, np.uint8)
-    value[:_BITMAP] = np.packbits(present)
-    value[_BITMAP:-4].view("<f2").reshape(vectors.shape)[:] = vectors
+    value = np.empty(sealed_size(vectors.shape[1]), np.uint8)
+    value[:BITMAP] = np.packbits(present)
+    value[BITMAP:-4].view("<f2").reshape(vectors.shape)[:] = vectors
     value[-4:] = np.frombuffer(zlib.crc32(value[:-4].data, zlib.crc32(key)).to_bytes(4, "little"), np.uint8)
     return value.data
+
+
+def sealed_size(dim: int) -> int:
+    """Return how many bytes a sealed block of vectors of `dim` numbers has."""
+    return BITMAP + 2 * BLOCK * dim + 4
 
 
 def presence_of(payload: memoryview) -> npt.NDArray[np.bool_]:
@@ -240,9 +245,9 @@ def presence_of(payload: memoryview) -> npt.NDArray[np.bool_]:
     Raises:
         CorruptStoreError: the block is too short to say so.
     """
-    if len(payload) < _BITMAP:
+    if len(payload) < BITMAP:
         raise _unsound(f"A block of vectors has only {len(payload)} bytes")
-    return np.unpackbits(np.frombuffer(payload[:_BITMAP], np.uint8)).astype(bool)
+    return np.unpackbits(np.frombuffer(payload[:BITMAP], np.uint8)).astype(bool)
 
 
 def unpack_vectors(
@@ -258,11 +263,11 @@ def vectors_of(payload: memoryview, dim: int | None = None) -> npt.NDArray[np.fl
     Raises:
         CorruptStoreError: the length is not that of 256 vectors of `dim` numbers, or of any number where that is not given.
     """
-    size = len(payload) - _BITMAP
+    size = len(payload) - BITMAP
     if size <= 0 or (size % (2 * BLOCK) if dim is None else size != 2 * BLOCK * dim):
         expected = "whole vectors" if dim is None else f"vectors of {dim} numbers"
         raise _unsound(f"A block of vectors has {len(payload)} bytes, which is not {BLOCK} {expected}")
-    return np.frombuffer(payload, np.float16, offset=_BITMAP).reshape(BLOCK, -1)
+    return np.frombuffer(payload, np.float16, offset=BITMAP).reshape(BLOCK, -1)
 
 
 def _unsound(what: str) -> CorruptStoreError:

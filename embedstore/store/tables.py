@@ -185,22 +185,32 @@ class Tables(MetaTable):
         Returns:
             The block that is not there, if any; `out` is then incomplete.
         """
-        prefix, database = layout.column_prefix(column), self._environment.database(layout.VECTORS)
-        blocks, starts = np.unique(rows // BLOCK, return_index=True)
-        at = rows % BLOCK
-        gaps = np.cumsum(np.diff(rows, prepend=rows[:1]) != 1).tolist()  # before each row, so that runs are told
-        for block, start, end in zip(blocks.tolist(), starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=False):
-            key = prefix + layout.row_key(block)
-            value = self._transaction.get(key, db=database)
-            if value is None:
-                return int(block)
-            payload = layout.unseal(layout.VECTORS, key, value, check=block not in checked)
-            checked.add(block)
-            vectors = layout.vectors_of(payload, out.shape[1])
-            if gaps[end - 1] == gaps[start]:  # a run, as in a scan
-                out[start:end] = vectors[at[start] : at[end - 1] + 1]
+        prefix, dim = layout.column_prefix(column), out.shape[1]
+        blocks = rows // BLOCK
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(blocks)) + 1))[: len(rows)]
+        numbers, ends = blocks[starts], np.append(starts[1:], len(rows))
+        tails = numbers.astype(">u8").tobytes()
+        keys = [prefix + tails[at : at + 8] for at in range(0, len(tails), 8)]  # as `vector_key`
+        # In one call, since a batch drawn at random meets nearly as many blocks as rows.
+        found = self._cursor(layout.VECTORS).getmulti(keys)
+        if len(found) < len(keys):
+            there = {bytes(key) for key, _ in found}
+            return next(int(block) for block, key in zip(numbers, keys, strict=True) if key not in there)
+        target, row = out.reshape(-1).view(np.uint8).data, 2 * dim
+        gaps = np.cumsum(np.diff(rows, prepend=rows[:1]) != 1)  # before each row, so that runs are told
+        runs = (gaps[ends - 1] == gaps[starts]).tolist()
+        # Without NumPy, which takes longer to look at a block than to copy a row of it.
+        whole, offsets = layout.sealed_size(dim), (layout.BITMAP + row * (rows[starts] % BLOCK)).tolist()
+        parts = zip(numbers.tolist(), found, offsets, starts.tolist(), ends.tolist(), runs, strict=True)
+        for block, (key, value), offset, start, end, run in parts:
+            if block not in checked or len(value) != whole:
+                layout.vectors_of(layout.unseal(layout.VECTORS, key, value), dim)
+                checked.add(block)
+            if run:  # as in a scan; or a single row
+                target[row * start : row * end] = value[offset : offset + row * (end - start)]
             else:
-                np.take(vectors, at[start:end], axis=0, out=out[start:end], mode="clip")
+                vectors, at = layout.vectors_of(value[:-4], dim), rows[start:end] % BLOCK
+                np.take(vectors, at, axis=0, out=out[start:end], mode="clip")
         return None
 
     def put_vectors(self, column: Column, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:
