@@ -50,10 +50,15 @@ class Coverage:
     position: Positions
     missing: Positions
 
-    @property
+    @functools.cached_property
     def stale(self) -> float:
         """How many samples are missing or gone, as a share of those in the index."""
         return (len(self.missing) + int((self.position < 0).sum())) / len(self.position)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds exactly the samples of the store."""
+        return self.stale == 0
 
 
 class VectorIndex:

@@ -185,10 +185,12 @@ class Tables(MetaTable):
         Returns:
             The block that is not there, if any; `out` is then incomplete.
         """
+        if not len(rows):
+            return None
         prefix, dim = layout.column_prefix(column), out.shape[1]
         blocks = rows // BLOCK
-        starts = np.concatenate(([0], np.flatnonzero(np.diff(blocks)) + 1))[: len(rows)]
-        numbers, ends = blocks[starts], np.append(starts[1:], len(rows))
+        crossed, broken = np.diff(blocks) != 0, np.diff(rows) != 1
+        numbers = blocks[np.append(0, np.flatnonzero(crossed) + 1)]
         tails = numbers.astype(">u8").tobytes()
         keys = [prefix + tails[at : at + 8] for at in range(0, len(tails), 8)]  # as `vector_key`
         # In one call, since a batch drawn at random meets nearly as many blocks as rows.
@@ -196,21 +198,19 @@ class Tables(MetaTable):
         if len(found) < len(keys):
             there = {bytes(key) for key, _ in found}
             return next(int(block) for block, key in zip(numbers, keys, strict=True) if key not in there)
-        target, row = out.reshape(-1).view(np.uint8).data, 2 * dim
-        gaps = np.cumsum(np.diff(rows, prepend=rows[:1]) != 1)  # before each row, so that runs are told
-        runs = (gaps[ends - 1] == gaps[starts]).tolist()
-        # Without NumPy, which takes longer to look at a block than to copy a row of it.
-        whole, offsets = layout.sealed_size(dim), (layout.BITMAP + row * (rows[starts] % BLOCK)).tolist()
-        parts = zip(numbers.tolist(), found, offsets, starts.tolist(), ends.tolist(), runs, strict=True)
-        for block, (key, value), offset, start, end, run in parts:
-            if block not in checked or len(value) != whole:
-                layout.vectors_of(layout.unseal(layout.VECTORS, key, value), dim)
+        size = layout.sealed_size(dim)
+        for block, (key, value) in zip(numbers.tolist(), found, strict=True):
+            if block not in checked or len(value) != size:
+                layout.vectors_of(layout.unseal(layout.VECTORS, bytes(key), value), dim)
                 checked.add(block)
-            if run:  # as in a scan; or a single row
-                target[row * start : row * end] = value[offset : offset + row * (end - start)]
-            else:
-                vectors, at = layout.vectors_of(value[:-4], dim), rows[start:end] % BLOCK
-                np.take(vectors, at, axis=0, out=out[start:end], mode="clip")
+        # Run by run, in bytes: NumPy takes longer to look at a block than to copy some rows of it.
+        starts = np.append(0, np.flatnonzero(crossed | broken) + 1)
+        values = [found[at][1] for at in np.cumsum(np.append(0, crossed))[starts].tolist()]
+        bounds = (2 * dim * np.append(starts, len(rows))).tolist()
+        offsets = (layout.BITMAP + 2 * dim * (rows[starts] % BLOCK)).tolist()
+        target = out.reshape(-1).view(np.uint8).data
+        for value, offset, start, end in zip(values, offsets, bounds, bounds[1:], strict=False):
+            target[start:end] = value[offset : offset + end - start]
         return None
 
     def put_vectors(self, column: Column, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -106,14 +107,18 @@ def test_reading_touches_only_the_blocks_that_hold_what_is_asked(
     store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touched: list[bytes] = []
-    unseal = layout.unseal
+    cursor_of = Tables._cursor
 
-    def counted(database: bytes, key: bytes, value: Any, **options: Any) -> Any:
-        if database == layout.VECTORS:
-            touched.append(key)
-        return unseal(database, key, value, **options)
+    def watched(tables: Tables, database: bytes) -> Any:
+        cursor = cursor_of(tables, database)
 
-    monkeypatch.setattr(layout, "unseal", counted)
+        def getmulti(keys: list[bytes]) -> Any:
+            touched.extend(keys)
+            return cursor.getmulti(keys)
+
+        return SimpleNamespace(getmulti=getmulti) if database == layout.VECTORS else cursor
+
+    monkeypatch.setattr(Tables, "_cursor", watched)
 
     def blocks() -> list[int]:
         found = [int.from_bytes(key[-8:], "big") for key in touched]
