@@ -169,7 +169,7 @@ def store_of(path: Path, vectors: npt.ArrayLike, **fields: Sequence[Any]) -> Emb
 
     with writer(path) as session:
         session.write(fill)
-        session.publish(Head(1, space, columns), "build", records=records, born=range(count))
+        session.publish(Head(1, space, columns, None), "build", records=records, born=range(count))
     store.refresh()
     return store
 

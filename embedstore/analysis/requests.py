@@ -90,7 +90,7 @@ def _candidates(
     Without a filter the index is asked for all that it holds, and for more where some of that is gone: how many are gone
     tells where in the space much was deleted, so that the recall that was measured does not hold there any more.
     """
-    if held.whole and request.allowed.all():  # so that no row need be looked at
+    if held.whole and request.allowed.all():  # so that nothing has to be worked out per sample
         numbers = index.search(queries, request.top * refine, effort=nprobe)
         return np.where(numbers >= 0, held.position[numbers], -1), np.zeros(len(queries), bool)
     gone = held.position < 0

@@ -82,7 +82,7 @@ def is_head(values: Any) -> bool:
     return (
         isinstance(values, dict)
         and is_version(values.get("version"))
-        and is_version(values.get("samples"))
+        and (values.get("samples") is None or is_version(values["samples"]))
         and _is_space(values.get("space"))
         and isinstance(values.get("columns"), list)
         and all(

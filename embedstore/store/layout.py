@@ -8,7 +8,7 @@
       generations/0001/DAMAGED   empty; a repair replaced this generation, which is to be kept aside
 
     database    key                                        value
-    meta        head | store | space:HEX | rows | names |  msgpack
+    meta        head | store | space:HEX | rows | names |  msgpack; of the head: version, space, columns, samples
                 publishing | compacted
     rows        block (8)                                  256 x ROW: when a row was born and died, whose it is
     fields      name's number (2) + block (8)              256 codes (u16), then msgpack: the texts they stand for
@@ -78,12 +78,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Head:
-    """What readers see: the version, the teacher in use, the columns that are complete, and how many samples there are."""
+    """What readers see: the version, the teacher in use, the columns that are complete, and how many samples there are.
+
+    Samples are counted when a version is made, so that nobody has to read all rows to know; None where that was before
+    versions said so.
+    """
 
     version: int
     space: str
     columns: tuple[Column, ...]
-    samples: int = 0  # counted when the version is made, so that nobody has to read all rows to know
+    samples: int | None
 
     @property
     def views(self) -> int:

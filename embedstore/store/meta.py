@@ -139,4 +139,4 @@ def head_entry(head: Head) -> dict[str, Any]:
 def head_of(entry: Mapping[str, Any]) -> Head:
     """Return the head that `head_entry` gave, or that a version of the log made."""
     columns = tuple(Column(*column) for column in entry["columns"])
-    return Head(entry["version"], entry["space"], columns, entry["samples"])
+    return Head(entry["version"], entry["space"], columns, entry.get("samples"))

@@ -191,7 +191,7 @@ class StoreReader:
         return self._now.attribute_names
 
     def __len__(self) -> int:
-        return self.head.samples
+        return len(self.rows) if self.head.samples is None else self.head.samples
 
     def __contains__(self, sample_id: object) -> bool:
         return isinstance(sample_id, str) and self.find([sample_id])[0] >= 0

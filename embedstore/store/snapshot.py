@@ -100,7 +100,7 @@ class Snapshot:
     def _visible_rows(self) -> tuple[npt.NDArray[np.int64], Rows]:
         table = self.look(lambda tables: tables.rows())
         numbers = np.flatnonzero(visible(table, self.version))
-        if len(numbers) != self.head.samples:
+        if self.head.samples not in (None, len(numbers)):
             raise CorruptStoreError(
                 f"Version {self.version} of the store '{self.path}' says that it has {self.head.samples} samples, but "
                 f"{len(numbers)} are there; see what is damaged with: embedstore verify '{self.path}'"

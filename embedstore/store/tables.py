@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from embedstore.store.meta import Compacted, MetaTable, head_entry, head_of
 from embedstore.store.rows import Rows, by_block, visible
 
 __all__ = ["Compacted", "Tables", "head_entry", "head_of"]
+
+
+_BLOCKS_AT_ONCE = 256  # of vectors in one call to LMDB, which reads all pages of all of them
 
 
 class Tables(MetaTable):
@@ -145,7 +149,11 @@ class Tables(MetaTable):
 
     def count_visible(self, version: int) -> int:
         """Return how many rows are part of a version, without holding them all."""
-        return sum(int(np.count_nonzero(visible(rows, version))) for _, rows in self._values(layout.ROWS))
+        left, found = self.row_count(), 0
+        for _, rows in self._values(layout.ROWS):
+            found += int(np.count_nonzero(visible(rows[: max(0, left)], version)))
+            left -= BLOCK
+        return found
 
     def row_block(self, block: int) -> Rows:
         """Return a copy of a block of rows; one that was never written is empty."""
@@ -179,7 +187,7 @@ class Tables(MetaTable):
         Args:
             column: which of their vectors.
             rows: their numbers, some of them perhaps more than once.
-            out: where to.
+            out: where to; contiguous.
             checked: blocks whose checksum need not be checked again; those that are met are added.
 
         Returns:
@@ -190,27 +198,31 @@ class Tables(MetaTable):
         prefix, dim = layout.column_prefix(column), out.shape[1]
         blocks = rows // BLOCK
         crossed, broken = np.diff(blocks) != 0, np.diff(rows) != 1
-        numbers = blocks[np.append(0, np.flatnonzero(crossed) + 1)]
-        tails = numbers.astype(">u8").tobytes()
-        keys = [prefix + tails[at : at + 8] for at in range(0, len(tails), 8)]  # as `vector_key`
-        # In one call, since a batch drawn at random meets nearly as many blocks as rows.
-        found = self._cursor(layout.VECTORS).getmulti(keys)
-        if len(found) < len(keys):
-            there = {bytes(key) for key, _ in found}
-            return next(int(block) for block, key in zip(numbers, keys, strict=True) if key not in there)
-        size = layout.sealed_size(dim)
-        for block, (key, value) in zip(numbers.tolist(), found, strict=True):
-            if block not in checked or len(value) != size:
-                layout.vectors_of(layout.unseal(layout.VECTORS, bytes(key), value), dim)
-                checked.add(block)
-        # Run by run, in bytes: NumPy takes longer to look at a block than to copy some rows of it.
-        starts = np.append(0, np.flatnonzero(crossed | broken) + 1)
-        values = [found[at][1] for at in np.cumsum(np.append(0, crossed))[starts].tolist()]
-        bounds = (2 * dim * np.append(starts, len(rows))).tolist()
-        offsets = (layout.BITMAP + 2 * dim * (rows[starts] % BLOCK)).tolist()
-        target = out.reshape(-1).view(np.uint8).data
-        for value, offset, start, end in zip(values, offsets, bounds, bounds[1:], strict=False):
-            target[start:end] = value[offset : offset + end - start]
+        numbers: list[int] = blocks[np.append(0, np.flatnonzero(crossed) + 1)].tolist()
+        starts = np.append(0, np.flatnonzero(crossed | broken) + 1)  # of runs, each in one block
+        owners = np.append(0, np.cumsum(crossed))[starts]  # the place of each run's block in `numbers`
+        edges = np.searchsorted(owners, np.arange(0, len(numbers) + _BLOCKS_AT_ONCE, _BLOCKS_AT_ONCE)).tolist()
+        bounds = 2 * dim * np.append(starts, len(rows))
+        offsets = layout.BITMAP + 2 * dim * (rows[starts] % BLOCK)
+        cursor, size = self._cursor(layout.VECTORS), layout.sealed_size(dim)
+        target = out.view(np.uint8).reshape(-1).data
+        for at, (first, last) in enumerate(pairwise(edges)):
+            part = numbers[at * _BLOCKS_AT_ONCE : (at + 1) * _BLOCKS_AT_ONCE]
+            keys = [prefix + layout.row_key(block) for block in part]  # as `vector_key`
+            # In one call, since a batch drawn at random meets nearly as many blocks as rows.
+            found = cursor.getmulti(keys)
+            if len(found) < len(keys):
+                there = {bytes(key) for key, _ in found}
+                return next(block for block, key in zip(part, keys, strict=True) if key not in there)
+            for block, key, (_, value) in zip(part, keys, found, strict=True):
+                if block not in checked or len(value) != size:
+                    layout.vectors_of(layout.unseal(layout.VECTORS, key, value), dim)
+                    checked.add(block)
+            # Run by run, in bytes: NumPy takes longer to look at a block than to copy some rows of it.
+            values = [found[owner][1] for owner in (owners[first:last] - at * _BLOCKS_AT_ONCE).tolist()]
+            ends = bounds[first : last + 1].tolist()
+            for value, offset, start, end in zip(values, offsets[first:last].tolist(), ends, ends[1:], strict=False):
+                target[start:end] = value[offset : offset + end - start]
         return None
 
     def put_vectors(self, column: Column, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float16]) -> None:

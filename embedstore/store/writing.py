@@ -58,7 +58,7 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             tables.put_space(space, description)
             tables.put_row_count(0)
             tables.put_names([])
-            head = Head(0, space, ())
+            head = Head(0, space, (), 0)
             tables.put_head(head)
             tables.put_log_entry(0, log_entry(head, "create", {}))
 

@@ -395,7 +395,7 @@ def test_a_summary_damaged_in_the_store_is_found(tmp_path: Path) -> None:
 def test_samples_that_lost_their_ids_are_named(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", unit_vectors(0, 5), labels=list("abcde")) as store:
         with writer(store.path) as session:
-            session.publish(Head(2, store.fingerprint, store.head.columns), "test", died=[1])
+            session.publish(Head(2, store.fingerprint, store.head.columns, None), "test", died=[1])
             session.write(lambda tables: tables.put_fields(np.array([3]), {"id": [None]}, 2))
         store.refresh()
         assert store.labels == ["a", "c", "d", "e"]

@@ -97,10 +97,10 @@ def test_an_id_of_any_length_gets_a_key_that_lmdb_takes() -> None:
 def test_the_views_of_a_head_are_those_of_its_own_space() -> None:
     own, other = SPACE, SPACE[::-1]
     assert (
-        Head(3, own, (Column(own, "embedding", 0), Column(own, "embedding", 2), Column(other, "embedding", 7))).views
+        Head(3, own, (Column(own, "embedding", 0), Column(own, "embedding", 2), Column(other, "embedding", 7)), 5).views
         == 2
     )
-    assert Head(0, own, ()).views == 0
+    assert Head(0, own, (), 0).views == 0
 
 
 # Values

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,21 +246,64 @@ def test_a_sample_that_has_the_id_of_another_gets_its_own_back(path: Path, here:
         assert IDS[7] in store
 
 
-@pytest.mark.parametrize("version", [2, NEWEST])
-def test_versions_are_counted_anew(path: Path, before: dict[Any, Any], version: int, here: None) -> None:
+def miscounted(version: int) -> Callable[[Tables], None]:
     def miscount(tables: Tables) -> None:
         tables.put_log_entry(version, {**tables.log_entry(version), "samples": COUNT + 5})
         if version == NEWEST:
             tables.put_head(replace(tables.head(), samples=COUNT + 5))
 
-    change(path, miscount)
+    return miscount
+
+
+@pytest.mark.parametrize("version", [2, NEWEST])
+def test_a_version_that_says_another_number_of_samples_is_told(path: Path, version: int) -> None:
+    change(path, miscounted(version))
     with (
         embedstore.open(path, version) as store,
         pytest.raises(CorruptStoreError, match=f"Version {version} .* says that it has {COUNT + 5} samples, but "),
     ):
         _ = store.labels
-    repair(path)
+    report = repair(path)
+    (remark,) = report.remarks
+    assert remark.startswith(f"Version {version} said that it had {COUNT + 5} samples; ")
+    assert report.closed == (() if version == NEWEST else (2,))
+    assert not verify(path).findings
+    with embedstore.open(path) as store:
+        assert len(store) == len(store.labels) == GONE
+
+
+def test_a_head_that_counts_otherwise_than_the_log_costs_the_log_nothing(
+    path: Path, before: dict[Any, Any], here: None
+) -> None:
+    change(path, lambda tables: tables.put_head(replace(tables.head(), samples=COUNT + 5)))
+    report = repair(path)
+    assert not any("The log had lost" in remark for remark in report.remarks)
     assert everything(path) == before
+
+
+def test_rows_behind_the_last_one_come_back(path: Path) -> None:
+    change(path, lambda tables: tables.put_row_count(COUNT - 10))
+    assert verify(path).findings
+    repair(path)
+    with embedstore.open(path) as store:
+        assert len(store) == len(store.labels) == GONE
+    assert not verify(path).findings
+
+
+def test_a_store_whose_versions_do_not_say_how_many_samples_they_have_is_sound(path: Path) -> None:
+    def forget(tables: Tables) -> None:
+        tables.put_head(replace(tables.head(), samples=None))
+        for entry in tables.log():
+            tables.put_log_entry(entry["version"], {name: entry[name] for name in entry if name != "samples"})
+
+    change(path, forget)
+    assert not verify(path).findings
+    with embedstore.open(path) as store:
+        assert store.head.samples is None
+        assert len(store) == GONE
+        with store.write() as w:
+            w.set("label", {IDS[20]: "odd"})
+        assert store.head.samples == len(store) == GONE
 
 
 @pytest.mark.parametrize(

@@ -370,12 +370,16 @@ BY_HAND: dict[str, tuple[Callable[[Path], Callable[[Tables], Any]], set[tuple[st
         {("log", "the log", 1)},
     ),
     "the log contradicts the head": (
-        lambda path: lambda tables: tables.put_head(Head(NEWEST, column(path).space, (column(path),))),
+        lambda path: lambda tables: tables.put_head(Head(NEWEST, column(path).space, (column(path),), COUNT - 2)),
         {("log", "the log", 1)},
     ),
     "a version says that it has more samples than are there": (
         lambda path: lambda tables: tables.put_log_entry(2, {**tables.log_entry(2), "samples": COUNT + 1}),
         {("count", "the versions", 1)},
+    ),
+    "samples lie behind the last row": (
+        lambda path: lambda tables: tables.put_row_count(COUNT - 10),
+        {("row", "the rows", 10)},
     ),
     "a tag names a version that is not there": (
         lambda path: lambda tables: tables.put_tag("later", 17),

@@ -17,7 +17,7 @@ from embedstore.store.health.problems import Seen
 from embedstore.store.health.salvage import Salvaged, lost_blocks
 from embedstore.store.health.soundness import own_keys
 from embedstore.store.layout import BLOCK, FIELDS, META, NEVER, ROWS, VECTORS, Head
-from embedstore.store.tables import Compacted, Tables, head_of
+from embedstore.store.tables import Compacted, Tables, head_entry, head_of
 from embedstore.store.writing import Writer, log_entry
 
 
@@ -37,7 +37,7 @@ class Completion:
 
     def __init__(self, store: Path):
         self._store = store
-        self.head = Head(0, "", ())
+        self.head = Head(0, "", (), None)
         self.lost_rows: dict[int, list[str]] = {}
         self.emptied: set[tuple[int, int]] = set()
         self.changed: list[tuple[int, int]] = []  # from, up to and without
@@ -51,7 +51,7 @@ class Completion:
         yield from self._mend_names()
         yield from self._mend_rows()
         self._take_back()
-        self._count_anew()
+        yield from self._count_anew()
         yield from self._mend_fields()
 
     def _mend_head(self) -> Iterator[Event]:
@@ -66,8 +66,8 @@ class Completion:
             yield {"said": f"The newest version, {self.head.version}, was taken from the log."}
         fresh = {} if heads.get(self.head.version) == self.head else {self.head.version: self.head}
         fresh |= _between({**heads, self.head.version: self.head})
-        if fresh:
-            versions = ", ".join(map(str, sorted(fresh)))
+        if lost := sorted(fresh.keys() - log.keys()):
+            versions = ", ".join(map(str, lost))
             yield {"said": f"The log had lost what made these versions, which can still be read: {versions}."}
 
         def put(tables: Tables) -> None:
@@ -75,7 +75,8 @@ class Completion:
             for version, head in fresh.items():
                 entry = log_entry(head, "unknown", {})
                 near = log.get(version - 1) or log.get(version + 1) or entry
-                tables.put_log_entry(version, {**entry, "time": near["time"]})
+                known = log.get(version) or {**entry, "time": near["time"]}
+                tables.put_log_entry(version, known | head_entry(head))
             if b"compacted" in self._left.damaged.get(META, []):
                 # What a compaction left is not known; a tag names a version that can be read.
                 kept = sorted({self.head.version, *tables.tags().values()} & {self.head.version, *log})
@@ -133,6 +134,11 @@ class Completion:
             max([there - 1, *map(layout.block_of, fields), *(int.from_bytes(key[-8:], "big") for key in vectors)]) + 1
         )
         count = min(max(count, there * BLOCK if there > -(-count // BLOCK) else 0), at_most * BLOCK)
+        if (
+            count % BLOCK
+            and self._session.read(lambda tables: tables.row_block(count // BLOCK))["key"][count % BLOCK :].any()
+        ):
+            count = -(-count // BLOCK) * BLOCK  # there are rows behind the last one
         sure = FIELDS not in self._left.damaged and FIELDS not in self._left.torn
         for block in sorted(set(range(-(-count // BLOCK))) - set(numbers)):
             self.lost_rows[block] = self._ids_of(block)
@@ -181,18 +187,23 @@ class Completion:
 
         self._session.write(drop)
 
-    def _count_anew(self) -> None:
-        """Have the head and the log say how many samples there are now: rows may be lost, and heads were made up."""
-        rows, log = self._session.read(lambda tables: (tables.rows(), tables.log()))
+    def _count_anew(self) -> Iterator[Event]:
+        """Have each version say how many samples it has now; where it said another number, it is not what it was."""
+        rows, log, compacted = self._session.read(lambda tables: (tables.rows(), tables.log(), tables.compacted()))
+        log = [entry for entry in log if compacted.left(entry["version"])]
         seen = Seen.of(rows, np.array([entry["version"] for entry in log], np.uint64))
         counts = dict(zip(seen.versions.tolist(), seen.counts(seen.mask).tolist(), strict=True))
         self.head = replace(self.head, samples=counts[self.head.version])
+        for version, said in ((entry["version"], entry.get("samples")) for entry in log):
+            expected = said in (None, counts[version]) or any(start <= version < end for start, end in self.changed)
+            if not expected:
+                self.changed.append((version, version + 1))
+                yield {"said": f"Version {version} said that it had {said} samples; {counts[version]} are there."}
 
         def put(tables: Tables) -> None:
             tables.put_head(self.head)
             for entry in log:
-                if entry["samples"] != counts[entry["version"]]:
-                    tables.put_log_entry(entry["version"], {**entry, "samples": counts[entry["version"]]})
+                tables.put_log_entry(entry["version"], {**entry, "samples": counts[entry["version"]]})
 
         self._session.write(put)
 
@@ -290,9 +301,9 @@ def _between(heads: dict[int, Head]) -> dict[int, Head]:
         before = heads.get(version - 1, after)
         if after.space == before.space:
             if version == 0:
-                found[0] = Head(0, after.space, ())  # the empty store
+                found[0] = Head(0, after.space, (), 0)  # the empty store
             elif before.columns in ((), after.columns):
-                found[version] = replace(after, version=version)
+                found[version] = replace(after, version=version, samples=None)
     return found
 
 

@@ -42,7 +42,7 @@ class Examination:
         self.rows: Rows = np.zeros(0, layout.ROW)
         self.versions: Versions = np.zeros(0, np.uint64)
         self._columns: dict[Column, Versions] = {}  # the versions that call it complete
-        self._samples: dict[int, int] = {}  # how many each version says it has
+        self._samples: dict[int, int | None] = {}  # how many each version says it has
         self._known: dict[bytes, object] = {}
 
     @property
@@ -201,11 +201,18 @@ class Examination:
                     lacking = True
                     yield Problem(Kind.ROW_BLOCK, "the rows", f"block {block}", BLOCK)
             self.rows = np.concatenate([blocks.pop(block, layout.empty_rows()) for block in range(number)])
+            if isinstance(count, int) and (behind := self._seen_behind(count)):
+                lacking = True
+                yield Problem(Kind.ROW, "the rows", f"{behind} samples lie behind the last row", behind)
         if waiting := int(staged(self.rows).sum()):
             yield Problem(Kind.STAGED, "the rows", count=waiting)
         if not lacking:
             yield from self._counts()
         yield from self._duplicates()
+
+    def _seen_behind(self, count: int) -> int:
+        """Return how many rows behind the last one are part of a version."""
+        return int(Seen.of(self.rows[count:], self.versions).mask.sum())
 
     def _above(self, rows: Rows, block: int) -> Iterator[Problem]:
         if self._raw.limit is not None:
@@ -220,7 +227,7 @@ class Examination:
         """Compare how many samples each version says it has with the rows that it sees."""
         seen = Seen.of(self.rows, self.versions)
         for version, count in zip(self.versions.tolist(), seen.counts(seen.mask).tolist(), strict=True):
-            if (said := self._samples.get(version, count)) != count:
+            if (said := self._samples.get(version)) not in (None, count):
                 yield Problem(Kind.COUNT, "the versions", f"version {version} says {said}, {count} are there")
 
     def _duplicates(self) -> Iterator[Problem]:
