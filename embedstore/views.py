@@ -18,7 +18,7 @@ from embedstore.errors import SettingsError, StoreError
 
 RECIPE_VERSION = 1
 Fit = Literal["squash", "letterbox"]
-_PADDING = 128  # letterbox bars: mid-grey, which most teachers' normalisation takes to about zero
+PADDING = 128  # letterbox bars: mid-grey, which most teachers' normalisation takes to about zero
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _letterbox(picture: Image.Image, box: tuple[float, float, float, float], siz
     # Bars of equal width, so that two sizes differ by no more than the rounding of one bar.
     left, top = (min(round((size - side * scale) / 2), (size - 1) // 2) for side in (width, height))
     inner = (size - 2 * left, size - 2 * top)
-    canvas = Image.new(picture.mode, (size, size), _PADDING if picture.mode == "L" else (_PADDING,) * 3)
+    canvas = Image.new(picture.mode, (size, size), PADDING if picture.mode == "L" else (PADDING,) * 3)
     canvas.paste(picture.resize(inner, Image.Resampling.BICUBIC, box=box), (left, top))
     return canvas
 

@@ -157,7 +157,7 @@ class _Training:
         self._restore()
         for epoch in range(len(self._history), self._settings.epochs):
             started = time.monotonic()
-            figures = self._epoch(epoch)
+            figures = self._epoch(epoch) | {"seconds_steps": time.monotonic() - started}
             figures |= self._validate() | {"seconds": time.monotonic() - started}
             self._history.append({"epoch": epoch + 1, **figures})
             self._save()
@@ -228,16 +228,18 @@ class _Training:
         return ce, int(spoken.sum()), align, int(known.sum())
 
     def _prefetch(self, batches: list[Batch]) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield each batch with its pixels, the next one being cut meanwhile."""
+        """Yield each batch with its pixels; the pictures of the next one are read meanwhile, and cut when it is its turn.
+
+        Cutting has torch's threads to itself: two sets of them beside each other would wait for each other's cores.
+        """
         positions = self._training.positions
         with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
-            coming = ahead.submit(self._pictures.cut, positions[batches[0].samples], batches[0].cuts)
+            coming = ahead.submit(self._pictures.columns, positions[batches[0].samples])
             for number, batch in enumerate(batches):
-                pixels = coming.result()
+                columns = coming.result()
                 if number + 1 < len(batches):
-                    following = batches[number + 1]
-                    coming = ahead.submit(self._pictures.cut, positions[following.samples], following.cuts)
-                yield batch, torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
+                    coming = ahead.submit(self._pictures.columns, positions[batches[number + 1].samples])
+                yield batch, self._pictures.cut_from(columns, batch.cuts).to(self._device)
 
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""

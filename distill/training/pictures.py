@@ -7,20 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from torch import Tensor
 
 from distill.source import Source
+from distill.training.cutting import Columns, columns_of, cut_views
 from embedstore.errors import PictureError, TrainingError
 from embedstore.images import leaves
 from embedstore.pictures import read_picture
-from embedstore.views import View, render, student_picture
+from embedstore.store.kept_pictures import Pixels, open_kept, to_keep
+from embedstore.views import View
 
 MOST_KEPT_BYTES = 2 << 30  # resized pictures in memory; beyond that they are read from their files again
 _THREADS = 2
 
 
 class StudentPictures:
-    """Cuts student views from files, keeping resized pictures in memory up to a bound.
+    """Cuts student views from the pictures that the store keeps; from files where it keeps none.
+
+    What is read from files stays in memory, resized, up to a bound. Both ways give the same pixels.
 
     Args:
         store: says where the pictures are and what they were when they were embedded.
@@ -30,41 +34,56 @@ class StudentPictures:
 
     def __init__(self, store: Source, size: int, images: Path | None = None):
         self._store, self._size = store, size
+        self._kept = open_kept(store.path)
         root = images or store.image_root
         if root is None:
             raise TrainingError(
                 f"The file '{store.path}' does not hold the pictures; tell where they are: --images DIR"
             )
         self._root = root
-        if not self._root.is_dir():
-            raise TrainingError(
-                f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR"
-            )
-        self._kept: dict[int, Image.Image] = {}
-        self._kept_bytes = 0
+        if self._kept is None and not self._root.is_dir():
+            raise self._no_folder()
+        self._in_memory: dict[int, Pixels] = {}
+        self._bytes_in_memory = 0
         self._guard = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="distill-read")
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads, and let go of the kept pictures."""
         self._pool.shutdown(cancel_futures=True)
+        if self._kept is not None:
+            self._kept.close()
 
-    def cut(self, positions: Sequence[int] | npt.NDArray[np.int64], views: Sequence[View]) -> npt.NDArray[np.uint8]:
-        """Return the views (m, s, s, 3) of the samples at some positions in the store."""
-        return np.stack(list(self._pool.map(self._cut_one, positions, views)))
+    def cut(self, positions: Sequence[int] | npt.NDArray[np.int64], views: Sequence[View]) -> Tensor:
+        """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store."""
+        return self.cut_from(self.columns(positions), views)
 
-    def _cut_one(self, position: int, view: View) -> npt.NDArray[np.uint8]:
-        return render(self._picture(int(position)), view, self._size, self._store.recipe.fit)
+    def cut_from(self, columns: Columns, views: Sequence[View]) -> Tensor:
+        """Return one view of each of some pictures (m, 3, s, s) uint8; uses all of torch's threads."""
+        return cut_views(columns, views, self._size, self._store.recipe.fit)
 
-    def _picture(self, position: int) -> Image.Image:
-        kept = self._kept.get(position)
-        if kept is not None:
-            return kept
+    def columns(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Columns:
+        """Return the pictures of the samples at some positions in the store, uncut; uses none of torch's threads."""
+        at = [int(position) for position in positions]
+        found: list[Pixels | None] = [None] * len(at)
+        if self._kept is not None:
+            found = self._kept.get([self._store.content_at(position) for position in at])
+        lacking = [place for place, pixels in enumerate(found) if pixels is None]
+        for place, pixels in zip(lacking, self._pool.map(self._read, [at[place] for place in lacking]), strict=True):
+            found[place] = pixels
+        return columns_of([pixels for pixels in found if pixels is not None])
+
+    def _read(self, position: int) -> Pixels:
+        known = self._in_memory.get(position)
+        if known is not None:
+            return known
         sample = self._store.sample_at(position)
         if leaves(sample.uri):
             raise TrainingError(
                 f"'{self._store.path}' names the picture '{sample.uri}', which is outside of the image folder; do not use it."
             )
+        if not self._root.is_dir():
+            raise self._no_folder()
         try:
             picture, content = read_picture(self._root / sample.uri)
         except PictureError as error:
@@ -78,10 +97,14 @@ class StudentPictures:
                 f"The picture '{sample.uri}' is another than the one that was embedded; "
                 "run: embedstore build STORE IMAGES"
             )
-        picture = student_picture(picture, self._store.recipe)
-        size = picture.width * picture.height * len(picture.getbands())
+        pixels = to_keep(picture, self._store.recipe)
         with self._guard:  # two threads may have read the same picture
-            if position not in self._kept and self._kept_bytes + size <= MOST_KEPT_BYTES:
-                self._kept[position] = picture
-                self._kept_bytes += size
-        return picture
+            if position not in self._in_memory and self._bytes_in_memory + pixels.nbytes <= MOST_KEPT_BYTES:
+                self._in_memory[position] = pixels
+                self._bytes_in_memory += pixels.nbytes
+        return pixels
+
+    def _no_folder(self) -> TrainingError:
+        return TrainingError(
+            f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR"
+        )

@@ -13,7 +13,7 @@ from embedstore.images import Listing, list_images, sample_id
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
-from embedstore.store.ingest import BuildReport, checked_teacher, publish
+from embedstore.store.ingest import BuildReport, checked_teacher, keeping, publish
 from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
 from embedstore.teachers import Teacher
@@ -68,11 +68,13 @@ def add(
             )
         uris = [_uri(store, one) for one in named] or None
         listing = list_images(store.image_root, manifest, uris=uris)
-        with writer(store.path) as session:
+        with writer(store.path) as session, keeping(store) as kept:
             store.refresh()
             if manifest is None:
                 listing = _under_known_ids(listing, store.records())
-            embedding = EmbeddingPass(store, session, listing, teacher=loaded, views=store.views, progress=progress)
+            embedding = EmbeddingPass(
+                store, session, listing, teacher=loaded, views=store.views, progress=progress, keep=kept
+            )
             embedding.run()
             report = publish(store, session, listing, embedding, action="add", label=label and as_stored(label.strip()))
     return replace(report, seconds=time.monotonic() - started)

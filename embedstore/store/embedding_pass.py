@@ -19,6 +19,7 @@ from embedstore.pictures import content_hash, decode
 from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, record_of
+from embedstore.store.kept_pictures import MOST_BYTES, KeptPictures, Pixels, to_keep
 from embedstore.store.layout import BLOCK, Column
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
@@ -30,6 +31,7 @@ Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
 _CROPS_AT_ONCE = 96  # views in one call of the teacher, about
 _COMMIT_ROWS, _COMMIT_SECONDS = BLOCK, 5.0  # what an interruption may cost
+_KEPT_AT_ONCE = 1 << 26  # bytes of pixels to keep in one transaction
 _READERS = 2  # threads that read and cut pictures while the teacher works
 
 
@@ -42,6 +44,7 @@ class _Picture:
     row: int | None = None  # None: a new one is needed
     views: list[int] = field(default_factory=list)  # that are missing
     crops: npt.NDArray[np.uint8] | None = None
+    pixels: Pixels | None = None  # to keep
     problem: str | None = None
 
 
@@ -57,6 +60,7 @@ class EmbeddingPass:
         done: sample id -> its row and content hash in the new version.
         aside: path -> why the picture can't be used.
         embedded: (sample, view) pairs that went through the teacher.
+        not_kept: pictures that were to be kept, for which there is no room.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class EmbeddingPass:
         teacher: Teacher | None,
         views: int,
         progress: Progress | None,
+        keep: KeptPictures | None = None,
     ):
         self._store, self._session, self._listing, self._teacher = store, session, listing, teacher
         self._progress = progress or (lambda done, total: None)
@@ -80,6 +85,11 @@ class EmbeddingPass:
         self._waiting: list[tuple[_Picture, dict[str, Any]]] = []  # embedded, not committed
         self._last_commit = time.monotonic()
         self.embedded = 0
+        self._keep = keep
+        self._kept: set[bytes] = set() if keep is None else keep.contents()
+        self._kept_bytes = 0 if keep is None else keep.size()
+        self._to_keep: dict[bytes, Pixels] = {}
+        self.not_kept = 0
 
         def survey(tables: Tables) -> tuple[Any, list[dict[str, str]], dict[Column, npt.NDArray[np.bool_]]]:
             rows = tables.rows()
@@ -100,7 +110,13 @@ class EmbeddingPass:
         try:
             self._embed_all()
         finally:
+            self._write_kept()
             self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
+
+    @property
+    def kept(self) -> int:
+        """How many pictures are kept for students, of this store and whatever it had before."""
+        return len(self._kept)
 
     def columns(self) -> list[Column]:
         """Return the columns that every sample is to have."""
@@ -117,6 +133,7 @@ class EmbeddingPass:
         crops = 0
         with closing(self._pictures()) as pictures:  # so that its threads end with the run, however that ends
             for done, picture in enumerate(pictures, start=1):
+                self._keep_pixels(picture)
                 if picture.problem is not None:
                     self.aside[picture.sample.uri] = picture.problem
                 elif picture.views:
@@ -166,16 +183,38 @@ class EmbeddingPass:
             if picture.row is None
             or not all(self.present[Column(self._head.space, output, view)][picture.row] for output in self._outputs)
         ]
-        if picture.views:
+        wanted = self._keep is not None and picture.content not in self._kept
+        if picture.views or wanted:
             try:
                 image = decode(data)
             except PictureError as error:
                 picture.problem = str(error)
                 return picture
             recipe = self._store.recipe
+            if wanted:
+                picture.pixels = to_keep(image, recipe)
+        if picture.views:
             drawn = (draw_view(recipe, sample.id, view) for view in picture.views)
             picture.crops = np.stack([render(image, view, self._input_size, recipe.fit) for view in drawn])
         return picture
+
+    def _keep_pixels(self, picture: _Picture) -> None:
+        pixels, picture.pixels = picture.pixels, None
+        if pixels is None or picture.content is None or picture.content in self._to_keep:
+            return
+        if self._kept_bytes + pixels.nbytes > MOST_BYTES:
+            self.not_kept += 1
+            return
+        self._to_keep[picture.content] = pixels
+        self._kept_bytes += pixels.nbytes
+        if sum(kept.nbytes for kept in self._to_keep.values()) >= _KEPT_AT_ONCE:
+            self._write_kept()
+
+    def _write_kept(self) -> None:
+        written, self._to_keep = self._to_keep, {}
+        if self._keep is not None and written:
+            self._keep.put(written)
+            self._kept |= written.keys()
 
     def _embed(self, batch: list[_Picture]) -> None:
         if not batch:

@@ -1,4 +1,4 @@
-"""The LMDB handle: one per store and process, never across a fork, growing where the map is the file's size."""
+"""The LMDB handle: one per directory and process, never across a fork, growing where the map is the file's size."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -38,8 +38,9 @@ class Environment:
     opens databases only by a write transaction, and whoever reads must not wait for a writer.
     """
 
-    def __init__(self, directory: Path, *, create: bool = False):
+    def __init__(self, directory: Path, databases: Sequence[bytes], *, create: bool = False):
         self.directory = directory
+        self._names = databases
         self._pid = os.getpid()
         self._users = 0
         self._active = 0  # transactions of this process, begun or about to
@@ -175,7 +176,7 @@ class Environment:
             str(self.directory),
             # Where the map is the file's size, that of a reader ends there, and LMDB has to know.
             map_size=FIRST_MAP_BYTES if write or os.name != "nt" else file.stat().st_size,
-            max_dbs=len(DATABASES),
+            max_dbs=len(self._names),
             max_readers=1024,
             readonly=not write,
             lock=write or os.access(lock if lock.exists() else self.directory, os.W_OK),
@@ -184,9 +185,11 @@ class Environment:
         try:
             if write:
                 with self._env.begin(write=True) as transaction:
-                    self._databases = {name: self._env.open_db(name, transaction, create=create) for name in DATABASES}
+                    self._databases = {
+                        name: self._env.open_db(name, transaction, create=create) for name in self._names
+                    }
             else:
-                self._databases = {name: self._env.open_db(name, create=False) for name in DATABASES}
+                self._databases = {name: self._env.open_db(name, create=False) for name in self._names}
         except BaseException:
             self._env.close()
             raise
@@ -218,8 +221,8 @@ class Environment:
             )
 
 
-def open_environment(directory: Path) -> Environment:
-    """Return the process's handle on a generation directory.
+def open_environment(directory: Path, databases: Sequence[bytes] = DATABASES) -> Environment:
+    """Return the process's handle on a directory that has these databases; a generation's where not given.
 
     Raises:
         CorruptStoreError: LMDB can't open it.
@@ -234,13 +237,13 @@ def open_environment(directory: Path) -> Environment:
     with _guard:
         environment = _shared(real)
         if environment is None:
-            environment = _open[real] = Environment(real)
+            environment = _open[real] = Environment(real, databases)
             environment._users = 1
         return environment
 
 
-def make_environment(directory: Path) -> Environment:
-    """Make a generation directory with all databases, empty, bring it to the disk, and return the process's handle on it.
+def make_environment(directory: Path, databases: Sequence[bytes] = DATABASES) -> Environment:
+    """Make a directory with these databases, empty, bring it to the disk, and return the process's handle on it.
 
     Raises:
         OSError, lmdb.Error: the system does not let it be made.
@@ -248,7 +251,7 @@ def make_environment(directory: Path) -> Environment:
     directory.mkdir(parents=True)
     real = directory.resolve()
     with _guard:
-        environment = _open[real] = Environment(real, create=True)
+        environment = _open[real] = Environment(real, databases, create=True)
         environment._users = 1
     try:
         sync_directory(real)

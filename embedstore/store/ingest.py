@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
+from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.layout import Column
 from embedstore.store.rows import staged
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
@@ -42,6 +44,8 @@ class BuildReport:
     views: int
     views_incomplete: int  # views that samples without a picture lack, so that no reader sees them yet
     set_aside: int
+    kept: int  # pictures whose pixels are kept for students
+    not_kept: int  # pictures for which there was no room
     ignored: int  # files that are no pictures by their ending
     teacher: str
     seconds: float
@@ -56,6 +60,7 @@ def build(
     views: int | None = None,
     recipe: Recipe | None = None,
     prune: bool = False,
+    keep_images: int | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Embed what the store does not have yet, and make it visible as one new version.
@@ -71,9 +76,12 @@ def build(
         views: augmented views beside the plain picture; 2 for a new store where not given. Never fewer than there are.
         recipe: how views are drawn; for a new store only.
         prune: remove samples whose picture is not listed any more.
+        keep_images: short side in pixels of the pictures to keep for students, that of the recipe; 0: keep none any more. Where
+            not given, a store goes on as before; a new one keeps none.
         progress: called with (pictures done, pictures in all).
 
     Raises:
+        SettingsError: a number is out of range, or another recipe is given than the store's.
         ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
         TeacherError: the teacher can't be loaded.
         TeacherMismatchError: the store was filled by another teacher.
@@ -85,6 +93,8 @@ def build(
         raise SettingsError(f"The number of views is {views}; expected 0 to 65535.")
     listing = list_images(images, manifest)
     is_new = not os.path.exists(store_path / layout.CURRENT)  # Path.exists raises where a name is too long
+    if keep_images and (is_new or recipe is not None):
+        recipe = replace(recipe or Recipe(), student_side=keep_images)
     if is_new:
         refuse_other_content(store_path)
         _refuse_all_unreadable(listing)
@@ -94,7 +104,14 @@ def build(
         teacher = loaded
     try:
         report = _build_existing(
-            store_path, listing, teacher=teacher, views=views, recipe=recipe, prune=prune, progress=progress
+            store_path,
+            listing,
+            teacher=teacher,
+            views=views,
+            recipe=recipe,
+            prune=prune,
+            keep_images=keep_images,
+            progress=progress,
         )
     except _NothingUsableError:
         if is_new:
@@ -118,6 +135,7 @@ def _build_existing(
     views: int | None,
     recipe: Recipe | None,
     prune: bool,
+    keep_images: int | None,
     progress: Progress | None,
 ) -> BuildReport:
     with EmbeddingStore(path) as store:
@@ -127,17 +145,54 @@ def _build_existing(
                 "leave the view options out, or build another store."
             )
         loaded = checked_teacher(store, teacher)
-        with writer(store.path) as session:
+        with writer(store.path) as session, keeping(store, keep_images) as kept:
             store.refresh()
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
+            views = max(asked, store.views)
             embedding = EmbeddingPass(
-                store, session, listing, teacher=loaded, views=max(asked, store.views), progress=progress
+                store, session, listing, teacher=loaded, views=views, progress=progress, keep=kept
             )
             _refuse_another_folder(store, listing, set(embedding.known))
             embedding.run()
             if not embedding.done and not embedding.known:
                 raise _no_picture(listing.root, embedding.aside)
-            return publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
+            report = publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
+            return replace(report, kept=_kept_only(store, kept))
+
+
+@contextlib.contextmanager
+def keeping(store: EmbeddingStore, side: int | None = None) -> Iterator[KeptPictures | None]:
+    """Open the kept pictures of a store for as long as the context lasts; None where it keeps none.
+
+    Args:
+        store: under the writer's lock.
+        side: asked for; 0 removes them, None leaves it as it is.
+
+    Raises:
+        SettingsError: another side than the recipe's is asked for.
+    """
+    if side and side != store.recipe.student_side:
+        raise SettingsError(
+            f"The students of the store '{store.path}' cut their views from pictures of {store.recipe.student_side} px, which "
+            f"never changes; keep those with {store.recipe.student_side}, or build another store."
+        )
+    if side == 0:
+        remove_kept(store.path)
+    kept = make_kept(store.path) if side else open_kept(store.path)
+    try:
+        yield kept
+    finally:
+        if kept is not None:
+            kept.close()
+
+
+def _kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
+    """Drop kept pictures that no sample has any more; return how many are left."""
+    if kept is None:
+        return 0
+    used, there = {content.tobytes() for content in store.alive["content"]}, kept.contents()
+    kept.drop(there - used)
+    return len(there & used)
 
 
 def checked_teacher(store: EmbeddingStore, teacher: str | Teacher | None) -> Teacher | None:
@@ -244,6 +299,8 @@ def publish(
         views=head.views,
         views_incomplete=embedding.views - head.views,
         set_aside=len(embedding.aside),
+        kept=embedding.kept,
+        not_kept=embedding.not_kept,
         ignored=sum(listing.ignored.values()),
         teacher=store.teacher,
         seconds=0.0,

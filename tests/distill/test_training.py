@@ -80,7 +80,7 @@ def test_own_teaches_where_the_teacher_would_place_a_picture_that_was_never_trai
     data = make_run_data(store, quick())
     defects = np.array([at for at in data.sides["test"] if data.samples[at].label == "defect"])
     pictures = StudentPictures(store, 32)
-    pixels = torch.from_numpy(pictures.cut(defects, [WHOLE] * len(defects))).permute(0, 3, 1, 2)
+    pixels = pictures.cut(defects, [WHOLE] * len(defects))
     pictures.close()
     student, projection = make_student("small", 2, 32, 0), make_projection(SmallTrunk.features, store.dim, 0)
     student.load_state_dict(weights(run.path))
@@ -155,7 +155,7 @@ def test_the_losses_of_the_first_step_are_those_worked_out_by_hand(
     training = TrainingSet.from_source(store, make_run_data(store, settings).sides["train"])
     (batch,) = plan_epoch(training.ids, 2, store.recipe, ce_views=ce_views, size=100, seed=3, epoch=0)
     pictures = StudentPictures(store, 32)
-    pixels = torch.from_numpy(pictures.cut(training.positions[batch.samples], batch.cuts)).permute(0, 3, 1, 2)
+    pixels = pictures.cut(training.positions[batch.samples], batch.cuts)
     pictures.close()
     student = make_student("small", 2, 32, seed=3)
     with torch.no_grad():
@@ -349,7 +349,7 @@ def test_answers_are_averaged_over_flips_only_where_the_recipe_has_them(tmp_path
         with embedstore.open(store_path) as store:
             test = np.flatnonzero(store.where({"split": "test"}))
             pictures = StudentPictures(store, 32)
-            pixels = torch.from_numpy(pictures.cut(test, [WHOLE] * len(test))).permute(0, 3, 1, 2)
+            pixels = pictures.cut(test, [WHOLE] * len(test))
             pictures.close()
         lines = (run.path / "scores.csv").read_text("utf-8").splitlines()
         said[flips] = np.array([[float(x) for x in line.split(",")[-2:]] for line in lines if ",test," in line])

@@ -39,6 +39,14 @@ def build(
     ] = None,
     turns: Annotated[bool | None, typer.Option(help="Quarter turns in views; new store only (on).")] = None,
     flips: Annotated[bool | None, typer.Option(help="Mirrored views; new store only (on).")] = None,
+    keep_images: Annotated[
+        int | None,
+        typer.Option(
+            help="Keep the pixels of all pictures for students, resized to this short side: they train without decoding files. "
+            "A new store's students then cut from this size; 0 keeps none any more.",
+            show_default=False,
+        ),
+    ] = None,
     light: Annotated[bool | None, typer.Option(help="Views in other light; new store only (on).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -68,6 +76,7 @@ def build(
             views=views,
             recipe=recipe,
             prune=prune,
+            keep_images=keep_images,
             progress=progress,
         )
     if json:
@@ -80,6 +89,17 @@ def build(
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
+    if report.kept or report.not_kept:
+        console.say(
+            "The pixels of "
+            + console.count(report.kept, "picture are", "pictures are")
+            + " kept for students."
+            + (
+                f" For {report.not_kept} more there is no room; they are read from their files."
+                if report.not_kept
+                else ""
+            )
+        )
     if report.resumed:
         resumed = console.count(report.resumed, "sample was", "samples were")
         console.say(f"{resumed} embedded by an interrupted run before, and not again.")

@@ -1,0 +1,62 @@
+"""A batch of views is cut as `embedstore.views.render` cuts each of them alone, but for what overshoots beside edges."""
+
+import numpy as np
+import pytest
+from helpers import noise_picture, smooth_picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from distill.training.cutting import columns_of, cut_views
+from embedstore.store.kept_pictures import to_keep
+from embedstore.views import WHOLE, Fit, Recipe, View, draw_view, render
+
+UNRESIZED = Recipe(student_side=4096)
+SIDES = [(200, 150), (64, 64), (31, 90), (300, 70), (5, 4)]
+
+
+def cut(pictures: list[Image.Image], views: list[View], size: int, fit: Fit) -> np.ndarray:
+    columns = columns_of([to_keep(picture, UNRESIZED) for picture in pictures])
+    return cut_views(columns, views, size, fit).permute(0, 2, 3, 1).numpy()
+
+
+def assert_as_rendered(
+    pictures: list[Image.Image], views: list[View], size: int, fit: Fit, share: float = 0.01
+) -> None:
+    """`share` of the pixels may differ by more than 2 of 255 levels."""
+    together = cut(pictures, views, size, fit)
+    assert together.shape == (len(views), size, size, 3)
+    for found, picture, view in zip(together, pictures, views, strict=True):
+        away = np.abs(found.astype(int) - render(picture, view, size, fit).astype(int))
+        assert away.max(initial=0) <= 24
+        assert (away > 2).mean() <= share
+
+
+@pytest.mark.parametrize("fit", ["squash", "letterbox"])
+@pytest.mark.parametrize("size", [16, 64, 97])
+def test_views_of_one_batch_are_those_of_each_picture(fit: Fit, size: int) -> None:
+    recipe = Recipe(seed=5, fit=fit)
+    pictures = [smooth_picture(at, side, "RGB" if at % 2 else "L") for at, side in enumerate(SIDES)]
+    for number in range(12):
+        views = [draw_view(recipe, f"picture {at}", number) for at in range(len(pictures))]
+        assert_as_rendered(pictures, views, size, fit)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_turns_and_mirrors_go_the_same_way(turns: int, mirrored: bool) -> None:
+    views = [View(0.1, 0.3, 0.6, 0.5, turns=turns, mirrored=mirrored), WHOLE]
+    for fit in ("squash", "letterbox"):
+        assert_as_rendered([smooth_picture(1, (120, 70)), smooth_picture(2, (70, 120))], views, 48, fit)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 30), st.integers(0, 10_000), st.booleans())
+def test_sharp_noise_of_any_size_too(width: int, height: int, size: int, seed: int, letterbox: bool) -> None:
+    """Every pixel of noise is an edge, so that much overshoots."""
+    random = np.random.default_rng(seed)
+    picture = noise_picture(seed, (width, height), "L")
+    box = random.uniform(0.05, 1, 2)
+    at = random.uniform(0, 1 - box)
+    view = View(*at, *box, int(random.integers(4)), bool(random.integers(2)), random.uniform(0.8, 1.2), 1.1)
+    assert_as_rendered([picture], [view], size, "letterbox" if letterbox else "squash", share=0.1)

@@ -1,0 +1,1 @@
+"""Parts of the training benchmark: the pictures, and the ways of training that are compared."""
