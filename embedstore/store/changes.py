@@ -119,7 +119,7 @@ class StoreWriter:
         for start in range(0, len(names), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             values = _as_float16(names[part], stacked[:, part])
-            self._rows.append(NewRows(keys[part], values, {name: texts[part] for name, texts in fields.items()}))
+            self._rows.append(NewRows(keys[part], [values], {name: texts[part] for name, texts in fields.items()}))
         self._added.append(keys.reshape(-1).view("S16"))
         self._details["new"] += len(names)
 

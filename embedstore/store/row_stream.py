@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -26,16 +26,21 @@ class NewRows:
 
     Attributes:
         keys: (n, 16) of their ids.
-        vectors: (views + 1, n, d).
+        vectors: (views + 1, n, d), in parts that follow each other along n: joining them would copy all.
         fields: name -> n texts.
     """
 
     keys: npt.NDArray[np.uint8]
-    vectors: npt.NDArray[np.float16]
+    vectors: Sequence[npt.NDArray[np.float16]]
     fields: Mapping[str, Texts]
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the vectors take."""
+        return sum(part.nbytes for part in self.vectors)
 
 
 class RowStream:
@@ -62,7 +67,7 @@ class RowStream:
         if self._under_way is not None and self._under_way.done():
             self._finish()
         self._waiting.append(rows)
-        if sum(waiting.vectors.nbytes for waiting in self._waiting) >= _MOST_BYTES:
+        if sum(waiting.nbytes for waiting in self._waiting) >= _MOST_BYTES:
             self._hand_over()
 
     def settle(self) -> None:
@@ -112,8 +117,10 @@ class RowStream:
                 own["born"][at], own["died"][at], own["key"][at] = version, NEVER, rows.keys[inside]
                 own["content"][at] = np.frombuffer(UNKNOWN_CONTENT, np.uint8)
                 tables.put_row_block(block, own)
-            for view, values in enumerate(rows.vectors):
-                tables.put_vectors(Column(self._space, EMBEDDING, view), numbers, values)
+            ends = np.cumsum([part.shape[1] for part in rows.vectors]).tolist()
+            for end, part in zip(ends, rows.vectors, strict=True):
+                for view, values in enumerate(part):
+                    tables.put_vectors(Column(self._space, EMBEDDING, view), numbers[end - len(values) : end], values)
             tables.put_fields(numbers, rows.fields, version)
             tables.put_row_count(first + len(rows))
 
@@ -127,4 +134,4 @@ def _joined(parts: list[NewRows]) -> NewRows:
     for name in dict.fromkeys(name for part in parts for name in part.fields):
         fields[name] = [text for part in parts for text in part.fields.get(name, [None] * len(part))]
     keys = np.concatenate([part.keys for part in parts])
-    return NewRows(keys, np.concatenate([part.vectors for part in parts], axis=1), fields)
+    return NewRows(keys, [values for part in parts for values in part.vectors], fields)
