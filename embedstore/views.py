@@ -1,7 +1,8 @@
 """Replayable augmentations: (store seed, sample id, view) -> crop, turn, flip and light.
 
-Teacher and student call the same function. A view is a set of numbers in relative coordinates, so the teacher at 224
-pixels and the student at 96 see the same crop, and a cached embedding always belongs to the pixels the student gets.
+A view is a set of numbers in relative coordinates, so the teacher at 224 pixels and the student at 96 see the same crop, and
+a cached embedding always belongs to what the student gets. `render` cuts one view; students cut a batch of them at once, by
+`distill.training.cutting`.
 """
 
 import hashlib

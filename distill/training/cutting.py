@@ -22,9 +22,50 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+MOST_BYTES = 1 << 26  # of pictures that are cut together, laid side by side; one that is larger is cut alone
+
+
+def cut_views(pictures: Sequence[npt.NDArray[np.uint8]], views: Sequence[View], size: int, fit: Fit) -> Tensor:
+    """Return one view of each picture as (m, 3, size, size) uint8 RGB, anti-aliased.
+
+    Args:
+        pictures: (m), each (width, height, 1 or 3): columns one after the other.
+        views: (m) what to cut from each.
+        size: side of the square, in pixels.
+        fit: how a crop reaches it: `squash` or `letterbox`.
+    """
+    parts = _parts(pictures)
+    cut = [_cut(_columns([pictures[at] for at in part]), [views[at] for at in part], size, fit) for part in parts]
+    if len(parts) == 1:
+        return cut[0]
+    found = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
+    for part, own in zip(parts, cut, strict=True):
+        found[part] = own
+    return found
+
+
+def _parts(pictures: Sequence[npt.NDArray[np.uint8]]) -> list[list[int]]:
+    """Return which pictures are cut together: all, or where that takes too much memory, those of like height."""
+    everyone = list(range(len(pictures)))
+    if _bytes(pictures) <= MOST_BYTES:
+        return [everyone]
+    parts: list[list[int]] = [[]]
+    for at in sorted(everyone, key=lambda at: pictures[at].shape[1]):
+        if parts[-1] and _bytes([pictures[other] for other in [*parts[-1], at]]) > MOST_BYTES:
+            parts.append([])
+        parts[-1].append(at)
+    return parts
+
+
+def _bytes(pictures: Sequence[npt.NDArray[np.uint8]]) -> int:
+    """Return how many bytes pictures take side by side."""
+    widths, heights, channels = zip(*(picture.shape for picture in pictures), strict=True)
+    return int(sum(widths) * max(heights) * max(channels))
+
+
 @dataclass(frozen=True)
-class Columns:
-    """Pictures of a batch, column by column, one after the other.
+class _Columns:
+    """Pictures (m), column by column, one after the other.
 
     Attributes:
         pixels: (columns of all pictures, height of the highest, channels) uint8; below a lower picture anything.
@@ -38,26 +79,18 @@ class Columns:
     heights: Integers
 
 
-def columns_of(pictures: Sequence[npt.NDArray[np.uint8]]) -> Columns:
-    """Lay pictures, each as (width, height, 1 or 3), side by side; grey ones get three channels where any has them."""
+def _columns(pictures: Sequence[npt.NDArray[np.uint8]]) -> _Columns:
+    """Lay pictures side by side; grey ones get three channels where any has them."""
     widths, heights = (np.array([picture.shape[axis] for picture in pictures], np.int64) for axis in (0, 1))
     ends = np.cumsum(widths)
     channels = max(picture.shape[2] for picture in pictures)
     pixels = np.empty((int(ends[-1]), int(heights.max()), channels), np.uint8)
     for picture, first, end in zip(pictures, (ends - widths).tolist(), ends.tolist(), strict=True):
         pixels[first:end, : picture.shape[1]] = picture
-    return Columns(pixels, ends - widths, widths, heights)
+    return _Columns(pixels, ends - widths, widths, heights)
 
 
-def cut_views(columns: Columns, views: Sequence[View], size: int, fit: Fit) -> Tensor:
-    """Return one view of each picture as (m, 3, size, size) uint8 RGB, anti-aliased.
-
-    Args:
-        columns: the pictures (m).
-        views: (m) what to cut from each.
-        size: side of the square, in pixels.
-        fit: how a crop reaches it: `squash` or `letterbox`.
-    """
+def _cut(columns: _Columns, views: Sequence[View], size: int, fit: Fit) -> Tensor:
     left, top, width, height, turns, mirrored, gain, gamma = np.array(
         [(v.left, v.top, v.width, v.height, v.turns, v.mirrored, v.gain, v.gamma) for v in views], np.float64
     ).T

@@ -234,12 +234,12 @@ class _Training:
         """
         positions = self._training.positions
         with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
-            coming = ahead.submit(self._pictures.columns, positions[batches[0].samples])
+            coming = ahead.submit(self._pictures.pixels, positions[batches[0].samples])
             for number, batch in enumerate(batches):
-                columns = coming.result()
+                pixels = coming.result()
                 if number + 1 < len(batches):
-                    coming = ahead.submit(self._pictures.columns, positions[batches[number + 1].samples])
-                yield batch, self._pictures.cut_from(columns, batch.cuts).to(self._device)
+                    coming = ahead.submit(self._pictures.pixels, positions[batches[number + 1].samples])
+                yield batch, self._pictures.cut_from(pixels, batch.cuts).to(self._device)
 
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
@@ -260,8 +260,8 @@ class _Training:
         # The checkpoint last: a run that is killed in between draws the epoch again and writes its line again.
         run_directory.write_table(
             self._path / run_directory.METRICS,
-            list(self._history[0]),
-            [[round(value, 6) for value in figures.values()] for figures in self._history],
+            (names := list(self._history[-1])),  # epochs of an earlier release may lack some
+            [[round(figures.get(name, math.nan), 6) for name in names] for figures in self._history],
         )
         run_directory.save_checkpoint(
             self._path,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from distill.source import Source
-from distill.training.cutting import Columns, columns_of, cut_views
+from distill.training.cutting import cut_views
 from embedstore.errors import PictureError, TrainingError
 from embedstore.images import leaves
 from embedstore.pictures import read_picture
@@ -34,7 +34,7 @@ class StudentPictures:
 
     def __init__(self, store: Source, size: int, images: Path | None = None):
         self._store, self._size = store, size
-        self._kept = open_kept(store.path)
+        self._kept = open_kept(store.path, store.recipe.student_side)
         root = images or store.image_root
         if root is None:
             raise TrainingError(
@@ -56,13 +56,13 @@ class StudentPictures:
 
     def cut(self, positions: Sequence[int] | npt.NDArray[np.int64], views: Sequence[View]) -> Tensor:
         """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store."""
-        return self.cut_from(self.columns(positions), views)
+        return self.cut_from(self.pixels(positions), views)
 
-    def cut_from(self, columns: Columns, views: Sequence[View]) -> Tensor:
+    def cut_from(self, pixels: Sequence[Pixels], views: Sequence[View]) -> Tensor:
         """Return one view of each of some pictures (m, 3, s, s) uint8; uses all of torch's threads."""
-        return cut_views(columns, views, self._size, self._store.recipe.fit)
+        return cut_views(pixels, views, self._size, self._store.recipe.fit)
 
-    def columns(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Columns:
+    def pixels(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> list[Pixels]:
         """Return the pictures of the samples at some positions in the store, uncut; uses none of torch's threads."""
         at = [int(position) for position in positions]
         found: list[Pixels | None] = [None] * len(at)
@@ -71,7 +71,7 @@ class StudentPictures:
         lacking = [place for place, pixels in enumerate(found) if pixels is None]
         for place, pixels in zip(lacking, self._pool.map(self._read, [at[place] for place in lacking]), strict=True):
             found[place] = pixels
-        return columns_of([pixels for pixels in found if pixels is not None])
+        return [pixels for pixels in found if pixels is not None]
 
     def _read(self, position: int) -> Pixels:
         known = self._in_memory.get(position)

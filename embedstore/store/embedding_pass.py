@@ -110,8 +110,10 @@ class EmbeddingPass:
         try:
             self._embed_all()
         finally:
-            self._write_kept()
-            self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
+            try:
+                self._commit()  # whatever stops the run, what is embedded is kept; the next run goes on from here
+            finally:
+                self._write_kept()
 
     @property
     def kept(self) -> int:
@@ -183,12 +185,13 @@ class EmbeddingPass:
             if picture.row is None
             or not all(self.present[Column(self._head.space, output, view)][picture.row] for output in self._outputs)
         ]
-        wanted = self._keep is not None and picture.content not in self._kept
+        wanted = self._keep is not None and picture.content not in self._kept and self._kept_bytes < MOST_BYTES
         if picture.views or wanted:
             try:
                 image = decode(data)
             except PictureError as error:
-                picture.problem = str(error)
+                if picture.views:  # else its vectors are there, and only its pixels are lacking
+                    picture.problem = str(error)
                 return picture
             recipe = self._store.recipe
             if wanted:
@@ -200,12 +203,19 @@ class EmbeddingPass:
 
     def _keep_pixels(self, picture: _Picture) -> None:
         pixels, picture.pixels = picture.pixels, None
-        if pixels is None or picture.content is None or picture.content in self._to_keep:
+        content = picture.content
+        if (
+            self._keep is None
+            or content is None
+            or picture.problem
+            or content in self._kept
+            or content in self._to_keep
+        ):
             return
-        if self._kept_bytes + pixels.nbytes > MOST_BYTES:
+        if pixels is None or self._kept_bytes + pixels.nbytes > MOST_BYTES:
             self.not_kept += 1
             return
-        self._to_keep[picture.content] = pixels
+        self._to_keep[content] = pixels
         self._kept_bytes += pixels.nbytes
         if sum(kept.nbytes for kept in self._to_keep.values()) >= _KEPT_AT_ONCE:
             self._write_kept()

@@ -94,7 +94,13 @@ def build(
     listing = list_images(images, manifest)
     is_new = not os.path.exists(store_path / layout.CURRENT)  # Path.exists raises where a name is too long
     if keep_images and (is_new or recipe is not None):
-        recipe = replace(recipe or Recipe(), student_side=keep_images)
+        recipe = recipe or Recipe()
+        if recipe.student_side not in (keep_images, Recipe.student_side):
+            raise SettingsError(
+                f"The recipe has pictures of {recipe.student_side} px for students, and {keep_images} px are to be kept; give "
+                "one of them only."
+            )
+        recipe = replace(recipe, student_side=keep_images)
     if is_new:
         refuse_other_content(store_path)
         _refuse_all_unreadable(listing)
@@ -176,14 +182,17 @@ def keeping(store: EmbeddingStore, side: int | None = None) -> Iterator[KeptPict
             f"The students of the store '{store.path}' cut their views from pictures of {store.recipe.student_side} px, which "
             f"never changes; keep those with {store.recipe.student_side}, or build another store."
         )
-    if side == 0:
-        remove_kept(store.path)
-    kept = make_kept(store.path) if side else open_kept(store.path)
+    kept = None
+    if side != 0:
+        kept = (make_kept if side else open_kept)(store.path, store.recipe.student_side)
     try:
         yield kept
     finally:
         if kept is not None:
+            kept.settle()
             kept.close()
+    if side == 0:
+        remove_kept(store.path)
 
 
 def _kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:

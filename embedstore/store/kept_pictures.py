@@ -1,19 +1,20 @@
 """Kept pictures: the pixels that students cut their views from, so that no file is decoded twice.
 
-    STORE/pictures/      an LMDB environment beside the generations
+    STORE/pictures/SIDE/  an LMDB environment beside the generations; SIDE is the recipe's short side in pixels
     database   key                          value
     pictures   hash of the file's bytes     width, height (u32), channels (u8), pixels (width, height, channels) uint8, CRC32
 
-Each is the picture resized once to the recipe's short side, and nothing but a cache: what is missing is read from its file.
-Pixels stand column by column, the order in which views are cut from them.
+Each is the picture resized once to that short side, and nothing but a cache: what is missing is read from its file. Pixels
+stand column by column, the order in which views are cut from them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import lmdb
@@ -22,25 +23,30 @@ import numpy.typing as npt
 from PIL import Image
 
 from embedstore.errors import CorruptStoreError, StoreError
-from embedstore.store.data_file import DATA
+from embedstore.store.data_file import DATA, fill_up
 from embedstore.store.environment import Environment, make_environment, open_environment
-from embedstore.store.layout import seal, unseal
+from embedstore.store.layout import seal, sync_directory, unseal
 from embedstore.views import Recipe, student_picture
 
 Pixels = npt.NDArray[np.uint8]  # (width, height, 1 or 3)
 
 FOLDER = "pictures"
 MOST_BYTES = 16 << 30  # of kept pictures; what comes later is read from its file
+_UNFINISHED = ".new-"
 _PICTURES = b"pictures"
 _HEAD = struct.Struct("<IIB")
 _DROPPED_AT_ONCE = 1024
 
 
 class KeptPictures:
-    """The kept pictures of a store, by the hash of the file that each was in; get them by `open_kept`, close them in the end."""
+    """The kept pictures of a store, by the hash of the file that each was in; get them by `open_kept`, close them in the end.
 
-    def __init__(self, environment: Environment):
-        self._environment = environment
+    Raises:
+        CorruptStoreError: by every method: something of them can't be read; the message says what to do.
+    """
+
+    def __init__(self, environment: Environment, store: Path):
+        self._environment, self._store = environment, store
         self._checked: set[bytes] = set()
         self._open = True
 
@@ -50,30 +56,35 @@ class KeptPictures:
             self._open = False
             self._environment.release()
 
-    def get(self, contents: Sequence[bytes]) -> list[Pixels | None]:
-        """Return copies of the pixels of some pictures; None where one is not kept.
+    def settle(self) -> None:
+        """Lengthen the data file to all of its pages, so that nobody has to walk it; only under the writer's lock."""
+        with contextlib.suppress(OSError):  # a full disk: then whoever opens it looks closer
+            fill_up(self._environment.directory)
 
-        Raises:
-            CorruptStoreError: one fails its checksum, which is checked when it is first read.
-        """
-        with self._environment.read() as transaction:
+    def get(self, contents: Sequence[bytes]) -> list[Pixels | None]:
+        """Return copies of the pixels of some pictures; None where one is not kept. A checksum is checked once."""
+        with self._reading() as transaction:
             database = self._environment.database(_PICTURES)
             return [self._pixels(content, transaction.get(content, db=database)) for content in contents]
 
     def contents(self) -> set[bytes]:
         """Return the hashes of all that are kept."""
-        with self._environment.read() as transaction:
+        with self._reading() as transaction:
             cursor = transaction.cursor(self._environment.database(_PICTURES))
             return {bytes(key) for key in cursor.iternext(keys=True, values=False)}
 
     def size(self) -> int:
         """Return how many bytes they take on the disk."""
-        with self._environment.read() as transaction:
+        with self._reading() as transaction:
             stat = transaction.stat(self._environment.database(_PICTURES))
         return int(stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]))
 
     def put(self, pictures: Mapping[bytes, Pixels]) -> None:
-        """Keep some pictures, in one synced transaction."""
+        """Keep some pictures, in one synced transaction.
+
+        Raises:
+            StoreError: the disk is full, or they are read-only.
+        """
 
         def write(transaction: lmdb.Transaction) -> None:
             database = self._environment.database(_PICTURES)
@@ -95,17 +106,27 @@ class KeptPictures:
 
             self._environment.write(delete)
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction]:
+        try:
+            with self._environment.read() as transaction:
+                yield transaction
+        except CorruptStoreError as error:
+            raise damaged(self._store) from error
+
     def _pixels(self, content: bytes, value: bytes | memoryview | None) -> Pixels | None:
         if value is None:
             return None
         payload = unseal(_PICTURES, content, value, check=content not in self._checked)
         try:
-            shape = _HEAD.unpack_from(payload)
-            pixels: Pixels = np.frombuffer(payload, np.uint8, offset=_HEAD.size).reshape(shape).copy()
+            width, height, channels = _HEAD.unpack_from(payload)
+            pixels = np.frombuffer(payload, np.uint8, offset=_HEAD.size).reshape(width, height, channels)
         except (struct.error, ValueError) as error:
-            raise CorruptStoreError(f"A kept picture in '{self._environment.directory}' is none ({error}).") from error
+            raise damaged(self._store) from error
+        if not pixels.size or channels not in (1, 3):
+            raise damaged(self._store)
         self._checked.add(content)
-        return pixels
+        return pixels.copy()
 
 
 def to_keep(picture: Image.Image, recipe: Recipe) -> Pixels:
@@ -114,40 +135,75 @@ def to_keep(picture: Image.Image, recipe: Recipe) -> Pixels:
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(1, 0, 2))
 
 
-def open_kept(store: Path) -> KeptPictures | None:
-    """Return the kept pictures of a store; None where it keeps none.
+def open_kept(store: Path, side: int) -> KeptPictures | None:
+    """Return the kept pictures of a store whose recipe has this short side; None where it keeps none.
 
     Raises:
         CorruptStoreError: they can't be used; the message says what to do.
     """
-    directory = store / FOLDER
-    if not (directory / DATA).is_file():  # a build was killed before there was any
+    directory = store / FOLDER / str(side)
+    if not os.path.lexists(directory):
         return None
+    _refuse_link(store, side)
     try:
-        return KeptPictures(open_environment(directory, (_PICTURES,)))
+        return KeptPictures(open_environment(directory, (_PICTURES,)), store)
     except CorruptStoreError as error:
-        raise CorruptStoreError(
-            f"The kept pictures of '{store}' can't be read ({error}); remove the folder '{directory}' and build again with "
-            "--keep-images, or train without them."
-        ) from error
+        raise damaged(store) from error
 
 
-def make_kept(store: Path) -> KeptPictures:
-    """Return the kept pictures of a store; where it keeps none, or they can't be used, an empty place for some.
+def make_kept(store: Path, side: int) -> KeptPictures:
+    """Return the kept pictures of a store under its writer's lock; an empty place for some, where it keeps none.
 
     Raises:
         StoreError: the system does not let it be made.
+        CorruptStoreError: those that are there can't be used; the message says what to do.
     """
-    with contextlib.suppress(CorruptStoreError):
-        if (found := open_kept(store)) is not None:
-            return found
+    if (found := open_kept(store, side)) is not None:
+        return found
+    _refuse_link(store, side)
+    directory = store / FOLDER / str(side)
+    fresh = directory.with_name(f"{_UNFINISHED}{side}")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a build that was killed
     try:
-        remove_kept(store)
-        return KeptPictures(make_environment(store / FOLDER, (_PICTURES,)))
+        make_environment(fresh, (_PICTURES,)).release()
+        fresh.rename(directory)  # complete or not there at all
+        sync_directory(directory.parent)
     except (OSError, lmdb.Error) as error:
-        raise StoreError(f"The folder '{store / FOLDER}' can't be made ({error}); free some disk space.") from error
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise StoreError(
+            f"'{directory}' can't be made ({error}); free some disk space, or build without --keep-images."
+        ) from error
+    return KeptPictures(open_environment(directory, (_PICTURES,)), store)
 
 
 def remove_kept(store: Path) -> None:
-    """Remove all kept pictures of a store."""
-    shutil.rmtree(store / FOLDER, ignore_errors=True)
+    """Remove all kept pictures of a store.
+
+    Raises:
+        StoreError: the system does not let them be removed, or a link stands in their place.
+    """
+    folder = store / FOLDER
+    if folder.is_symlink():
+        raise _is_link(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        raise StoreError(f"'{folder}' can't be removed; see who may write there, then remove it by hand.")
+
+
+def damaged(store: Path) -> CorruptStoreError:
+    """Return the error that says that kept pictures can't be read."""
+    return CorruptStoreError(
+        f"The pictures that the store '{store}' keeps for students are damaged; remove the folder '{store / FOLDER}' (nothing "
+        "is lost with it), then build again with --keep-images, or train from the files."
+    )
+
+
+def _refuse_link(store: Path, side: int) -> None:
+    directory = store / FOLDER / str(side)
+    for path in (store / FOLDER, directory, directory / DATA):
+        if path.is_symlink():
+            raise _is_link(path)
+
+
+def _is_link(path: Path) -> CorruptStoreError:
+    return CorruptStoreError(f"'{path}' is a link, which no store has; remove it, then run the command again.")

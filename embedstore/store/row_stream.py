@@ -15,6 +15,7 @@ from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
 from embedstore.teachers.protocol import EMBEDDING
 
+_LARGE = 16 * BLOCK  # rows
 _MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory; twice that at work
 
 Texts = list[str | None]
@@ -26,7 +27,7 @@ class NewRows:
 
     Attributes:
         keys: (n, 16) of their ids.
-        vectors: (views + 1, n, d), in parts that follow each other along n: joining them would copy all.
+        vectors: (views + 1, n, d), in parts that follow each other along n.
         fields: name -> n texts.
     """
 
@@ -36,11 +37,6 @@ class NewRows:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes the vectors take."""
-        return sum(part.nbytes for part in self.vectors)
 
 
 class RowStream:
@@ -54,6 +50,7 @@ class RowStream:
     def __init__(self, session: Writer, space: str):
         self._session, self._space = session, space
         self._waiting: list[NewRows] = []
+        self._waiting_bytes = 0
         self._next: int | None = None  # row number
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedstore-write")
         self._under_way: Future[None] | None = None
@@ -67,7 +64,8 @@ class RowStream:
         if self._under_way is not None and self._under_way.done():
             self._finish()
         self._waiting.append(rows)
-        if sum(waiting.nbytes for waiting in self._waiting) >= _MOST_BYTES:
+        self._waiting_bytes += sum(part.nbytes for part in rows.vectors)
+        if self._waiting_bytes >= _MOST_BYTES:
             self._hand_over()
 
     def settle(self) -> None:
@@ -94,7 +92,7 @@ class RowStream:
     def _hand_over(self) -> None:
         if not self._waiting:
             return
-        rows, self._waiting = _joined(self._waiting), []
+        rows, self._waiting, self._waiting_bytes = _joined(self._waiting), [], 0
         self._finish()
         if self._next is None:
             self._next = self._session.read(lambda tables: tables.row_count())
@@ -134,4 +132,18 @@ def _joined(parts: list[NewRows]) -> NewRows:
     for name in dict.fromkeys(name for part in parts for name in part.fields):
         fields[name] = [text for part in parts for text in part.fields.get(name, [None] * len(part))]
     keys = np.concatenate([part.keys for part in parts])
-    return NewRows(keys, [values for part in parts for values in part.vectors], fields)
+    return NewRows(keys, _large([values for part in parts for values in part.vectors]), fields)
+
+
+def _large(parts: Sequence[npt.NDArray[np.float16]]) -> list[npt.NDArray[np.float16]]:
+    """Join small parts: each of them would write its last block again with the next. Large ones are not copied for that."""
+    found: list[npt.NDArray[np.float16]] = []
+    small: list[npt.NDArray[np.float16]] = []
+    rows = 0
+    for number, part in enumerate(parts, start=1):
+        small.append(part)
+        rows += part.shape[1]
+        if rows >= _LARGE or number == len(parts):
+            found.append(small[0] if len(small) == 1 else np.concatenate(small, axis=1))
+            small, rows = [], 0
+    return found

@@ -80,7 +80,7 @@ def figures(comparison: Comparison) -> dict[str, Any]:
     for policy in found["policies"]:
         del policy["seconds"], policy["peak_memory"]
         for epoch in policy["curve"]:
-            del epoch["seconds"]
+            del epoch["seconds"], epoch["seconds_steps"]
     return found
 
 

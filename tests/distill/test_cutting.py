@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from distill.training.cutting import columns_of, cut_views
+from distill.training import cutting
+from distill.training.cutting import cut_views
 from embedstore.store.kept_pictures import to_keep
 from embedstore.views import WHOLE, Fit, Recipe, View, draw_view, render
 
@@ -16,8 +17,7 @@ SIDES = [(200, 150), (64, 64), (31, 90), (300, 70), (5, 4)]
 
 
 def cut(pictures: list[Image.Image], views: list[View], size: int, fit: Fit) -> np.ndarray:
-    columns = columns_of([to_keep(picture, UNRESIZED) for picture in pictures])
-    return cut_views(columns, views, size, fit).permute(0, 2, 3, 1).numpy()
+    return cut_views([to_keep(one, UNRESIZED) for one in pictures], views, size, fit).permute(0, 2, 3, 1).numpy()
 
 
 def assert_as_rendered(
@@ -40,6 +40,25 @@ def test_views_of_one_batch_are_those_of_each_picture(fit: Fit, size: int) -> No
     for number in range(12):
         views = [draw_view(recipe, f"picture {at}", number) for at in range(len(pictures))]
         assert_as_rendered(pictures, views, size, fit)
+
+
+def test_pictures_that_do_not_fit_into_memory_together_are_cut_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [smooth_picture(at, side) for at, side in enumerate([(60, 40), (8, 900), (50, 45), (900, 8), (61, 39)])]
+    views = [draw_view(Recipe(), f"picture {at}", 1) for at in range(len(pictures))]
+    together = cut(pictures, views, 32, "squash")
+    monkeypatch.setattr(cutting, "MOST_BYTES", 30_000)
+    laid: list[int] = []
+    columns = cutting._columns
+
+    def watched(some: list[np.ndarray]) -> object:
+        found = columns(some)
+        laid.append(found.pixels.nbytes)
+        return found
+
+    monkeypatch.setattr(cutting, "_columns", watched)
+    np.testing.assert_allclose(cut(pictures, views, 32, "squash").astype(int), together.astype(int), atol=1)
+    assert len(laid) > 1
+    assert max(laid) <= 30_000
 
 
 @pytest.mark.parametrize("turns", range(4))

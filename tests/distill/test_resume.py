@@ -66,7 +66,7 @@ def same_run(path: Path, other: Path) -> None:
         assert torch.equal(found[name], expected[name]), name
     for name in ("scores.csv", "report.json", "split.csv"):
         assert (path / name).read_bytes() == (other / name).read_bytes()
-    history = [[{**line, "seconds": 0.0} for line in read_metrics(run)] for run in (path, other)]
+    history = [[{**line, "seconds": 0.0, "seconds_steps": 0.0} for line in read_metrics(run)] for run in (path, other)]
     assert history[0] == history[1]
     assert [line["epoch"] for line in history[0]] == list(range(1, EPOCHS + 1))
 

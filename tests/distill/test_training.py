@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 import zlib
 from dataclasses import replace
@@ -92,6 +93,17 @@ def test_own_teaches_where_the_teacher_would_place_a_picture_that_was_never_trai
     own, others = np.diag(alike), alike[~np.eye(len(alike), dtype=bool)]
     assert own.mean() > 0.2
     assert own.mean() > others.mean() + 0.04  # though all are defects
+
+
+def test_kept_pictures_train_the_same_student_as_files(store: EmbeddingStore, tmp_path: Path) -> None:
+    from_files = weights_of(store, tmp_path / "files", policy="own")
+    copied = shutil.copytree(store.path, tmp_path / "kept.store")
+    manifest, side = store.path.with_name("parts.csv"), store.recipe.student_side
+    report = embedstore.build(copied, store.image_root, manifest=manifest, keep_images=side)
+    assert (report.kept, report.embedded) == (len(store), 0)
+    with embedstore.open(copied) as kept:
+        run = distill.train(kept, tmp_path / "kept", quick(policy="own"), images=tmp_path / "no")
+    assert same(weights(run.path), from_files)
 
 
 # The same start, the same pictures
