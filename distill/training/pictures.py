@@ -1,21 +1,24 @@
 """Pixels for the student: each picture is resized once to the recipe's short side, and views are cut from that."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
-
 from distill.source import Source
-from distill.training.cutting import cut_views
 from embedstore.errors import PictureError, TrainingError
 from embedstore.images import leaves
 from embedstore.pictures import read_picture
 from embedstore.store.kept_pictures import Pixels, open_kept, to_keep
 from embedstore.views import View
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_KEPT_BYTES = 2 << 30  # resized pictures in memory; beyond that they are read from their files again
 _THREADS = 2
@@ -60,6 +63,8 @@ class StudentPictures:
 
     def cut_from(self, pixels: Sequence[Pixels], views: Sequence[View]) -> Tensor:
         """Return one view of each of some pictures (m, 3, s, s) uint8; uses all of torch's threads."""
+        from distill.training.cutting import cut_views  # needs PyTorch, and nothing else here does
+
         return cut_views(pixels, views, self._size, self._store.recipe.fit)
 
     def pixels(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> list[Pixels]:
