@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
 from distill.source import Source
 from embedstore.errors import PictureError, TrainingError
 from embedstore.images import leaves
