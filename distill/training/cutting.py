@@ -111,11 +111,11 @@ def _cut(columns: _Columns, views: Sequence[View], size: int, fit: Fit) -> Tenso
         if fit == "letterbox":
             inside = torch.from_numpy(down.inside)[:, :, None] & torch.from_numpy(across.inside)[:, None, :]
             cut = torch.where(inside[..., None], cut, float(PADDING))
-        if (gain != 1).any() or (gamma != 1).any():
-            cut = _lit(cut, gain, gamma)
+        cut = _lit(cut, gain, gamma) if (gain != 1).any() or (gamma != 1).any() else cut.to(torch.uint8)
         if turned.any():
-            cut = torch.where(torch.from_numpy(turned)[:, None, None, None], cut.transpose(1, 2), cut)
-        return cut.to(torch.uint8).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+            at = torch.from_numpy(np.flatnonzero(turned))
+            cut[at] = cut[at].transpose(1, 2)
+        return cut.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,6 @@ def _bars(width: Floats, height: Floats, size: int) -> tuple[Integers, Integers]
 
 
 def _lit(cut: Tensor, gain: Floats, gamma: Floats) -> Tensor:
-    """Return views under another light: each level of each view is looked up."""
+    """Return views under another light as uint8: each level of each view is looked up."""
     levels = np.rint(255 * gain[:, None] * (np.arange(256) / 255) ** gamma[:, None]).clip(0, 255)
-    table = torch.from_numpy(levels.astype(np.float32)).flatten()
-    return torch.take(table, cut.long() + 256 * torch.arange(len(cut))[:, None, None, None])
+    return torch.gather(torch.from_numpy(levels.astype(np.uint8)), 1, cut.flatten(1).long()).view_as(cut)

@@ -49,7 +49,7 @@ def bare_steps(job: Job) -> list[float]:
     """Take the student's steps on tensors that lie in memory: the limit."""
     with embedstore.open(job.kept) as store:
         settings = job.settings
-        samples = [at for at, split in enumerate(store.splits) if split == "train"]
+        samples = [at for at, split in enumerate(store.field("split")) if split == "train"]
         ids, labels = [store.ids[at] for at in samples], [store.labels[at] for at in samples]
         plan = plan_epoch(
             ids, store.views, store.recipe, ce_views="all", size=settings.batch, seed=settings.seed, epoch=0
@@ -80,7 +80,7 @@ def image_folder(job: Job) -> list[float]:
         ]
     )
     with embedstore.open(job.files) as store:
-        train = {store.sample_at(at).uri for at, split in enumerate(store.splits) if split == "train"}
+        train = {store.sample_at(at).uri for at, split in enumerate(store.field("split")) if split == "train"}
     data = ImageFolder(job.images, augmented, is_valid_file=lambda path: _uri(path, job.images) in train)
     loader = torch.utils.data.DataLoader(
         data, job.settings.batch, shuffle=True, num_workers=job.workers, persistent_workers=job.workers > 0
