@@ -258,9 +258,10 @@ class _Training:
 
     def _save(self) -> None:
         # The checkpoint last: a run that is killed in between draws the epoch again and writes its line again.
+        names = list(self._history[-1])  # epochs of an earlier release may lack some
         run_directory.write_table(
             self._path / run_directory.METRICS,
-            (names := list(self._history[-1])),  # epochs of an earlier release may lack some
+            names,
             [[round(figures.get(name, math.nan), 6) for name in names] for figures in self._history],
         )
         run_directory.save_checkpoint(
