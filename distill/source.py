@@ -1,4 +1,4 @@
-"""Where training samples come from: a store, or one exported summary."""
+"""Where training samples and their pictures come from: a store, or one exported summary, and the image folder."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,18 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from embedstore import Sample, Summary
 from embedstore import open as open_store
+from embedstore.errors import PictureError, TrainingError
 from embedstore.exports import SummaryFile
+from embedstore.images import leaves
+from embedstore.pictures import read_picture
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe
+
+READERS = min(8, os.cpu_count() or 2)  # threads that read pictures: decoding lets the others run meanwhile
 
 
 class Source(Protocol):
@@ -63,3 +69,48 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[Source]:
     else:
         with open_store(path) as store:
             yield store
+
+
+def image_folder(source: Source, images: Path | None) -> Path:
+    """Return where the pictures are: in `images`, or where the source remembers them.
+
+    Raises:
+        TrainingError: neither tells.
+    """
+    root = images or source.image_root
+    if root is None:
+        raise TrainingError(f"The file '{source.path}' does not hold the pictures; tell where they are: --images DIR")
+    return root
+
+
+def no_folder(root: Path) -> TrainingError:
+    """Return the error that says that the image folder is gone."""
+    return TrainingError(f"The image folder '{root}' is not there; tell where the pictures are now: --images DIR")
+
+
+def picture_of(source: Source, root: Path, position: int) -> Image.Image:
+    """Read the picture of the sample at a position from its file under `root`; see `pictures.decode`.
+
+    Raises:
+        TrainingError: it is not there, can't be read, or is another than the one that was embedded.
+    """
+    sample = source.sample_at(position)
+    if leaves(sample.uri):
+        raise TrainingError(
+            f"'{source.path}' names the picture '{sample.uri}', which is outside of the image folder; do not use it."
+        )
+    if not root.is_dir():
+        raise no_folder(root)
+    try:
+        picture, content = read_picture(root / sample.uri)
+    except PictureError as error:
+        raise TrainingError(
+            f"The picture '{sample.uri}' under '{root}' {error}; put it back, or delete the file "
+            "and take it out of the store: embedstore build STORE IMAGES --prune"
+        ) from error
+    embedded = source.content_at(position)
+    if any(embedded) and content != embedded:  # zeros: vectors that were given without a picture
+        raise TrainingError(
+            f"The picture '{sample.uri}' is another than the one that was embedded; run: embedstore build STORE IMAGES"
+        )
+    return picture

@@ -1,4 +1,7 @@
-"""Students: one small default and every timm model by name, each with a head for labels."""
+"""Students: one small default, every timm model by name, and the user's own modules, each with a head for labels."""
+
+from collections.abc import Callable
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
@@ -79,25 +82,60 @@ def make_student(name: str, classes: int, size: int, seed: int) -> Student:
     """Make a student with freshly drawn weights: the same for the same arguments, whatever the policy.
 
     Args:
-        name: `small`, or a timm model's name.
+        name: `small`, a timm model's name, or `MODULE:FUNCTION`; see `own_trunk`.
         classes: how many labels.
         size: side of its input, in pixels.
         seed: of the weights.
 
     Raises:
-        SettingsError: timm has no such model, or it does not take pictures of this size.
+        SettingsError: there is no such model, or it does not take pictures of this size.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trunk = SmallTrunk() if name == SMALL else _timm_trunk(name)
+        trunk = SmallTrunk() if name == SMALL else own_trunk(name) if is_code(name) else _timm_trunk(name)
         return Student(trunk, _feature_count(name, trunk, size), classes)
 
 
-def make_projection(features: int, dim: int, seed: int) -> nn.Linear:
-    """Make the map from the student's features to the targets' space; it is learned, and on the student's side."""
+def make_projection(inputs: int, outputs: int, seed: int) -> nn.Linear:
+    """Make the learned map between the student's features and the targets' space; see `losses.DistillationLoss`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Linear(features, dim)
+        return nn.Linear(inputs, outputs)
+
+
+def is_code(name: str) -> bool:
+    """Return whether a student's name is that of a function to import and call, which runs whatever stands there."""
+    return ":" in name
+
+
+def own_trunk(name: str) -> nn.Module:
+    """Call the user's own function, named as `MODULE:FUNCTION`, that makes a trunk.
+
+    The trunk maps normalised pixels (m, 3, s, s) to features (m, f). The function takes nothing; weights that it draws
+    depend on the run's seed.
+
+    Raises:
+        SettingsError: it can't be imported, or what it gives is no module.
+    """
+    module, _, function = name.partition(":")
+    try:
+        make: Callable[[], object] = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"The student '{name}' can't be imported ({error}); name a function as MODULE:FUNCTION, in a module that Python "
+            "finds here: installed, or its folder in PYTHONPATH."
+        ) from error
+    try:
+        trunk = make()
+    except Exception as error:  # it is the user's
+        raise SettingsError(
+            f"The student '{name}' failed when it was made ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(trunk, nn.Module):
+        raise SettingsError(
+            f"The student '{name}' gave a {type(trunk).__name__}; expected a torch.nn.Module that maps pixels to features."
+        )
+    return trunk
 
 
 def _timm_trunk(name: str) -> nn.Module:
@@ -124,6 +162,9 @@ def _feature_count(name: str, trunk: nn.Module, size: int) -> int:
             f"The student '{name}' takes no pictures of {size} x {size} pixels; it was made for --size {made_for}."
         ) from error
     trunk.train()
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise SettingsError(f"The student '{name}' gave {got} for one picture; expected features of shape (1, f).")
     return features.shape[1]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
-from distill.reports.words import short, taught
+from distill.reports.words import LIVE, short, taught
 from embedstore.pages import (
     Cell,
     Column,
@@ -45,6 +45,15 @@ def costs(comparison: Comparison) -> Markup:
     """Return what each way costs to train."""
     seconds = [one.seconds / (comparison.folds * comparison.seeds) for one in comparison.policies]
     digits = 0 if min(seconds) >= 10 else 1
+    live = [short(one.policy) for one in comparison.policies if one.policy in LIVE]
+    where = (
+        Text(
+            f"in {', '.join(name.en for name in live)}, and in no other",
+            f"大きなモデルが動くのは「{'」「'.join(name.ja for name in live)}」だけです",
+        )
+        if live
+        else Text("in none of them", "いずれの学習でも大きなモデルは動きません")
+    )
     return section(
         Text("What each way costs", "方法ごとのコスト"),
         table(
@@ -65,8 +74,8 @@ def costs(comparison: Comparison) -> Markup:
             ],
             caption=Text("Time and memory of training", "学習の時間とメモリ"),
             note=Text(
-                "The large model runs in none of them. Memory includes Python and PyTorch themselves.",
-                "いずれの学習でも大きなモデルは動きません。メモリには Python と PyTorch 自体を含みます。",
+                f"The large model runs {where.en}. Memory includes Python and PyTorch themselves.",
+                f"{where.ja}。メモリには Python と PyTorch 自体を含みます。",
             ),
         ),
     )

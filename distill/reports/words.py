@@ -36,6 +36,55 @@ _WAYS = {
         Text("mixture", "混合"),
         Text("one of several ways, drawn at each step", "複数の方法から毎回選んで教える"),
     ),
+    "class-distribution": (
+        Text("class distribution", "クラスの分布"),
+        Text("a draw from how its class is spread", "クラスの散らばりから毎回引いて教える"),
+    ),
+    "live-teacher": (
+        Text("large model beside", "大きなモデルを併走"),
+        Text("what the large model, run at each step, says of that view", "学習のたびに大きなモデルを動かして教える"),
+    ),
+    "live-teacher-fresh": (
+        Text("large model beside, new crops", "大きなモデルを併走・毎回新しい切り出し"),
+        Text(
+            "what the large model, run at each step, says of a crop never seen before",
+            "毎回新しい切り出しを大きなモデルに見せて教える",
+        ),
+    ),
+    "none-fresh": (
+        Text("plain training, new crops", "通常の学習・毎回新しい切り出し"),
+        Text("nothing", "なし（ラベルだけ）"),
+    ),
+    "clip-teacher-kd": (
+        Text("CLIP-Teacher-KD", "CLIP-Teacher-KD"),
+        Text(
+            "to tell the large model's vector of its picture from those of the batch, as published",
+            "バッチの中から自分の画像のベクトルを見分ける（論文どおり）",
+        ),
+    ),
+    "uncentred-means": (
+        Text("class mean, not centred", "クラス平均（中心化なし）"),
+        Text("the mean of its class, nothing taken off", "クラスの平均をそのまま教える"),
+    ),
+    "clip-embed-kd": (
+        Text("CLIP-Embed-KD", "CLIP-Embed-KD"),
+        Text("to tell its class's mean from the others, as published", "自分のクラスの平均を見分ける（論文どおり）"),
+    ),
+    "clip-embed-kd-l1": (
+        Text("CLIP-Embed-KD, L1", "CLIP-Embed-KD（L1）"),
+        Text("the mean of its class, by the L1 distance", "クラスの平均を L1 距離で教える"),
+    ),
+    "clip-embed-kd-mse": (
+        Text("CLIP-Embed-KD, MSE", "CLIP-Embed-KD（MSE）"),
+        Text("the mean of its class, by the squared distance", "クラスの平均を二乗距離で教える"),
+    ),
+    "clip-embed-kd-corrected": (
+        Text("CLIP-Embed-KD, corrected", "CLIP-Embed-KD（修正版）"),
+        Text(
+            "to tell its class's centred mean from the others, by a map on the student's side",
+            "生徒側の写像で、中心化したクラス平均を見分ける",
+        ),
+    ),
     "random-vectors": (
         Text("control: random", "対照：乱数"),
         Text("a random vector for its class", "クラスごとの乱数ベクトル"),
@@ -49,6 +98,8 @@ _WAYS = {
         Text("what the large model saw of another picture of its class", "同じクラスの別の画像の見方"),
     ),
 }
+
+LIVE = ("live-teacher", "live-teacher-fresh", "clip-teacher-kd")  # ways in which the large model runs
 
 
 def short(policy: str) -> Text:

@@ -5,7 +5,9 @@ contract suite in `tests/distill/test_policies.py` then runs over it.
 """
 
 from distill.targets import (
+    class_distribution,
     class_mean,
+    live_teacher,
     mixture,
     none,
     own,
@@ -15,23 +17,27 @@ from distill.targets import (
     rotated_means,
     shuffled_own,
     sub_prototypes,
+    uncentred_means,
 )
-from distill.targets.policy import Policy, PolicyKind, Targets, TrainingSet
+from distill.targets.policy import LivePolicy, Policy, PolicyKind, Targets, TrainingSet
 
 MIXTURE = "mixture"
 
 POLICIES: dict[str, PolicyKind] = {
-    "none": PolicyKind(none.fit),
-    "class-mean": PolicyKind(class_mean.fit, strategy="class-mean"),
+    "none": PolicyKind(none.fit, any_view=True),
+    "class-mean": PolicyKind(class_mean.fit, strategy="class-mean", any_view=True),
     "sub-prototypes": PolicyKind(sub_prototypes.fit, strategy="sub-prototypes"),
     "rare-samples": PolicyKind(rare_samples.fit, strategy="rare-samples"),
     "own": PolicyKind(own.fit, reads_vectors=True),
     "retrieved": PolicyKind(retrieved.fit, reads_vectors=True),
     MIXTURE: PolicyKind(mixture.fit),
-    # controls
-    "random-vectors": PolicyKind(random_vectors.fit),
-    "rotated-means": PolicyKind(rotated_means.fit, strategy="class-mean"),
+    # baselines and controls
+    "live-teacher": PolicyKind(live_teacher.fit, reads_vectors=True, any_view=True),
+    "class-distribution": PolicyKind(class_distribution.fit, strategy="class-distribution", any_view=True),
+    "uncentred-means": PolicyKind(uncentred_means.fit, strategy="class-mean", any_view=True),
+    "random-vectors": PolicyKind(random_vectors.fit, any_view=True),
+    "rotated-means": PolicyKind(rotated_means.fit, strategy="class-mean", any_view=True),
     "shuffled-own": PolicyKind(shuffled_own.fit, reads_vectors=True),
 }
 
-__all__ = ["MIXTURE", "POLICIES", "Policy", "PolicyKind", "Targets", "TrainingSet"]
+__all__ = ["MIXTURE", "POLICIES", "LivePolicy", "Policy", "PolicyKind", "Targets", "TrainingSet"]

@@ -48,7 +48,7 @@ def make_policy(
     if kind.reads_vectors and not isinstance(training.source, EmbeddingStore):
         raise SettingsError(
             f"The policy '{name}' needs every picture's own vector, which a summary file does not hold; train it from the "
-            "store, or use class-mean, sub-prototypes or rare-samples."
+            "store, or use class-mean, class-distribution, sub-prototypes or rare-samples."
         )
     if kind.strategy is None:
         return kind.fit(training, None, seed, **chosen)

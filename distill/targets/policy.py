@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ Positions = npt.NDArray[np.int64]
 _AT_ONCE = 4096
 _FITTING = {
     "class-mean": "class-mean",
+    "class-distribution": "class-distribution",
     "text": "class-mean",
     "rare-samples": "rare-samples",
     "random-samples": "rare-samples",
@@ -38,6 +40,7 @@ class TrainingSet:
         labels: (n,); None where a sample has none.
         groups: (n,) the part that each shows; a sample without a group has one of its own.
         views: how many augmented views each has, beside the plain picture.
+        images: the image folder, where it is not where the source remembers it.
     """
 
     source: Source
@@ -46,9 +49,12 @@ class TrainingSet:
     labels: list[str | None]
     groups: list[str]
     views: int
+    images: Path | None = None
 
     @classmethod
-    def from_source(cls, source: Source, positions: Positions, views: int | None = None) -> TrainingSet:
+    def from_source(
+        cls, source: Source, positions: Positions, views: int | None = None, images: Path | None = None
+    ) -> TrainingSet:
         """Take the samples at some positions of a store or an exported summary, with some of its views, or all."""
         samples = [source.sample_at(int(at)) for at in positions]
         return cls(
@@ -58,6 +64,7 @@ class TrainingSet:
             [s.label for s in samples],
             [s.part for s in samples],
             source.views if views is None else views,
+            images,
         )
 
     def __len__(self) -> int:
@@ -133,6 +140,19 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class LivePolicy(Policy, Protocol):
+    """A policy that makes its targets when they are asked for, and gains by knowing beforehand for what."""
+
+    def begin(self, samples: Positions, views: Positions, step: int) -> None:
+        """Begin to read what the same call of `targets` will need; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
 @dataclass(frozen=True)
 class PolicyKind:
     """A policy that can be asked for by name.
@@ -141,11 +161,14 @@ class PolicyKind:
         fit: (training, summary, seed, **parameters) -> policy; None means that nothing is aligned.
         strategy: the summary that it needs, if any.
         reads_vectors: it reads every sample's own vector, so it needs the store.
+        any_view: its targets are the same for all views of a sample, or made when they are asked for, so it can be trained
+            with views that the store does not have.
     """
 
     fit: Callable[..., Policy | None]
     strategy: str | None = None
     reads_vectors: bool = False
+    any_view: bool = False
 
 
 class PrototypePolicy:
@@ -164,7 +187,8 @@ class PrototypePolicy:
 
     def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
         """Return the prototypes of some samples."""
-        chosen = self._serving[samples, views]
+        # Fresh views have numbers of their own; only policies with one prototype for all views of a sample take them.
+        chosen = self._serving[samples, np.minimum(views, self._serving.shape[1] - 1)]
         known = chosen >= 0
         return Targets(self._vectors[np.maximum(chosen, 0)], known, np.maximum(chosen, 0))
 

@@ -14,7 +14,7 @@ class Batch:
 
     Attributes:
         samples: (m,) positions in the training set.
-        views: (m,) number of the stored view, where `aligned`; else 0.
+        views: (m,) number of the view, where `aligned`; else 0.
         cuts: (m) what to cut from each picture.
         labelled: (m,) which take part in the cross-entropy.
         aligned: (m,) which take part in the alignment.
@@ -27,8 +27,19 @@ class Batch:
     aligned: npt.NDArray[np.bool_]
 
 
+FRESH = 2**31  # views to draw from, where they need not be stored
+
+
 def plan_epoch(
-    ids: list[str], views: int, recipe: Recipe, *, ce_views: str, size: int, seed: int, epoch: int
+    ids: list[str],
+    views: int,
+    recipe: Recipe,
+    *,
+    ce_views: str,
+    size: int,
+    seed: int,
+    epoch: int,
+    order: npt.NDArray[np.int64] | None = None,
 ) -> list[Batch]:
     """Plan one epoch: every training sample passes once, in batches of nearly equal size and never alone.
 
@@ -36,7 +47,7 @@ def plan_epoch(
 
     Args:
         ids: of the training samples (n).
-        views: stored augmented views; each pass draws one of 0..views.
+        views: augmented views to draw from; each pass draws one of 0..views.
         recipe: of the views.
         ce_views: `all`: each pass serves both losses. `whole`: one half of the samples, drawn anew each epoch, passes
             as whole pictures, randomly turned and mirrored as the recipe allows, for the cross-entropy only; the other
@@ -44,27 +55,32 @@ def plan_epoch(
         size: of a batch, about.
         seed: of the run.
         epoch: counted from 0; each has draws of its own.
+        order: (n,) the samples that pass, in this order, where that is not each once; see `balanced_order`.
     """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(ids))
+    shuffled = random.permutation(len(ids))
     drawn = random.integers(0, views + 1, len(ids))
+    if order is None:
+        order, drawn = shuffled, drawn[shuffled]  # one draw a sample
     steps = max(1, min(-(-len(ids) // size), len(ids) // 2))  # two or more a batch: batch statistics need them
+    places = np.arange(len(ids))
     if ce_views == "all":
-        return [_stored(ids, recipe, part, drawn[part], labelled=True) for part in np.array_split(order, steps)]
+        return [_stored(ids, recipe, order[part], drawn[part], labelled=True) for part in np.array_split(places, steps)]
     turns, mirrors = random.integers(0, 4, len(ids)), random.integers(0, 2, len(ids))
     half = len(ids) // 2
     batches = []
     # The remainder of one half goes to the first batches, that of the other to the last.
-    wholes, stored_parts = np.array_split(order[:half], steps), np.array_split(order[half:][::-1], steps)[::-1]
-    for whole, stored in zip(wholes, stored_parts, strict=True):
+    wholes, stored_parts = np.array_split(places[:half], steps), np.array_split(places[half:][::-1], steps)[::-1]
+    for first, rest in zip(wholes, stored_parts, strict=True):
+        whole = order[first]
         cuts = [
             View(turns=int(turns[at]) if recipe.turns else 0, mirrored=recipe.flips and bool(mirrors[at]))
             for at in whole
         ]
-        second = _stored(ids, recipe, stored, drawn[stored], labelled=False)
+        second = _stored(ids, recipe, order[rest], drawn[rest], labelled=False)
         batches.append(
             Batch(
-                samples=np.concatenate([whole, stored]),
+                samples=np.concatenate([whole, second.samples]),
                 views=np.concatenate([np.zeros_like(whole), second.views]),
                 cuts=cuts + second.cuts,
                 labelled=np.concatenate([np.ones(len(whole), bool), second.labelled]),
@@ -72,6 +88,46 @@ def plan_epoch(
             )
         )
     return batches
+
+
+def balanced_order(
+    labels: npt.NDArray[np.int64], balance: float, *, seed: int, epoch: int
+) -> npt.NDArray[np.int64] | None:
+    """Return which samples pass in an epoch (n,), in what order; None where each passes once.
+
+    A label of n_c samples passes in proportion to n_c^(1 - balance), each of its samples equally often, or once more. Samples
+    without a label (-1) pass once each.
+
+    Args:
+        labels: (n,) class numbers.
+        balance: 0, as they are, to 1, all labels alike.
+        seed: of the run.
+        epoch: counted from 0.
+    """
+    classes, counts = np.unique(labels[labels >= 0], return_counts=True)
+    if not balance or len(classes) < 2:
+        return None
+    random = np.random.default_rng([seed, epoch, 2])  # apart from the other draws, which a balance leaves as they are
+    quotas = label_quotas(counts, balance)
+    passing = [np.flatnonzero(labels < 0)]
+    for label, quota in zip(classes, quotas, strict=True):
+        members = np.flatnonzero(labels == label)
+        rounds = [random.permutation(members) for _ in range(-(-quota // len(members)))]
+        passing.append(np.concatenate(rounds)[:quota])
+    return np.asarray(random.permutation(np.concatenate(passing)), np.int64)
+
+
+def label_quotas(counts: npt.NDArray[np.int64], balance: float) -> npt.NDArray[np.int64]:
+    """Return how often each label passes in an epoch, once or more; adds up to the sum of `counts`, its samples."""
+    shares = counts ** (1.0 - balance)
+    exact = shares / shares.sum() * counts.sum()
+    quotas = np.maximum(np.floor(exact).astype(np.int64), 1)
+    # The largest remainders get what is lacking; what labels of one pass took too much, the largest give.
+    lacking = int(counts.sum() - quotas.sum())
+    quotas[np.argsort(quotas - exact, kind="stable")[: max(lacking, 0)]] += 1
+    for _ in range(-lacking):
+        quotas[np.argmax(quotas)] -= 1
+    return np.asarray(quotas, np.int64)
 
 
 def _stored(

@@ -1,4 +1,4 @@
-"""Several policies on the same folds and seeds, each run in a process of its own; then their figures side by side."""
+"""Several policies or methods on the same folds and seeds, each run in a process of its own; then their figures side by side."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
+from distill.methods import settings_of
 from distill.source import Source, opened_source
 from distill.targets import MIXTURE, POLICIES, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
-from distill.training.loop import describe, describe_summary
+from distill.training.description import describe, describe_summary
 from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
 from distill.training.run_process import train_apart
@@ -56,9 +57,9 @@ def compare(
     Args:
         store: path of a store, or of a summary file.
         out: directory of the runs, each in `runs/POLICY-foldF-seedS`.
-        policies: to compare.
-        settings: what all runs share; `policy`, `folds`, `fold` and `seed` are set here, and options of policies that
-            are not compared are passed over.
+        policies: to compare: policies, or methods of `distill.methods`.
+        settings: what all runs share, but for what a method sets; `policy`, `folds`, `fold` and `seed` are set here, and
+            options of policies that are not compared are passed over.
         folds: deal the groups into so many folds, each tested once; None takes the split that the store has.
         seeds: runs of each policy on each fold.
         images: the image folder, where it is not where the store remembers it.
@@ -83,7 +84,7 @@ def compare(
         raise SettingsError(f"The baseline '{baseline}' is not among the policies {', '.join(policies)}.")
     # Folds outside and policies inside: an interrupted comparison has all policies on some folds.
     planned = [
-        (policy, fold, seed, _settings(base, policy, folds, fold, seed))
+        (policy, fold, seed, replace(settings_of(policy, base), folds=folds, fold=fold, seed=seed))
         for seed in range(base.seed, base.seed + seeds)
         for fold in range(1 if folds is None else folds)
         for policy in policies
@@ -106,7 +107,8 @@ def compare(
         runs.append(_scores(run, policy, fold, seed))
     baseline = baseline or ("none" if "none" in policies else policies[0])
     comparison = compare_runs(runs, good=base.good, overkill=base.overkill, baseline=baseline)
-    comparison = replace(comparison, remarks=[*_remarks(where), *comparison.remarks])
+    said = _remarks((policy, run) for (policy, *_), run in zip(planned, where, strict=True))
+    comparison = replace(comparison, remarks=[*said, *comparison.remarks])
     run_directory.write_json(path / COMPARISON, comparison.to_dict())
     return comparison
 
@@ -140,7 +142,7 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -
 
 def _saved(source: Source, settings: Settings) -> list[dict[str, Any]] | None:
     """Return what a run says of the summaries that it uses; None where one of them would have to be made."""
-    needing = [name for name in _used(settings.policy, settings) if POLICIES[name].strategy is not None]
+    needing = [name for name in _used(settings) if POLICIES[name].strategy is not None]
     found = [saved_summary(source, settings.options.get(name, {})) for name in needing]
     return None if None in found else [describe_summary(summary) for summary in found if summary is not None]
 
@@ -156,7 +158,7 @@ def _other_pictures(source: Source) -> str:
 
 def _check_targets(source: Source, settings: Settings, data: RunData) -> None:
     """Make the targets that cost little, those of finished summaries, and leave them, for what they refuse."""
-    names = _used(settings.policy, settings)
+    names = _used(settings)
     ready = [name for name in names if isinstance(source, SummaryFile) or SAVED in settings.options.get(name, {})]
     if not ready and settings.policy != MIXTURE:
         return
@@ -175,12 +177,11 @@ def _check_targets(source: Source, settings: Settings, data: RunData) -> None:
         make_policy(name, training, seed=0, options=settings.options, weights={}, summary_of=summary_of)
 
 
-def _remarks(runs: Iterable[Path]) -> list[str]:
+def _remarks(runs: Iterable[tuple[str, Path]]) -> list[str]:
     """Return what all runs of a policy say of themselves, but for what only one fold has."""
     of_policy: dict[str, list[list[str]]] = {}
-    for run in runs:
-        description = run_directory.read(run)
-        of_policy.setdefault(description["settings"]["policy"], []).append(description["remarks"])
+    for policy, run in runs:
+        of_policy.setdefault(policy, []).append(run_directory.read(run)["remarks"])
     return list(
         dict.fromkeys(
             remark for said in of_policy.values() for remark in said[0] if all(remark in other for other in said)
@@ -188,22 +189,9 @@ def _remarks(runs: Iterable[Path]) -> list[str]:
     )
 
 
-def _settings(base: Settings, policy: str, folds: int | None, fold: int, seed: int) -> Settings:
-    used = _used(policy, base)
-    return replace(
-        base,
-        policy=policy,
-        mixture=base.mixture if policy == MIXTURE else {},
-        options={name: chosen for name, chosen in base.options.items() if name in used},
-        folds=folds,
-        fold=fold,
-        seed=seed,
-    )
-
-
-def _used(policy: str, settings: Settings) -> list[str]:
+def _used(settings: Settings) -> list[str]:
     """Return the policies that give targets: the one, or those that are mixed."""
-    return mixed(settings.mixture) if policy == MIXTURE else [policy]
+    return mixed(settings.mixture) if settings.policy == MIXTURE else [settings.policy]
 
 
 def _scores(run: Path, policy: str, fold: int, seed: int) -> RunScores:

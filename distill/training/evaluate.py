@@ -11,13 +11,13 @@ import numpy as np
 
 from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
-from distill.students import Student, device, make_student
+from distill.students import Student, device, is_code, make_student
 from distill.training import run_directory
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
-from embedstore.errors import NotAStoreError, TrainingError
+from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
 
@@ -26,6 +26,7 @@ def evaluate(
     *,
     store: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
+    student: str | None = None,
 ) -> Report:
     """Score a finished run's held-out pictures again and write `scores.csv` and `report.json` anew.
 
@@ -35,10 +36,13 @@ def evaluate(
         run: the run's directory.
         store: the store or summary file, where it is not where the run remembers it.
         images: the image folder, where it is not where the store remembers it.
+        student: the run's student once more, where it is the user's own `MODULE:FUNCTION`: what a directory alone names is
+            never imported.
 
     Raises:
         TrainingError: the run is missing, damaged or not complete, another process works on it, or its held-out samples
             have left the store.
+        SettingsError: the student is the user's own, and `student` does not say so.
     """
     path = Path(run)
     description = run_directory.read(path)
@@ -48,9 +52,14 @@ def evaluate(
         raise TrainingError(
             f"The settings of the run in '{path}' are not of this release; use the one that made it."
         ) from error
+    if is_code(settings.student) and student != settings.student:
+        raise SettingsError(
+            f"The student of the run in '{path}' is made by '{settings.student}', which would be imported and run; if you trust "
+            f"it, say so: --student {settings.student}"
+        )
     classes: list[str] = description["classes"]
-    student = make_student(settings.student, len(classes), settings.size, settings.seed).to(device())
-    run_directory.load_student(path, student)
+    trained = make_student(settings.student, len(classes), settings.size, settings.seed).to(device())
+    run_directory.load_student(path, trained)
     held_out = {sample_id: side for sample_id, side in run_directory.read_split(path).items() if side != "train"}
     with _open(store or description["store"]["path"]) as opened:
         if opened.fingerprint != description["store"]["fingerprint"]:
@@ -73,7 +82,7 @@ def evaluate(
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
             with run_directory.held(path):
-                return write_report(path, student, data, settings, pictures, flips=opened.recipe.flips)
+                return write_report(path, trained, data, settings, pictures, flips=opened.recipe.flips)
         finally:
             pictures.close()
 

@@ -1,43 +1,44 @@
-"""The one training loop: cross-entropy on the labels, alignment with the targets."""
+"""The one training loop: cross-entropy on the labels, alignment with the targets, first perhaps the alignment alone."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
-import embedstore
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.evaluation.report import Report
-from distill.losses import BatchTargets, make_loss
+from distill.losses import DistillationLoss, Losses
+from distill.reports.curves_page import curves_page
 from distill.source import Source, opened_source
-from distill.students import device, make_projection, make_student
-from distill.targets import Policy, TrainingSet
+from distill.students import Student, device, make_student
+from distill.targets import LivePolicy, Policy, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import run_directory
-from distill.training.batches import Batch, plan_epoch
+from distill.training.batches import FRESH, Batch, balanced_order, label_quotas, plan_epoch
+from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
 from distill.training.pictures import StudentPictures
-from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
+from distill.training.run_data import RunData, make_run_data, summary_for, views_used
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
 from distill.training.task_file import keep_task
-from embedstore import EmbeddingStore, Summary
-from embedstore.errors import TrainingError
-from embedstore.exports import SummaryFile
-from embedstore.summaries import summarize
+from distill.training.weights import averaged, learning_rate_factor
+from embedstore import Summary
+
+_CURVES_EVERY = 10.0  # seconds between two writings of the page, at least
 
 Progress = Callable[[int, int, dict[str, float]], None]  # epochs done, epochs in all, the last epoch's figures
 
@@ -93,6 +94,7 @@ def train(
                 training.run(progress or (lambda *_: None))
             run_directory.load_student(path, training.student)
             report = write_report(path, training.student, data, settings, pictures, flips=store.recipe.flips)
+            training.close()
     finally:
         pictures.close()
     return Run(path, report, data.remarks)
@@ -103,18 +105,21 @@ class _Training:
 
     Attributes:
         summaries: what `describe` says of the summaries that the targets come from.
+        student: what is trained; the moving average of its weights is another, `shown`, where one is kept.
     """
 
     def __init__(self, path: Path, store: Source, settings: Settings, data: RunData, pictures: StudentPictures):
         self._path, self._settings, self._data, self._pictures = path, settings, data, pictures
         self._device = device()
-        self._training = TrainingSet.from_source(store, data.sides["train"], _views(store, settings))
+        self._training = TrainingSet.from_source(
+            store, data.sides["train"], views_used(store, settings), pictures.folder
+        )
         number = {label: index for index, label in enumerate(data.classes)}
         self._labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
         self.summaries: list[dict[str, Any]] = []
 
         def summary_of(strategy: str, options: Mapping[str, Any]) -> Summary:
-            summary = _summary(store, data, settings, strategy, options)
+            summary = summary_for(store, data, settings, strategy, options)
             self.summaries.append(describe_summary(summary))
             return summary
 
@@ -130,18 +135,29 @@ class _Training:
         self._seconds_targets = time.monotonic() - started
         student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
         self.student = student.to(self._device)
-        self._projection: nn.Module | None = None
-        if self._policy is not None:
-            self._projection = make_projection(student.features, self._policy.dim, settings.seed).to(self._device)
-        self._align = make_loss(settings.loss, settings.temperature)
-        parts = [self.student] if self._projection is None else [self.student, self._projection]
+        self._average = averaged(student, settings.ema) if settings.ema else None
+        self._loss = self._make_loss(student.features)
+        # Without targets the projection has no part in the loss.
+        parts: list[Module] = [self.student] if self._policy is None else [self.student, self._loss]
         self._optimiser = torch.optim.AdamW(
             [parameter for part in parts for parameter in part.parameters()],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )
+        self._pretraining: list[dict[str, float]] = []
         self._history: list[dict[str, float]] = []
+        self._curves_at = -_CURVES_EVERY
         self._peak_before: int | None = None  # of the process that was interrupted
+
+    @property
+    def shown(self) -> Student:
+        """The student that is validated and kept: the moving average, where there is one."""
+        return self.student if self._average is None else cast(Student, self._average.module)
+
+    def close(self) -> None:
+        """Let go of what the targets need."""
+        if isinstance(self._policy, LivePolicy):
+            self._policy.close()
 
     def run(self, progress: Progress) -> None:
         """Train to the last epoch, from the last checkpoint where there is one."""
@@ -155,98 +171,145 @@ class _Training:
             ),
         )
         self._restore()
-        for epoch in range(len(self._history), self._settings.epochs):
+        before, epochs = self._settings.pretrain_epochs, self._settings.epochs
+        for epoch in range(len(self._pretraining) + len(self._history), before + epochs):
             started = time.monotonic()
             figures = self._epoch(epoch) | {"seconds_steps": time.monotonic() - started}
-            figures |= self._validate() | {"seconds": time.monotonic() - started}
-            self._history.append({"epoch": epoch + 1, **figures})
+            if epoch < before:
+                figures |= {"seconds": time.monotonic() - started}
+                self._pretraining.append({"epoch": epoch + 1, **figures})
+            else:
+                figures |= self._validate() | {"seconds": time.monotonic() - started}
+                self._history.append({"epoch": epoch - before + 1, **figures})
             self._save()
-            progress(epoch + 1, self._settings.epochs, figures)
+            progress(epoch + 1, before + epochs, figures)
+        self._finish()
+
+    def _finish(self) -> None:
         peaks = [peak for peak in (self._peak_before, peak_bytes()) if peak is not None]
         run_directory.write_json(
             self._path / run_directory.COST,
             {
-                "seconds": sum(figures["seconds"] for figures in self._history),
+                "seconds": sum(figures["seconds"] for figures in [*self._pretraining, *self._history]),
                 "seconds_targets": self._seconds_targets,
                 "peak_memory": max(peaks, default=None),
             },
         )
-        run_directory.save_student(self._path, {k: v.cpu() for k, v in self.student.state_dict().items()})
+        self._write_curves()
+        if self._settings.keep == "best":
+            run_directory.keep_best(self._path)
+        else:
+            run_directory.save_student(self._path, self.shown.state_dict(), epoch=len(self._history))
+
+    def _make_loss(self, features: int) -> DistillationLoss:
+        settings, policy = self._settings, self._policy
+        prototypes = None if policy is None else policy.prototypes
+        return DistillationLoss(
+            features,
+            self._training.dim if policy is None else policy.dim,
+            alignment=settings.loss,
+            weight=settings.weight,
+            temperature=settings.temperature,
+            projection=settings.projection,
+            prototypes=None if prototypes is None else torch.from_numpy(prototypes),
+            class_shares=torch.from_numpy(self._class_shares()) if settings.logit_adjustment else None,
+            adjustment=settings.logit_adjustment,
+            seed=settings.seed,
+        ).to(self._device)
+
+    def _class_shares(self) -> npt.NDArray[np.float64]:
+        """Return the share (classes,) that each class has of what passes in an epoch."""
+        counts = np.bincount(self._labels[self._labels >= 0], minlength=len(self._data.classes))
+        return np.asarray(label_quotas(counts, self._settings.balance) / counts.sum(), np.float64)
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         settings, training = self._settings, self._training
+        pretrains = epoch < settings.pretrain_epochs
+        number, epochs = (
+            (epoch, settings.pretrain_epochs) if pretrains else (epoch - settings.pretrain_epochs, settings.epochs)
+        )
         batches = plan_epoch(
             training.ids,
-            training.views,
+            FRESH if settings.crops == "fresh" else training.views,
             training.source.recipe,
-            ce_views=settings.ce_views,
+            ce_views="all" if pretrains else settings.ce_views,  # whole pictures have nothing to learn from yet
             size=settings.batch,
             seed=settings.seed,
             epoch=epoch,
+            order=balanced_order(self._labels, settings.balance, seed=settings.seed, epoch=epoch),
         )
         # What layers draw, such as dropout, depends on the epoch alone.
         torch.manual_seed(settings.seed * 1_000_003 + epoch)
         self.student.train()
-        ce_sum = align_sum = 0.0
+        ce_sum = align_sum = rate = 0.0
         ce_count = align_count = 0
-        for step, (batch, pixels) in enumerate(self._prefetch(batches)):
-            share = (epoch * len(batches) + step) / (settings.epochs * len(batches))
+        for step, (batch, pixels) in enumerate(self._prefetch(batches, epoch * len(batches))):
+            share = (number * len(batches) + step) / (epochs * len(batches))
+            rate = settings.learning_rate * learning_rate_factor(settings.schedule, share, epochs)
             for group in self._optimiser.param_groups:
-                group["lr"] = settings.learning_rate * _schedule(share, settings.epochs)
-            ce, ce_of, align, align_of = self._losses(batch, pixels, epoch * len(batches) + step)
+                group["lr"] = rate
+            lost = self._losses(batch, pixels, epoch * len(batches) + step, pretrains=pretrains)
             self._optimiser.zero_grad(set_to_none=True)
-            loss = ce + settings.weight * align
-            if loss.requires_grad:  # a batch may have neither labels nor targets
-                loss.backward()  # type: ignore[no-untyped-call]
+            if lost.total.requires_grad:  # a batch may have neither labels nor targets
+                lost.total.backward()  # type: ignore[no-untyped-call]
                 self._optimiser.step()
-            ce_sum, ce_count = ce_sum + ce.item() * ce_of, ce_count + ce_of
-            align_sum, align_count = align_sum + align.item() * align_of, align_count + align_of
-        return {"cross_entropy": ce_sum / max(1, ce_count), "alignment": align_sum / max(1, align_count)}
+                if self._average is not None:
+                    self._average.update_parameters(self.student)
+            ce_sum, ce_count = ce_sum + lost.cross_entropy.item() * lost.labelled, ce_count + lost.labelled
+            align_sum, align_count = align_sum + lost.alignment.item() * lost.aligned, align_count + lost.aligned
+        figures = {"alignment": align_sum / max(1, align_count), "learning_rate": rate}
+        return figures if pretrains else {"cross_entropy": ce_sum / max(1, ce_count), **figures}
 
-    def _losses(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, int, Tensor, int]:
-        """Return cross-entropy and alignment with how many samples each is the mean of."""
+    def _losses(self, batch: Batch, pixels: Tensor, step: int, *, pretrains: bool) -> Losses:
+        """Return what a batch lost."""
         features, logits = self.student(pixels)
         labels = torch.from_numpy(self._labels[batch.samples]).to(self._device)
-        spoken = torch.from_numpy(batch.labelled).to(self._device) & (labels >= 0)
-        nothing = torch.zeros((), device=self._device)
-        ce = nn.functional.cross_entropy(logits[spoken], labels[spoken]) if spoken.any() else nothing
-        if self._policy is None or self._projection is None:
-            return ce, int(spoken.sum()), nothing, 0
+        labelled = torch.from_numpy(batch.labelled & (not pretrains)).to(self._device)
+        if self._policy is None:
+            return self._loss.forward(features, logits, labels, None, labelled=labelled)
         found = self._policy.targets(batch.samples, batch.views, step)
-        known = found.known & batch.aligned
-        if not known.any():
-            return ce, int(spoken.sum()), nothing, 0
-        chosen = torch.from_numpy(known).to(self._device)
-        prototypes = self._policy.prototypes
-        targets = BatchTargets(
-            vectors=torch.from_numpy(found.vectors[known]).to(self._device),
-            labels=labels[chosen],
-            prototypes=None if prototypes is None else torch.from_numpy(prototypes).to(self._device),
-            chosen=None if found.chosen is None else torch.from_numpy(found.chosen[known]).to(self._device),
+        vectors = np.where((found.known & batch.aligned)[:, None], found.vectors, np.float32(0))
+        return self._loss.forward(
+            features,
+            logits,
+            labels,
+            torch.from_numpy(vectors).to(self._device),
+            labelled=labelled,
+            chosen=None if found.chosen is None else torch.from_numpy(found.chosen).to(self._device),
         )
-        align: Tensor = self._align(self._projection(features[chosen]), targets)
-        return ce, int(spoken.sum()), align, int(known.sum())
 
-    def _prefetch(self, batches: list[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+    def _prefetch(self, batches: list[Batch], first_step: int) -> Iterator[tuple[Batch, Tensor]]:
         """Yield each batch with its pixels; the pictures of the next one are read meanwhile, and cut when it is its turn.
 
-        Cutting has torch's threads to itself: two sets of them beside each other would wait for each other's cores.
+        Cutting has torch's threads to itself: two sets of them beside each other would wait for each other's cores. A GPU has
+        its own, so there the next batch is cut ahead, too.
         """
-        positions = self._training.positions
+        positions, gpu = self._training.positions, self._device.type != "cpu"
+
+        def coming(number: int) -> Any:
+            batch = batches[number]
+            pixels = self._pictures.pixels(positions[batch.samples])
+            return self._pictures.cut_from(pixels, batch.cuts, self._device) if gpu else pixels
+
+        def begin(number: int) -> Future[Any]:
+            if isinstance(self._policy, LivePolicy):
+                self._policy.begin(batches[number].samples, batches[number].views, first_step + number)
+            return ahead.submit(coming, number)
+
         with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
-            coming = ahead.submit(self._pictures.pixels, positions[batches[0].samples])
+            next_one = begin(0)
             for number, batch in enumerate(batches):
-                pixels = coming.result()
+                pixels = next_one.result()
                 if number + 1 < len(batches):
-                    coming = ahead.submit(self._pictures.pixels, positions[batches[number + 1].samples])
-                yield batch, self._pictures.cut_from(pixels, batch.cuts).to(self._device)
+                    next_one = begin(number + 1)
+                yield batch, pixels if gpu else self._pictures.cut_from(pixels, batch.cuts)
 
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
         positions = np.array(
             [at for at in self._data.sides["val"] if self._data.samples[at].label is not None], np.int64
         )
-        probabilities = class_probabilities(self.student, self._pictures, positions, flips=False)
+        probabilities = class_probabilities(self.shown, self._pictures, positions, flips=False)
         labels = [self._data.samples[at].label for at in positions]
         good = self._settings.good
         if good is None:
@@ -257,24 +320,36 @@ class _Training:
         return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
 
     def _save(self) -> None:
-        # The checkpoint last: a run that is killed in between draws the epoch again and writes its line again.
-        names = list(self._history[-1])  # epochs of an earlier release may lack some
-        run_directory.write_table(
-            self._path / run_directory.METRICS,
-            names,
-            [[round(figures.get(name, math.nan), 6) for name in names] for figures in self._history],
-        )
+        # The checkpoint last: a run that is killed in between draws the epoch again and writes the same again.
+        figure = "val_accuracy" if self._settings.good is None else "val_auroc"
+        reached = [figures[figure] for figures in self._history]
+        if reached and reached.index(max(reached)) == len(reached) - 1:  # of equal ones the first
+            run_directory.save_best(self._path, self.shown.state_dict(), epoch=len(reached))
+        for name, history in ((run_directory.PRETRAINING, self._pretraining), (run_directory.METRICS, self._history)):
+            if history:
+                names = list(history[-1])  # epochs of an earlier release may lack some
+                rows = [[round(figures.get(name, math.nan), 6) for name in names] for figures in history]
+                run_directory.write_table(self._path / name, names, rows)
+        if time.monotonic() - self._curves_at > _CURVES_EVERY:
+            self._write_curves()
         run_directory.save_checkpoint(
             self._path,
             {
                 "student": self.student.state_dict(),
-                "projection": None if self._projection is None else self._projection.state_dict(),
+                "loss": self._loss.state_dict(),
+                "average": None if self._average is None else self._average.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
+                "pretraining": self._pretraining,
                 "history": self._history,
                 "seconds_targets": self._seconds_targets,
                 "peak_memory": peak_bytes(),
             },
         )
+
+    def _write_curves(self) -> None:
+        page = curves_page(self._path.name, self._settings.policy, self._pretraining, self._history)
+        run_directory.write_text(self._path / run_directory.CURVES, page)
+        self._curves_at = time.monotonic()
 
     def _restore(self) -> None:
         checkpoint = run_directory.load_checkpoint(self._path)
@@ -282,77 +357,14 @@ class _Training:
             return
         try:
             self.student.load_state_dict(checkpoint["student"])
-            if self._projection is not None:
-                self._projection.load_state_dict(checkpoint["projection"])
+            self._loss.load_state_dict(checkpoint["loss"])
+            if self._average is not None:
+                self._average.load_state_dict(checkpoint["average"])
             self._optimiser.load_state_dict(checkpoint["optimiser"])
+            self._pretraining = [dict(figures) for figures in checkpoint["pretraining"]]
             self._history = [dict(figures) for figures in checkpoint["history"]]
             self._peak_before = checkpoint.get("peak_memory")
             # Making them again so as to go on is no cost of the run.
             self._seconds_targets = checkpoint.get("seconds_targets", self._seconds_targets)
         except Exception as error:  # whatever the parts raise where it is of something else
             raise run_directory.damaged_checkpoint(self._path) from error
-
-
-def _schedule(share: float, epochs: int) -> float:
-    """Return the learning rate's factor at a share of the run: up over the first epoch, then down along a cosine."""
-    warm = min(0.5, 1 / epochs)
-    if share < warm:
-        return max(0.05, share / warm)
-    return 0.5 * (1 + math.cos(math.pi * (share - warm) / (1 - warm)))
-
-
-def _views(store: Source, settings: Settings) -> int:
-    if settings.views is None:
-        return store.views
-    if settings.views > store.views:
-        more = (
-            "ask for fewer, or make and export the summary again from the store that it was exported from, with more views."
-            if isinstance(store, SummaryFile)
-            else f"add some with: embedstore build '{store.path}' IMAGES --views {settings.views}"
-        )
-        raise TrainingError(f"The run asks for {settings.views} views, but '{store.path}' has {store.views}; {more}")
-    return settings.views
-
-
-def _summary(store: Source, data: RunData, settings: Settings, strategy: str, options: Mapping[str, Any]) -> Summary:
-    """Return the summary that a policy needs: the one asked for, or one of the run's own training samples."""
-    summary = saved_summary(store, options)
-    if summary is None:
-        assert isinstance(store, EmbeddingStore)  # noqa: S101  a file is a saved summary
-        summary = summarize(store, strategy, positions=data.sides["train"], seed=settings.seed, **options)
-    check_summary(summary, store, data)
-    return summary
-
-
-def describe_summary(summary: Summary) -> dict[str, Any]:
-    """Return what made a summary, and a checksum of all that it holds: another may get its name."""
-    made_by = ("name", "strategy", "parameters", "seed", "store_version")
-    return {**{name: getattr(summary, name) for name in made_by}, "checksum": f"{zlib.crc32(summary.to_bytes()):08x}"}
-
-
-def describe(
-    store: Source, settings: Settings, data: RunData, summaries: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Return what a run's directory says of what was asked, and on what; of the summaries where they are at hand."""
-    described_store = {
-        "path": str(store.path.resolve()),
-        "version": store.version,
-        "fingerprint": store.fingerprint,
-        "views": store.views,
-    }
-    if isinstance(store, SummaryFile):  # another file may get its name
-        described_store["checksum_of_file"] = f"{zlib.crc32(store.path.read_bytes()):08x}"
-    return {
-        "settings": settings.to_dict(),
-        "store": described_store,
-        **({} if summaries is None else {"summaries": summaries}),
-        "teacher": store.teacher,
-        "recipe": store.recipe.to_dict(),
-        "classes": data.classes,
-        "remarks": data.remarks,
-        "versions": {
-            "embedstore": embedstore.__version__,
-            **{name: version(name) for name in ("torch", "timm", "numpy", "pillow")},
-        },
-        "threads": torch.get_num_threads(),
-    }

@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from distill.source import Source
-from embedstore.errors import PictureError, TrainingError
-from embedstore.images import leaves
-from embedstore.pictures import read_picture
+from distill.source import READERS, Source, image_folder, no_folder, picture_of
 from embedstore.store.kept_pictures import Pixels, open_kept, to_keep
 from embedstore.views import View
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 MOST_KEPT_BYTES = 2 << 30  # resized pictures in memory; beyond that they are read from their files again
-_THREADS = 2
 
 
 class StudentPictures:
@@ -39,18 +35,18 @@ class StudentPictures:
     def __init__(self, store: Source, size: int, images: Path | None = None):
         self._store, self._size = store, size
         self._kept = open_kept(store.path, store.recipe.student_side)
-        root = images or store.image_root
-        if root is None:
-            raise TrainingError(
-                f"The file '{store.path}' does not hold the pictures; tell where they are: --images DIR"
-            )
-        self._root = root
+        self._root = image_folder(store, images)
         if self._kept is None and not self._root.is_dir():
-            raise self._no_folder()
+            raise no_folder(self._root)
         self._in_memory: dict[int, Pixels] = {}
         self._bytes_in_memory = 0
         self._guard = threading.Lock()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="distill-read")
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="distill-read")
+
+    @property
+    def folder(self) -> Path:
+        """The image folder."""
+        return self._root
 
     def close(self) -> None:
         """Stop the threads, and let go of the kept pictures."""
@@ -62,11 +58,12 @@ class StudentPictures:
         """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store."""
         return self.cut_from(self.pixels(positions), views)
 
-    def cut_from(self, pixels: Sequence[Pixels], views: Sequence[View]) -> Tensor:
-        """Return one view of each of some pictures (m, 3, s, s) uint8; uses all of torch's threads."""
+    def cut_from(self, pixels: Sequence[Pixels], views: Sequence[View], device: device | None = None) -> Tensor:
+        """Return one view of each of some pictures (m, 3, s, s) uint8, on a device; uses all of torch's threads."""
         from distill.training.cutting import cut_views  # needs PyTorch, and nothing else here does
 
-        return cut_views(pixels, views, self._size, self._store.recipe.fit)
+        cut = cut_views(pixels, views, self._size, self._store.recipe.fit)
+        return cut if device is None else cut.to(device)
 
     def pixels(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> list[Pixels]:
         """Return the pictures of the samples at some positions in the store, uncut; uses none of torch's threads."""
@@ -83,34 +80,9 @@ class StudentPictures:
         known = self._in_memory.get(position)
         if known is not None:
             return known
-        sample = self._store.sample_at(position)
-        if leaves(sample.uri):
-            raise TrainingError(
-                f"'{self._store.path}' names the picture '{sample.uri}', which is outside of the image folder; do not use it."
-            )
-        if not self._root.is_dir():
-            raise self._no_folder()
-        try:
-            picture, content = read_picture(self._root / sample.uri)
-        except PictureError as error:
-            raise TrainingError(
-                f"The picture '{sample.uri}' under '{self._root}' {error}; put it back, or delete the file "
-                "and take it out of the store: embedstore build STORE IMAGES --prune"
-            ) from error
-        embedded = self._store.content_at(position)
-        if any(embedded) and content != embedded:  # zeros: vectors that were given without a picture
-            raise TrainingError(
-                f"The picture '{sample.uri}' is another than the one that was embedded; "
-                "run: embedstore build STORE IMAGES"
-            )
-        pixels = to_keep(picture, self._store.recipe)
+        pixels = to_keep(picture_of(self._store, self._root, position), self._store.recipe)
         with self._guard:  # two threads may have read the same picture
             if position not in self._in_memory and self._bytes_in_memory + pixels.nbytes <= MOST_KEPT_BYTES:
                 self._in_memory[position] = pixels
                 self._bytes_in_memory += pixels.nbytes
         return pixels
-
-    def _no_folder(self) -> TrainingError:
-        return TrainingError(
-            f"The image folder '{self._root}' is not there; tell where the pictures are now: --images DIR"
-        )

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from distill.source import Source
 from distill.targets.making import SAVED
 from distill.training.settings import Settings
-from embedstore import Sample, Summary
+from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import SettingsError, SummaryError, TrainingError
 from embedstore.exports import SummaryFile
 from embedstore.images import SPLITS
 from embedstore.splits import plan_split
+from embedstore.summaries import summarize
 
 
 @dataclass(frozen=True)
@@ -256,3 +257,31 @@ def _refuse_single(data: RunData) -> None:
             f"The label '{single[0]}' has one picture only on train, val and test together, which can't be both "
             "learned and tested; add pictures, give it another label, or set its split to 'aside'."
         )
+
+
+def views_used(store: Source, settings: Settings) -> int:
+    """Return how many of the stored augmented views a run uses.
+
+    Raises:
+        TrainingError: it asks for more than there are.
+    """
+    if settings.views is None:
+        return store.views
+    if settings.views > store.views:
+        more = (
+            "ask for fewer, or make and export the summary again from the store that it was exported from, with more views."
+            if isinstance(store, SummaryFile)
+            else f"add some with: embedstore build '{store.path}' IMAGES --views {settings.views}"
+        )
+        raise TrainingError(f"The run asks for {settings.views} views, but '{store.path}' has {store.views}; {more}")
+    return settings.views
+
+
+def summary_for(store: Source, data: RunData, settings: Settings, strategy: str, options: Mapping[str, Any]) -> Summary:
+    """Return the summary that a policy needs: the one asked for, or one of the run's own training samples."""
+    summary = saved_summary(store, options)
+    if summary is None:
+        assert isinstance(store, EmbeddingStore)  # noqa: S101  a file is a saved summary
+        summary = summarize(store, strategy, positions=data.sides["train"], seed=settings.seed, **options)
+    check_summary(summary, store, data)
+    return summary

@@ -4,9 +4,12 @@ RUN/
   run.json              settings, store, versions; written first, never changed
   task.toml             the settings as a task file, from which the same run can be made
   split.csv             which sample was on which side
-  metrics.csv           one line an epoch
+  pretraining.csv       one line an epoch of pre-training, where there is one
+  metrics.csv           one line an epoch of training
+  curves.html           both as curves
   checkpoint.pt         everything needed to go on; replaced after every epoch
-  student.safetensors   the student's weights; its presence says that training is complete
+  best.safetensors      the weights of the epoch that was best on the validation side so far
+  student.safetensors   the student's weights, of the last or the best epoch; its presence says that training is complete
   scores.csv            what the student says of each held-out sample
   report.json           the figures
   cost.json             seconds of training and of making the targets, and the most memory that the process had
@@ -16,6 +19,7 @@ RUN/
 import csv
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,11 +32,13 @@ import torch
 
 from distill.evaluation.report import Held
 from distill.students import Student
+from distill.training.settings import Settings
 from embedstore.errors import TrainingError
 from embedstore.images import SPLITS
 
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
-STUDENT, SCORES, REPORT = "student.safetensors", "scores.csv", "report.json"
+PRETRAINING, CURVES = "pretraining.csv", "curves.html"
+BEST, STUDENT, SCORES, REPORT = "best.safetensors", "student.safetensors", "scores.csv", "report.json"
 COST, LOCK = "cost.json", "run.lock"
 
 _BEFORE_A_RUN = {f"{RUN}.new", LOCK}  # what a process that was killed as it began may leave
@@ -91,6 +97,9 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     if not resume:
         raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
     before = read(path)
+    before["settings"] = (
+        Settings().to_dict() | before["settings"]
+    )  # what an earlier release did not know was as it is now
     for part in ("settings", "store"):
         for key, value in description[part].items():
             if before[part].get(key) != value:
@@ -163,6 +172,11 @@ def is_complete(path: Path) -> bool:
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file in one step; a figure that is no number would make it invalid, and is an error."""
     _replace(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
+    _replace(path, text)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -275,11 +289,41 @@ def damaged_checkpoint(path: Path) -> TrainingError:
     return TrainingError(f"'{path / CHECKPOINT}' is damaged; delete it to begin the run again from its first epoch.")
 
 
-def save_student(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Write the student's weights in one step."""
+def save_best(path: Path, weights: dict[str, torch.Tensor], *, epoch: int) -> None:
+    """Write the weights of the best epoch so far, in one step."""
+    _save_weights(path / BEST, weights, epoch)
+
+
+def save_student(path: Path, weights: dict[str, torch.Tensor], *, epoch: int) -> None:
+    """Write the student's weights, those of an epoch, in one step."""
+    _save_weights(path / STUDENT, weights, epoch)
+
+
+def keep_best(path: Path) -> None:
+    """Make the best epoch's weights the student's."""
+    _replace_with(path / STUDENT, lambda fresh: shutil.copyfile(path / BEST, fresh))
+
+
+def kept_epoch(path: Path) -> int:
+    """Return which epoch's weights a complete run's student has, counted from 1.
+
+    Raises:
+        TrainingError: the file is damaged, or of an earlier release, which did not say.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path / STUDENT, "pt") as file:
+            return int(file.metadata()["epoch"])
+    except Exception as error:  # a damaged file raises whatever its decoder meets
+        raise TrainingError(f"'{path / STUDENT}' does not say of which epoch it is; train again.") from error
+
+
+def _save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) -> None:
     from safetensors.torch import save_file
 
-    _replace_with(path / STUDENT, lambda fresh: save_file({k: v.contiguous() for k, v in weights.items()}, fresh))
+    contiguous = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
+    _replace_with(target, lambda fresh: save_file(contiguous, fresh, metadata={"epoch": str(epoch)}))
 
 
 def load_student(path: Path, student: Student) -> None:

@@ -6,8 +6,12 @@ from typing import Any
 
 from embedstore.errors import SettingsError
 
-LOSSES = ("cosine", "mse", "l1", "contrastive")
+LOSSES = ("cosine", "mse", "l1", "contrastive", "contrastive-all")
 CE_VIEWS = ("all", "whole")
+CROPS = ("stored", "fresh")
+PROJECTIONS = ("student", "teacher")
+SCHEDULES = ("cosine", "constant")
+KEEP = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class Settings:
         options: policy -> its options: `summary`, the name of a saved summary, or parameters to make one from the training
             samples; or the policy's own parameters.
         good: the label of good parts; escape and overkill need one. None: recall per class.
-        student: `small`, or a timm model's name.
-        loss: alignment: cosine, mse, l1 or contrastive.
+        student: `small`, a timm model's name, or `MODULE:FUNCTION` that gives an `nn.Module`; see `students.own_trunk`.
+        loss: alignment; see `distill.losses.make_loss`.
         weight: lambda, of the alignment beside the cross-entropy.
-        temperature: of the contrastive loss.
+        temperature: of the contrastive losses.
+        projection: on whose side the learned map stands, `student` or `teacher`; see `distill.losses.DistillationLoss`.
         size: side of the student's input, in pixels.
         epochs: each passes as many pictures through the student as there are training samples.
+        pretrain_epochs: as many before these, of the alignment alone: on samples without a label, too.
         seed: of weights, order, views, and of the split where the store has none.
         overkill: share of good parts that may be rejected; the threshold is chosen for it on the validation set.
         views: how many of the stored augmented views to use; None for all.
@@ -33,9 +39,17 @@ class Settings:
         fold: which of them is tested; the next one validates.
         ce_views: `all`: every stored view feeds both losses; `whole`: half of each batch is whole pictures, randomly
             turned and mirrored as the recipe allows, for cross-entropy, half is stored views for alignment.
+        crops: `stored`: replay the views whose vectors the store has. `fresh`: draw a new view at each pass; only for
+            policies that read no vector of the view.
+        balance: how evenly labels are drawn: 0, each sample once an epoch, to 1, each label equally often; between
+            them a label of n samples is drawn in proportion to n^(1 - balance).
+        logit_adjustment: tau; see `distill.losses.DistillationLoss`. 0: none.
         batch: pictures in a step.
-        learning_rate: the highest; it rises over the first epoch and falls along a cosine.
+        learning_rate: the highest; it rises over the first epoch.
+        schedule: of the learning rate after that, step by step: `cosine` falls to 0, `constant` stays.
         weight_decay: of AdamW.
+        ema: decay of an exponential moving average of the weights, which is then the student; 0: none.
+        keep: which epoch's student the run gives: the `last`, or the `best` on the validation side.
     """
 
     policy: str = "own"
@@ -57,6 +71,14 @@ class Settings:
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
+    projection: str = "student"
+    pretrain_epochs: int = 0
+    crops: str = "stored"
+    balance: float = 0.0
+    logit_adjustment: float = 0.0
+    schedule: str = "cosine"
+    ema: float = 0.0
+    keep: str = "last"
 
     def __post_init__(self) -> None:
         from distill.targets import POLICIES
@@ -66,6 +88,10 @@ class Settings:
             ("policy", self.policy, tuple(POLICIES)),
             ("loss", self.loss, LOSSES),
             ("ce-views", self.ce_views, CE_VIEWS),
+            ("crops", self.crops, CROPS),
+            ("projection", self.projection, PROJECTIONS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("keep", self.keep, KEEP),
         ):
             if value not in known:
                 raise SettingsError(f"The {name} '{value}' is unknown; use one of {', '.join(known)}.")
@@ -74,17 +100,32 @@ class Settings:
             ("temperature", self.temperature, 1e-6, 1_000_000),
             ("size", self.size, 16, 4096),
             ("number of epochs", self.epochs, 1, 1_000_000),
+            ("number of epochs of pre-training", self.pretrain_epochs, 0, 1_000_000),
             ("seed", self.seed, 0, 2**32 - 1),
             ("overkill", self.overkill, 0, 0.5),
             ("batch", self.batch, 2, 1_000_000),
             ("learning rate", self.learning_rate, 0, 1_000_000),
             ("weight decay", self.weight_decay, 0, 1_000_000),
+            ("balance", self.balance, 0, 1),
+            ("logit adjustment", self.logit_adjustment, 0, 1_000),
+            ("decay of the moving average", self.ema, 0, 0.999999),
         ):
             if not low <= number <= high:
                 raise SettingsError(f"The {name} is {number}; expected {low} to {high}.")
         if self.views is not None and self.views < 0:
             raise SettingsError(f"The number of views is {self.views}; expected 0 or more.")
         check_options(self.policy, self.mixture, self.options)
+        used = sorted({name for shares in self.mixture.values() for name in shares}) or [self.policy]
+        if self.crops == "fresh" and (refused := [name for name in used if not POLICIES[name].any_view]):
+            allowed = ", ".join(name for name, kind in POLICIES.items() if kind.any_view)
+            raise SettingsError(
+                f"The policy '{refused[0]}' needs the vector of each view, which fresh crops do not have; take the stored "
+                f"ones, or one of {allowed}."
+            )
+        if self.pretrain_epochs and used == ["none"]:
+            raise SettingsError(
+                "Pre-training learns from targets alone, and the policy 'none' has no targets; choose another policy."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""

@@ -48,16 +48,24 @@ SELDOM = {
     "seed": Key("seed", int, "of weights, order and views"),
     "folds": Key("folds", int, "deal the parts into so many folds", 5, "folds to deal; without it: the store's split"),
     "fold": Key("fold", int, "which of the folds is tested, counted from 0"),
+    "pretrain_epochs": Key("pretrain_epochs", int, "epochs before these, of the targets alone"),
     "ce_views": Key("ce_views", str, "what teaches labels: all views, or whole pictures"),
+    "crops": Key("crops", str, "stored views, or fresh ones at each pass"),
+    "balance": Key("balance", float, "how evenly labels are drawn: 0 as they are, 1 all alike"),
     "batch": Key("batch", int, "pictures in a step"),
     "learning_rate": Key("learning_rate", float, "the highest"),
+    "schedule": Key("schedule", str, "of the learning rate: cosine or constant"),
     "weight_decay": Key("weight_decay", float, "of the optimiser AdamW"),
+    "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
+    "keep": Key("keep", str, "last, or best on the validation side"),
 }
 TOP = MAIN | SELDOM
 LOSS = {
     "alignment": Key("loss", str, "how student and target are compared: cosine, mse, l1 or contrastive"),
     "lambda": Key("weight", float, "weight of that, beside the labels"),
     "temperature": Key("temperature", float, "of contrastive only"),
+    "projection": Key("projection", str, "the learned map: on the side of student or teacher"),
+    "logit_adjustment": Key("logit_adjustment", float, "tau, so that rare labels are not answered too seldom"),
 }
 
 

@@ -5,6 +5,7 @@ To add a strategy, write a file with a function `fit(training, seed, **parameter
 """
 
 from embedstore.summaries import (
+    class_distribution,
     class_mean,
     herding,
     k_centre,
@@ -20,6 +21,7 @@ from embedstore.summaries.summary import ClassLoss, Summary
 
 STRATEGIES: dict[str, Strategy] = {
     "class-mean": class_mean.fit,
+    "class-distribution": class_distribution.fit,
     "sub-prototypes": sub_prototypes.fit,
     "rare-samples": rare_samples.fit,
     "medoids": medoids.fit,

@@ -122,6 +122,7 @@ def _summary(
             label: _class_loss(training, members, distance, training.near[label], modes)
             for label, members in training.members.items()
         },
+        axes=prototypes.axes,
     )
 
 

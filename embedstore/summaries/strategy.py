@@ -114,6 +114,7 @@ class Prototypes:
         source: (k,) the training sample that each prototype is; -1 where it is none, as a mean.
         fitted: (n,) which training samples the vectors were made from.
         remarks: sentences that a reader should know, such as that a class was too small for what was asked.
+        axes: (k, r, d) float32 along which the samples of each prototype vary, see `Summary`; None where not asked for.
     """
 
     vectors: Vectors
@@ -121,6 +122,7 @@ class Prototypes:
     source: Positions
     fitted: npt.NDArray[np.bool_]
     remarks: tuple[str, ...] = ()
+    axes: Vectors | None = None
 
     @classmethod
     def from_samples(

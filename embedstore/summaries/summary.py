@@ -124,6 +124,9 @@ class Summary:
         fitted: (n,) which of them the vectors were made from.
         remarks: sentences about how it was made.
         averaging_loss: label -> what the summary hides of it.
+        axes: (k, r, d) float32, the principal axes of each prototype's samples, the longest first, each as long as the
+            standard deviation along it, so that vectors + z @ axes with z standard normal (r,) is a draw; zeros where there
+            are fewer than r. None where the strategy does not tell.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Summary:
     fitted: npt.NDArray[np.bool_]
     averaging_loss: Mapping[str, ClassLoss]
     remarks: list[str]
+    axes: Vectors | None = None
 
     @property
     def views(self) -> int:
@@ -152,8 +156,8 @@ class Summary:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes its prototypes take, as float32."""
-        return int(self.vectors.nbytes)
+        """How many bytes its prototypes take, with their axes, as float32."""
+        return int(self.vectors.nbytes) + (0 if self.axes is None else int(self.axes.nbytes))
 
     @property
     def warnings(self) -> list[str]:
@@ -180,6 +184,7 @@ class Summary:
             "fitted": self.fitted.astype(np.uint8),
             "ids": np.frombuffer(b"".join(encoded), np.uint8),
             "id_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
+            **({} if self.axes is None else {"axes": self.axes}),
             **(extra or {}),
         }
         header = {
@@ -231,6 +236,7 @@ class Summary:
                 fitted=tensors.pop("fitted").astype(bool),
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
                 averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
+                axes=tensors.pop("axes", None),
             )
             if not _fits(summary):
                 raise ValueError("its parts do not fit together")
@@ -245,13 +251,16 @@ def _fits(summary: Summary) -> bool:
     """Return whether the parts of a summary fit together; one that was made by hand may say anything."""
     (k, d), n = summary.vectors.shape, len(summary.seen)
     whole, texts = np.integer, (summary.labels, summary.seen, summary.remarks, list(summary.averaging_loss))
-    floats = (summary.vectors, summary.centre, summary.radius)
+    floats = [summary.vectors, summary.centre, summary.radius]
+    if summary.axes is not None:
+        floats.append(summary.axes)
     return (
         k > 0
         and all(isinstance(text, str) for listed in texts for text in listed)
         and len(summary.labels) == k
         and (summary.centre.shape, summary.radius.shape, summary.counts.shape) == ((d,), (k,), (k,))
         and (summary.source.shape, summary.fitted.shape) == ((k,), (n,))
+        and (summary.axes is None or (summary.axes.ndim, summary.axes.shape[::2]) == (3, (k, d)))
         and summary.serving.ndim == 2
         and len(summary.serving) == n
         and summary.serving.shape[1] > 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.training.batches import Batch, plan_epoch
+from distill.training.batches import Batch, balanced_order, label_quotas, plan_epoch
 from embedstore.views import WHOLE, Recipe, View, draw_view
 
 BOTH = ("all", "whole")
@@ -139,3 +139,73 @@ def test_a_plan_depends_on_seed_and_epoch_alone(ce_views: str) -> None:
     assert orders(3, 8) != first
     assert orders(4, 7) != first
     assert orders(7, 3) != first
+
+
+# Balance
+
+LABELS = np.array([0] * 40 + [1] * 5 + [2] * 1 + [-1] * 4)
+
+
+def passes(balance: float, seed: int = 0, epoch: int = 0) -> dict[int, int]:
+    order = balanced_order(LABELS, balance, seed=seed, epoch=epoch)
+    assert order is not None
+    assert len(order) == len(LABELS)
+    return {label: int((LABELS[order] == label).sum()) for label in (-1, 0, 1, 2)}
+
+
+def test_without_balance_each_sample_passes_once() -> None:
+    assert balanced_order(LABELS, 0, seed=0, epoch=0) is None
+    assert balanced_order(np.array([1, 1, -1]), 1, seed=0, epoch=0) is None  # one label is balanced as it is
+
+
+def test_balanced_labels_pass_equally_often_and_samples_without_one_once() -> None:
+    assert passes(1) == {-1: 4, 0: 16, 1: 15, 2: 15}
+    half = passes(0.5)
+    assert half[-1] == 4
+    assert half[0] / half[1] == pytest.approx(np.sqrt(8), rel=0.1)
+    assert passes(1e-6) == {-1: 4, 0: 40, 1: 5, 2: 1}
+
+
+def test_samples_of_a_label_pass_equally_often_or_once_more() -> None:
+    order = balanced_order(LABELS, 1, seed=3, epoch=2)
+    counts = np.bincount(order, minlength=len(LABELS))
+    for label in (-1, 0, 1, 2):
+        own = counts[label == LABELS]
+        assert own.max() - own.min() <= 1
+
+
+def test_a_balanced_order_is_another_each_epoch_and_the_same_each_time() -> None:
+    first = balanced_order(LABELS, 1, seed=3, epoch=2)
+    np.testing.assert_array_equal(first, balanced_order(LABELS, 1, seed=3, epoch=2))
+    for seed, epoch in ((3, 3), (4, 2)):
+        assert not np.array_equal(first, balanced_order(LABELS, 1, seed=seed, epoch=epoch))
+
+
+@given(
+    counts=st.lists(st.integers(1, 300), min_size=2, max_size=12),
+    balance=st.floats(0, 1),
+)
+def test_quotas_add_up_and_leave_no_label_out(counts: list[int], balance: float) -> None:
+    quotas = label_quotas(np.array(counts), balance)
+    assert quotas.sum() == sum(counts)
+    assert quotas.min() >= 1
+    ordered = np.array(counts)[np.argsort(counts)]
+    assert (
+        np.diff(label_quotas(ordered, balance)) >= -1
+    ).all()  # a larger label never passes more seldom, but for rounding
+
+
+@pytest.mark.parametrize("ce_views", BOTH)
+def test_a_plan_follows_the_order_and_each_pass_has_a_view_of_its_own(ce_views: str) -> None:
+    order = balanced_order(LABELS, 1, seed=0, epoch=0)
+    batches = plan_epoch(names(len(LABELS)), 50, Recipe(), ce_views=ce_views, size=16, seed=0, epoch=0, order=order)
+    assert sorted(together(batches, "samples").tolist()) == sorted(order)
+    if ce_views == "all":
+        np.testing.assert_array_equal(together(batches, "samples"), order)
+    aligned = together(batches, "aligned").astype(bool)
+    alone = (together(batches, "samples") == 45) & aligned  # the one sample of its label
+    assert len(set(together(batches, "views")[alone])) > 1
+    for batch in batches:
+        for sample, view, cut, one in zip(batch.samples, batch.views, batch.cuts, batch.aligned, strict=True):
+            if one:
+                assert cut == draw_view(Recipe(), names(len(LABELS))[sample], int(view))

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from distill.losses import BatchTargets, make_loss
+from distill.losses import BatchTargets, CosineLoss, DistillationLoss, make_loss
+from distill.students import make_projection
 from distill.training.settings import LOSSES
+from embedstore.errors import SettingsError
 
 Array = npt.NDArray[np.float64]
 shapes = given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12), dim=st.integers(1, 20))
@@ -115,7 +117,7 @@ def test_an_unrelated_prediction_costs_about_one(name: str) -> None:
     predicted = random.standard_normal((64, 512)) * 0.02  # a fresh projection's output is short
     temperature = 1.0  # the contrastive loss is log(batch) at any temperature where all is equally unlike
     found = loss(name, predicted, targets, np.arange(64), temperature)
-    assert found == pytest.approx(math.log(64) if name == "contrastive" else 1, rel=0.3)
+    assert found == pytest.approx(math.log(64) if name.startswith("contrastive") else 1, rel=0.3)
 
 
 def test_a_sample_alone_has_nothing_to_be_told_from() -> None:
@@ -164,7 +166,7 @@ def test_temperature_divides_the_similarities() -> None:
         "contrastive", predicted, 10 * targets, labels, 0.5
     )  # ten times the similarity, ten times the temperature
     assert same == pytest.approx(cold)
-    for name in set(LOSSES) - {"contrastive"}:
+    for name in ("cosine", "mse", "l1"):
         assert loss(name, predicted, targets, labels, 0.05) == loss(name, predicted, targets, labels, 0.5)
 
 
@@ -196,3 +198,110 @@ def test_the_gradient_is_right_and_flows_to_the_prediction_only(name: str) -> No
     assert list(module.parameters()) == []
     assert not batch.vectors.requires_grad
     np.testing.assert_array_equal(batch.vectors.numpy(), targets)
+
+
+# CLIP-Teacher-KD's contrast
+
+
+def test_contrastive_all_takes_all_others_of_the_batch_for_wrong() -> None:
+    predicted, targets, _ = draw(6, 5, 8)
+    labels = np.array([0, 0, 0, 1, -1])
+    logits = unit(predicted) @ targets.T / 0.3
+    expected = np.mean([picking(logits[at], at) for at in range(5)])
+    assert loss("contrastive-all", predicted, targets, labels, 0.3) == pytest.approx(expected)
+    assert loss("contrastive", predicted, targets, labels, 0.3) < expected
+    assert loss("contrastive", predicted, targets, np.arange(5), 0.3) == pytest.approx(expected)
+
+
+# DistillationLoss
+
+
+def batch_of(seed: int, count: int = 6, features: int = 5, dim: int = 4, classes: int = 3) -> dict[str, Tensor]:
+    random = np.random.default_rng(seed)
+    return {
+        "features": tensor(random.standard_normal((count, features)).astype(np.float32)),
+        "logits": tensor(random.standard_normal((count, classes)).astype(np.float32)),
+        "labels": tensor(random.integers(0, classes, count)),
+        "targets": tensor(unit(random.standard_normal((count, dim))).astype(np.float32)),
+    }
+
+
+def test_total_is_cross_entropy_and_lambda_times_alignment() -> None:
+    batch, module = batch_of(0), DistillationLoss(5, 4, weight=2.5, seed=1)
+    found = module(**batch)
+    cross_entropy = torch.nn.functional.cross_entropy(batch["logits"], batch["labels"])
+    mapped = make_projection(5, 4, 1)(batch["features"])
+    alignment = CosineLoss()(mapped, BatchTargets(batch["targets"], batch["labels"]))
+    torch.testing.assert_close(found.cross_entropy, cross_entropy)
+    torch.testing.assert_close(found.alignment, alignment)
+    torch.testing.assert_close(found.total, cross_entropy + 2.5 * alignment)
+    assert (found.labelled, found.aligned) == (6, 6)
+
+
+def test_samples_without_a_label_or_a_target_take_no_part_in_that_loss() -> None:
+    batch, module = batch_of(1), DistillationLoss(5, 4)
+    batch["labels"][[0, 3]] = -1
+    batch["targets"][[1, 3]] = 0
+    found = module(**batch)
+    speaks, aims = torch.tensor([1, 2, 4, 5]), torch.tensor([0, 2, 4, 5])
+    alone = module(**{name: part[speaks] for name, part in batch.items()})
+    torch.testing.assert_close(found.cross_entropy, alone.cross_entropy)
+    torch.testing.assert_close(found.alignment, module(**{name: part[aims] for name, part in batch.items()}).alignment)
+    assert (found.labelled, found.aligned) == (4, 4)
+    marked = module(**batch, labelled=torch.tensor([True, True, False, False, False, False]))
+    assert marked.labelled == 1
+
+
+def test_a_batch_without_labels_or_targets_costs_nothing() -> None:
+    batch, module = batch_of(2), DistillationLoss(5, 4)
+    batch["labels"][:] = -1
+    assert module(**(batch | {"targets": None})).total == 0
+    batch["targets"][:] = 0
+    found = module(**batch)
+    assert (found.total, found.labelled, found.aligned) == (0, 0, 0)
+
+
+def test_logit_adjustment_adds_the_logarithm_of_the_share() -> None:
+    batch, shares = batch_of(3), torch.tensor([0.7, 0.2, 0.1])
+    found = DistillationLoss(5, 4, class_shares=shares, adjustment=1.5)(**batch).cross_entropy
+    expected = torch.nn.functional.cross_entropy(batch["logits"] + 1.5 * shares.log(), batch["labels"])
+    torch.testing.assert_close(found, expected)
+    never = DistillationLoss(5, 4, class_shares=torch.tensor([1.0, 0, 0]), adjustment=1)(**batch).total
+    assert torch.isfinite(never)
+    with pytest.raises(SettingsError, match="needs the share of each class"):
+        DistillationLoss(5, 4, adjustment=1)
+
+
+def test_on_the_teachers_side_targets_are_mapped_and_both_have_unit_length() -> None:
+    batch, module = batch_of(4), DistillationLoss(5, 4, alignment="mse", projection="teacher", seed=2)
+    mapped = make_projection(4, 5, 2)(batch["targets"])
+    directions = [torch.nn.functional.normalize(part, dim=1) for part in (batch["features"], mapped)]
+    expected = (directions[0] - directions[1]).square().sum(dim=1).mean()
+    torch.testing.assert_close(module(**batch).alignment, expected)
+    with pytest.raises(SettingsError, match="'both' is unknown; use one of student, teacher"):
+        DistillationLoss(5, 4, projection="both")
+
+
+@pytest.mark.parametrize("side", ["student", "teacher"])
+def test_contrast_with_prototypes_as_published_and_corrected(side: str) -> None:
+    batch = batch_of(5)
+    prototypes = tensor(unit(np.random.default_rng(0).standard_normal((3, 4))).astype(np.float32))
+    chosen = torch.tensor([2, 0, 1, 1, 0, 2])
+    batch["targets"] = prototypes[chosen]
+    module = DistillationLoss(
+        5, 4, alignment="contrastive", temperature=0.5, projection=side, prototypes=prototypes, seed=3
+    )
+    normalize = torch.nn.functional.normalize
+    if side == "student":
+        logits = normalize(make_projection(5, 4, 3)(batch["features"])) @ prototypes.T / 0.5
+    else:
+        logits = normalize(batch["features"]) @ normalize(make_projection(4, 5, 3)(prototypes)).T / 0.5
+    expected = torch.nn.functional.cross_entropy(logits, chosen)
+    torch.testing.assert_close(module(**batch).alignment, expected)  # which of them a target is, it finds out
+    torch.testing.assert_close(module(**batch, chosen=chosen).alignment, expected)
+    assert not {"prototypes", "offsets"} & module.state_dict().keys()
+
+
+def test_an_unknown_alignment_is_refused() -> None:
+    with pytest.raises(SettingsError, match="'cosines' is unknown; use one of cosine, mse, l1, contrastive"):
+        DistillationLoss(5, 4, alignment="cosines")

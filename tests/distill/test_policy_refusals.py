@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "'k' of 'sub-prototypes' is 'three'; expected a whole number",
     ),
     "a number for yes": ({"policy": "class-mean", "options": {"class-mean": {"weighted": 1}}}, "is 1; expected true or f"),
+    "a rank in fractions": (
+        {"policy": "class-distribution", "options": {"class-distribution": {"rank": 2.5}}},
+        "'rank' of 'class-distribution' is 2.5; expected a whole number",
+    ),
     "a number for a name": ({"policy": "class-mean", "options": {"class-mean": {"summary": 3}}}, "is 3; expected a text"),
 }  # fmt: skip
 
@@ -92,6 +96,15 @@ def test_a_summary_that_keeps_no_sample_has_no_rare_ones(training: TrainingSet) 
         POLICIES["rare-samples"].fit(training, summary_of(training, "class-mean"), 0)
 
 
+def test_a_summary_that_does_not_tell_how_labels_vary_has_no_distributions(training: TrainingSet) -> None:
+    with pytest.raises(
+        SummaryError,
+        match=r"'class-mean' \(class-mean\) does not tell how labels vary; the policy 'class-distribution' takes one made by: "
+        "embedstore summarize STORE class-distribution$",
+    ):
+        POLICIES["class-distribution"].fit(training, summary_of(training, "class-mean"), 0)
+
+
 @pytest.mark.parametrize("name", [name for name in POLICIES if POLICIES[name].strategy])
 def test_a_summary_that_lacks_a_label_is_refused(name: str, training: TrainingSet) -> None:
     without = replace(training, labels=[GOOD if label == DEFECT else label for label in training.labels])
@@ -99,7 +112,7 @@ def test_a_summary_that_lacks_a_label_is_refused(name: str, training: TrainingSe
     assert strategy is not None
     summary = summary_of(training, strategy)
     summary = replace(summary, labels=[GOOD if label == DEFECT else label for label in summary.labels])
-    if name in ("sub-prototypes", "rare-samples"):
+    if name in ("class-distribution", "sub-prototypes", "rare-samples"):
         with pytest.raises(SummaryError, match=f"has no prototype for the label '{DEFECT}'; make it again"):
             POLICIES[name].fit(training, summary, 0)
         assert POLICIES[name].fit(without, summary, 0) is not None

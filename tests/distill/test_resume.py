@@ -109,7 +109,7 @@ def test_what_layers_draw_is_drawn_again(
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("writer", ["save_checkpoint", "write_table", "save_student", "write_json"])
+@pytest.mark.parametrize("writer", ["save_checkpoint", "write_table", "save_student", "write_json", "write_text"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_stop_at_any_write_of_the_last_epoch_loses_no_line(
     writer: str, moment: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,12 +117,12 @@ def test_a_stop_at_any_write_of_the_last_epoch_loses_no_line(
     path = stopped(store, tmp_path / "run", EPOCHS - 1)
     work = getattr(run_directory, writer)
 
-    def interrupted(target: Path, *arguments: Any) -> None:
+    def interrupted(target: Path, *arguments: Any, **named: Any) -> None:
         if writer == "write_table" and target.name != "metrics.csv":
-            work(target, *arguments)
+            work(target, *arguments, **named)
             return
         if moment == "after":
-            work(target, *arguments)
+            work(target, *arguments, **named)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -131,6 +131,27 @@ def test_a_stop_at_any_write_of_the_last_epoch_loses_no_line(
             distill.train(store, path, SETTINGS, resume=True)
     distill.train(store, path, SETTINGS, resume=True)
     same_run(path, uninterrupted.path)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_stop_as_the_best_weights_are_written_loses_nothing(
+    moment: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = run_directory.save_best
+
+    def interrupted(*arguments: Any, **named: Any) -> None:
+        if moment == "after":
+            work(*arguments, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_directory, "save_best", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, tmp_path / "run", SETTINGS)
+    distill.train(store, tmp_path / "run", SETTINGS, resume=True)
+    same_run(tmp_path / "run", uninterrupted.path)
+    best = "best.safetensors"
+    assert (tmp_path / "run" / best).read_bytes() == (uninterrupted.path / best).read_bytes()
 
 
 CHILD = """

@@ -341,8 +341,9 @@ def test_a_students_weights_are_found_again_and_mark_the_run_complete(tmp_path: 
         run_directory.load_student(tmp_path, student)
     assert not run_directory.is_complete(tmp_path)
     nn.init.constant_(student.head.bias, 5)
-    run_directory.save_student(tmp_path, student.state_dict())
+    run_directory.save_student(tmp_path, student.state_dict(), epoch=7)
     assert run_directory.is_complete(tmp_path)
+    assert run_directory.kept_epoch(tmp_path) == 7
     other = make_student("small", 2, 32, seed=1)
     run_directory.load_student(tmp_path, other)
     for name, tensor in student.state_dict().items():
@@ -350,7 +351,7 @@ def test_a_students_weights_are_found_again_and_mark_the_run_complete(tmp_path: 
 
 
 def test_weights_of_another_student_or_none_at_all_are_refused(tmp_path: Path) -> None:
-    run_directory.save_student(tmp_path, make_student("small", 2, 32, seed=0).state_dict())
+    run_directory.save_student(tmp_path, make_student("small", 2, 32, seed=0).state_dict(), epoch=1)
     with pytest.raises(TrainingError, match=r"student.safetensors' is damaged"):
         run_directory.load_student(tmp_path, make_student("small", 3, 32, seed=0))
     (tmp_path / "student.safetensors").write_bytes(b"nonsense")

@@ -21,7 +21,7 @@ import distill
 import embedstore
 from distill import Settings
 from distill.targets import MIXTURE, POLICIES
-from distill.training.settings import CE_VIEWS, LOSSES
+from distill.training.settings import CE_VIEWS, KEEP, LOSSES, PROJECTIONS, SCHEDULES
 from distill.training.task_draft import customary_good, draft_task
 from distill.training.task_file import default_policy, keep_task, read_task, write_task
 from distill.training.task_format import LOSS, TOP, format_task, key, quoted, written
@@ -40,15 +40,23 @@ overkill = 0.1
 seed = 7
 folds = 5
 fold = 2
+pretrain_epochs = 4
 ce_views = "whole"
+crops = "stored"
+balance = 0.5
 batch = 16
 learning_rate = 1e-3
+schedule = "constant"
 weight_decay = 0
+ema = 0.9
+keep = "best"
 
 [loss]
 alignment = "contrastive"
 lambda = 5
 temperature = 0.2
+projection = "teacher"
+logit_adjustment = 1
 
 [policy]
 "良品" = "sub-prototypes"
@@ -77,10 +85,18 @@ READ = Settings(
     views=3,
     folds=5,
     fold=2,
+    pretrain_epochs=4,
     ce_views="whole",
+    crops="stored",
+    balance=0.5,
     batch=16,
     learning_rate=0.001,
+    schedule="constant",
     weight_decay=0,
+    ema=0.9,
+    keep="best",
+    projection="teacher",
+    logit_adjustment=1,
 )
 
 
@@ -132,18 +148,21 @@ def test_every_setting_has_its_place_in_the_file() -> None:
 
 # Round trip
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "class-mean": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
     "sub-prototypes": {"k": st.integers(1, 1000)},
     "rare-samples": {"share": st.floats(0, 1), "k": st.integers(1, 1000)},
     "rotated-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
+    "uncentred-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
+    "class-distribution": {"rank": st.integers(1, 1000)},
+    "live-teacher": {"teacher": TEXTS, "centred": st.booleans()},
     "retrieved": {
         "alpha": st.floats(0, 1),
         "neighbours": st.integers(1, 100),
         "temperature": st.floats(1e-300, 1e6),
     },
 }
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 SINGLE = [name for name in POLICIES if name != MIXTURE]
 
 
@@ -158,7 +177,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
     options: dict[str, Any] = {}
     for name, parameters in OPTIONS.items():
         chosen = st.fixed_dictionaries({}, optional=parameters)
-        if name != "retrieved":
+        if POLICIES[name].strategy is not None:
             chosen = chosen | st.fixed_dictionaries({"summary": TEXTS})
         options |= {name: draw(chosen)} if draw(st.booleans()) else {}
     numbers = st.floats(0, 1e6)
@@ -182,7 +201,18 @@ def any_settings(draw: st.DrawFn) -> Settings:
         batch=draw(st.integers(2, 512)),
         learning_rate=draw(numbers),
         weight_decay=draw(numbers),
+        projection=draw(st.sampled_from(PROJECTIONS)),
+        pretrain_epochs=0 if policy == "none" or mixture_of_nothing(mixture) else draw(st.integers(0, 1_000_000)),
+        balance=draw(st.floats(0, 1)),
+        logit_adjustment=draw(st.floats(0, 1000)),
+        schedule=draw(st.sampled_from(SCHEDULES)),
+        ema=draw(st.floats(0, 0.999)),
+        keep=draw(st.sampled_from(KEEP)),
     )
+
+
+def mixture_of_nothing(mixture: dict[str, dict[str, float]]) -> bool:
+    return {name for shares in mixture.values() for name in shares} == {"none"}
 
 
 @given(settings=any_settings(), comment=TEXTS)

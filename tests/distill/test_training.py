@@ -46,6 +46,12 @@ def same(a: Weights, b: Weights) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def projection_of(path: Path) -> Weights:
+    """Return the weights of the learned map, from the checkpoint."""
+    loss = torch.load(path / "checkpoint.pt", weights_only=True)["loss"]
+    return {name.removeprefix("projection."): tensor for name, tensor in loss.items()}
+
+
 def weights_of(store: EmbeddingStore, path: Path, **changes: Any) -> Weights:
     """Train and return the student's weights."""
     return weights(distill.train(store, path, quick(**changes)).path)
@@ -85,7 +91,7 @@ def test_own_teaches_where_the_teacher_would_place_a_picture_that_was_never_trai
     pictures.close()
     student, projection = make_student("small", 2, 32, 0), make_projection(SmallTrunk.features, store.dim, 0)
     student.load_state_dict(weights(run.path))
-    projection.load_state_dict(torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"])
+    projection.load_state_dict(projection_of(run.path))
     with torch.inference_mode():
         placed = projection(student.eval()(pixels)[0]).numpy()
     targets = store.read(defects) - TrainingSet.from_source(store, data.sides["train"]).centre
@@ -143,9 +149,9 @@ def test_a_policy_with_targets_learns_a_projection(store: EmbeddingStore, tmp_pa
     found = {}
     for policy in ("none", "class-mean", "own", "mixture"):
         run = distill.train(store, tmp_path / policy, quick(**toy_parts.policy(policy), epochs=1))
-        found[policy] = torch.load(run.path / "checkpoint.pt", weights_only=True)["projection"]
-    assert found.pop("none") is None
+        found[policy] = projection_of(run.path)
     fresh = make_projection(SmallTrunk.features, store.dim, 0).weight
+    assert torch.equal(found.pop("none")["weight"], fresh)  # not even by weight decay
     for projection in found.values():
         assert projection["weight"].shape == fresh.shape
         assert not torch.allclose(projection["weight"], fresh, atol=1e-4)
@@ -390,8 +396,9 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
     told: list[tuple[int, int, dict[str, float]]] = []
     settings = quick(policy="own", epochs=3)
     run = distill.train(store, tmp_path / "run", settings, progress=lambda *figures: told.append(figures))
-    names = ["run.json", "task.toml", "split.csv", "metrics.csv", "checkpoint.pt", "student.safetensors", "cost.json"]
-    assert {file.name for file in run.path.iterdir()} - {"run.lock"} == {*names, "scores.csv", "report.json"}
+    names = ["run.json", "task.toml", "split.csv", "metrics.csv", "curves.html", "checkpoint.pt", "best.safetensors"]
+    after = ["student.safetensors", "cost.json", "scores.csv", "report.json"]
+    assert {file.name for file in run.path.iterdir()} - {"run.lock"} == {*names, *after}
     described = json.loads((run.path / "run.json").read_text("utf-8"))
     assert distill.Settings(**described["settings"]) == settings
     assert described["store"] == {

@@ -43,6 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingStore]:
     with make_store(tmp_path_factory.mktemp("exports") / "store") as opened:
         opened.summarize("rare-samples", name="few", split="train", k=1, share=0.4)
         opened.summarize("class-mean", name="means", split="train")
+        opened.summarize("class-distribution", name="spread", split="train", rank=2)
         yield opened
 
 
@@ -67,8 +68,11 @@ def same(found: SummaryFile, expected: SummaryFile) -> bool:
 # There and back
 
 
-def test_the_summary_comes_back_as_it_was(store: EmbeddingStore, file: Path) -> None:
-    kept, original = SummaryFile(file).kept, store.summary("few")
+@pytest.mark.parametrize("name", ["few", "spread"])
+def test_the_summary_comes_back_as_it_was(name: str, store: EmbeddingStore, tmp_path: Path) -> None:
+    export(store, tmp_path / "there.safetensors", summary=name)
+    kept, original = SummaryFile(tmp_path / "there.safetensors").kept, store.summary(name)
+    assert (original.axes is None) == (name == "few")
     for field in fields(Summary):
         one, other = getattr(kept, field.name), getattr(original, field.name)
         if isinstance(other, np.ndarray):
@@ -426,9 +430,23 @@ NO_SUMMARY: dict[str, dict[str, Any]] = {
     "serving in fractions": {"serving": np.zeros((SEEN, VIEWS + 1), np.float32)},
     "fitted of fewer": {"fitted": np.ones(SEEN - 1, bool)},
     "counts of fewer": {"counts": np.ones(2, np.int64)},
+    "axes of fewer prototypes": {"axes": np.zeros((4, 2, DIM), np.float32)},
+    "axes of another dimension": {"axes": np.zeros((5, 2, DIM + 1), np.float32)},
+    "flat axes": {"axes": np.zeros((5, DIM), np.float32)},
+    "axes that are no numbers": {"axes": np.full((5, 2, DIM), np.nan, np.float32)},
+    "axes of whole numbers": {"axes": np.zeros((5, 2, DIM), np.int64)},
     "labels that are numbers": {"labels": [1, 2, 3, 4, 5]},
     "a sample twice": {"seen": ["a"] * SEEN},
 }
+
+
+def test_axes_that_fit_are_taken(file: Path) -> None:
+    """Else the refusals below would say nothing of axes."""
+    axes = np.arange(5 * 2 * DIM, dtype=np.float32).reshape(5, 2, DIM)
+    forge(file, axes=axes)
+    found = SummaryFile(file).kept.axes
+    assert found is not None
+    np.testing.assert_array_equal(found, axes)
 
 
 @pytest.mark.parametrize("case", NO_SUMMARY)

@@ -51,6 +51,7 @@ def said_of(prototypes: Prototypes, ids: list[str]) -> tuple[Any, ...]:
         [ids[at] if at >= 0 else None for at in prototypes.source],
         sorted(name for name, made in zip(ids, prototypes.fitted, strict=True) if made),
         prototypes.remarks,
+        None if prototypes.axes is None else prototypes.axes.tobytes(),
     )
 
 
@@ -64,6 +65,10 @@ def test_prototypes_have_the_types_and_shapes_that_they_promise(strategy: str) -
     assert prototypes.source.min() >= -1
     assert prototypes.source.max() < COUNT
     assert (prototypes.fitted.shape, prototypes.fitted.dtype) == ((COUNT,), bool)
+    assert (prototypes.axes is None) == (strategy != "class-distribution")
+    if prototypes.axes is not None:
+        assert (prototypes.axes.shape[::2], prototypes.axes.dtype) == ((k, DIM), np.float32)
+        assert np.isfinite(prototypes.axes).all()
     assert isinstance(prototypes.labels, list)
     assert isinstance(prototypes.remarks, tuple)
     assert all(isinstance(remark, str) and remark.endswith(".") for remark in prototypes.remarks)
@@ -162,7 +167,13 @@ def test_labels_may_hold_any_characters(strategy: str) -> None:
 
 
 def wrong_parameters() -> Iterator[tuple[str, dict[str, Any]]]:
-    wrong = {"k": [0, -1], "share": [0.0, -0.5, 1.5, math.nan], "per_class": [0], "prompt": ["no place"]}
+    wrong = {
+        "k": [0, -1],
+        "share": [0.0, -0.5, 1.5, math.nan],
+        "per_class": [0],
+        "rank": [0, -1],
+        "prompt": ["no place"],
+    }
     for strategy, fit in STRATEGIES.items():
         for name in wrong.keys() & signature(fit).parameters.keys():
             yield from ((strategy, {name: value}) for value in wrong[name])

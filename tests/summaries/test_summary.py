@@ -258,6 +258,35 @@ def test_a_summary_comes_back_as_it_was(summary: Summary) -> None:
     assert Summary.from_bytes(data).to_bytes() == data
 
 
+def test_axes_come_back_and_are_counted_and_a_summary_without_has_no_trace_of_them(
+    store: EmbeddingStore, summary: Summary
+) -> None:
+    told = store.summarize("class-distribution", split="train", rank=3)
+    assert told.axes is not None
+    assert told.axes.shape == (4, 3, 14)
+    assert told.nbytes == 4 * (told.vectors.size + told.axes.size)
+    data = told.to_bytes()
+    assert_equal(Summary.from_bytes(data), told)
+    assert Summary.from_bytes(data).to_bytes() == data
+    assert load(data)["axes"].tobytes() == told.axes.tobytes()
+    assert_equal(
+        store.summarize("class-distribution", split="train", name="kept", rank=3),
+        dataclasses.replace(told, name="kept"),
+    )
+    assert_equal(store.summary("kept"), dataclasses.replace(told, name="kept"))
+    plain = load(summary.to_bytes())
+    assert plain.keys() == load(data).keys() - {"axes"}
+    assert summary.nbytes == 4 * summary.vectors.size
+
+
+def test_axes_of_no_length_at_all_come_back(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", VECTORS[:3], labels=["a", "b", "c"]) as store:
+        made = store.summarize("class-distribution", name="alone")
+        assert made.axes is not None
+        assert made.axes.shape == (3, 0, 14)
+        assert_equal(store.summary("alone"), made)
+
+
 def test_a_summary_is_one_safetensors_file_whose_header_does_not_grow_with_the_ids(store: EmbeddingStore) -> None:
     large, small = store.summarize("class-mean"), summarize(store, "class-mean", positions=np.arange(12))
     sizes = [int.from_bytes(one.to_bytes()[:8], "little") for one in (large, small)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.methods import METHODS
 from distill.training.settings import Settings
 from distill_cli import options
 from embedstore.errors import SettingsError
@@ -30,7 +31,11 @@ def compare(
         Path, typer.Argument(help="The store, or a file that embedstore export wrote.", show_default=False)
     ],
     policies: Annotated[
-        str, typer.Option(help="What to compare, with commas between: none,class-mean,own", show_default=False)
+        str,
+        typer.Option(
+            help=f"What to compare, with commas between: none,class-mean,own; also {', '.join(METHODS)}.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The directory of the runs and the comparison.", show_default=False)],
     folds: Annotated[
@@ -51,6 +56,11 @@ def compare(
     size: options.Size = None,
     views: options.Views = None,
     epochs: options.Epochs = None,
+    pretrain_epochs: options.Pretrain = None,
+    balance: options.Balance = None,
+    logit_adjustment: options.Adjustment = None,
+    ema: options.Ema = None,
+    keep: options.Keep = None,
     seed: Annotated[int | None, typer.Option(help=options.explained("The first of the seeds.", _DEFAULT.seed))] = None,
     overkill: options.Overkill = None,
     images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
@@ -73,6 +83,11 @@ def compare(
         "weight": weight,
         "overkill": overkill,
         "seed": seed,
+        "pretrain_epochs": pretrain_epochs,
+        "balance": balance,
+        "logit_adjustment": logit_adjustment,
+        "ema": ema,
+        "keep": keep,
     }
     settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})
     dealt = (settings.folds or FOLDS) if folds is None else folds

@@ -15,11 +15,46 @@ def explained(says: str, default: object) -> str:
 
 
 Good = Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")]
-Student = Annotated[str | None, typer.Option(help=explained("small, or a timm model's name.", _DEFAULT.student))]
+Student = Annotated[
+    str | None,
+    typer.Option(
+        help=explained("small, a timm model's name, or your own MODULE:FUNCTION that gives a module.", _DEFAULT.student)
+    ),
+]
 Weight = Annotated[float | None, typer.Option("--lambda", help=explained("Weight of the alignment.", _DEFAULT.weight))]
 Size = Annotated[int | None, typer.Option(help=explained("Side of the student's input, in pixels.", _DEFAULT.size))]
 Views = Annotated[int | None, typer.Option(help=explained("How many of the stored augmented views to use.", "all"))]
 Epochs = Annotated[int | None, typer.Option(help=explained("Passes over the training pictures.", _DEFAULT.epochs))]
+Pretrain = Annotated[
+    int | None,
+    typer.Option(
+        "--pretrain-epochs",
+        help=explained(
+            "Epochs before these that learn from targets alone, unlabelled pictures too.", _DEFAULT.pretrain_epochs
+        ),
+    ),
+]
+Balance = Annotated[
+    float | None,
+    typer.Option(
+        help=explained("How evenly labels are drawn, from 0, as they are, to 1, all alike.", _DEFAULT.balance)
+    ),
+]
+Adjustment = Annotated[
+    float | None,
+    typer.Option(
+        "--logit-adjustment",
+        help=explained("Against answering rare labels too seldom: tau, such as 1; 0: none.", _DEFAULT.logit_adjustment),
+    ),
+]
+Ema = Annotated[
+    float | None,
+    typer.Option(help=explained("Decay of a moving average of the weights, such as 0.99; 0 for none.", _DEFAULT.ema)),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(help=explained("The last epoch's student, or the best on the validation side.", _DEFAULT.keep)),
+]
 Overkill = Annotated[
     float | None, typer.Option(help=explained("Share of good parts that may be rejected.", _DEFAULT.overkill))
 ]

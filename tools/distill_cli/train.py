@@ -15,7 +15,7 @@ from embedstore.errors import SettingsError
 from embedstore_cli import console
 
 _DEFAULT = Settings()
-_OPTIONS = {"weight": "lambda", "ce_views": "ce-views"}  # setting -> its option, where the names differ
+_OPTIONS = {"weight": "lambda"}  # setting -> its option, where the names differ by more than a hyphen
 
 
 def train(
@@ -29,8 +29,9 @@ def train(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Targets: none, class-mean, sub-prototypes, rare-samples, own, retrieved, or the controls random-vectors, "
-            "rotated-means and shuffled-own. [default: own; for a saved summary or a summary file the one that fits it]"
+            help="Targets: none, class-mean, sub-prototypes, rare-samples, own, retrieved, class-distribution, the baselines "
+            "live-teacher and uncentred-means, or the controls random-vectors, rotated-means and shuffled-own. [default: own; "
+            "for a saved summary or a summary file the one that fits it]"
         ),
     ] = None,
     summary: Annotated[
@@ -46,11 +47,20 @@ def train(
     good: options.Good = None,
     student: options.Student = None,
     loss: Annotated[
-        str | None, typer.Option(help=options.explained("Alignment: cosine, mse, l1 or contrastive.", _DEFAULT.loss))
+        str | None,
+        typer.Option(
+            help=options.explained("Alignment: cosine, mse, l1, contrastive or contrastive-all.", _DEFAULT.loss)
+        ),
     ] = None,
     weight: options.Weight = None,
     temperature: Annotated[
-        float | None, typer.Option(help=options.explained("Of the contrastive loss.", _DEFAULT.temperature))
+        float | None, typer.Option(help=options.explained("Of the contrastive losses.", _DEFAULT.temperature))
+    ] = None,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            help=options.explained("The learned map: on the side of student or teacher.", _DEFAULT.projection)
+        ),
     ] = None,
     size: options.Size = None,
     views: options.Views = None,
@@ -68,6 +78,24 @@ def train(
             )
         ),
     ] = None,
+    crops: Annotated[
+        str | None,
+        typer.Option(
+            help=options.explained(
+                "stored: replay the store's views; fresh: new ones at each pass, where no vector of the view is needed.",
+                _DEFAULT.crops,
+            )
+        ),
+    ] = None,
+    pretrain_epochs: options.Pretrain = None,
+    balance: options.Balance = None,
+    logit_adjustment: options.Adjustment = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help=options.explained("Of the learning rate: cosine or constant.", _DEFAULT.schedule)),
+    ] = None,
+    ema: options.Ema = None,
+    keep: options.Keep = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -92,6 +120,14 @@ def train(
         "seed": seed,
         "overkill": overkill,
         "ce_views": ce_views,
+        "projection": projection,
+        "crops": crops,
+        "pretrain_epochs": pretrain_epochs,
+        "balance": balance,
+        "logit_adjustment": logit_adjustment,
+        "schedule": schedule,
+        "ema": ema,
+        "keep": keep,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     path, saved = _source(store, summary)
@@ -124,7 +160,9 @@ def train(
     from distill.reports.terminal import print_report
 
     if task is not None:
-        ruling = [f"--{_OPTIONS.get(name, name)}" for name in changes] + ["--summary"] * (saved is not None)
+        ruling = [f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in changes] + ["--summary"] * (
+            saved is not None
+        )
         console.say(f"Task file '{task}'" + (f", but for {', '.join(ruling)} of the command line." if ruling else "."))
     for remark in run.remarks:
         console.say(remark)

@@ -13,8 +13,8 @@ def summarize(
     strategy: Annotated[
         str,
         typer.Argument(
-            help="class-mean, sub-prototypes, rare-samples, medoids, k-centre, text, or the controls random-samples and "
-            "herding.",
+            help="class-mean, class-distribution, sub-prototypes, rare-samples, medoids, k-centre, text, or the controls "
+            "random-samples and herding.",
             show_default=False,
         ),
     ],
@@ -27,6 +27,9 @@ def summarize(
     ] = None,
     per_class: Annotated[
         int | None, typer.Option("--per-class", help="class-mean: average so many random samples of each label.")
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(help="class-distribution: axes of each label's spread; 16 where not given.")
     ] = None,
     weighted: Annotated[
         bool, typer.Option("--weighted", help="class-mean: weigh samples by the teacher's confidence in their label.")
@@ -52,6 +55,7 @@ def summarize(
         "k": k,
         "share": share,
         "per_class": per_class,
+        "rank": rank,
         "weighted": weighted or None,
         "prompt": prompt,
     }

@@ -1,0 +1,50 @@
+"""What a run's directory says of what was asked, and on what."""
+
+from __future__ import annotations
+
+import zlib
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+import embedstore
+from distill.source import Source
+from distill.training.run_data import RunData
+from distill.training.settings import Settings
+from embedstore import Summary
+from embedstore.exports import SummaryFile
+
+
+def describe_summary(summary: Summary) -> dict[str, Any]:
+    """Return what made a summary, and a checksum of all that it holds: another may get its name."""
+    made_by = ("name", "strategy", "parameters", "seed", "store_version")
+    return {**{name: getattr(summary, name) for name in made_by}, "checksum": f"{zlib.crc32(summary.to_bytes()):08x}"}
+
+
+def describe(
+    store: Source, settings: Settings, data: RunData, summaries: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return what a run's directory says of what was asked, and on what; of the summaries where they are at hand."""
+    described_store = {
+        "path": str(store.path.resolve()),
+        "version": store.version,
+        "fingerprint": store.fingerprint,
+        "views": store.views,
+    }
+    if isinstance(store, SummaryFile):  # another file may get its name
+        described_store["checksum_of_file"] = f"{zlib.crc32(store.path.read_bytes()):08x}"
+    return {
+        "settings": settings.to_dict(),
+        "store": described_store,
+        **({} if summaries is None else {"summaries": summaries}),
+        "teacher": store.teacher,
+        "recipe": store.recipe.to_dict(),
+        "classes": data.classes,
+        "remarks": data.remarks,
+        "versions": {
+            "embedstore": embedstore.__version__,
+            **{name: version(name) for name in ("torch", "timm", "numpy", "pillow")},
+        },
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,351 @@
+"""Recipes: pre-training, balance, logit adjustment, moving averages, schedules, the best epoch, the user's own student."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from toy_parts import quick
+
+import distill
+from distill.losses import DistillationLoss
+from distill.students import make_student
+from distill.training import loop, run_directory
+from distill.training.run_directory import kept_epoch, read_metrics
+from distill.training.weights import averaged, learning_rate_factor
+from embedstore import EmbeddingStore
+from embedstore.errors import SettingsError
+
+ALL = {
+    "policy": "own",
+    "epochs": 3,
+    "pretrain_epochs": 2,
+    "balance": 1.0,
+    "logit_adjustment": 1.0,
+    "ema": 0.9,
+    "keep": "best",
+}
+
+
+class Stop:
+    """A hand on Ctrl-C after an epoch."""
+
+    def __init__(self, after: int):
+        self.after = after
+
+    def __call__(self, done: int, total: int, figures: dict[str, float]) -> None:
+        if done == self.after:
+            raise KeyboardInterrupt
+
+
+def files(path: Path) -> dict[str, bytes]:
+    names = ("student.safetensors", "best.safetensors", "scores.csv", "report.json", "split.csv")
+    return {name: (path / name).read_bytes() for name in names}
+
+
+# All together
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_a_run_with_all_recipes_that_was_stopped_ends_the_same(
+    after: int, store: EmbeddingStore, tmp_path: Path
+) -> None:
+    settings = quick(**ALL)
+    whole = distill.train(store, tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, tmp_path / "run", settings, progress=Stop(after))
+    distill.train(store, tmp_path / "run", settings, resume=True)
+    assert files(tmp_path / "run") == files(whole.path)
+    timed = ("seconds", "seconds_steps")
+    for name in ("metrics.csv", "pretraining.csv"):
+        found, expected = (
+            [{key: value for key, value in row.items() if key not in timed} for row in rows(path / name)]
+            for path in (tmp_path / "run", whole.path)
+        )
+        assert found == expected
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# Pre-training
+
+
+def test_pre_training_learns_from_targets_alone_and_of_samples_without_a_label(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[torch.Tensor] = []
+    asked: list[tuple[int, int]] = []
+    forward = DistillationLoss.forward
+
+    def watched(self: DistillationLoss, *given: Any, **named: Any) -> Any:
+        lost = forward(self, *given, **named)
+        asked.append((lost.labelled, lost.aligned))
+        return lost
+
+    monkeypatch.setattr(DistillationLoss, "forward", watched)
+    settings = quick(policy="own", pretrain_epochs=3, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, tmp_path / "run", settings, progress=Stop(3))
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["student"]
+    fresh = make_student("small", 2, 32, 0).state_dict()
+    heads += [saved["head.weight"], saved["head.bias"]]
+    assert torch.equal(heads[0], fresh["head.weight"])  # the labels taught nothing
+    assert torch.equal(heads[1], fresh["head.bias"])
+    assert not torch.equal(saved["trunk.layers.0.0.weight"], fresh["trunk.layers.0.0.weight"])
+    assert {labelled for labelled, _ in asked} == {0}
+    assert sum(aligned for _, aligned in asked) == 3 * 64  # 60 labelled training pictures, and 4 without a label
+
+    run = distill.train(store, tmp_path / "run", settings, resume=True)
+    assert [float(row["epoch"]) for row in rows(run.path / "pretraining.csv")] == [1, 2, 3]
+    alignment = [float(row["alignment"]) for row in rows(run.path / "pretraining.csv")]
+    assert alignment[-1] < alignment[0]
+    assert [line["epoch"] for line in read_metrics(run.path)] == [1]
+    assert sum(labelled for labelled, _ in asked) == 60
+    assert run_directory.read_cost(run.path)["seconds"] > sum(line["seconds"] for line in read_metrics(run.path))
+
+
+def test_plain_training_has_nothing_to_pre_train_on() -> None:
+    for settings in ({"policy": "none"}, {"policy": "mixture", "mixture": {"good": {"none": 1}}}):
+        with pytest.raises(SettingsError, match=r"learns from targets alone, and the policy 'none' has no targets"):
+            quick(pretrain_epochs=1, **settings)
+
+
+# Balance, logit adjustment
+
+
+def test_balance_lets_labels_pass_equally_often(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    forward = DistillationLoss.forward
+
+    def watched(
+        self: DistillationLoss, features: Any, logits: Any, labels: torch.Tensor, *given: Any, **named: Any
+    ) -> Any:
+        seen.extend(labels.tolist())
+        return forward(self, features, logits, labels, *given, **named)
+
+    monkeypatch.setattr(DistillationLoss, "forward", watched)
+    distill.train(store, tmp_path / "run", quick(policy="own", balance=1, epochs=1))
+    assert [seen.count(label) for label in (-1, 0, 1)] == [4, 30, 30]  # 24 defects and 36 good ones train
+
+
+def test_logit_adjustment_takes_the_shares_that_pass(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[torch.Tensor | None] = []
+    build = DistillationLoss.__init__
+
+    def watched(self: DistillationLoss, *given: Any, **named: Any) -> None:
+        made.append(named["class_shares"])
+        build(self, *given, **named)
+
+    monkeypatch.setattr(DistillationLoss, "__init__", watched)
+    distill.train(store, tmp_path / "a", quick(logit_adjustment=1, epochs=1))
+    distill.train(store, tmp_path / "b", quick(logit_adjustment=1, balance=1, epochs=1))
+    distill.train(store, tmp_path / "c", quick(epochs=1))
+    assert made[0] is not None
+    assert made[1] is not None
+    assert made[0].tolist() == pytest.approx([24 / 60, 36 / 60])
+    assert made[1].tolist() == pytest.approx([0.5, 0.5])
+    assert made[2] is None
+
+
+# Learning rate, moving average
+
+
+def test_the_schedule_steps_at_each_step_and_is_written_down(store: EmbeddingStore, tmp_path: Path) -> None:
+    for schedule in ("cosine", "constant"):
+        run = distill.train(store, tmp_path / schedule, quick(epochs=4, schedule=schedule, learning_rate=0.01))
+        found = [line["learning_rate"] for line in read_metrics(run.path)]
+        last = [3 / 4, 7 / 4, 11 / 4, 15 / 4]  # of four steps an epoch, the last one's place in the run
+        assert found == pytest.approx([0.01 * learning_rate_factor(schedule, at / 4, 4) for at in last], abs=1e-6)
+        assert (found[-1] < found[1]) == (schedule == "cosine")
+
+
+def test_the_learning_rate_rises_and_then_does_what_the_schedule_says() -> None:
+    assert learning_rate_factor("cosine", 0, 10) == 0.05
+    assert learning_rate_factor("cosine", 0.05, 10) == 0.5
+    assert learning_rate_factor("cosine", 0.1, 10) == 1
+    assert learning_rate_factor("cosine", 0.55, 10) == pytest.approx(0.5)
+    assert learning_rate_factor("cosine", 1, 10) == pytest.approx(0)
+    assert learning_rate_factor("constant", 0.05, 10) == 0.5
+    assert learning_rate_factor("constant", 1, 10) == 1
+
+
+def test_the_moving_average_against_numpy() -> None:
+    model = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+    average = averaged(model, 0.5)
+    expected = None
+    for step in range(30):
+        with torch.no_grad():
+            for number, value in enumerate([*model.parameters(), *model.buffers()]):
+                value.copy_(torch.full_like(value, 10 * step + number))
+        average.update_parameters(model)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = 10.0 * step if expected is None else decay * expected + (1 - decay) * 10 * step
+    for number, value in enumerate([*average.module.parameters(), *average.module.buffers()]):
+        if value.is_floating_point():
+            np.testing.assert_allclose(value.detach().numpy(), expected + number, rtol=1e-6)
+        else:
+            assert int(value) == 10 * 29 + number  # batches are counted, not averaged
+
+
+def test_with_a_moving_average_it_is_the_student(store: EmbeddingStore, tmp_path: Path) -> None:
+    runs = {ema: distill.train(store, tmp_path / f"{ema}", quick(policy="own", epochs=2, ema=ema)) for ema in (0, 0.9)}
+    checkpoint = torch.load(runs[0.9].path / "checkpoint.pt", weights_only=True)
+    student = load_file(runs[0.9].path / "student.safetensors")
+    plain = load_file(runs[0].path / "student.safetensors")
+    for name, tensor in student.items():
+        assert torch.equal(checkpoint["average"][f"module.{name}"], tensor)
+        assert torch.equal(checkpoint["student"][name], plain[name])  # it trains the same weights
+    assert not torch.equal(student["head.weight"], plain["head.weight"])
+
+
+# The best epoch
+
+
+def test_the_best_epoch_is_kept_and_the_last_one_is_the_student_unless_asked(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = iter([0.5, 0.9, 0.9, 0.7] * 2)
+    monkeypatch.setattr(loop, "roc_area", lambda *_: next(reached))
+    last = distill.train(store, tmp_path / "last", quick(epochs=4))
+    best = distill.train(store, tmp_path / "best", quick(epochs=4, keep="best"))
+    assert (kept_epoch(last.path), kept_epoch(best.path)) == (4, 2)
+    kept, student = (load_file(best.path / f"{name}.safetensors") for name in ("best", "student"))
+    final = load_file(last.path / "student.safetensors")
+    for name, tensor in kept.items():
+        assert torch.equal(student[name], tensor)
+        assert torch.equal(load_file(last.path / "best.safetensors")[name], tensor)
+    assert not torch.equal(final["head.weight"], kept["head.weight"])
+
+
+# The page of curves
+
+
+def test_a_run_has_its_curves_as_a_page(store: EmbeddingStore, tmp_path: Path) -> None:
+    run = distill.train(store, tmp_path / "<run>", quick(policy="own", pretrain_epochs=1, epochs=2))
+    page = (run.path / "curves.html").read_text("utf-8")
+    assert "&lt;run&gt;" in page
+    assert "<run>" not in page
+    for words in ("Pre-training", "事前学習", "AUROC", "Learning rate"):
+        assert words in page
+
+
+# The user's own student
+
+OWN = """
+import torch
+from torch import nn
+
+
+def trunk():
+    return nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.AdaptiveMaxPool2d(2), nn.Flatten())
+
+
+def maps():
+    return nn.Conv2d(3, 8, 5)
+
+
+def nothing():
+    return 7
+
+
+def broken():
+    raise RuntimeError("no such layer")
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    name = f"own_students_{abs(hash(tmp_path)) % 10**9}"
+    (folder / f"{name}.py").write_text(OWN, "utf-8")
+    monkeypatch.syspath_prepend(folder)
+    return name
+
+
+def test_the_users_own_module_is_trained_and_evaluated_again_only_if_trusted(
+    own_module: str, store: EmbeddingStore, tmp_path: Path
+) -> None:
+    student = f"{own_module}:trunk"
+    run = distill.train(store, tmp_path / "run", quick(policy="own", student=student, epochs=6))
+    assert run.report.auroc is not None
+    assert run.report.auroc > 0.8
+    assert load_file(run.path / "student.safetensors")["head.weight"].shape == (2, 32)
+    before = (run.path / "report.json").read_bytes()
+    with pytest.raises(SettingsError, match=rf"which would be imported and run; .* --student {student}"):
+        distill.evaluate(run.path)
+    with pytest.raises(SettingsError, match="which would be imported"):
+        distill.evaluate(run.path, student=f"{own_module}:maps")
+    distill.evaluate(run.path, student=student)
+    assert (run.path / "report.json").read_bytes() == before
+
+
+def test_its_weights_are_drawn_by_the_runs_seed(own_module: str) -> None:
+    first, again, other = (make_student(f"{own_module}:trunk", 2, 32, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(first["trunk.0.weight"], again["trunk.0.weight"])
+    assert not torch.equal(first["trunk.0.weight"], other["trunk.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("student", "told"),
+    [
+        (
+            "no_such_module:trunk",
+            r"can't be imported \(No module named 'no_such_module'\); name a function as MODULE:FUNC",
+        ),
+        ("OWN:no_such", r"can't be imported .*no_such"),
+        (":", r"can't be imported"),
+        ("OWN:nothing", r"gave a int; expected a torch.nn.Module"),
+        ("OWN:broken", r"failed when it was made \(RuntimeError: no such layer\)"),
+        ("OWN:maps", r"gave \(1, 8, 28, 28\) for one picture; expected features of shape \(1, f\)"),
+    ],
+)
+def test_an_own_module_that_does_not_fit_is_refused(student: str, told: str, own_module: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        make_student(student.replace("OWN", own_module), 2, 32, 0)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("crops", "new", "The crops 'new' is unknown; use one of stored, fresh"),
+        ("projection", "both", "The projection 'both' is unknown; use one of student, teacher"),
+        ("schedule", "steps", "The schedule 'steps' is unknown; use one of cosine, constant"),
+        ("keep", "all", "The keep 'all' is unknown; use one of last, best"),
+        ("balance", 1.5, "The balance is 1.5; expected 0 to 1"),
+        ("ema", 1, "The decay of the moving average is 1; expected 0 to 0.999999"),
+        ("logit_adjustment", -1, "The logit adjustment is -1"),
+        ("pretrain_epochs", -1, "The number of epochs of pre-training is -1"),
+    ],
+)
+def test_a_recipe_out_of_range_is_refused(field: str, value: Any, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        quick(**{field: value})
+
+
+def test_a_run_of_an_earlier_release_without_the_new_settings_goes_on(store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        distill.train(store, tmp_path / "run", quick(), progress=Stop(1))
+    description = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    for name in ("ema", "keep", "balance"):
+        del description["settings"][name]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(description), "utf-8")
+    run = distill.train(store, tmp_path / "run", quick(), resume=True)
+    assert len(read_metrics(run.path)) == 2
+    assert all(math.isfinite(value) for line in read_metrics(run.path) for value in line.values())
