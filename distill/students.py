@@ -30,6 +30,8 @@ class Student(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Map (m, 3, s, s) uint8 to features (m, f) and logits (m, classes)."""
+        # Convolutions take a fifth less time where the channels of a pixel lie side by side.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         features = self.trunk((pixels.float() - 127.5) / 63.75)
         return features, self.head(features)
 

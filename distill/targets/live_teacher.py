@@ -29,12 +29,12 @@ class LiveTeacher:
     Args:
         training: the samples.
         teacher: the one that filled the store.
-        centre: (d,) to be taken off.
+        centre: (d,) to be taken off; None: nothing is.
     """
 
     prototypes: Vectors | None = None
 
-    def __init__(self, training: TrainingSet, teacher: Teacher, centre: Vectors):
+    def __init__(self, training: TrainingSet, teacher: Teacher, centre: Vectors | None):
         self._training, self._teacher, self._centre = training, teacher, centre
         self._root = image_folder(training.source, training.images)
         if not self._root.is_dir():
@@ -52,7 +52,9 @@ class LiveTeacher:
         reading = self._coming.pop(step, None) or self._reading(samples, views)
         crops = np.stack([future.result() for future in reading])
         vectors = self._teacher.embed(crops)[EMBEDDING]
-        return Targets(unit_length(vectors - self._centre), np.ones(len(samples), bool))
+        if self._centre is not None:
+            vectors = vectors - self._centre
+        return Targets(unit_length(vectors), np.ones(len(samples), bool))
 
     def close(self) -> None:
         """Stop the threads."""
@@ -91,5 +93,4 @@ def fit(
             f"The teacher '{loaded.name}' (fingerprint {loaded.fingerprint[:12]}) is another than the one that filled "
             f"'{source.path}' ({source.fingerprint[:12]}); name that one in the option 'teacher' of live-teacher."
         )
-    centre = training.centre if centred else np.zeros(training.dim, np.float32)
-    return LiveTeacher(training, loaded, centre)
+    return LiveTeacher(training, loaded, training.centre if centred else None)

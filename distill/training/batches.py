@@ -16,6 +16,8 @@ class Batch:
         samples: (m,) positions in the training set.
         views: (m,) number of the view, where `aligned`; else 0.
         cuts: (m) what to cut from each picture.
+        numbers: (m,) which of the sample's possible cuts that is: a stored view has its own number, and the turned and mirrored
+            whole pictures have the `WHOLE_CUTS` numbers after those.
         labelled: (m,) which take part in the cross-entropy.
         aligned: (m,) which take part in the alignment.
     """
@@ -23,10 +25,12 @@ class Batch:
     samples: npt.NDArray[np.int64]
     views: npt.NDArray[np.int64]
     cuts: list[View]
+    numbers: npt.NDArray[np.int64]
     labelled: npt.NDArray[np.bool_]
     aligned: npt.NDArray[np.bool_]
 
 
+WHOLE_CUTS = 7  # beside the plain one
 FRESH = 2**31  # views to draw from, where they need not be stored
 
 
@@ -83,6 +87,7 @@ def plan_epoch(
                 samples=np.concatenate([whole, second.samples]),
                 views=np.concatenate([np.zeros_like(whole), second.views]),
                 cuts=cuts + second.cuts,
+                numbers=np.concatenate([[_whole_number(cut, views) for cut in cuts], second.numbers]).astype(np.int64),
                 labelled=np.concatenate([np.ones(len(whole), bool), second.labelled]),
                 aligned=np.concatenate([np.zeros(len(whole), bool), second.aligned]),
             )
@@ -134,4 +139,10 @@ def _stored(
     ids: list[str], recipe: Recipe, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64], *, labelled: bool
 ) -> Batch:
     cuts = [draw_view(recipe, ids[sample], int(view)) for sample, view in zip(samples, views, strict=True)]
-    return Batch(samples, views, cuts, np.full(len(samples), labelled), np.ones(len(samples), bool))
+    return Batch(samples, views, cuts, views, np.full(len(samples), labelled), np.ones(len(samples), bool))
+
+
+def _whole_number(cut: View, views: int) -> int:
+    """Return the number of a turned and mirrored whole picture; the plain one is view 0."""
+    way = 2 * cut.turns + cut.mirrored
+    return views + way if way else 0

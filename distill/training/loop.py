@@ -26,7 +26,7 @@ from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import run_directory
-from distill.training.batches import FRESH, Batch, balanced_order, label_quotas, plan_epoch
+from distill.training.batches import FRESH, WHOLE_CUTS, Batch, balanced_order, label_quotas, plan_epoch
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
@@ -143,6 +143,7 @@ class _Training:
             [parameter for part in parts for parameter in part.parameters()],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         self._pretraining: list[dict[str, float]] = []
         self._history: list[dict[str, float]] = []
@@ -171,6 +172,7 @@ class _Training:
             ),
         )
         self._restore()
+        self._pictures.keep_cuts(self._path, self._training.views + 1 + WHOLE_CUTS)
         before, epochs = self._settings.pretrain_epochs, self._settings.epochs
         for epoch in range(len(self._pretraining) + len(self._history), before + epochs):
             started = time.monotonic()
@@ -285,11 +287,12 @@ class _Training:
         its own, so there the next batch is cut ahead, too.
         """
         positions, gpu = self._training.positions, self._device.type != "cpu"
+        replays = self._settings.crops == "stored"
 
         def coming(number: int) -> Any:
             batch = batches[number]
-            pixels = self._pictures.pixels(positions[batch.samples])
-            return self._pictures.cut_from(pixels, batch.cuts, self._device) if gpu else pixels
+            read = self._pictures.read(positions[batch.samples], batch.numbers if replays else None)
+            return self._pictures.cut_from(read, batch.cuts, self._device) if gpu else read
 
         def begin(number: int) -> Future[Any]:
             if isinstance(self._policy, LivePolicy):
@@ -299,10 +302,10 @@ class _Training:
         with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
             next_one = begin(0)
             for number, batch in enumerate(batches):
-                pixels = next_one.result()
+                read = next_one.result()
                 if number + 1 < len(batches):
                     next_one = begin(number + 1)
-                yield batch, pixels if gpu else self._pictures.cut_from(pixels, batch.cuts)
+                yield batch, read if gpu else self._pictures.cut_from(read, batch.cuts)
 
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.source import READERS, Source, image_folder, no_folder, picture_of
+from distill.training.cut_cache import CutCache, Numbers
 from embedstore.store.kept_pictures import Pixels, open_kept, to_keep
 from embedstore.views import View
 
@@ -19,6 +22,25 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 MOST_KEPT_BYTES = 2 << 30  # resized pictures in memory; beyond that they are read from their files again
+
+
+@dataclass(frozen=True)
+class ReadPictures:
+    """A batch that is read and not yet cut.
+
+    Attributes:
+        positions: (m,) of the samples in the store.
+        numbers: (m,) of their views, where views are kept.
+        cut: (m, s, s, 3) the views that were cut before, where views are kept.
+        lacking: (k,) which are still to be cut.
+        pixels: (k) the pictures of those.
+    """
+
+    positions: Numbers
+    numbers: Numbers | None
+    cut: npt.NDArray[np.uint8] | None
+    lacking: Numbers
+    pixels: list[Pixels]
 
 
 class StudentPictures:
@@ -38,6 +60,7 @@ class StudentPictures:
         self._root = image_folder(store, images)
         if self._kept is None and not self._root.is_dir():
             raise no_folder(self._root)
+        self._cache: CutCache | None = None
         self._in_memory: dict[int, Pixels] = {}
         self._bytes_in_memory = 0
         self._guard = threading.Lock()
@@ -48,26 +71,67 @@ class StudentPictures:
         """The image folder."""
         return self._root
 
+    def keep_cuts(self, folder: Path, numbers: int) -> None:
+        """Keep views that were cut, in a file in `folder`, if it can be made: of each picture so many as are numbered."""
+        with suppress(OSError):  # without it all is cut each time
+            self._cache = CutCache(folder, len(self._store), numbers, self._size)
+
     def close(self) -> None:
-        """Stop the threads, and let go of the kept pictures."""
+        """Stop the threads, and let go of the kept pictures and of what was cut."""
         self._pool.shutdown(cancel_futures=True)
+        if self._cache is not None:
+            self._cache.close()
         if self._kept is not None:
             self._kept.close()
 
-    def cut(self, positions: Sequence[int] | npt.NDArray[np.int64], views: Sequence[View]) -> Tensor:
-        """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store."""
-        return self.cut_from(self.pixels(positions), views)
+    def cut(
+        self,
+        positions: Sequence[int] | Numbers,
+        views: Sequence[View],
+        numbers: Numbers | None = None,
+        device: device | None = None,
+    ) -> Tensor:
+        """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store; see `read`."""
+        return self.cut_from(self.read(positions, numbers), views, device)
 
-    def cut_from(self, pixels: Sequence[Pixels], views: Sequence[View], device: device | None = None) -> Tensor:
-        """Return one view of each of some pictures (m, 3, s, s) uint8, on a device; uses all of torch's threads."""
-        from distill.training.cutting import cut_views  # needs PyTorch, and nothing else here does
+    def read(self, positions: Sequence[int] | Numbers, numbers: Numbers | None = None) -> ReadPictures:
+        """Read what is needed to cut a batch; uses none of torch's threads.
 
-        cut = cut_views(pixels, views, self._size, self._store.recipe.fit)
-        return cut if device is None else cut.to(device)
+        Args:
+            positions: (m,) of the samples in the store.
+            numbers: (m,) of the views among those that may be kept; None: they are neither sought nor kept.
+        """
+        at = np.asarray(positions, np.int64)
+        if self._cache is None or numbers is None:
+            return ReadPictures(at, None, None, np.arange(len(at)), self._pixels(at))
+        cut, there = self._cache.get(at, numbers)
+        lacking = np.flatnonzero(~there)
+        return ReadPictures(at, numbers, cut, lacking, self._pixels(at[lacking]))
 
-    def pixels(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> list[Pixels]:
-        """Return the pictures of the samples at some positions in the store, uncut; uses none of torch's threads."""
-        at = [int(position) for position in positions]
+    def cut_from(self, read: ReadPictures, views: Sequence[View], device: device | None = None) -> Tensor:
+        """Return the views (m, 3, s, s) uint8 of pictures that were read, on a device; uses all of torch's threads."""
+        from torch import from_numpy  # needs PyTorch, and nothing else here does
+
+        from distill.training.cutting import cut_views
+
+        if not len(read.lacking) and read.cut is not None:
+            return from_numpy(read.cut).to(device).permute(0, 3, 1, 2)
+        wanted = [views[place] for place in read.lacking]
+        fresh = cut_views(read.pixels, wanted, self._size, self._store.recipe.fit, device=device)
+        if self._cache is None or read.numbers is None or read.cut is None:
+            return fresh
+        lines = fresh.permute(0, 2, 3, 1).cpu().numpy()
+        self._cache.put(read.positions[read.lacking], read.numbers[read.lacking], lines)
+        if len(read.lacking) == len(views):
+            return fresh
+        read.cut[read.lacking] = lines
+        return from_numpy(read.cut).to(device).permute(0, 3, 1, 2)
+
+    def _pixels(self, positions: Numbers) -> list[Pixels]:
+        """Return the pictures of the samples at some positions in the store, uncut."""
+        at = positions.tolist()
+        if not at:
+            return []
         found: list[Pixels | None] = [None] * len(at)
         if self._kept is not None:
             found = self._kept.get([self._store.content_at(position) for position in at])

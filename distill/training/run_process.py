@@ -109,7 +109,9 @@ def _main() -> None:
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import distill
+    from distill.training.memory import hold_freed_memory
 
+    hold_freed_memory()
     try:
         distill.train(
             request["store"],

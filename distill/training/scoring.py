@@ -32,7 +32,7 @@ def class_probabilities(
     with torch.inference_mode():
         for start in range(0, len(positions), _AT_ONCE):
             part = positions[start : start + _AT_ONCE]
-            pixels = pictures.cut(part, [WHOLE] * len(part)).to(device)
+            pixels = pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)
             ways: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if flips else [()]
             answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in ways]
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -32,7 +33,7 @@ Progress = Callable[[int, int], None]  # pictures done, pictures in all
 _CROPS_AT_ONCE = 96  # views in one call of the teacher, about
 _COMMIT_ROWS, _COMMIT_SECONDS = BLOCK, 5.0  # what an interruption may cost
 _KEPT_AT_ONCE = 1 << 26  # bytes of pixels to keep in one transaction
-_READERS = 2  # threads that read and cut pictures while the teacher works
+_READERS = min(8, os.cpu_count() or 2)  # threads that read and cut pictures while the teacher works
 
 
 @dataclass

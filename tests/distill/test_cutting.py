@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from helpers import noise_picture, smooth_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,15 +51,55 @@ def test_pictures_that_do_not_fit_into_memory_together_are_cut_apart(monkeypatch
     laid: list[int] = []
     columns = cutting._columns
 
-    def watched(some: list[np.ndarray]) -> object:
-        found = columns(some)
-        laid.append(found.pixels.nbytes)
+    def watched(*arguments: object) -> np.ndarray:
+        found: np.ndarray = columns(*arguments)
+        laid.append(found.nbytes)
         return found
 
     monkeypatch.setattr(cutting, "_columns", watched)
     np.testing.assert_allclose(cut(pictures, views, 32, "squash").astype(int), together.astype(int), atol=1)
     assert len(laid) > 1
     assert max(laid) <= 30_000
+
+
+@pytest.mark.parametrize("most_bytes", [1, cutting.MOST_BYTES])
+def test_views_stand_in_the_order_of_their_pictures_turned_or_not(
+    most_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "MOST_BYTES", most_bytes)
+    pictures = [smooth_picture(at, side, "RGB" if at % 2 else "L") for at, side in enumerate(SIDES)]
+    views = [View(0.1, 0.2, 0.8, 0.7, turns=turns, gain=1.1) for turns in (1, 0, 3, 2, 1)]
+    assert_as_rendered(pictures, views, 40, "squash")
+    assert_as_rendered(pictures, [WHOLE] * len(pictures), 40, "letterbox")
+
+
+def test_only_what_a_crop_needs_is_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid: list[tuple[int, ...]] = []
+    columns = cutting._columns
+
+    def watched(*arguments: object) -> np.ndarray:
+        found: np.ndarray = columns(*arguments)
+        laid.append(found.shape)
+        return found
+
+    monkeypatch.setattr(cutting, "_columns", watched)
+    views = [View(0.5, 0.25, 0.25, 0.5), View(0, 0.5, 0.25, 0.5)]
+    assert_as_rendered([smooth_picture(at, (200, 160)) for at in range(2)], views, 50, "squash")
+    (found,) = laid
+    # The filter reaches two pixels from the centre of a place, or of a view's pixels where those are larger: here 1.6 rows.
+    columns_at_most, rows_at_most = (50 + 2 + 2) + (50 + 2), 80 + 4 + 4
+    assert 50 + 50 <= found[0] <= columns_at_most
+    assert 80 <= found[1] <= rows_at_most
+
+
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
+def test_the_channels_of_a_pixel_stand_together(device: torch.device | None) -> None:
+    pixels = [to_keep(smooth_picture(at, side, "RGB"), UNRESIZED) for at, side in enumerate(SIDES)]
+    views = [draw_view(Recipe(), f"picture {at}", 1) for at in range(len(SIDES))]
+    found = cut_views(pixels, views, 32, "squash", device)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.dtype == torch.uint8
+    assert found.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize("turns", range(4))

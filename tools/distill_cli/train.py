@@ -134,8 +134,10 @@ def train(
     import distill
     from distill.source import opened_source
     from distill.targets.policy import fitting_policy
+    from distill.training.memory import hold_freed_memory
     from distill.training.task_file import TASK, default_policy, read_task
 
+    hold_freed_memory()
     with opened_source(path) as source:
         fitting = default_policy(source) if saved is None else fitting_policy(source.summary(saved).strategy)
         if task is None:

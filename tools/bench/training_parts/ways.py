@@ -56,7 +56,7 @@ def bare_steps(job: Job) -> list[float]:
         )
         pictures = StudentPictures(store, settings.size)
         positions = np.array(samples)
-        batches = [pictures.cut(positions[batch.samples], batch.cuts).contiguous() for batch in plan]
+        batches = [pictures.cut(positions[batch.samples], batch.cuts) for batch in plan]
         pictures.close()
         known = sorted(set(filter(None, store.labels)))
         targets = [torch.tensor([known.index(labels[at] or "") for at in batch.samples]) for batch in plan]
