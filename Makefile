@@ -30,6 +30,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/*.py
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -36,10 +36,12 @@ import distill, distill.targets, distill.evaluation.metrics, distill.evaluation.
 import distill.training.batches, distill.training.run_data, distill.training.pictures
 print(distill.Settings(policy="own").policy, sorted(distill.__all__), "torch" in sys.modules)
 """
-    assert run(code) == "own ['Settings', 'compare', 'evaluate', 'train'] False"
+    assert run(code) == (
+        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'compare', 'evaluate', 'train'] False"
+    )
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "compare"])
+@pytest.mark.parametrize("name", ["DistillationDataset", "DistillationLoss", "compare", "evaluate", "train"])
 def test_training_says_what_is_missing(name: str) -> None:
     code = f"""
 import distill

@@ -86,7 +86,9 @@ def test_exported_names() -> None:
         "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "add", "build", "create",
         "export", "import_vectors", "load_teacher", "open", "repair", "upgrade", "verify",
     }  # fmt: skip
-    assert set(distill.__all__) == {"Settings", "compare", "evaluate", "train"}
+    assert set(distill.__all__) == {
+        "DistillationDataset", "DistillationLoss", "Settings", "compare", "evaluate", "train",
+    }  # fmt: skip
     for module in (embedstore, distill):
         for name in module.__all__:
             assert getattr(module, name) is not None

@@ -39,10 +39,12 @@ def main() -> None:
     if not options.no_live:
         ways[LIVE] = (0, settings_of("live-teacher-fresh", base))
     stores, passes = build(options)
-    runs = {name: trained(options, name, stores[views], settings) for name, (views, settings) in ways.items()}
-    figures = {name: told(runs[name], passes[ways[name][0]], name) for name in ways}
-    result = {"options": vars(options), "seconds_embedding": passes, "figures": figures}
-    (options.out / "parity.json").write_text(json.dumps(result, indent=1, default=str), "utf-8")
+    figures: dict[str, dict[str, Any]] = {}
+    for name, (views, settings) in ways.items():
+        runs = trained(options, name, stores[views], settings)
+        figures[name] = told(runs, passes[views], name)
+        result = {"options": vars(options), "seconds_embedding": passes, "figures": figures}
+        (options.out / "parity.json").write_text(json.dumps(result, indent=1, default=str), "utf-8")
     table(figures)
 
 
