@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from distill.handles import Handles
 from distill.source import Source, opened_source
 from distill.targets import POLICIES, Policy, TrainingSet
-from distill.targets.making import make_policy, mixed
+from distill.targets.making import make_policy
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
 from distill.training.settings import Settings
 from embedstore.errors import SettingsError
@@ -48,7 +48,8 @@ class DistillationDataset(Dataset[Item]):
     Workers may be forked or spawned. Each opens the store for itself, at the version that the data set was made for. A store
     that you hold open yourself can't be read by a forked worker, which says so: give the path here, and close yours, or take
     `multiprocessing_context="spawn"`. Build the store with `--keep-images`: else each worker decodes the files, and keeps up to
-    2 GiB of them in its memory.
+    2 GiB of them in its memory. Give a loader with workers `persistent_workers=True`: else they end with each epoch, and what
+    they decoded is lost.
 
     Args:
         store: a store, a `SummaryFile`, or the path of one.
@@ -113,12 +114,11 @@ class DistillationDataset(Dataset[Item]):
         )
         if side not in SPLITS:
             raise SettingsError(f"The side '{side}' is unknown; use one of {', '.join(SPLITS)}.")
-        for name in mixed(settings.mixture) or [policy]:
-            if name in REFUSED:
-                raise SettingsError(
-                    f"The policy '{name}' runs the teacher beside the student, which the workers of a data set can't; train "
-                    f"with distill.train, or take one of {', '.join(name for name in POLICIES if name not in REFUSED)}."
-                )
+        if policy in REFUSED:
+            raise SettingsError(
+                f"The policy '{policy}' runs the teacher beside the student, which the workers of a data set can't; train "
+                f"with distill.train, or take one of {', '.join(name for name in POLICIES if name not in REFUSED)}."
+            )
         folder = None if images is None else Path(images)
         if isinstance(store, str | os.PathLike):
             with opened_source(store) as source:

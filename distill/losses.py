@@ -1,7 +1,7 @@
 """Losses as plain modules: what a student is taught beside its labels.
 
-The alignments compare (m, d) predictions with (m, d) targets of unit length. All are about 1 for an unrelated prediction, so
-that lambda means about the same for each.
+The alignments compare (m, d) predictions with (m, d) targets of unit length. Distances are about 1 for an unrelated prediction,
+so that lambda means about the same for each; contrasts are the logarithm of how many answers there are.
 """
 
 import math
@@ -65,7 +65,8 @@ class ContrastiveLoss(nn.Module):
 
     Args:
         temperature: of the similarities.
-        all_wrong: of own targets, those of the same label are wrong answers too, as CLIP-Teacher-KD has it.
+        all_wrong: of own targets, those of the same label are wrong answers too, as CLIP-Teacher-KD has it; but not the very same
+            target once more, of a sample that stands in a batch twice.
     """
 
     def __init__(self, temperature: float = 0.07, *, all_wrong: bool = False):
@@ -79,9 +80,11 @@ class ContrastiveLoss(nn.Module):
             return nn.functional.cross_entropy(directions @ targets.prototypes.T / self.temperature, targets.chosen)
         logits = directions @ targets.vectors.T / self.temperature
         own = torch.arange(len(logits), device=logits.device)
-        if not self.all_wrong:
-            same = (targets.labels[:, None] == targets.labels[None, :]) & (targets.labels >= 0)[:, None]
-            logits = logits.masked_fill(same & (own[:, None] != own), -torch.inf)
+        if self.all_wrong:
+            right = (targets.vectors[:, None] == targets.vectors).all(dim=2)
+        else:
+            right = (targets.labels[:, None] == targets.labels) & (targets.labels >= 0)[:, None]
+        logits = logits.masked_fill(right & (own[:, None] != own), -torch.inf)
         return nn.functional.cross_entropy(logits, own)
 
 
@@ -197,7 +200,8 @@ class DistillationLoss(nn.Module):
         cross_entropy, count = nothing, int(spoken.sum())
         if count:
             adjusted = logits if self.offsets is None else logits + self.offsets
-            cross_entropy = nn.functional.cross_entropy(adjusted[spoken], labels[spoken])
+            said, right = _only(spoken, count, adjusted, labels)
+            cross_entropy = nn.functional.cross_entropy(said, right)
         if targets is None:
             return Losses(cross_entropy, cross_entropy, nothing, count, 0)
         known = targets.any(dim=1)
@@ -206,7 +210,8 @@ class DistillationLoss(nn.Module):
             return Losses(cross_entropy, cross_entropy, nothing, count, 0)
         if chosen is None and self.prototypes is not None:
             chosen = (targets @ self.prototypes.T).argmax(dim=1)
-        predicted, wanted, prototypes = features[known], targets[known], self.prototypes
+        predicted, wanted, of_label = _only(known, aligned, features, targets, labels)
+        prototypes = self.prototypes
         if self.on_teacher:
             # Of unit length both, as published: else the length of what is learned would decide the loss.
             predicted = nn.functional.normalize(predicted, dim=1)
@@ -215,6 +220,11 @@ class DistillationLoss(nn.Module):
         else:
             predicted = self.projection(predicted)
         alignment: Tensor = self.align(
-            predicted, BatchTargets(wanted, labels[known], prototypes, None if chosen is None else chosen[known])
+            predicted, BatchTargets(wanted, of_label, prototypes, None if chosen is None else chosen[known])
         )
         return Losses(cross_entropy + self.weight * alignment, cross_entropy, alignment, count, aligned)
+
+
+def _only(these: Tensor, count: int, *parts: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of tensors that are marked, `count` in number; all of them as they are, since gathering costs twice."""
+    return parts if count == len(these) else tuple(part[these] for part in parts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distill.targets import MIXTURE, POLICIES
-from distill.targets.making import mixed
+from distill.targets.making import SAVED, mixed
 from distill.training.settings import Settings
 from embedstore.errors import SettingsError
 
@@ -91,7 +91,9 @@ def settings_of(name: str, base: Settings) -> Settings:
     used = mixed(base.mixture) if method.policy == MIXTURE else [method.policy]
     options = {policy: chosen for policy, chosen in base.options.items() if policy in used}
     if method.options:
-        options[method.policy] = method.options
+        given = options.get(method.policy, {})
+        # What belongs to the method rules; where a teacher's checkpoint lies, say, does not.
+        options[method.policy] = given if SAVED in given else {**given, **method.options}
     return replace(
         base,
         policy=method.policy,

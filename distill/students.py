@@ -6,6 +6,7 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
+from distill.training.settings import is_code
 from embedstore.errors import SettingsError
 
 SMALL = "small"
@@ -105,11 +106,6 @@ def make_projection(inputs: int, outputs: int, seed: int) -> nn.Linear:
         return nn.Linear(inputs, outputs)
 
 
-def is_code(name: str) -> bool:
-    """Return whether a student's name is that of a function to import and call, which runs whatever stands there."""
-    return ":" in name
-
-
 def own_trunk(name: str) -> nn.Module:
     """Call the user's own function, named as `MODULE:FUNCTION`, that makes a trunk.
 
@@ -122,9 +118,10 @@ def own_trunk(name: str) -> nn.Module:
     module, _, function = name.partition(":")
     try:
         make: Callable[[], object] = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever stands in the user's module
+        what = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise SettingsError(
-            f"The student '{name}' can't be imported ({error}); name a function as MODULE:FUNCTION, in a module that Python "
+            f"The student '{name}' can't be imported ({what}); name a function as MODULE:FUNCTION, in a module that Python "
             "finds here: installed, or its folder in PYTHONPATH."
         ) from error
     try:
@@ -158,7 +155,14 @@ def _feature_count(name: str, trunk: nn.Module, size: int) -> int:
     try:
         with torch.no_grad():
             features: Tensor = trunk(torch.zeros(1, 3, size, size))
-    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if is_code(name):
+            what = f"{type(error).__name__}: {error}"
+            raise SettingsError(
+                f"The student '{name}' failed on a picture of {size} x {size} pixels ({what})."
+            ) from error
+        if not isinstance(error, AssertionError | IndexError | RuntimeError | ValueError):
+            raise
         made_for = getattr(trunk, "default_cfg", {}).get("input_size", ("?",))[-1]
         raise SettingsError(
             f"The student '{name}' takes no pictures of {size} x {size} pixels; it was made for --size {made_for}."

@@ -1,5 +1,6 @@
 """A LightningModule of your own, taught by a store's vectors beside the labels.
 
+pip install lightning
 embedstore build parts.store photos/ --keep-images 128
 python examples/lightning_module.py parts.store --good good --epochs 20
 """
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import BinaryAUROC
 
 from distill import DistillationDataset, DistillationLoss
+from embedstore.errors import EmbedstoreError
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -74,8 +76,11 @@ def main() -> None:
     given = parser.parse_args()
 
     lightning.seed_everything(0, verbose=False)
-    train = DistillationDataset(given.store, "train", policy=given.policy, size=given.size)
-    val = DistillationDataset(given.store, "val", size=given.size)
+    try:
+        train = DistillationDataset(given.store, "train", policy=given.policy, size=given.size)
+        val = DistillationDataset(given.store, "val", size=given.size)
+    except EmbedstoreError as error:  # a wrong path, say: it is one sentence that says what to do
+        parser.error(str(error))
     if given.good not in train.classes:
         parser.error(f"no label is called '{given.good}'; there are {', '.join(train.classes)}")
     # Nothing is written: give a logger, and switch checkpoints on, where you want them.

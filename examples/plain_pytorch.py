@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from distill import DistillationDataset, DistillationLoss
+from embedstore.errors import EmbedstoreError
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Student(nn.Module):
@@ -40,7 +43,7 @@ def auroc(student: nn.Module, loader: DataLoader[tuple[Tensor, int, Tensor]], go
     labels, scores = [], []
     for images, numbers, _ in loader:
         labels.append(numbers)
-        scores.append(1 - student(images)[1].softmax(dim=1)[:, good])
+        scores.append(1 - student(images.to(DEVICE))[1].softmax(dim=1)[:, good].cpu())
     told = torch.cat(labels) >= 0
     return float(roc_auc_score(torch.cat(labels)[told] != good, torch.cat(scores)[told]))
 
@@ -57,22 +60,26 @@ def main() -> None:
     given = parser.parse_args()
 
     torch.manual_seed(0)
-    train = DistillationDataset(given.store, "train", policy=given.policy, size=given.size)
-    val = DistillationDataset(given.store, "val", size=given.size)
+    try:
+        train = DistillationDataset(given.store, "train", policy=given.policy, size=given.size)
+        val = DistillationDataset(given.store, "val", size=given.size)
+    except EmbedstoreError as error:  # a wrong path, say: it is one sentence that says what to do
+        parser.error(str(error))
     if given.good not in train.classes:
         parser.error(f"no label is called '{given.good}'; there are {', '.join(train.classes)}")
     workers = {"num_workers": given.workers, "persistent_workers": given.workers > 0}
     train_loader = DataLoader(train, batch_size=32, shuffle=True, **workers)
     val_loader = DataLoader(val, batch_size=128, **workers)
 
-    student = Student(len(train.classes)).to(memory_format=torch.channels_last)  # quicker on processors
-    loss = DistillationLoss(student.features, train.dim, prototypes=train.prototypes)
+    student = Student(len(train.classes)).to(DEVICE).to(memory_format=torch.channels_last)  # quicker on processors
+    loss = DistillationLoss(student.features, train.dim, prototypes=train.prototypes).to(DEVICE)
     # The loss learns a map from the student's features to the teacher's space, so its parameters belong here, too.
     optimiser = torch.optim.AdamW([*student.parameters(), *loss.parameters()], lr=2e-3, weight_decay=0.05)
     for epoch in range(given.epochs):
         student.train()
         total = 0.0
-        for images, labels, targets in train_loader:
+        for batch in train_loader:
+            images, labels, targets = (part.to(DEVICE) for part in batch)
             features, logits = student(images)
             lost = loss(features, logits, labels, targets)
             optimiser.zero_grad()

@@ -89,6 +89,7 @@ def details(comparison: Comparison) -> Markup:
         Series(
             short(one.policy),
             [_known(epoch.get(curve)) for epoch in one.curve],
+            at=[_known(epoch.get("epoch", at)) for at, epoch in enumerate(one.curve, start=1)],
             quiet=one.policy == comparison.baseline,
         )
         for one in comparison.policies

@@ -38,11 +38,14 @@ _WAYS = {
     ),
     "class-distribution": (
         Text("class distribution", "クラスの分布"),
-        Text("a draw from how its class is spread", "クラスの散らばりから毎回引いて教える"),
+        Text("a draw from how its class is spread", "クラスの分布から毎回無作為に生成して教える"),
     ),
     "live-teacher": (
         Text("large model beside", "大きなモデルを併走"),
-        Text("what the large model, run at each step, says of that view", "学習のたびに大きなモデルを動かして教える"),
+        Text(
+            "what the large model, run at each step, says of that view",
+            "学習の各ステップで大きなモデルを動かして教える",
+        ),
     ),
     "live-teacher-fresh": (
         Text("large model beside, new crops", "大きなモデルを併走・毎回新しい切り出し"),

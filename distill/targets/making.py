@@ -12,6 +12,7 @@ from embedstore.parameters import is_one_of, taken_by, wrong_type
 from embedstore.summaries import complete_parameters
 
 Options = Mapping[str, Mapping[str, Any]]  # policy -> its options
+_ALONE = (MIXTURE, "live-teacher")  # not in a mixture: the teacher costs the same for one label as for all
 SAVED = "summary"  # the option that names a saved summary; any other is a parameter
 
 
@@ -76,8 +77,8 @@ def check_options(policy: str, weights: Weights, options: Options) -> None:
         if not isinstance(shares, Mapping):
             raise SettingsError(f"The mixture of '{label}' is {shares!r}; expected policies, each with its weight.")
         for name, weight in shares.items():
-            if name not in POLICIES or name == MIXTURE:
-                known = ", ".join(known for known in POLICIES if known != MIXTURE)
+            if name not in POLICIES or name in _ALONE:
+                known = ", ".join(known for known in POLICIES if known not in _ALONE)
                 raise SettingsError(f"The mixture of '{label}' names the policy '{name}'; use {known}.")
             if not is_one_of((float,), weight) or not 0 <= weight < float("inf"):
                 raise SettingsError(

@@ -111,7 +111,7 @@ class Targets:
     """The targets of a batch.
 
     Attributes:
-        vectors: (m, d) float32 of unit length, the centre taken off.
+        vectors: (m, d) float32 of unit length; the centre is taken off first, but for the baselines that leave it.
         known: (m,) which samples have a target.
         chosen: (m,) which of the policy's prototypes each target is; None where it has none.
     """
@@ -187,8 +187,7 @@ class PrototypePolicy:
 
     def targets(self, samples: Positions, views: Positions, step: int = 0) -> Targets:
         """Return the prototypes of some samples."""
-        # Fresh views have numbers of their own; only policies with one prototype for all views of a sample take them.
-        chosen = self._serving[samples, np.minimum(views, self._serving.shape[1] - 1)]
+        chosen = self._serving[samples, views]
         known = chosen >= 0
         return Targets(self._vectors[np.maximum(chosen, 0)], known, np.maximum(chosen, 0))
 

@@ -31,7 +31,7 @@ class Batch:
 
 
 WHOLE_CUTS = 7  # beside the plain one
-FRESH = 2**31  # views to draw from, where they need not be stored
+_NUMBERS = 2**31  # of views, where they need not be stored
 
 
 def plan_epoch(
@@ -39,6 +39,7 @@ def plan_epoch(
     views: int,
     recipe: Recipe,
     *,
+    fresh: bool = False,
     ce_views: str,
     size: int,
     seed: int,
@@ -52,6 +53,7 @@ def plan_epoch(
     Args:
         ids: of the training samples (n).
         views: augmented views to draw from; each pass draws one of 0..views.
+        fresh: each pass draws an augmented view that the store does not have; the whole picture (0) as often as else.
         recipe: of the views.
         ce_views: `all`: each pass serves both losses. `whole`: one half of the samples, drawn anew each epoch, passes
             as whole pictures, randomly turned and mirrored as the recipe allows, for the cross-entropy only; the other
@@ -64,6 +66,8 @@ def plan_epoch(
     random = np.random.default_rng([seed, epoch])
     shuffled = random.permutation(len(ids))
     drawn = random.integers(0, views + 1, len(ids))
+    if fresh:
+        drawn = np.where(drawn == 0, 0, random.integers(views + 1, _NUMBERS, len(ids)))
     if order is None:
         order, drawn = shuffled, drawn[shuffled]  # one draw a sample
     steps = max(1, min(-(-len(ids) // size), len(ids) // 2))  # two or more a batch: batch statistics need them
@@ -133,6 +137,12 @@ def label_quotas(counts: npt.NDArray[np.int64], balance: float) -> npt.NDArray[n
     for _ in range(-lacking):
         quotas[np.argmax(quotas)] -= 1
     return np.asarray(quotas, np.int64)
+
+
+def class_shares(labels: npt.NDArray[np.int64], classes: int, balance: float) -> npt.NDArray[np.float64]:
+    """Return the share (classes,) that each class has of the labelled samples that pass in an epoch."""
+    counts = np.bincount(labels[labels >= 0], minlength=classes)
+    return np.asarray(label_quotas(counts, balance) / counts.sum(), np.float64)
 
 
 def _stored(

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
 from distill.methods import settings_of
 from distill.source import Source, opened_source
-from distill.targets import MIXTURE, POLICIES, TrainingSet
+from distill.students import make_student
+from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
 from distill.training.description import describe, describe_summary
@@ -93,7 +96,8 @@ def compare(
         path / "runs" / (f"{policy}-fold{fold}-seed{seed}" if folds is not None else f"{policy}-seed{seed}")
         for policy, fold, seed, _ in planned
     ]
-    finished = _finished(store, dict(zip(where, (chosen for *_, chosen in planned), strict=True)))
+    folder = None if images is None else Path(images)
+    finished = _finished(store, dict(zip(where, (chosen for *_, chosen in planned), strict=True)), folder)
     runs = []
     for number, (run, (policy, fold, seed, chosen)) in enumerate(zip(where, planned, strict=True)):
 
@@ -101,9 +105,9 @@ def compare(
             if progress is not None:
                 progress(Step(name, number, len(planned), done, total))
 
-        report(0, chosen.epochs)
+        report(0, chosen.pretrain_epochs + chosen.epochs)
         if run not in finished:
-            train_apart(Path(store), run, chosen, images=None if images is None else Path(images), progress=report)
+            train_apart(Path(store), run, chosen, images=folder, progress=report)
         runs.append(_scores(run, policy, fold, seed))
     baseline = baseline or ("none" if "none" in policies else policies[0])
     comparison = compare_runs(runs, good=base.good, overkill=base.overkill, baseline=baseline)
@@ -113,7 +117,7 @@ def compare(
     return comparison
 
 
-def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -> set[Path]:
+def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings], images: Path | None) -> set[Path]:
     """Return which of the runs are finished; refuse at once what would else be refused after hours.
 
     Raises:
@@ -124,6 +128,7 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -
     finished: set[Path] = set()
     divided: dict[tuple[int, int], RunData] = {}
     tested: dict[int, set[int]] = {}
+    students: set[tuple[str, int]] = set()
     with opened_source(store) as source:
         for run, settings in planned.items():
             key = settings.fold, settings.seed
@@ -133,11 +138,29 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings]) -
                 if test != tested.setdefault(settings.fold, test):
                     raise TrainingError(_other_pictures(source))
             data = divided[key]
+            if (settings.student, settings.size) not in students:
+                make_student(settings.student, len(data.classes), settings.size, settings.seed)
+                students.add((settings.student, settings.size))
             _check_targets(source, settings, data)
             if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
                 run_directory.begin(run, describe(source, settings, data, _saved(source, settings)), resume=True)
                 finished.add(run)
+        _check_teacher(source, [settings for run, settings in planned.items() if run not in finished], images)
     return finished
+
+
+def _check_teacher(source: Source, planned: Iterable[Settings], images: Path | None) -> None:
+    """Load the teacher once, where it is to run beside a student, for what that refuses."""
+    live = next((settings for settings in planned if settings.policy == "live-teacher"), None)
+    if live is not None:
+        training = TrainingSet.from_source(source, np.arange(1), 0, images)
+        policy = make_policy("live-teacher", training, seed=0, options=live.options, weights={}, summary_of=_not_needed)
+        assert isinstance(policy, LivePolicy)  # noqa: S101  what its name says
+        policy.close()
+
+
+def _not_needed(strategy: str, options: Mapping[str, Any]) -> Summary:
+    raise AssertionError("the teacher needs no summary")
 
 
 def _saved(source: Source, settings: Settings) -> list[dict[str, Any]] | None:

@@ -1,7 +1,9 @@
 """Views that were cut once: a run replays the same few of each picture, epoch after epoch."""
 
+import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,14 @@ Cut = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 
 MOST_BYTES = 8 << 30  # of the file; views beyond that are cut each time
+_SHARE = 4  # of the free room on the disk the file takes at most this part, since checkpoints need some
 
 
 class CutCache:
     """Views in a file that nobody else sees and that ends with the run, however that ends.
 
     What of it lies in memory is the system's to say, and to take back.
-    Where the disk is full it keeps no more, and what is lacking is cut each time.
+    Where the disk gets full it gives up, and all is cut each time.
 
     Args:
         folder: where the file is made.
@@ -30,7 +33,8 @@ class CutCache:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  as long as this object
         self._slots = np.full((pictures, numbers), -1, np.int32)
         self._shape, self._bytes = (size, size, 3), size * size * 3
-        self._used, self._room = 0, MOST_BYTES // self._bytes
+        room = min(MOST_BYTES, shutil.disk_usage(folder).free // _SHARE)
+        self._used, self._room = 0, room // self._bytes
         self._guard = threading.Lock()  # a place in the file is sought and then read
 
     def close(self) -> None:
@@ -60,7 +64,15 @@ class CutCache:
                     if self._file.write(memoryview(view).cast("B")) != self._bytes:
                         raise OSError("the disk is full")
             except OSError:
-                self._room = 0
+                self._give_up()
                 return
             self._slots[picture, number] = self._used
             self._used += 1
+
+    def _give_up(self) -> None:
+        """Give the disk back what the file has taken of it: what must be written needs it more."""
+        with self._guard:
+            self._slots[:] = -1
+            self._used = self._room = 0
+            with suppress(OSError):
+                self._file.truncate(0)

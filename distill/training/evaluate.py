@@ -11,12 +11,12 @@ import numpy as np
 
 from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
-from distill.students import Student, device, is_code, make_student
+from distill.students import Student, device, make_student
 from distill.training import run_directory
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
-from distill.training.scoring import class_probabilities
-from distill.training.settings import Settings
+from distill.training.scoring import Flips, class_probabilities, flips_of
+from distill.training.settings import Settings, is_code
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
@@ -52,7 +52,11 @@ def evaluate(
         raise TrainingError(
             f"The settings of the run in '{path}' are not of this release; use the one that made it."
         ) from error
-    if is_code(settings.student) and student != settings.student:
+    if student is not None and student != settings.student:
+        raise SettingsError(
+            f"The student of the run in '{path}' is '{settings.student}', not '{student}'; leave --student out."
+        )
+    if is_code(settings.student) and student is None:
         raise SettingsError(
             f"The student of the run in '{path}' is made by '{settings.student}', which would be imported and run; if you trust "
             f"it, say so: --student {settings.student}"
@@ -82,25 +86,25 @@ def evaluate(
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
             with run_directory.held(path):
-                return write_report(path, trained, data, settings, pictures, flips=opened.recipe.flips)
+                return write_report(path, trained, data, settings, pictures, flips_of(opened.recipe))
         finally:
             pictures.close()
 
 
-def write_report(
-    path: Path, student: Student, data: RunData, settings: Settings, pictures: StudentPictures, *, flips: bool
+def write_report(  # noqa: PLR0917
+    path: Path, student: Student, data: RunData, settings: Settings, pictures: StudentPictures, flips: Flips
 ) -> Report:
     """Score the held-out samples, write scores and report, and return the report.
 
-    `flips` averages the answers over mirrored pictures. Where the store's recipe says that a defect has a direction, a
-    mirrored picture would be another picture.
+    Answers are averaged over `flips`. Where the store's recipe says that a defect has a direction, a mirrored picture would be
+    another picture.
     """
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
             [at for at in data.sides[side] if side == "aside" or data.samples[at].label is not None], np.int64
         )
-        probabilities = class_probabilities(student, pictures, positions, flips=flips)
+        probabilities = class_probabilities(student, pictures, positions, flips)
         for at, row in zip(positions, probabilities, strict=True):
             sample = data.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))

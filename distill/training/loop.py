@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -23,19 +22,19 @@ from distill.losses import DistillationLoss, Losses
 from distill.reports.curves_page import curves_page
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
-from distill.targets import LivePolicy, Policy, TrainingSet
+from distill.targets import LivePolicy, Policy, Targets, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import run_directory
-from distill.training.batches import FRESH, WHOLE_CUTS, Batch, balanced_order, label_quotas, plan_epoch
+from distill.training.batches import WHOLE_CUTS, Batch, balanced_order, class_shares, plan_epoch
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
-from distill.training.pictures import StudentPictures
+from distill.training.pictures import ReadPictures, StudentPictures
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
-from distill.training.scoring import class_probabilities
+from distill.training.scoring import class_probabilities, flips_of
 from distill.training.settings import Settings
 from distill.training.task_file import keep_task
-from distill.training.weights import averaged, learning_rate_factor
+from distill.training.weights import averaged, best_epoch, learning_rate_factor
 from embedstore import Summary
 
 _CURVES_EVERY = 10.0  # seconds between two writings of the page, at least
@@ -50,6 +49,9 @@ class Run:
     path: Path
     report: Report
     remarks: list[str]
+    epoch: (
+        int | None
+    )  # whose student it is, counted from 1, pre-training included; None where an earlier release did not say
 
 
 def train(
@@ -86,6 +88,7 @@ def train(
     path = Path(out)
     data = make_run_data(store, settings)
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
+    training = None
     try:
         training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
         with run_directory.begun(path, describe(store, settings, data, training.summaries), resume=resume):
@@ -93,11 +96,12 @@ def train(
             if not run_directory.is_complete(path):
                 training.run(progress or (lambda *_: None))
             run_directory.load_student(path, training.student)
-            report = write_report(path, training.student, data, settings, pictures, flips=store.recipe.flips)
-            training.close()
+            report = write_report(path, training.student, data, settings, pictures, flips_of(store.recipe))
     finally:
+        if training is not None:
+            training.close()
         pictures.close()
-    return Run(path, report, data.remarks)
+    return Run(path, report, data.remarks, run_directory.kept_epoch(path))
 
 
 class _Training:
@@ -172,7 +176,9 @@ class _Training:
             ),
         )
         self._restore()
-        self._pictures.keep_cuts(self._path, self._training.views + 1 + WHOLE_CUTS)
+        self._pictures.keep_cuts(
+            self._path, self._training.views + 1 + (WHOLE_CUTS if self._settings.ce_views == "whole" else 0)
+        )
         before, epochs = self._settings.pretrain_epochs, self._settings.epochs
         for epoch in range(len(self._pretraining) + len(self._history), before + epochs):
             started = time.monotonic()
@@ -182,7 +188,7 @@ class _Training:
                 self._pretraining.append({"epoch": epoch + 1, **figures})
             else:
                 figures |= self._validate() | {"seconds": time.monotonic() - started}
-                self._history.append({"epoch": epoch - before + 1, **figures})
+                self._history.append({"epoch": epoch + 1, **figures})
             self._save()
             progress(epoch + 1, before + epochs, figures)
         self._finish()
@@ -198,10 +204,14 @@ class _Training:
             },
         )
         self._write_curves()
-        if self._settings.keep == "best":
+        if self._settings.keep == "best" and not best_epoch(self._history):
+            self._data.remarks.append(
+                "The validation side has no defect to tell from good parts, so no epoch is the best; the last one was kept."
+            )
+        if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:
-            run_directory.save_student(self._path, self.shown.state_dict(), epoch=len(self._history))
+            run_directory.save_student(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
 
     def _make_loss(self, features: int) -> DistillationLoss:
         settings, policy = self._settings, self._policy
@@ -214,15 +224,10 @@ class _Training:
             temperature=settings.temperature,
             projection=settings.projection,
             prototypes=None if prototypes is None else torch.from_numpy(prototypes),
-            class_shares=torch.from_numpy(self._class_shares()) if settings.logit_adjustment else None,
+            class_shares=torch.from_numpy(class_shares(self._labels, len(self._data.classes), settings.balance)),
             adjustment=settings.logit_adjustment,
             seed=settings.seed,
         ).to(self._device)
-
-    def _class_shares(self) -> npt.NDArray[np.float64]:
-        """Return the share (classes,) that each class has of what passes in an epoch."""
-        counts = np.bincount(self._labels[self._labels >= 0], minlength=len(self._data.classes))
-        return np.asarray(label_quotas(counts, self._settings.balance) / counts.sum(), np.float64)
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         settings, training = self._settings, self._training
@@ -232,8 +237,9 @@ class _Training:
         )
         batches = plan_epoch(
             training.ids,
-            FRESH if settings.crops == "fresh" else training.views,
+            training.views,
             training.source.recipe,
+            fresh=settings.crops == "fresh",
             ce_views="all" if pretrains else settings.ce_views,  # whole pictures have nothing to learn from yet
             size=settings.batch,
             seed=settings.seed,
@@ -245,12 +251,12 @@ class _Training:
         self.student.train()
         ce_sum = align_sum = rate = 0.0
         ce_count = align_count = 0
-        for step, (batch, pixels) in enumerate(self._prefetch(batches, epoch * len(batches))):
+        for step, (batch, pixels, targets) in enumerate(self._prefetch(batches, epoch * len(batches))):
             share = (number * len(batches) + step) / (epochs * len(batches))
             rate = settings.learning_rate * learning_rate_factor(settings.schedule, share, epochs)
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
-            lost = self._losses(batch, pixels, epoch * len(batches) + step, pretrains=pretrains)
+            lost = self._losses(batch, pixels, targets, pretrains=pretrains)
             self._optimiser.zero_grad(set_to_none=True)
             if lost.total.requires_grad:  # a batch may have neither labels nor targets
                 lost.total.backward()  # type: ignore[no-untyped-call]
@@ -262,57 +268,79 @@ class _Training:
         figures = {"alignment": align_sum / max(1, align_count), "learning_rate": rate}
         return figures if pretrains else {"cross_entropy": ce_sum / max(1, ce_count), **figures}
 
-    def _losses(self, batch: Batch, pixels: Tensor, step: int, *, pretrains: bool) -> Losses:
-        """Return what a batch lost."""
+    def _losses(self, batch: Batch, pixels: Tensor, targets: Targets | None, *, pretrains: bool) -> Losses:
+        """Return what a batch lost; `targets` are those of its aligned samples."""
         features, logits = self.student(pixels)
         labels = torch.from_numpy(self._labels[batch.samples]).to(self._device)
         labelled = torch.from_numpy(batch.labelled & (not pretrains)).to(self._device)
-        if self._policy is None:
+        if targets is None:
             return self._loss.forward(features, logits, labels, None, labelled=labelled)
-        found = self._policy.targets(batch.samples, batch.views, step)
-        vectors = np.where((found.known & batch.aligned)[:, None], found.vectors, np.float32(0))
+        rows, chosen = np.flatnonzero(batch.aligned), None
+        vectors = np.zeros((len(batch.samples), targets.vectors.shape[1]), np.float32)
+        vectors[rows[targets.known]] = targets.vectors[targets.known]
+        if targets.chosen is not None:
+            chosen = np.zeros(len(batch.samples), np.int64)
+            chosen[rows] = targets.chosen
         return self._loss.forward(
             features,
             logits,
             labels,
             torch.from_numpy(vectors).to(self._device),
             labelled=labelled,
-            chosen=None if found.chosen is None else torch.from_numpy(found.chosen).to(self._device),
+            chosen=None if chosen is None else torch.from_numpy(chosen).to(self._device),
         )
 
-    def _prefetch(self, batches: list[Batch], first_step: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield each batch with its pixels; the pictures of the next one are read meanwhile, and cut when it is its turn.
+    def _targets(self, batch: Batch, step: int) -> Targets | None:
+        """Return the targets of a batch's aligned samples."""
+        if self._policy is None:
+            return None
+        samples, views = batch.samples[batch.aligned], batch.views[batch.aligned]
+        if self._settings.crops == "fresh" and not isinstance(self._policy, LivePolicy):
+            views = np.zeros_like(
+                views
+            )  # fresh views have numbers of their own; what any view may have, the plain one has
+        return self._policy.targets(samples, views, step)
+
+    def _prefetch(self, batches: list[Batch], first_step: int) -> Iterator[tuple[Batch, Tensor, Targets | None]]:
+        """Yield each batch with its pixels and targets; those of the next one are read meanwhile, and cut when it is its turn.
 
         Cutting has torch's threads to itself: two sets of them beside each other would wait for each other's cores. A GPU has
-        its own, so there the next batch is cut ahead, too.
+        its own, so there the next batch is cut ahead, too. A live teacher reads ahead, and is asked when it is its turn.
         """
         positions, gpu = self._training.positions, self._device.type != "cpu"
         replays = self._settings.crops == "stored"
+        live = self._policy if isinstance(self._policy, LivePolicy) else None
 
-        def coming(number: int) -> Any:
+        def read(number: int) -> tuple[ReadPictures, Tensor | None, Targets | None]:
             batch = batches[number]
-            read = self._pictures.read(positions[batch.samples], batch.numbers if replays else None)
-            return self._pictures.cut_from(read, batch.cuts, self._device) if gpu else read
+            pictures = self._pictures.read(positions[batch.samples], batch.numbers if replays else None)
+            cut = self._pictures.cut_from(pictures, batch.cuts, self._device) if gpu else None
+            return pictures, cut, None if live is not None else self._targets(batch, first_step + number)
 
-        def begin(number: int) -> Future[Any]:
-            if isinstance(self._policy, LivePolicy):
-                self._policy.begin(batches[number].samples, batches[number].views, first_step + number)
-            return ahead.submit(coming, number)
+        def begin(number: int) -> Future[tuple[ReadPictures, Tensor | None, Targets | None]]:
+            if live is not None:
+                batch = batches[number]
+                live.begin(batch.samples[batch.aligned], batch.views[batch.aligned], first_step + number)
+            return ahead.submit(read, number)
 
         with ThreadPoolExecutor(1, thread_name_prefix="distill-ahead") as ahead:
-            next_one = begin(0)
+            coming = begin(0)
             for number, batch in enumerate(batches):
-                read = next_one.result()
+                pictures, cut, targets = coming.result()
                 if number + 1 < len(batches):
-                    next_one = begin(number + 1)
-                yield batch, read if gpu else self._pictures.cut_from(read, batch.cuts)
+                    coming = begin(number + 1)
+                if cut is None:
+                    cut = self._pictures.cut_from(pictures, batch.cuts)
+                if live is not None:
+                    targets = self._targets(batch, first_step + number)
+                yield batch, cut, targets
 
     def _validate(self) -> dict[str, float]:
         """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
         positions = np.array(
             [at for at in self._data.sides["val"] if self._data.samples[at].label is not None], np.int64
         )
-        probabilities = class_probabilities(self.shown, self._pictures, positions, flips=False)
+        probabilities = class_probabilities(self.shown, self._pictures, positions)
         labels = [self._data.samples[at].label for at in positions]
         good = self._settings.good
         if good is None:
@@ -324,10 +352,8 @@ class _Training:
 
     def _save(self) -> None:
         # The checkpoint last: a run that is killed in between draws the epoch again and writes the same again.
-        figure = "val_accuracy" if self._settings.good is None else "val_auroc"
-        reached = [figures[figure] for figures in self._history]
-        if reached and reached.index(max(reached)) == len(reached) - 1:  # of equal ones the first
-            run_directory.save_best(self._path, self.shown.state_dict(), epoch=len(reached))
+        if self._history and best_epoch(self._history) == len(self._history):
+            run_directory.save_best(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
         for name, history in ((run_directory.PRETRAINING, self._pretraining), (run_directory.METRICS, self._history)):
             if history:
                 names = list(history[-1])  # epochs of an earlier release may lack some

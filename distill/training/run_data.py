@@ -82,7 +82,10 @@ def saved_summary(store: Source, options: Mapping[str, Any]) -> Summary | None:
     """
     if isinstance(store, SummaryFile):
         if options.keys() - {SAVED}:
-            raise SettingsError(f"'{store.path}' holds a finished summary, so none can be made; leave its options out.")
+            raise SettingsError(
+                f"'{store.path}' holds a finished summary, so none can be made; leave its options out, or take the store for a "
+                "method that has its own, such as clip-embed-kd."
+            )
         return store.summary(options.get(SAVED, store.kept.name))
     return store.summary(options[SAVED]) if SAVED in options else None
 

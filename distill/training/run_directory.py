@@ -269,7 +269,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Return the last checkpoint, if any; never runs code from it.
 
     Raises:
-        TrainingError: it is damaged.
+        TrainingError: it is damaged, or of an earlier release.
     """
     file = path / CHECKPOINT
     if not file.exists():
@@ -281,6 +281,12 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise damaged_checkpoint(path) from error
+    if not isinstance(checkpoint, dict) or "history" not in checkpoint:
+        raise damaged_checkpoint(path)
+    if lacking := {"loss", "average", "pretraining"} - checkpoint.keys():
+        raise TrainingError(
+            f"'{file}' is of an earlier release (it has no {min(lacking)}); delete it to begin the run again."
+        )
     return checkpoint
 
 
@@ -304,26 +310,21 @@ def keep_best(path: Path) -> None:
     _replace_with(path / STUDENT, lambda fresh: shutil.copyfile(path / BEST, fresh))
 
 
-def kept_epoch(path: Path) -> int:
-    """Return which epoch's weights a complete run's student has, counted from 1.
-
-    Raises:
-        TrainingError: the file is damaged, or of an earlier release, which did not say.
-    """
+def kept_epoch(path: Path) -> int | None:
+    """Return which epoch's weights a complete run's student has, counted from 1; None where an earlier release wrote it."""
     from safetensors import safe_open
 
-    try:
-        with safe_open(path / STUDENT, "pt") as file:
-            return int(file.metadata()["epoch"])
-    except Exception as error:  # a damaged file raises whatever its decoder meets
-        raise TrainingError(f"'{path / STUDENT}' does not say of which epoch it is; train again.") from error
+    with safe_open(path / STUDENT, "pt") as file:
+        told = (file.metadata() or {}).get("epoch", "")
+    return int(told) if told.isdecimal() else None
 
 
 def _save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) -> None:
     from safetensors.torch import save_file
 
-    contiguous = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
-    _replace_with(target, lambda fresh: save_file(contiguous, fresh, metadata={"epoch": str(epoch)}))
+    # Each a tensor of its own: a module may have one weight under two names, which the format has no word for.
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
+    _replace_with(target, lambda fresh: save_file(own, fresh, metadata={"epoch": str(epoch)}))
 
 
 def load_student(path: Path, student: Student) -> None:

@@ -1,5 +1,7 @@
 """Asking a student: class probabilities of whole pictures, averaged over flips; crops are never averaged."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,13 +9,21 @@ import torch
 from distill.students import Student
 from distill.training.pictures import StudentPictures
 from embedstore.errors import TrainingError
-from embedstore.views import WHOLE
+from embedstore.views import WHOLE, Recipe
 
-_AT_ONCE = 128
+_AT_ONCE = 64
+Flips = Sequence[tuple[int, ...]]
+
+
+def flips_of(recipe: Recipe) -> Flips:
+    """Return the flips that a student saw in training: none, or from left to right; upside down only beside quarter turns."""
+    if not recipe.flips:
+        return ((),)
+    return ((), (2,), (3,), (2, 3)) if recipe.turns else ((), (3,))
 
 
 def class_probabilities(
-    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64], *, flips: bool
+    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64], flips: Flips = ((),)
 ) -> npt.NDArray[np.float64]:
     """Return (m, classes) probabilities of the pictures at some positions in the store.
 
@@ -21,7 +31,7 @@ def class_probabilities(
         student: any; it is left in evaluation mode.
         pictures: cuts the pixels.
         positions: (m,).
-        flips: average over the picture, its mirror images in both directions, and both together.
+        flips: what to average over: along which axes of (m, 3, s, s) pixels each time; see `flips_of`.
 
     Raises:
         TrainingError: the student's answers are no numbers, since its training diverged.
@@ -33,8 +43,7 @@ def class_probabilities(
         for start in range(0, len(positions), _AT_ONCE):
             part = positions[start : start + _AT_ONCE]
             pixels = pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)
-            ways: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if flips else [()]
-            answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in ways]
+            answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in flips]
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():

@@ -88,10 +88,10 @@ class Settings:
             ("policy", self.policy, tuple(POLICIES)),
             ("loss", self.loss, LOSSES),
             ("ce-views", self.ce_views, CE_VIEWS),
-            ("crops", self.crops, CROPS),
+            ("kind of crops", self.crops, CROPS),
             ("projection", self.projection, PROJECTIONS),
             ("schedule", self.schedule, SCHEDULES),
-            ("keep", self.keep, KEEP),
+            ("epoch to keep", self.keep, KEEP),
         ):
             if value not in known:
                 raise SettingsError(f"The {name} '{value}' is unknown; use one of {', '.join(known)}.")
@@ -126,7 +126,16 @@ class Settings:
             raise SettingsError(
                 "Pre-training learns from targets alone, and the policy 'none' has no targets; choose another policy."
             )
+        if self.pretrain_epochs and not self.weight:
+            raise SettingsError(
+                "Pre-training learns from targets alone, and a lambda of 0 gives them no weight; give a lambda above 0."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
+
+
+def is_code(name: str) -> bool:
+    """Return whether a student's name is that of a function to import and call, which runs whatever stands there."""
+    return ":" in name

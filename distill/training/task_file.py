@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from distill.source import Source
 from distill.targets import MIXTURE, POLICIES
 from distill.targets.policy import fitting_policy
-from distill.training.settings import Settings
+from distill.training.settings import Settings, is_code
 from distill.training.task_format import LOSS, TOP, Key, format_task, key, near, quoted, shown
 from embedstore.errors import EmbedstoreError, SettingsError
 from embedstore.exports import SummaryFile
@@ -61,6 +61,11 @@ def read_task(
             task = _with_known_labels(task, labels, changes)
     except EmbedstoreError as error:
         raise SettingsError(f"'{path}' can't be used: {error}") from error
+    if is_code(task.student) and changes.get("student") is None:  # code is never run because a file names it
+        raise SettingsError(
+            f"The task in '{path}' has the student '{task.student}', which would be imported and run; if you trust it, say so: "
+            f"--student {task.student}"
+        )
     if changes.get("policy", task.policy) != task.policy:
         changes["mixture"] = {}
     return replace(task, **changes)

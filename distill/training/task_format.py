@@ -63,7 +63,7 @@ TOP = MAIN | SELDOM
 LOSS = {
     "alignment": Key("loss", str, "how student and target are compared: cosine, mse, l1 or contrastive"),
     "lambda": Key("weight", float, "weight of that, beside the labels"),
-    "temperature": Key("temperature", float, "of contrastive only"),
+    "temperature": Key("temperature", float, "of the contrastive ones only"),
     "projection": Key("projection", str, "the learned map: on the side of student or teacher"),
     "logit_adjustment": Key("logit_adjustment", float, "tau, so that rare labels are not answered too seldom"),
 }

@@ -1,6 +1,7 @@
-"""How weights move: the learning rate, step by step, and their moving average."""
+"""How weights move, by the learning rate and their moving average, and which epoch's are the best."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,3 +42,19 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
         torch._foreach_lerp_(kept, current, 1 - min(decay, (1 + done) / (10 + done)))
 
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Return which epoch is the best on the validation side, counted from 1: by AUROC, then by average precision, then the later.
+
+    Without a good label by accuracy. 0: none, since the validation side has no defect to tell from good ones.
+    """
+
+    def reached(at: int) -> tuple[float, ...]:
+        figures = history[at]
+        if "val_accuracy" in figures:
+            return figures["val_accuracy"], at
+        return figures["val_auroc"], figures["val_aupr"], at
+
+    told = [at for at in range(len(history)) if all(map(math.isfinite, reached(at)))]
+    return 1 + max(told, key=reached) if told else 0

@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 60
 
 _open: dict[Path, "Environment"] = {}
 _dropped: deque["Environment"] = deque()  # given back by a garbage collection, which may run anywhere, under any lock
-_guard = threading.Lock()
+_guard = threading.RLock()  # a signal handler may fork while its thread holds it
 
 
 class Environment:
@@ -119,8 +119,10 @@ class Environment:
                 self._close_if_unused()
 
     def _close_if_unused(self) -> None:
+        if self._pid != os.getpid():
+            return  # its locks were inherited by the fork, too, perhaps held by a thread that is not here
         with _guard, self._turn:
-            if self._users <= 0 and self._active == 0 and self._pid == os.getpid():
+            if self._users <= 0 and self._active == 0:
                 if _open.get(self.directory) is self:
                     del _open[self.directory]
                 self._env.close()
@@ -317,3 +319,10 @@ def _identity(directory: Path) -> tuple[int, int]:
     if not found.st_size:
         raise CorruptStoreError(f"'{directory / DATA}' is empty; restore the store from a copy.")
     return found.st_dev, found.st_ino
+
+
+# A fork waits until no other thread holds the lock, else the child inherits it held for ever. Hooks before a fork run in
+# reverse order of registration: that of `distill.handles`, which gives handles back by this lock, is registered later and has
+# run by then.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_guard.release)

@@ -14,7 +14,6 @@ from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import torch
 
@@ -72,20 +71,6 @@ def load(argument: str) -> TextTeacher:
         model = _from_file(architecture, source) if at else _from_tag(architecture, source)
         tokenizer = open_clip.get_tokenizer(architecture)
     return OpenClipTeacher(spec, architecture, model, tokenizer)
-
-
-def write_random_checkpoint(architecture: str, path: Path) -> None:
-    """Write a checkpoint of an architecture with weights drawn at random: to measure what a teacher costs, and nothing else."""
-    require_torch("A checkpoint")
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    _check_architecture(architecture, f"open_clip:{architecture}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
 
 
 def _check_architecture(architecture: str, spec: str) -> None:

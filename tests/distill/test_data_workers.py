@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,19 @@ def test_a_forked_worker_says_that_somebody_holds_the_store_open(path: Path) -> 
         assert store.read(np.arange(2)).shape == (2, 192)
 
 
+def ended(child: int, seconds: float = 60) -> int:
+    """Return the exit code of a forked child, which is killed where it takes longer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail(f"A forked child did not end within {seconds} s.")
+
+
 @needs_fork
 @beside_threads
 def test_a_fork_waits_for_a_thread_that_is_reading(training: DistillationDataset, oracle: Oracle) -> None:
@@ -204,7 +219,7 @@ def test_a_fork_waits_for_a_thread_that_is_reading(training: DistillationDataset
                     os._exit(0)
                 finally:
                     os._exit(1)
-            assert os.waitpid(child, 0)[1] == 0
+            assert ended(child) == 0
     finally:
         done.set()
         thread.join()

@@ -13,7 +13,6 @@ from toy_vectors import make_store as make_vector_store
 import distill
 import embedstore
 from distill.targets import POLICIES, LivePolicy, TrainingSet
-from distill.training.batches import FRESH
 from distill.training.run_data import make_run_data
 from distill.training.run_directory import read_metrics
 from embedstore import EmbeddingStore
@@ -53,7 +52,7 @@ def test_its_targets_are_those_of_own_to_a_float16_step(training: TrainingSet, l
 
 def test_it_sees_views_that_the_store_does_not_have(store: EmbeddingStore, live: LivePolicy) -> None:
     training = TrainingSet.from_source(store, make_run_data(store, quick()).sides["train"])
-    number = FRESH - 1
+    number = 2**31 - 1
     found = live.targets(np.array([3]), np.array([number]))
     teacher = load_teacher("pixels")
     assert store.image_root is not None

@@ -18,7 +18,8 @@ from distill.losses import DistillationLoss
 from distill.students import make_student
 from distill.training import loop, run_directory
 from distill.training.run_directory import kept_epoch, read_metrics
-from distill.training.weights import averaged, learning_rate_factor
+from distill.training.task_file import read_task
+from distill.training.weights import averaged, best_epoch, learning_rate_factor
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError
 
@@ -108,9 +109,14 @@ def test_pre_training_learns_from_targets_alone_and_of_samples_without_a_label(
     assert [float(row["epoch"]) for row in rows(run.path / "pretraining.csv")] == [1, 2, 3]
     alignment = [float(row["alignment"]) for row in rows(run.path / "pretraining.csv")]
     assert alignment[-1] < alignment[0]
-    assert [line["epoch"] for line in read_metrics(run.path)] == [1]
+    assert [line["epoch"] for line in read_metrics(run.path)] == [4]
     assert sum(labelled for labelled, _ in asked) == 60
     assert run_directory.read_cost(run.path)["seconds"] > sum(line["seconds"] for line in read_metrics(run.path))
+
+
+def test_targets_without_weight_are_nothing_to_pre_train_on() -> None:
+    with pytest.raises(SettingsError, match="a lambda of 0 gives them no weight"):
+        quick(policy="own", pretrain_epochs=1, weight=0)
 
 
 def test_plain_training_has_nothing_to_pre_train_on() -> None:
@@ -157,7 +163,7 @@ def test_logit_adjustment_takes_the_shares_that_pass(
     assert made[1] is not None
     assert made[0].tolist() == pytest.approx([24 / 60, 36 / 60])
     assert made[1].tolist() == pytest.approx([0.5, 0.5])
-    assert made[2] is None
+    assert made[2] is not None  # and does not count, without adjustment
 
 
 # Learning rate, moving average
@@ -219,15 +225,37 @@ def test_the_best_epoch_is_kept_and_the_last_one_is_the_student_unless_asked(
 ) -> None:
     reached = iter([0.5, 0.9, 0.9, 0.7] * 2)
     monkeypatch.setattr(loop, "roc_area", lambda *_: next(reached))
+    monkeypatch.setattr(loop, "average_precision", lambda *_: 0.5)
     last = distill.train(store, tmp_path / "last", quick(epochs=4))
     best = distill.train(store, tmp_path / "best", quick(epochs=4, keep="best"))
-    assert (kept_epoch(last.path), kept_epoch(best.path)) == (4, 2)
+    assert (kept_epoch(last.path), kept_epoch(best.path)) == (4, 3)
     kept, student = (load_file(best.path / f"{name}.safetensors") for name in ("best", "student"))
     final = load_file(last.path / "student.safetensors")
     for name, tensor in kept.items():
         assert torch.equal(student[name], tensor)
         assert torch.equal(load_file(last.path / "best.safetensors")[name], tensor)
     assert not torch.equal(final["head.weight"], kept["head.weight"])
+
+
+def test_the_best_is_told_by_auroc_then_average_precision_then_the_later() -> None:
+    def told(*figures: tuple[float, float]) -> int:
+        return best_epoch([{"val_auroc": auroc, "val_aupr": aupr} for auroc, aupr in figures])
+
+    assert told((0.5, 0.9), (0.6, 0.1)) == 2
+    assert told((0.6, 0.9), (0.6, 0.1)) == 1
+    assert told((0.6, 0.1), (0.6, 0.1)) == 2
+    assert told((math.nan, 0.1), (0.2, 0.1), (math.nan, math.nan)) == 2
+    assert told((math.nan, math.nan)) == told() == 0
+    assert best_epoch([{"val_accuracy": 0.5}, {"val_accuracy": 0.4}]) == 1
+
+
+def test_without_a_defect_on_the_validation_side_the_last_epoch_is_kept(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "roc_area", lambda *_: math.nan)
+    run = distill.train(store, tmp_path / "run", quick(epochs=3, keep="best"))
+    assert kept_epoch(run.path) == 3
+    assert any("no defect" in remark for remark in run.remarks)
 
 
 # The page of curves
@@ -263,6 +291,29 @@ def nothing():
 
 def broken():
     raise RuntimeError("no such layer")
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.again = self.first
+
+    def forward(self, pixels):
+        return self.again(self.first(pixels)).amax((2, 3))
+
+
+class Lost(nn.Module):
+    def forward(self, pixels):
+        return pixels.no_such_thing
+
+
+def lost():
+    return Lost()
+
+
+def tied():
+    return Tied()
 """
 
 
@@ -272,6 +323,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder.mkdir()
     name = f"own_students_{abs(hash(tmp_path)) % 10**9}"
     (folder / f"{name}.py").write_text(OWN, "utf-8")
+    (folder / f"{name}_wrong.py").write_text("def trunk(:", "utf-8")
     monkeypatch.syspath_prepend(folder)
     return name
 
@@ -287,10 +339,22 @@ def test_the_users_own_module_is_trained_and_evaluated_again_only_if_trusted(
     before = (run.path / "report.json").read_bytes()
     with pytest.raises(SettingsError, match=rf"which would be imported and run; .* --student {student}"):
         distill.evaluate(run.path)
-    with pytest.raises(SettingsError, match="which would be imported"):
+    with pytest.raises(SettingsError, match=r"is '.*:trunk', not '.*:maps'; leave --student out"):
         distill.evaluate(run.path, student=f"{own_module}:maps")
+    task = run.path / "task.toml"
+    with pytest.raises(SettingsError, match=rf"has the student '{student}', which would be imported and run"):
+        read_task(task)
+    assert read_task(task, changes={"student": student}).student == student
     distill.evaluate(run.path, student=student)
     assert (run.path / "report.json").read_bytes() == before
+
+
+def test_a_module_with_one_weight_under_two_names_is_saved(
+    own_module: str, store: EmbeddingStore, tmp_path: Path
+) -> None:
+    run = distill.train(store, tmp_path / "run", quick(policy="own", student=f"{own_module}:tied", ema=0.9))
+    found = load_file(run.path / "student.safetensors")
+    assert torch.equal(found["trunk.first.weight"], found["trunk.again.weight"])
 
 
 def test_its_weights_are_drawn_by_the_runs_seed(own_module: str) -> None:
@@ -310,6 +374,8 @@ def test_its_weights_are_drawn_by_the_runs_seed(own_module: str) -> None:
         (":", r"can't be imported"),
         ("OWN:nothing", r"gave a int; expected a torch.nn.Module"),
         ("OWN:broken", r"failed when it was made \(RuntimeError: no such layer\)"),
+        ("OWN:lost", r"failed on a picture of 32 x 32 pixels \(AttributeError: .*no_such_thing"),
+        ("OWN_wrong:trunk", r"can't be imported \(SyntaxError: .*\)"),
         ("OWN:maps", r"gave \(1, 8, 28, 28\) for one picture; expected features of shape \(1, f\)"),
     ],
 )
@@ -324,10 +390,10 @@ def test_an_own_module_that_does_not_fit_is_refused(student: str, told: str, own
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("crops", "new", "The crops 'new' is unknown; use one of stored, fresh"),
+        ("crops", "new", "The kind of crops 'new' is unknown; use one of stored, fresh"),
         ("projection", "both", "The projection 'both' is unknown; use one of student, teacher"),
         ("schedule", "steps", "The schedule 'steps' is unknown; use one of cosine, constant"),
-        ("keep", "all", "The keep 'all' is unknown; use one of last, best"),
+        ("keep", "all", "The epoch to keep 'all' is unknown; use one of last, best"),
         ("balance", 1.5, "The balance is 1.5; expected 0 to 1"),
         ("ema", 1, "The decay of the moving average is 1; expected 0 to 0.999999"),
         ("logit_adjustment", -1, "The logit adjustment is -1"),

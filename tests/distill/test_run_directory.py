@@ -279,7 +279,8 @@ def test_a_description_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_directory.write_json(tmp_path / "report.json", {"recall": 0.5})
-    run_directory.save_checkpoint(tmp_path, {"history": [1]})
+    rest = {"loss": {}, "average": None, "pretraining": []}
+    run_directory.save_checkpoint(tmp_path, {"history": [1], **rest})
 
     def fail(_: int) -> None:
         raise OSError("no space left")
@@ -290,7 +291,13 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="no space left"):
         run_directory.save_checkpoint(tmp_path, {"history": [1, 2]})
     assert json.loads((tmp_path / "report.json").read_text()) == {"recall": 0.5}
-    assert run_directory.load_checkpoint(tmp_path) == {"history": [1]}
+    assert run_directory.load_checkpoint(tmp_path) == {"history": [1], **rest}
+
+
+def test_a_checkpoint_of_an_earlier_release_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    run_directory.save_checkpoint(tmp_path, {"student": {}, "projection": None, "optimiser": {}, "history": [1]})
+    with pytest.raises(TrainingError, match=r"is of an earlier release \(it has no average\); delete it to begin"):
+        run_directory.load_checkpoint(tmp_path)
 
 
 def test_a_figure_that_is_no_number_is_never_written(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_targets_and_evaluation_are_numpy_only(path: Path) -> None:
 def test_only_teachers_load_a_teacher(folder: str) -> None:
     for path in sources(folder):
         text = path.read_text("utf-8")
-        if "embedstore/teachers" not in path.as_posix():
+        if "embedstore/teachers" not in path.as_posix() and "tools/bench" not in path.as_posix():
             assert "open_clip.create" not in text
             assert "import open_clip" not in text
 

@@ -142,6 +142,91 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(path: Path) -> None:
     assert done.stdout.splitlines() == ["[]", "1 300 1"]
 
 
+FORKS = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork beside threads
+import embedstore
+from embedstore.store import environment
+
+one, other = sys.argv[1:]
+
+def fork_and_open_the_other(first=lambda: None):
+    child = os.fork()
+    if child == 0:
+        try:
+            first()
+            with embedstore.open(other) as store:
+                os._exit(0 if len(store.vectors()) == 3 else 3)
+        finally:
+            os._exit(4)
+    for _ in range(2000):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    sys.exit("a child hangs")
+"""
+
+BESIDE_A_THREAD_THAT_OPENS = """
+identity, done = environment._identity, threading.Event()
+
+def slow(directory):  # asked under the lock, which is held most of the time thereby
+    time.sleep(0.005)
+    return identity(directory)
+
+def come_and_go():
+    while not done.is_set():
+        embedstore.open(one).close()
+
+environment._identity = slow
+thread = threading.Thread(target=come_and_go, daemon=True)
+thread.start()
+for _ in range(30):
+    fork_and_open_the_other()
+done.set()
+thread.join()
+"""
+
+BY_WHO_HOLDS_THE_LOCK = """
+with environment._guard:  # as a signal handler may
+    fork_and_open_the_other()
+fork_and_open_the_other()
+"""
+
+BESIDE_A_THREAD_THAT_READS = """
+store, taken, done = embedstore.open(one), threading.Event(), threading.Event()
+
+def read():
+    with store.environment._turn:
+        taken.set()
+        done.wait()
+
+thread = threading.Thread(target=read, daemon=True)
+thread.start()
+taken.wait()
+fork_and_open_the_other(first=store.close)
+done.set()
+thread.join()
+print(0 if len(store.vectors()) == 300 else 5)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(BESIDE_A_THREAD_THAT_OPENS, 30), (BY_WHO_HOLDS_THE_LOCK, 2), (BESIDE_A_THREAD_THAT_READS, 2)],
+    ids=["beside a thread that opens", "by who holds the lock", "beside a thread that reads"],
+)
+def test_no_forked_child_waits_for_a_thread_of_its_parent(code: str, told: int, path: Path, tmp_path: Path) -> None:
+    store_of(tmp_path / "other", unit_vectors(2, 3), ids=["x", "y", "z"]).close()
+    done = run_python(FORKS + code, path, tmp_path / "other")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["0"] * told
+
+
 def read_in_a_worker(path: str, answers: "multiprocessing.Queue[object]") -> None:
     with embedstore.open(path) as store:
         answers.put((store.version, store.ids[:2], store.vectors(["sample 00299"]).tolist()))

@@ -6,6 +6,7 @@ Equal epochs, student, batches a step, learning rate; the live teacher, and plai
 before at each pass, the others replay what the store has. Groups are dealt into folds after `twins --merge`; AUROC is taken
 within folds, and differences are paired. With several jobs the folds of one way train at the same time, which is the same for all
 ways. The time to an AUROC is that of the validation side, mean over folds, the embedding pass included.
+One store has the most views; a pass for fewer is counted as its share of that one's.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -31,19 +33,19 @@ LIVE, PLAIN = "live teacher", "plain"
 
 
 def main() -> None:
-    """Build a store for each number of views, train all ways on all folds, and print the table."""
+    """Build the store, train all ways on all folds, and print the table."""
     options = parsed()
     base = Settings(good=options.good, epochs=options.epochs, weight=options.weight, size=options.size)
-    ways: dict[str, tuple[int, Settings]] = {PLAIN: (0, settings_of("none-fresh", base))}
-    ways |= {f"own, {views} views": (views, settings_of("own", base)) for views in options.views}
+    ways = {PLAIN: settings_of("none-fresh", base)}
+    ways |= {f"own, {views} views": replace(settings_of("own", base), views=views) for views in options.views}
     if not options.no_live:
-        ways[LIVE] = (0, settings_of("live-teacher-fresh", base))
-    stores, passes = build(options)
+        ways[LIVE] = settings_of("live-teacher-fresh", base)
+    store, a_view = build(options)
     figures: dict[str, dict[str, Any]] = {}
-    for name, (views, settings) in ways.items():
-        runs = trained(options, name, stores[views], settings)
-        figures[name] = told(runs, passes[views], name)
-        result = {"options": vars(options), "seconds_embedding": passes, "figures": figures}
+    for name, settings in ways.items():
+        runs = trained(options, name, store, settings)
+        figures[name] = told(runs, 0 if settings.views is None else (settings.views + 1) * a_view)
+        result = {"options": vars(options), "seconds_a_view": a_view, "figures": figures}
         (options.out / "parity.json").write_text(json.dumps(result, indent=1, default=str), "utf-8")
     table(figures)
 
@@ -65,30 +67,27 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(options: argparse.Namespace) -> tuple[dict[int, Path], dict[int, float]]:
-    """Build a store of each number of views, and return where they are, and the seconds of each build."""
-    stores, seconds = {}, {}
-    for views in sorted({0, *options.views}):
-        stores[views] = options.out / f"views-{views}"
-        noted = options.out / f"views-{views}.seconds"
-        if not noted.exists():
-            tell(f"embedding {views} views")
-            started = time.monotonic()
-            embedstore.build(
-                stores[views],
-                options.images,
-                manifest=options.manifest,
-                teacher=options.teacher,
-                views=views,
-                keep_images=embedstore.Recipe().student_side,
-            )
-            seconds[views] = time.monotonic() - started
-            with embedstore.open(stores[views]) as store:
-                found = find_twins(store)
-                store.set_groups(found.groups, merge=found.merged)
-            noted.write_text(str(seconds[views]), "ascii")
-        seconds[views] = float(noted.read_text("ascii"))
-    return stores, seconds
+def build(options: argparse.Namespace) -> tuple[Path, float]:
+    """Build the store, and return where it is and the seconds that each view of all pictures took."""
+    path, noted, views = options.out / "store", options.out / "seconds.txt", max(options.views)
+    if not noted.exists():
+        tell(f"embedding {views} views")
+        options.out.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        embedstore.build(
+            path,
+            options.images,
+            manifest=options.manifest,
+            teacher=options.teacher,
+            views=views,
+            keep_images=embedstore.Recipe().student_side,
+        )
+        seconds = time.monotonic() - started
+        with embedstore.open(path) as store:
+            found = find_twins(store)
+            store.set_groups(found.groups, merge=found.merged)
+        noted.write_text(str(seconds), "ascii")
+    return path, float(noted.read_text("ascii")) / (views + 1)
 
 
 def trained(options: argparse.Namespace, name: str, store: Path, settings: Settings) -> list[Path]:
@@ -100,7 +99,7 @@ def trained(options: argparse.Namespace, name: str, store: Path, settings: Setti
             for fold in range(options.folds):
                 path = options.out / "runs" / f"{name.replace(', ', '-').replace(' ', '-')}-fold{fold}-seed{seed}"
                 runs.append(path)
-                changed = Settings(**(settings.to_dict() | {"folds": options.folds, "fold": fold, "seed": seed}))
+                changed = replace(settings, folds=options.folds, fold=fold, seed=seed)
                 if not is_complete(path):
                     waiting.append(pool.submit(one, store, path, changed, options.images))
         for future in waiting:
@@ -114,19 +113,18 @@ def one(store: Path, path: Path, settings: Settings, images: Path) -> None:
     train_apart(store, path, settings, images=images, progress=lambda done, total: None)
 
 
-def told(runs: list[Path], seconds_embedding: float, name: str) -> dict[str, Any]:
+def told(runs: list[Path], seconds_embedding: float) -> dict[str, Any]:
     """Return a way's figures: AUROC of each run, the curve of the validation side over time, seconds an epoch."""
     areas = [json.loads((run / "report.json").read_text("utf-8"))["auroc"] for run in runs]
     curves = [read_metrics(run) for run in runs]
     epochs = range(len(curves[0]))
     each = [mean(curve[at]["seconds_steps"] for curve in curves) for at in epochs]
-    before = 0.0 if name in (LIVE, PLAIN) else seconds_embedding
     return {
         "auroc": areas,
         "val_auroc": [mean(curve[at]["val_auroc"] for curve in curves) for at in epochs],
-        "seconds": [before + sum(each[: at + 1]) for at in epochs],
+        "seconds": [seconds_embedding + sum(each[: at + 1]) for at in epochs],
         "seconds_epoch": mean(each),
-        "seconds_embedding": before,
+        "seconds_embedding": seconds_embedding,
         "scored": sum(len(read_scores(run)[0]) for run in runs),
     }
 

@@ -1,20 +1,24 @@
 """What training costs: the limit, plain training as most people write it, this project's ways, live teachers, in one run.
 
-    python tools/bench/training.py --out DIR [--pictures 1000] [--width 640] [--height 480] [--epochs 20] [--rounds 3]
+    python tools/bench/training.py --out DIR [--pictures 800] [--width 640] [--height 480] [--epochs 20] [--rounds 3]
 
 The same student, batch and size of input for all; each in a process of its own, in rotated order, files read once before. Times
-are those of a training's steps for a thousand pictures, without validation: the mean over its epochs, the median over the
-rounds. Memory is the most that the process and its children were seen to hold of their own, without files they had mapped.
-Live teachers and their embedding passes take few pictures, one round, since some need a second for each. Growth trains a smaller
-student on stores of more and more small pictures. Pictures are generated, see `training_parts/pictures.py`.
+are those of a training's steps for a thousand pictures that train, without validation: the mean over its epochs, the median over
+the rounds. Memory is the most that the process and its children were seen to hold of their own, a shared page counted once,
+without files they had mapped. The store is that of EfficientNet-Lite0, 1,280 numbers a vector. Live teachers and their embedding
+passes take fewer pictures, and ViT-L/14, which needs seconds for each, one round; CLIP's architectures have random weights, and
+hold their text towers, too. Growth trains a smaller student on stores of more and more small pictures, filled by a teacher that
+costs nothing. Pictures are generated, see `training_parts/pictures.py`.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -22,14 +26,14 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
-from training_parts.names import GROWTH, SLOW, WAYS  # noqa: E402
+from training_parts.names import GROWTH, MOST, SLOW, TEACHERS, WAYS  # noqa: E402
 from training_parts.pictures import make_pictures  # noqa: E402
 from training_parts.table import table  # noqa: E402
 
 import distill  # noqa: E402
 import embedstore  # noqa: E402
 
-WATCH = 0.02
+WATCH = 0.1  # seconds between two looks at the memory
 
 
 def main() -> None:
@@ -42,24 +46,23 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     prepare(options, work)
     settings = distill.Settings(good="good", size=options.size, batch=options.batch)
-    found: dict[str, list[dict[str, Any]]] = {}
+    book = Book(options)
     for number in range(options.rounds):
         for way in rotated([way for way in options.ways if way not in SLOW], number):
-            workers = options.workers if way == "image folder" and number == 0 else [fastest(found, way)]
-            for each in workers:
-                measure(found, way, run(work, way, settings, options, workers=each))
-    for way in options.ways:
-        if way in SLOW:
-            measure(found, way, run(work, way, settings, options))
+            folder = way.startswith("image folder")
+            for workers in options.workers if folder and number == 0 else [book.fastest(way)]:
+                book.enter(way, run(work, way, settings, options, workers=workers))
+    for number in range(2):
+        for way in options.ways:
+            if way in SLOW and not (number and way.endswith("ViT-L/14")):
+                book.enter(way, run(work, way, settings, options))
     for count in options.growth:
         grow(options, work, count)
         for way in GROWTH:
-            small = distill.Settings(good="good", size=32, batch=options.batch)
-            measure(found, f"{way}, {count}", run(work, way, small, options, epochs=1))
-    figures = {way: best(runs) for way, runs in found.items()}
-    result = {"options": vars(options), "figures": figures, "runs": found}
-    (options.out / "training.json").write_text(json.dumps(result, indent=1, default=str), "utf-8")
-    print("\n".join(table(figures)))
+            if count <= MOST.get(way, count):
+                small = distill.Settings(good="good", size=32, batch=options.batch)
+                book.enter(f"{way}, {count}", run(work, way, small, options, epochs=1))
+    print("\n".join(table(book.figures())))
     shutil.rmtree(work)
 
 
@@ -68,23 +71,27 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     for name, default in (
-        ("pictures", 1000), ("few", 92), ("width", 640), ("height", 480), ("short-side", 128), ("size", 96), ("batch", 32),
+        ("pictures", 800), ("few", 400), ("width", 640), ("height", 480), ("short-side", 128), ("size", 96), ("batch", 32),
         ("views", 2), ("epochs", 20), ("rounds", 3),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--growth", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="sizes of stores")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of torchvision's loader, to try")
+    cores = os.cpu_count() or 1
+    tried = [0, *(2**power for power in range(cores.bit_length()) if 2**power <= cores)]
+    parser.add_argument("--workers", type=int, nargs="+", default=tried, help="of torchvision's loader, to try")
     return parser.parse_args()
 
 
 def prepare(options: argparse.Namespace, work: Path) -> None:
     """Make the pictures, and two stores of them: one that keeps its pictures, and one that does not."""
     tell(f"{options.pictures} pictures of {options.width} x {options.height}, and two stores of them")
-    make_pictures(work / "images", options.pictures, (options.width, options.height))
-    make_pictures(work / "few", options.few, (options.width, options.height))
-    for name, side in (("files", None), ("kept", options.short_side)):
-        fill(work / name, work / "images", options, side)
+    size = (options.width, options.height)
+    for folder, count in (("images", options.pictures), ("few", options.few), ("fewest", options.few // 5)):
+        make_pictures(work / folder, count, size)
+    fill(work / "files", work / "images", options, TEACHERS["lite0"], None)
+    shutil.copytree(work / "files", work / "kept")
+    embedstore.build(work / "kept", work / "images", keep_images=options.short_side)
 
 
 def grow(options: argparse.Namespace, work: Path, count: int) -> None:
@@ -93,13 +100,13 @@ def grow(options: argparse.Namespace, work: Path, count: int) -> None:
     for name in ("growing", "grown"):
         shutil.rmtree(work / name, ignore_errors=True)
     make_pictures(work / "growing", count, (64, 48))
-    fill(work / "grown", work / "growing", options, 48)
+    fill(work / "grown", work / "growing", options, "pixels", 48)
 
 
-def fill(store: Path, images: Path, options: argparse.Namespace, side: int | None) -> None:
-    """Build a store by the teacher that costs nothing, and split it."""
+def fill(store: Path, images: Path, options: argparse.Namespace, teacher: str, side: int | None) -> None:
+    """Build a store and split it."""
     recipe = embedstore.Recipe(student_side=side or options.short_side)
-    embedstore.build(store, images, teacher="pixels", views=options.views, recipe=recipe, keep_images=side)
+    embedstore.build(store, images, teacher=teacher, views=options.views, recipe=recipe, keep_images=side)
     with embedstore.open(store) as opened:
         opened.split()
 
@@ -110,31 +117,44 @@ def rotated(ways: list[str], number: int) -> list[str]:
     return ways[turn:] + ways[:turn]
 
 
-def fastest(found: dict[str, list[dict[str, Any]]], way: str) -> int:
-    """Return with how many workers a way was fastest so far."""
-    runs = found.get(way) or [{"seconds": [0], "workers": 0}]
-    return int(min(runs, key=lambda run: mean(run["seconds"]))["workers"])
+class Book:
+    """All runs so far, on the disk, too."""
+
+    def __init__(self, options: argparse.Namespace):
+        self._options = options
+        self._runs: dict[str, list[dict[str, Any]]] = {}
+
+    def enter(self, way: str, one: dict[str, Any]) -> None:
+        """Take up a run, tell it, and write all down."""
+        self._runs.setdefault(way, []).append(one)
+        tell(f"{way:28} {one['workers']} workers {mean(one['seconds']):8.3f} s/1,000 {one['memory'] / 1e6:6.0f} MB")
+        written = {"options": vars(self._options), "figures": self.figures(), "runs": self._runs}
+        (self._options.out / "training.json").write_text(json.dumps(written, indent=1, default=str), "utf-8")
+
+    def fastest(self, way: str) -> int:
+        """Return with how many workers a way was fastest so far."""
+        runs = self._runs.get(way) or [{"seconds": [0], "workers": 0}]
+        return int(min(runs, key=lambda run: mean(run["seconds"]))["workers"])
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return for each way the median time over the rounds and the most memory, with the best number of workers."""
+        return {
+            way: _figures([run for run in runs if run["workers"] == self.fastest(way)])
+            for way, runs in self._runs.items()
+        }
 
 
-def best(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the median time over the rounds and the most memory, of runs with the best number of workers."""
-    workers = min(runs, key=lambda run: mean(run["seconds"]))["workers"]
-    same = [run for run in runs if run["workers"] == workers]
-    seconds = [mean(run["seconds"]) for run in same]
+def _figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    seconds = [mean(run["seconds"]) for run in runs]
     return {
         "seconds": median(seconds),
         "lowest": min(seconds),
         "highest": max(seconds),
-        "memory": max(run["memory"] for run in same),
-        "whole": median(run["whole"] for run in same),
-        "workers": workers,
+        "memory": max(run["memory"] for run in runs),
+        "whole": median(run["whole"] for run in runs),
+        "workers": runs[0]["workers"],
+        "rounds": len(runs),
     }
-
-
-def measure(found: dict[str, list[dict[str, Any]]], way: str, one: dict[str, Any]) -> None:
-    """Take up a run, and tell it."""
-    found.setdefault(way, []).append(one)
-    tell(f"{way:28} {one['workers']} workers {mean(one['seconds']):8.3f} s/1,000 {one['memory'] / 1e6:6.0f} MB")
 
 
 def run(  # noqa: PLR0917
@@ -188,13 +208,20 @@ def child(job_file: Path) -> None:
 
 
 def tree_bytes(pid: int) -> int:
-    """Return how much memory of their own a process and its children hold now, in bytes; 0 where the system does not tell."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text("ascii")
-        own = next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:")), 0)
+    """Return how much memory of their own a process and its children hold now, in bytes; 0 where the system does not tell.
+
+    A page that several of them share counts for each by its share.
+    """
+    own = 0
+    for file, name in (("smaps_rollup", "Pss_Anon:"), ("status", "RssAnon:")):
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/{file}").read_text("ascii").splitlines()
+            own = next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+        if own:
+            break
+    children: list[str] = []
+    with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    except OSError:
-        return 0
     return own + sum(tree_bytes(int(one)) for one in children)
 
 

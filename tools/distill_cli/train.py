@@ -168,6 +168,8 @@ def train(
         console.say(f"Task file '{task}'" + (f", but for {', '.join(ruling)} of the command line." if ruling else "."))
     for remark in run.remarks:
         console.say(remark)
+    if settings.keep == "best":
+        console.say(f"The student is that of epoch {run.epoch} of {settings.pretrain_epochs + settings.epochs}.")
     print_report(run.report)
     console.say(f"Everything is in '{out}'; the task to train it again is '{out / TASK}'.")
 
