@@ -1,6 +1,8 @@
 """What each step sees: which samples, in which views, for which loss. Drawn from (seed, epoch) alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +26,7 @@ class Batch:
 
     samples: npt.NDArray[np.int64]
     views: npt.NDArray[np.int64]
-    cuts: list[View]
+    cuts: Sequence[View]
     numbers: npt.NDArray[np.int64]
     labelled: npt.NDArray[np.bool_]
     aligned: npt.NDArray[np.bool_]
@@ -90,7 +92,7 @@ def plan_epoch(
             Batch(
                 samples=np.concatenate([whole, second.samples]),
                 views=np.concatenate([np.zeros_like(whole), second.views]),
-                cuts=cuts + second.cuts,
+                cuts=[*cuts, *second.cuts],
                 numbers=np.concatenate([[_whole_number(cut, views) for cut in cuts], second.numbers]).astype(np.int64),
                 labelled=np.concatenate([np.ones(len(whole), bool), second.labelled]),
                 aligned=np.concatenate([np.zeros(len(whole), bool), second.aligned]),
@@ -148,8 +150,27 @@ def class_shares(labels: npt.NDArray[np.int64], classes: int, balance: float) ->
 def _stored(
     ids: list[str], recipe: Recipe, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64], *, labelled: bool
 ) -> Batch:
-    cuts = [draw_view(recipe, ids[sample], int(view)) for sample, view in zip(samples, views, strict=True)]
+    cuts = _StoredCuts(recipe, ids, samples, views)
     return Batch(samples, views, cuts, views, np.full(len(samples), labelled), np.ones(len(samples), bool))
+
+
+class _StoredCuts(Sequence[View]):
+    """Views of some samples, drawn when they are looked at: most were cut in an epoch before, and are not."""
+
+    def __init__(self, recipe: Recipe, ids: list[str], samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]):
+        self._recipe, self._ids, self._samples, self._views = recipe, ids, samples, views
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, place: int) -> View: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[View]: ...
+    def __getitem__(self, place: int | slice) -> View | list[View]:
+        if isinstance(place, slice):
+            return [self[at] for at in range(len(self))[place]]
+        return draw_view(self._recipe, self._ids[self._samples[place]], int(self._views[place]))
 
 
 def _whole_number(cut: View, views: int) -> int:

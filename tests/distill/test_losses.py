@@ -305,3 +305,13 @@ def test_contrast_with_prototypes_as_published_and_corrected(side: str) -> None:
 def test_an_unknown_alignment_is_refused() -> None:
     with pytest.raises(SettingsError, match="'cosines' is unknown; use one of cosine, mse, l1, contrastive"):
         DistillationLoss(5, 4, alignment="cosines")
+
+
+def test_a_sample_that_stands_in_a_batch_twice_is_no_wrong_answer_for_itself() -> None:
+    predicted, targets, _ = draw(7, 4, 8)
+    twice = [0, 1, 2, 3, 3]
+    labels = np.array([0, 1, 2, 0, 0])
+    logits = unit(predicted[twice]) @ targets[twice].T / 0.3
+    logits[[3, 4], [4, 3]] = -np.inf
+    expected = np.mean([picking(logits[at], at) for at in range(5)])
+    assert loss("contrastive-all", predicted[twice], targets[twice], labels, 0.3) == pytest.approx(expected)
