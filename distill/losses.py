@@ -25,12 +25,14 @@ class BatchTargets:
         labels: (m,) class numbers, -1 where a sample has none.
         prototypes: (k, d) what the targets were chosen from, or None where each is its own.
         chosen: (m,) which of the prototypes each target is.
+        same: (m,) a number for each target, the same for the same ones before any map; None: it is told from the vectors.
     """
 
     vectors: Tensor
     labels: Tensor
     prototypes: Tensor | None = None
     chosen: Tensor | None = None
+    same: Tensor | None = None
 
 
 class CosineLoss(nn.Module):
@@ -57,6 +59,12 @@ class AbsoluteLoss(nn.Module):
         return (predicted - targets.vectors).abs().sum(dim=1).mean() / math.sqrt(predicted.shape[1])
 
 
+def _numbered(targets: Tensor) -> Tensor:
+    """Return a number for each target (m,), the same for the same targets."""
+    numbers: Tensor = torch.unique(targets, dim=0, return_inverse=True)[1]
+    return numbers
+
+
 class ContrastiveLoss(nn.Module):
     """Cross-entropy of picking the right target by cosine similarity over a temperature (CLIP, arXiv 2103.00020).
 
@@ -81,7 +89,10 @@ class ContrastiveLoss(nn.Module):
         logits = directions @ targets.vectors.T / self.temperature
         own = torch.arange(len(logits), device=logits.device)
         if self.all_wrong:
-            right = (targets.vectors[:, None] == targets.vectors).all(dim=2)
+            same = targets.same
+            if same is None:
+                same = _numbered(targets.vectors)
+            right = same[:, None] == same
         else:
             right = (targets.labels[:, None] == targets.labels) & (targets.labels >= 0)[:, None]
         logits = logits.masked_fill(right & (own[:, None] != own), -torch.inf)
@@ -211,8 +222,9 @@ class DistillationLoss(nn.Module):
         if chosen is None and self.prototypes is not None:
             chosen = (targets @ self.prototypes.T).argmax(dim=1)
         predicted, wanted, of_label = _only(known, aligned, features, targets, labels)
-        prototypes = self.prototypes
+        prototypes, same = self.prototypes, None
         if self.on_teacher:
+            same = _numbered(wanted)  # a map may make all targets one, and none of them right for that
             # Of unit length both, as published: else the length of what is learned would decide the loss.
             predicted = nn.functional.normalize(predicted, dim=1)
             wanted = nn.functional.normalize(self.projection(wanted), dim=1)
@@ -220,7 +232,7 @@ class DistillationLoss(nn.Module):
         else:
             predicted = self.projection(predicted)
         alignment: Tensor = self.align(
-            predicted, BatchTargets(wanted, of_label, prototypes, None if chosen is None else chosen[known])
+            predicted, BatchTargets(wanted, of_label, prototypes, None if chosen is None else chosen[known], same)
         )
         return Losses(cross_entropy + self.weight * alignment, cross_entropy, alignment, count, aligned)
 

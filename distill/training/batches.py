@@ -55,7 +55,8 @@ def plan_epoch(
     Args:
         ids: of the training samples (n).
         views: augmented views to draw from; each pass draws one of 0..views.
-        fresh: each pass draws an augmented view that the store does not have; the whole picture (0) as often as else.
+        fresh: each pass draws an augmented view that the store does not have; the whole picture (0) as often as else, but at most
+            in a third of the passes.
         recipe: of the views.
         ce_views: `all`: each pass serves both losses. `whole`: one half of the samples, drawn anew each epoch, passes
             as whole pictures, randomly turned and mirrored as the recipe allows, for the cross-entropy only; the other
@@ -69,7 +70,8 @@ def plan_epoch(
     shuffled = random.permutation(len(ids))
     drawn = random.integers(0, views + 1, len(ids))
     if fresh:
-        drawn = np.where(drawn == 0, 0, random.integers(views + 1, _NUMBERS, len(ids)))
+        whole = random.integers(0, max(views, 2) + 1, len(ids)) == 0
+        drawn = np.where(whole, 0, random.integers(views + 1, _NUMBERS, len(ids)))
     if order is None:
         order, drawn = shuffled, drawn[shuffled]  # one draw a sample
     steps = max(1, min(-(-len(ids) // size), len(ids) // 2))  # two or more a batch: batch statistics need them

@@ -138,13 +138,13 @@ def _finished(store: str | os.PathLike[str], planned: Mapping[Path, Settings], i
                 if test != tested.setdefault(settings.fold, test):
                     raise TrainingError(_other_pictures(source))
             data = divided[key]
-            if (settings.student, settings.size) not in students:
-                make_student(settings.student, len(data.classes), settings.size, settings.seed)
-                students.add((settings.student, settings.size))
             _check_targets(source, settings, data)
             if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
                 run_directory.begin(run, describe(source, settings, data, _saved(source, settings)), resume=True)
                 finished.add(run)
+            elif (settings.student, settings.size) not in students:
+                make_student(settings.student, len(data.classes), settings.size, settings.seed)
+                students.add((settings.student, settings.size))
         _check_teacher(source, [settings for run, settings in planned.items() if run not in finished], images)
     return finished
 

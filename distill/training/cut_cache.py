@@ -56,6 +56,8 @@ class CutCache:
         """Keep views (m, s, s, 3), as far as there is room."""
         cut = np.ascontiguousarray(cut)
         for picture, number, view in zip(pictures, numbers, cut, strict=True):
+            if self._slots[picture, number] >= 0:  # it stands in two batches, which were read before either was cut
+                continue
             if self._used >= self._room:
                 return
             try:

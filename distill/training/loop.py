@@ -204,10 +204,6 @@ class _Training:
             },
         )
         self._write_curves()
-        if self._settings.keep == "best" and not best_epoch(self._history):
-            self._data.remarks.append(
-                "The validation side has no defect to tell from good parts, so no epoch is the best; the last one was kept."
-            )
         if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:

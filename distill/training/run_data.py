@@ -70,6 +70,10 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
             f"Of {settings.folds} folds, number {settings.fold} can't be tested: {error.what}; {remedy}."
         ) from error
     data.remarks.extend(_doubts(data))
+    if settings.keep == "best" and settings.good is not None and not data.labels("val").keys() - {settings.good}:
+        data.remarks.append(
+            "The validation side has no defect to tell from good parts, so no epoch is the best; the last one is kept."
+        )
     return data
 
 

@@ -209,3 +209,18 @@ def test_a_plan_follows_the_order_and_each_pass_has_a_view_of_its_own(ce_views: 
         for sample, view, cut, one in zip(batch.samples, batch.views, batch.cuts, batch.aligned, strict=True):
             if one:
                 assert cut == draw_view(Recipe(), names(len(LABELS))[sample], int(view))
+
+
+@pytest.mark.parametrize("views", [0, 1, 2, 8])
+def test_fresh_crops_are_new_at_each_pass_and_the_whole_picture_as_often_as_else(views: int) -> None:
+    drawn = [
+        together(
+            plan_epoch(names(300), views, Recipe(), fresh=True, ce_views="all", size=32, seed=1, epoch=epoch), "views"
+        )
+        for epoch in range(10)
+    ]
+    numbers = np.concatenate(drawn)
+    crops = numbers[numbers > 0]
+    assert crops.min() > views  # none of the stored ones
+    assert len(set(crops)) > 0.99 * len(crops)
+    assert (numbers == 0).mean() == pytest.approx(1 / (max(views, 2) + 1), abs=0.03)

@@ -34,6 +34,14 @@ def test_what_was_put_is_found_and_nothing_else(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_a_view_is_kept_once(tmp_path: Path) -> None:
+    cache = CutCache(tmp_path, 10, 1, 4)
+    for _ in range(3):
+        cache.put(np.array([1, 1, 2]), np.zeros(3, np.int64), draw(3)[[0, 0, 1]])
+    assert cache._used == 2
+    cache.close()
+
+
 def test_nobody_sees_the_file(tmp_path: Path) -> None:
     cache = CutCache(tmp_path, 10, 3, 4)
     cache.put(np.array([1]), np.array([1]), draw(1))

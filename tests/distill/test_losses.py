@@ -315,3 +315,9 @@ def test_a_sample_that_stands_in_a_batch_twice_is_no_wrong_answer_for_itself() -
     logits[[3, 4], [4, 3]] = -np.inf
     expected = np.mean([picking(logits[at], at) for at in range(5)])
     assert loss("contrastive-all", predicted[twice], targets[twice], labels, 0.3) == pytest.approx(expected)
+
+
+def test_a_map_that_makes_all_targets_one_makes_none_of_them_right() -> None:
+    batch, module = batch_of(8), DistillationLoss(5, 4, alignment="contrastive-all", projection="teacher")
+    torch.nn.init.zeros_(module.projection.weight)
+    assert module(**batch).alignment.item() == pytest.approx(math.log(6), rel=1e-4)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from toy_parts import quick
+from toy_parts import Part, make_store, quick
 
 import distill
 from distill.losses import DistillationLoss
@@ -249,13 +249,17 @@ def test_the_best_is_told_by_auroc_then_average_precision_then_the_later() -> No
     assert best_epoch([{"val_accuracy": 0.5}, {"val_accuracy": 0.4}]) == 1
 
 
-def test_without_a_defect_on_the_validation_side_the_last_epoch_is_kept(
-    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "roc_area", lambda *_: math.nan)
-    run = distill.train(store, tmp_path / "run", quick(epochs=3, keep="best"))
-    assert kept_epoch(run.path) == 3
-    assert any("no defect" in remark for remark in run.remarks)
+def test_without_a_defect_on_the_validation_side_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    rows = [
+        Part(f"{side}{number}.png", label, "", f"{side}{number}", side, "good" if label == "good" else "spot")
+        for side, labels in (("train", ("good", "good", "defect")), ("val", ("good",)), ("test", ("good", "defect")))
+        for number, label in enumerate(labels)
+    ]
+    store = make_store(tmp_path, rows)
+    run = distill.train(store, tmp_path / "run", quick(epochs=3, keep="best", size=16))
+    assert run.epoch == kept_epoch(run.path) == 3
+    assert any("no defect to tell from good parts" in remark for remark in run.remarks)
+    assert not any("no defect to tell" in one for one in distill.train(store, tmp_path / "b", quick(size=16)).remarks)
 
 
 # The page of curves

@@ -76,11 +76,18 @@ def parsed() -> argparse.Namespace:
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS))
-    parser.add_argument("--growth", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="sizes of stores")
+    parser.add_argument(
+        "--growth", type=int, nargs="*", help="sizes of stores; 1000 10000 100000 where no ways are named"
+    )
     cores = os.cpu_count() or 1
     tried = [0, *(2**power for power in range(cores.bit_length()) if 2**power <= cores)]
     parser.add_argument("--workers", type=int, nargs="+", default=tried, help="of torchvision's loader, to try")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.growth is None:
+        options.growth = [1_000, 10_000, 100_000] if options.ways == list(WAYS) else []
+    needed = [f"pass, {way.removeprefix('live, ')}" for way in options.ways if way.startswith("live, ")]
+    options.ways = [*(way for way in needed if way not in options.ways), *options.ways]
+    return options
 
 
 def prepare(options: argparse.Namespace, work: Path) -> None:
@@ -213,10 +220,10 @@ def tree_bytes(pid: int) -> int:
     A page that several of them share counts for each by its share.
     """
     own = 0
-    for file, name in (("smaps_rollup", "Pss_Anon:"), ("status", "RssAnon:")):
+    for file, names in (("smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")), ("status", ("RssAnon:", "RssShmem:"))):
         with suppress(OSError):
             lines = Path(f"/proc/{pid}/{file}").read_text("ascii").splitlines()
-            own = next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+            own = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(names))
         if own:
             break
     children: list[str] = []
