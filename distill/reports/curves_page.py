@@ -50,5 +50,6 @@ def curves_page(run: str, policy: str, pretraining: History, history: History) -
 
 def _chart(title: Text, history: History, names: Sequence[str]) -> Markup:
     shown = [name for name in names if any(name in figures for figures in history)]
-    series = [Series(_NAMES[name], [figures.get(name, float("nan")) for figures in history]) for name in shown]
+    at = [figures["epoch"] for figures in history]
+    series = [Series(_NAMES[name], [figures.get(name, float("nan")) for figures in history], at) for name in shown]
     return line_chart(series, title=title, x_title=_EPOCH, y_title="")
