@@ -237,6 +237,16 @@ def test_the_command_line_rules_over_the_task_file_and_that_over_the_default(
     assert asked.value.args == (expected,)
 
 
+def test_methods_are_compared_under_their_names(store: Path, tmp_path: Path) -> None:
+    given = ("--epochs", "2", "--size", "32", "--good", "good", "--folds", "3", "--out", tmp_path / "cmp")
+    shown, _ = call(store, "--policies", "none,none-fresh,clip-embed-kd,clip-teacher-kd", *given)
+    for name in ("none-fresh", "clip-embed-kd", "clip-teacher-kd"):
+        assert name in shown
+        assert run_directory.is_complete(tmp_path / "cmp" / "runs" / f"{name}-fold2-seed0")
+    page = unescape((tmp_path / "cmp" / "comparison.html").read_text("utf-8"))
+    assert "The large model runs in CLIP-Teacher-KD, and in no other." in page
+
+
 def test_a_summary_file_with_a_task_file_is_compared(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

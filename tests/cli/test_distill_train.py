@@ -54,6 +54,33 @@ def test_options_and_a_saved_summary_rule_over_the_task_file(line: Path) -> None
     assert settings_of(line / "sub") == expected.to_dict() | {"options": {"sub-prototypes": {"summary": "three"}}}
 
 
+def test_recipes_are_options_too(line: Path) -> None:
+    given = {
+        "pretrain_epochs": 1, "balance": 0.5, "logit_adjustment": 1.0, "ema": 0.9, "keep": "best", "schedule": "constant",
+        "projection": "teacher", "loss": "contrastive-all",
+    }  # fmt: skip
+    said = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    quick = ("--good", "良品", "--size", "32", "--epochs", "2")
+    shown = call("distill", "train", "s", *quick, *said, "--out", "recipes", cwd=line).stdout
+    assert "The student is that of epoch " in shown
+    assert " of 3.\n" in shown
+    assert settings_of(line / "recipes").items() >= given.items()
+    call(
+        "distill",
+        "train",
+        "s",
+        *quick,
+        "--policy",
+        "class-distribution",
+        "--crops",
+        "fresh",
+        "--out",
+        "fresh",
+        cwd=line,
+    )
+    assert settings_of(line / "fresh")["crops"] == "fresh"
+
+
 def test_a_saved_summary_brings_its_policy_too(line: Path) -> None:
     write_task(line / "short.toml", QUICK)
     shown = call("distill", "train", "s", "--summary", "three", "--task", "short.toml", "--out", "fit", cwd=line).stdout

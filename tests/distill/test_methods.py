@@ -92,3 +92,12 @@ def test_fresh_crops_train_every_other_policy(policy: str, store: EmbeddingStore
     run = distill.train(store, tmp_path / "run", quick(policy=policy, crops="fresh", epochs=4))
     assert run.report.auroc is not None
     assert run.report.auroc > 0.8
+
+
+def test_what_is_said_of_a_methods_policy_is_kept_beside_what_belongs_to_the_method() -> None:
+    moved = quick(policy="own", options={"live-teacher": {"teacher": "open_clip:ViT-B-32@/new/place"}})
+    assert settings_of("clip-teacher-kd", moved).options == {
+        "live-teacher": {"teacher": "open_clip:ViT-B-32@/new/place", "centred": False}
+    }
+    saved = quick(policy="own", options={"uncentred-means": {"summary": "monday"}})
+    assert settings_of("clip-embed-kd", saved).options == {"uncentred-means": {"summary": "monday"}}
