@@ -63,7 +63,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train a student from a store or an exported summary, without the teacher, and evaluate it.
+    """Train a student from a store or an exported summary, without the teacher but for `live-teacher`, and evaluate it.
 
     Deterministic for the settings on one machine, on the CPU: each epoch's draws depend on (seed, epoch) alone, so a run that was
     killed and resumed ends with the same weights.

@@ -99,7 +99,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Train a student without the teacher, choose its threshold on the validation side, and report on the test side.
+    """Train a student, choose its threshold on the validation side, report on the test side; without the teacher.
+
+    Only the policy live-teacher, a baseline, runs the teacher too.
 
     Example: distill train parts.store --task task.toml --out runs/own
 
