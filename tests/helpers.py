@@ -77,8 +77,9 @@ class CountingTeacher:
         early: bool = False,
     ):
         self.name = name
-        self.fingerprint = fingerprint({"teacher": kind, "early": early})
+        self.fingerprint = fingerprint({"teacher": kind})
         self.outputs = {EMBEDDING: 12} | ({"early": 4} if early else {})
+        self.definitions = {"early": "the first four"} if early else {}
         self.stop_after, self.stop_with = stop_after, stop_with
         self.calls = self.seen = 0
 

@@ -26,7 +26,7 @@ class Mixture:
 
     def __init__(self, training: TrainingSet, members: Mapping[str, Policy | None], weights: Weights, seed: int):
         self._members = [members[name] for name in sorted(members)]
-        self._seed, self.dim = seed, training.dim
+        self._seed, self.dim = seed, next((member.dim for member in self._members if member is not None), training.dim)
         names = sorted(members)
         # (n, policies) where each policy's share ends; a draw from [0, 1) falls into one of them.
         sums = {label: np.cumsum([shares.get(name, 0) for name in names]) for label, shares in weights.items()}
@@ -67,11 +67,18 @@ def fit(
         members: the policies that the weights name, fitted.
 
     Raises:
-        SettingsError: a training label has no weights.
+        SettingsError: a training label has no weights, or the members' targets are of different lengths.
     """
     missing = sorted({label for label in training.labels if label is not None} - weights.keys())
     if missing:
         raise SettingsError(
             f"The mixture gives no policy for the label '{missing[0]}'; name one for each of the training labels."
+        )
+    lengths = {name: member.dim for name, member in members.items() if member is not None}
+    if len(set(lengths.values())) > 1:
+        each = ", ".join(f"{name}: {length}" for name, length in sorted(lengths.items()))
+        raise SettingsError(
+            f"The mixture's policies give targets of different lengths ({each}); give all that take outputs the same ones, and "
+            "mix these with none but each other."
         )
     return Mixture(training, members, weights, seed)

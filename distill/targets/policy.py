@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.source import Source
-from embedstore import Summary
-from embedstore.errors import SummaryError
+from embedstore import EmbeddingStore, Summary
+from embedstore.errors import StoreError, SummaryError
+from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, unit_length
 
 Positions = npt.NDArray[np.int64]
@@ -22,6 +23,7 @@ _AT_ONCE = 4096
 _FITTING = {
     "class-mean": "class-mean",
     "class-distribution": "class-distribution",
+    "compressed-own": "compressed-own",
     "text": "class-mean",
     "rare-samples": "rare-samples",
     "random-samples": "rare-samples",
@@ -81,12 +83,32 @@ class TrainingSet:
 
         It is that of the labelled samples, as in summaries; of all where none has a label. The sum is exact.
         """
+        return self.centre_of(EMBEDDING)
+
+    def centre_of(self, output: str) -> Vectors:
+        """Return the mean (d,) of another output of the teacher, as `centre` is of the embedding."""
         labelled = [at for at, label in enumerate(self.labels) if label is not None]
         chosen = self.positions[labelled] if labelled else self.positions
-        total = np.zeros(self.dim, np.float64)
+        total = np.zeros(self.dim_of(output), np.float64)
         for start in range(0, len(chosen), _AT_ONCE):
-            total += self.source.read(chosen[start : start + _AT_ONCE]).astype(np.float64).sum(axis=0)
+            total += self._read(chosen[start : start + _AT_ONCE], 0, output).astype(np.float64).sum(axis=0)
         return (total / len(chosen)).astype(np.float32)
+
+    def dim_of(self, output: str) -> int:
+        """Return the dimension of an output of the teacher.
+
+        Raises:
+            StoreError: the source does not have it in every view that is used.
+        """
+        if output == EMBEDDING:
+            return self.dim
+        known = self.source.outputs if isinstance(self.source, EmbeddingStore) else {EMBEDDING: self.dim}
+        if output not in known:
+            raise StoreError(
+                f"'{self.source.path}' has no output '{output}' of all its views (it has {', '.join(known)}); where its teacher "
+                f"gives that, add it with: embedstore build '{self.source.path}' IMAGES --outputs {output}"
+            )
+        return known[output]
 
     @cached_property
     def members(self) -> dict[str | None, Positions]:
@@ -97,13 +119,18 @@ class TrainingSet:
         ordered = sorted(found, key=lambda label: (label is None, label or ""))
         return {label: np.array(found[label], np.int64) for label in ordered}
 
-    def vectors(self, samples: Positions, views: Positions) -> Vectors:
+    def vectors(self, samples: Positions, views: Positions, output: str = EMBEDDING) -> Vectors:
         """Return the stored vectors (m, d) of some samples, each in its own view."""
-        result = np.empty((len(samples), self.dim), np.float32)
+        result = np.empty((len(samples), self.dim_of(output)), np.float32)
         for view in np.unique(views):
             chosen = views == view
-            result[chosen] = self.source.read(self.positions[samples[chosen]], view=int(view))
+            result[chosen] = self._read(self.positions[samples[chosen]], int(view), output)
         return result
+
+    def _read(self, positions: Positions, view: int, output: str) -> Vectors:
+        if isinstance(self.source, EmbeddingStore):
+            return self.source.read(positions, view=view, output=output)
+        return self.source.read(positions, view=view)  # a summary file, which knows no other output; see `dim_of`
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from embedstore.images import Listing, list_images, sample_id
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
-from embedstore.store.ingest import BuildReport, checked_teacher, keeping, publish
+from embedstore.store.ingest import BuildReport, keeping, publish
+from embedstore.store.own_teacher import checked_teacher
 from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
 from embedstore.teachers import Teacher

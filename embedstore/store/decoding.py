@@ -127,6 +127,7 @@ def _is_space_description(values: Any) -> bool:
             for name, dim in values["outputs"].items()
         )
         and is_version(values.get("input_size"))
+        and _is_texts(values.get("definitions", {}))
     )
 
 

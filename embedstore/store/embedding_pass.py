@@ -22,6 +22,7 @@ from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, record_of
 from embedstore.store.kept_pictures import MOST_BYTES, KeptPictures, Pixels, to_keep
 from embedstore.store.layout import BLOCK, Column
+from embedstore.store.own_teacher import check_outputs
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
@@ -80,6 +81,8 @@ class EmbeddingPass:
         self.views = views
         self._head = store.head
         self._outputs = list(store.space["outputs"])
+        if teacher is not None:
+            check_outputs(store, teacher)
         self._input_size = int(store.space["input_size"])
         self.aside = dict(listing.unreadable)
         self.done: dict[str, tuple[int, bytes]] = {}  # sample id -> its row and content in the new version
@@ -124,6 +127,11 @@ class EmbeddingPass:
     def columns(self) -> list[Column]:
         """Return the columns that every sample is to have."""
         return [Column(self._head.space, output, view) for output in self._outputs for view in range(self.views + 1)]
+
+    def _has(self, row: int | None, column: Column) -> bool:
+        """Return whether a row had its vector in a column when the pass began."""
+        present = self.present[column]
+        return row is not None and row < len(present) and bool(present[row])
 
     def staged_rows_of(self, ids: Iterable[str]) -> set[int]:
         """Return the rows that an interrupted build left of some samples, whatever their pictures were then."""
@@ -183,8 +191,7 @@ class EmbeddingPass:
         picture.views = [
             view
             for view in range(self.views + 1)
-            if picture.row is None
-            or not all(self.present[Column(self._head.space, output, view)][picture.row] for output in self._outputs)
+            if not all(self._has(picture.row, Column(self._head.space, output, view)) for output in self._outputs)
         ]
         wanted = self._keep is not None and picture.content not in self._kept and self._kept_bytes < MOST_BYTES
         if picture.views or wanted:
@@ -231,14 +238,15 @@ class EmbeddingPass:
         if not batch:
             return
         if self._teacher is None:
-            self._teacher = load_teacher(self._store.teacher)
+            self._teacher = load_teacher(self._store.teacher, self._outputs)
             self._store.check_teacher(self._teacher)
+            check_outputs(self._store, self._teacher)
         vectors = self._teacher.embed(np.concatenate([p.crops for p in batch if p.crops is not None]))
         start = 0
         for picture in batch:
             end = start + len(picture.views)
             with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which is set aside below
-                own = {output: values[start:end].astype(np.float16) for output, values in vectors.items()}
+                own = {output: vectors[output][start:end].astype(np.float16) for output in self._outputs}
             start = end
             picture.crops = None
             if all(np.isfinite(values).all() for values in own.values()):
@@ -277,7 +285,7 @@ class EmbeddingPass:
                 having = [
                     (p.row, own[column.output][p.views.index(column.view)])
                     for p, own in waiting
-                    if column.view in p.views
+                    if column.view in p.views and not self._has(p.row, column)  # what readers may see never changes
                 ]
                 if having:
                     rows_at = np.array([row for row, _ in having], np.int64)

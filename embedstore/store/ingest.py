@@ -6,12 +6,11 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from embedstore.errors import ImagesError, SettingsError, StoreError, TeacherMismatchError
+from embedstore.errors import ImagesError, SettingsError, StoreError
 from embedstore.images import FIELDS, Listing, Sample, list_images
 from embedstore.store import layout
 from embedstore.store.compaction import compact_if_wasteful
@@ -20,6 +19,7 @@ from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.layout import Column
+from embedstore.store.own_teacher import checked_teacher, description_of, keep_outputs
 from embedstore.store.rows import staged
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
@@ -43,6 +43,8 @@ class BuildReport:
     resumed: int  # samples that an interrupted run had embedded already
     views: int
     views_incomplete: int  # views that samples without a picture lack, so that no reader sees them yet
+    outputs: dict[str, int]  # of the teacher: name -> dimension
+    outputs_incomplete: list[str]  # outputs that samples without a picture lack, likewise
     set_aside: int
     kept: int  # pictures whose pixels are kept for students
     not_kept: int  # pictures for which there was no room
@@ -57,6 +59,7 @@ def build(
     *,
     manifest: str | os.PathLike[str] | None = None,
     teacher: str | Teacher | None = None,
+    outputs: Sequence[str] | None = None,
     views: int | None = None,
     recipe: Recipe | None = None,
     prune: bool = False,
@@ -65,7 +68,7 @@ def build(
 ) -> BuildReport:
     """Embed what the store does not have yet, and make it visible as one new version.
 
-    A picture is embedded again only where its bytes, the teacher or the number of views changed. An interrupted build
+    A picture is embedded again only where its bytes, the teacher's outputs or the number of views changed. An interrupted build
     goes on where it was when called again. Pictures that can't be read are set aside and listed.
 
     Args:
@@ -73,6 +76,8 @@ def build(
         images: the folder that holds the images.
         manifest: names the images; see `images.list_images`. Without it, all pictures below `images`.
         teacher: a spec or a teacher; the store's own where not given, an open_clip CLIP for a new store.
+        outputs: further vectors of each view to keep beside `embedding`, as `load_teacher` knows them, beside those that the
+            store has. A new store keeps all that a teacher gives where not given.
         views: augmented views beside the plain picture; 2 for a new store where not given. Never fewer than there are.
         recipe: how views are drawn; for a new store only.
         prune: remove samples whose picture is not listed any more.
@@ -83,7 +88,7 @@ def build(
     Raises:
         SettingsError: a number is out of range, or another recipe is given than the store's.
         ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
-        TeacherError: the teacher can't be loaded.
+        TeacherError: the teacher can't be loaded, or can't give an output.
         TeacherMismatchError: the store was filled by another teacher.
         StoreError: `path` is something else, or is being written by another process.
     """
@@ -104,15 +109,16 @@ def build(
     if is_new:
         refuse_other_content(store_path)
         _refuse_all_unreadable(listing)
-        loaded = load_teacher(teacher or DEFAULT_TEACHER) if teacher is None or isinstance(teacher, str) else teacher
+        if teacher is None or isinstance(teacher, str):
+            teacher = load_teacher(teacher or DEFAULT_TEACHER, outputs or ())
         settings = {"recipe": (recipe or Recipe()).to_dict(), "image_root": str(Path(images).resolve())}
-        create_store(store_path, settings, loaded.fingerprint, _describe(loaded))
-        teacher = loaded
+        create_store(store_path, settings, teacher.fingerprint, description_of(teacher, outputs))
     try:
         report = _build_existing(
             store_path,
             listing,
             teacher=teacher,
+            outputs=outputs or (),
             views=views,
             recipe=recipe,
             prune=prune,
@@ -138,6 +144,7 @@ def _build_existing(
     listing: Listing,
     *,
     teacher: str | Teacher | None,
+    outputs: Sequence[str],
     views: int | None,
     recipe: Recipe | None,
     prune: bool,
@@ -150,9 +157,10 @@ def _build_existing(
                 f"The store '{path}' draws its views by another recipe ({store.recipe}), and a recipe never changes; "
                 "leave the view options out, or build another store."
             )
-        loaded = checked_teacher(store, teacher)
+        loaded = checked_teacher(store, teacher, outputs)
         with writer(store.path) as session, keeping(store, keep_images) as kept:
             store.refresh()
+            keep_outputs(store, session, loaded, outputs)
             asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
             views = max(asked, store.views)
             embedding = EmbeddingPass(
@@ -202,24 +210,6 @@ def _kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
     used, there = {content.tobytes() for content in store.alive["content"]}, kept.contents()
     kept.drop(there - used)
     return len(there & used)
-
-
-def checked_teacher(store: EmbeddingStore, teacher: str | Teacher | None) -> Teacher | None:
-    """Return the teacher that is to fill a store; None where nobody named one, so that it is loaded only if it is needed.
-
-    Raises:
-        TeacherMismatchError: it is another than the store's, or the store's vectors were imported.
-        TeacherError: it can't be loaded.
-    """
-    if store.declared:
-        raise TeacherMismatchError(
-            f"The vectors of the store '{store.path}' were imported as those of the teacher '{store.teacher}', which nobody "
-            "checked, so no picture is embedded for it; import more of them, or build another store from the pictures."
-        )
-    loaded = load_teacher(teacher) if isinstance(teacher, str) else teacher
-    if loaded is not None:
-        store.check_teacher(loaded)
-    return loaded
 
 
 class _NothingUsableError(ImagesError):
@@ -307,6 +297,8 @@ def publish(
         resumed=len(embedding.staged_rows & set(born)),
         views=head.views,
         views_incomplete=embedding.views - head.views,
+        outputs=store.outputs,
+        outputs_incomplete=sorted(store.space["outputs"].keys() - store.outputs.keys()),
         set_aside=len(embedding.aside),
         kept=embedding.kept,
         not_kept=embedding.not_kept,
@@ -373,10 +365,6 @@ def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> R
             attributes[name.removeprefix("attribute ")] = value
     after.attributes = attributes or None
     return after
-
-
-def _describe(teacher: Teacher) -> dict[str, Any]:
-    return {"teacher": teacher.name, "outputs": dict(teacher.outputs), "input_size": teacher.input_size}
 
 
 def _refuse_all_unreadable(listing: Listing) -> None:

@@ -137,6 +137,16 @@ class StoreReader:
         return int(self.space["outputs"][EMBEDDING])
 
     @property
+    def outputs(self) -> dict[str, int]:
+        """The teacher's outputs of which every sample has all views, with their dimensions; `embedding` first."""
+        views = {
+            name: {column.view for column in self.head.columns if column.output == name}
+            for name in self.space["outputs"]
+        }
+        complete = set(range(self.views + 1))
+        return {name: int(dim) for name, dim in self.space["outputs"].items() if views[name] >= complete}
+
+    @property
     def views(self) -> int:
         """How many augmented views are complete, beside the plain picture."""
         return self.head.views
@@ -304,7 +314,7 @@ class StoreReader:
         """Return the vectors (n, d) of some samples, or of all, in one view, as float32.
 
         Raises:
-            StoreError: an id is unknown, or the view is not complete.
+            StoreError: an id is unknown, the store keeps no such output, or the view is not complete.
         """
         now = self._now
         stored = None if ids is None else [as_stored(sample_id) for sample_id in ids]

@@ -206,11 +206,16 @@ class Snapshot:
     def column(self, view: int, output: str) -> Column:
         """Return the column of a view; raise where it is not complete."""
         column = Column(self.head.space, output, view)
+        if output not in self.space["outputs"]:
+            raise StoreError(
+                f"The store '{self.path}' keeps no output '{output}' (it has {', '.join(self.space['outputs'])}); add it with: "
+                f"embedstore build '{self.path}' IMAGES --outputs {output}"
+            )
         if column not in self.head.columns:
             have = f"{self.head.views} views" if self.head.columns else "no complete views yet"
             raise StoreError(
                 f"The store '{self.path}' has no view {view} of the output '{output}' ({have}); add it with: "
-                f"embedstore build '{self.path}' IMAGES --views {view}"
+                f"embedstore build '{self.path}' IMAGES --views {max(view, self.head.views)}"
             )
         return column
 

@@ -1,18 +1,19 @@
 """Teachers: frozen encoders behind one small protocol. The only place that loads one.
 
-To add a teacher, write a file with a `load(argument) -> Teacher` and add its line to `TEACHERS`. Nothing heavy is
+To add a teacher, write a file with a `load(argument, outputs) -> Teacher` and add its line to `TEACHERS`. Nothing heavy is
 imported before a teacher is loaded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from embedstore.errors import TeacherError
 from embedstore.teachers import efficientnet_lite, open_clip, pixels, timm
+from embedstore.teachers.outputs import further
 from embedstore.teachers.protocol import Teacher, TextTeacher
 
 DEFAULT_TEACHER = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
-TEACHERS: dict[str, Callable[[str], Teacher]] = {
+TEACHERS: dict[str, Callable[[str, tuple[str, ...]], Teacher]] = {
     "open_clip": open_clip.load,
     "timm": timm.load,
     "efficientnet-lite0": efficientnet_lite.load_lite0,
@@ -24,15 +25,19 @@ TEACHERS: dict[str, Callable[[str], Teacher]] = {
 __all__ = ["DEFAULT_TEACHER", "TEACHERS", "Teacher", "TextTeacher", "load_teacher"]
 
 
-def load_teacher(spec: str) -> Teacher:
+def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
     """Load a teacher by its spec.
 
     Args:
         spec: `open_clip:ARCH/TAG`, `open_clip:ARCH@CHECKPOINT`, `timm:NAME`, `timm:NAME@CHECKPOINT`,
             `efficientnet-lite0`, `-lite1`, `-lite2`, or `pixels` (NumPy only, for tests and trials).
+        outputs: further vectors of the same pass, beside `embedding`: `maxima`, the maximum over space of each channel of the
+            maps of two stages before the last, and `grid`, the same of the later one in 4 x 4 cells (fewer where that gives
+            more than 4,096 numbers).
 
     Raises:
-        TeacherError: the spec is unknown, or the checkpoint belongs to another architecture.
+        TeacherError: the spec or an output is unknown, the teacher can't give an output, or the checkpoint belongs to another
+            architecture.
         WeightsUnavailableError: the weights are not here and can't be fetched.
         MissingPackageError: PyTorch, or another package that this teacher needs, is not installed.
     """
@@ -42,4 +47,4 @@ def load_teacher(spec: str) -> Teacher:
             f"The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME, "
             "timm:NAME@CHECKPOINT, efficientnet-lite0, efficientnet-lite1, efficientnet-lite2 or pixels."
         )
-    return TEACHERS[kind](argument)
+    return TEACHERS[kind](argument, further(outputs))

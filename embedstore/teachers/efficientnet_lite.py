@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 from embedstore.errors import MissingPackageError, TeacherError
@@ -11,19 +12,19 @@ from embedstore.teachers.timm import timm_encoder
 from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
 
 
-def load_lite0(argument: str) -> TorchEncoder:
+def load_lite0(argument: str, outputs: Sequence[str]) -> TorchEncoder:
     """Load EfficientNet-Lite0: 224 px, 1280 dimensions."""
-    return _load(0, argument)
+    return _load(0, argument, outputs)
 
 
-def load_lite1(argument: str) -> TorchEncoder:
+def load_lite1(argument: str, outputs: Sequence[str]) -> TorchEncoder:
     """Load EfficientNet-Lite1: 240 px, 1280 dimensions."""
-    return _load(1, argument)
+    return _load(1, argument, outputs)
 
 
-def load_lite2(argument: str) -> TorchEncoder:
+def load_lite2(argument: str, outputs: Sequence[str]) -> TorchEncoder:
     """Load EfficientNet-Lite2: 260 px, 1280 dimensions."""
-    return _load(2, argument)
+    return _load(2, argument, outputs)
 
 
 def classifier(size: int) -> Any:
@@ -53,7 +54,7 @@ def classifier(size: int) -> Any:
     return model.eval()
 
 
-def _load(size: int, argument: str) -> TorchEncoder:
+def _load(size: int, argument: str, outputs: Sequence[str]) -> TorchEncoder:
     spec = f"efficientnet-lite{size}"
     if argument:
         raise TeacherError(
@@ -62,4 +63,4 @@ def _load(size: int, argument: str) -> TorchEncoder:
     require_torch(f"The teacher '{spec}'")
     model = classifier(size)
     model.reset_classifier(0)
-    return timm_encoder(spec, model)
+    return timm_encoder(spec, model, outputs)

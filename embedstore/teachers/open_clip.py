@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from embedstore.errors import MissingPackageError, TeacherError
 from embedstore.teachers.checkpoints import load_weights, read_weights
 from embedstore.teachers.hub import HubProbe, quick_hub
+from embedstore.teachers.outputs import STAGES
 from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 class OpenClipTeacher(TorchEncoder):
     """An open_clip model: pictures through its image tower, texts through its text tower."""
 
-    def __init__(self, name: str, architecture: str, model: Any, tokenizer: Callable[[list[str]], torch.Tensor]):
+    def __init__(
+        self,
+        name: str,
+        architecture: str,
+        model: Any,
+        tokenizer: Callable[[list[str]], torch.Tensor],
+        outputs: Sequence[str] = (),
+    ):
         import open_clip
 
         preprocess = open_clip.get_model_preprocess_cfg(model)
@@ -33,10 +41,18 @@ class OpenClipTeacher(TorchEncoder):
             raise TeacherError(f"The teacher '{name}' takes {height} x {width} pixels; choose one that takes squares.")
         config = open_clip.get_model_config(architecture)
         config.pop("quick_gelu", None)  # the tag may have it too, and the layers tell
+
+        def staged(pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            # The last, too: open_clip's ResNet stops at the highest stage that is asked for.
+            found = model.visual.forward_intermediates(pixels, indices=[*STAGES, -1], normalize_intermediates=True)
+            return found["image_features"], found["image_intermediates"][:-1]
+
         super().__init__(
             name,
             model,
             model.encode_image,
+            staged,
+            outputs,
             input_size=height,
             mean=tuple(preprocess["mean"]),
             std=tuple(preprocess["std"]),
@@ -53,7 +69,7 @@ class OpenClipTeacher(TorchEncoder):
         return unit_length(vectors.float().cpu().numpy())
 
 
-def load(argument: str) -> TextTeacher:
+def load(argument: str, outputs: Sequence[str]) -> TextTeacher:
     """Load `ARCH/TAG` (weights from the hub or its cache) or `ARCH@CHECKPOINT` (a local file)."""
     spec = f"open_clip:{argument}"
     architecture, at, source = argument.partition("@")
@@ -70,7 +86,7 @@ def load(argument: str) -> TextTeacher:
         warnings.simplefilter("ignore")  # open_clip warns of activations, which `_from_tag` settles
         model = _from_file(architecture, source) if at else _from_tag(architecture, source)
         tokenizer = open_clip.get_tokenizer(architecture)
-    return OpenClipTeacher(spec, architecture, model, tokenizer)
+    return OpenClipTeacher(spec, architecture, model, tokenizer, outputs)
 
 
 def _check_architecture(architecture: str, spec: str) -> None:

@@ -1,6 +1,6 @@
 """A NumPy teacher for tests and trials: coarse colours, no learning. Never a default, never a quality result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ class PixelTeacher:
     name = "pixels"
     input_size = _SIDE
     outputs: Mapping[str, int] = {EMBEDDING: _CELLS * _CELLS * 3}
+    definitions: Mapping[str, str] = {}
     fingerprint = fingerprint({"teacher": "pixels", "side": _SIDE, "cells": _CELLS, "length": "unit", "version": 1})
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
@@ -29,10 +30,14 @@ class PixelTeacher:
         return {EMBEDDING: unit_length(cells.reshape(len(pictures), -1) - 127.5)}
 
 
-def load(argument: str) -> PixelTeacher:
-    """Load the teacher; it takes no argument."""
+def load(argument: str, outputs: Sequence[str]) -> PixelTeacher:
+    """Load the teacher; it takes no argument, and gives no further outputs."""
     if argument:
         raise TeacherError(
             f"The teacher 'pixels' takes nothing after its name, but got '{argument}'; write just pixels."
+        )
+    if outputs:
+        raise TeacherError(
+            f"The teacher 'pixels' can't give {' and '.join(outputs)}: it has no stages; leave them out, or take another teacher."
         )
     return PixelTeacher()

@@ -21,12 +21,14 @@ class Teacher(Protocol):
         name: the spec it was loaded by; for people, never compared.
         input_size: side of the square pictures it takes, in pixels.
         outputs: output name -> dimension; `embedding` is always there.
+        definitions: further output -> what it is, in words; compared, where `fingerprint` does not cover it.
         fingerprint: 32 hex digits over weights, preprocessing, precision and normalisation.
     """
 
     name: str
     input_size: int
     outputs: Mapping[str, int]
+    definitions: Mapping[str, str]
     fingerprint: str
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:

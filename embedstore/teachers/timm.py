@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from embedstore.errors import TeacherError
 from embedstore.teachers.checkpoints import load_weights, read_weights
 from embedstore.teachers.hub import HubProbe, quick_hub
+from embedstore.teachers.outputs import STAGES
 from embedstore.teachers.torch_encoder import TorchEncoder, require_torch
 
 
-def load(argument: str) -> TorchEncoder:
+def load(argument: str, outputs: Sequence[str]) -> TorchEncoder:
     """Load `NAME` (weights from the hub or its cache) or `NAME@CHECKPOINT` (a local file, classifier ignored)."""
     spec = f"timm:{argument}"
     name, at, checkpoint = argument.partition("@")
@@ -33,7 +35,7 @@ def load(argument: str) -> TorchEncoder:
     else:
         with quick_hub(probe, spec):
             model = timm.create_model(name, pretrained=True, num_classes=0)
-    return timm_encoder(spec, model)
+    return timm_encoder(spec, model, outputs)
 
 
 def without_classifier(model: Any, weights: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def without_classifier(model: Any, weights: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in weights.items() if not key.startswith(tuple(f"{head}." for head in heads))}
 
 
-def timm_encoder(spec: str, model: Any) -> TorchEncoder:
+def timm_encoder(spec: str, model: Any, outputs: Sequence[str] = ()) -> TorchEncoder:
     """Wrap a timm model without classifier as a teacher, with its own normalisation and input size."""
     from timm.data.config import resolve_model_data_config
 
@@ -53,10 +55,18 @@ def timm_encoder(spec: str, model: Any) -> TorchEncoder:
         raise TeacherError(
             f"The teacher '{spec}' takes {channels} x {height} x {width} pixels; choose a model that takes 3 x s x s."
         )
+
+    def staged(pixels: Any) -> tuple[Any, list[Any]]:
+        # Normalised where that is a transformer's: of what its blocks add up, a few numbers outgrow all others.
+        last, maps = model.forward_intermediates(pixels, indices=[*STAGES], norm=True, output_fmt="NCHW")
+        return model.forward_head(last), maps
+
     return TorchEncoder(
         spec,
         model,
         model,
+        staged,
+        outputs,
         input_size=height,
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),

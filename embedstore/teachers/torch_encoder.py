@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import MissingPackageError
+from embedstore.teachers.outputs import OUTPUTS, definitions
 from embedstore.teachers.protocol import EMBEDDING, check_pictures, fingerprint
 from embedstore.vectors import Vectors, unit_length
 
@@ -36,9 +37,14 @@ class TorchEncoder:
         name: the spec it was loaded by.
         model: the whole module whose weights make the fingerprint.
         encode: (n, 3, s, s) float32 tensor -> (n, d) tensor.
+        staged: the same pass with the maps that further outputs are made of; see `outputs.definitions`.
+        outputs: to be given beside `embedding`.
         input_size: s, in pixels.
         mean, std: the normalisation of the teacher's own transform, per channel, on pixels in 0..1.
         config: further plain values that change what the weights compute, for the fingerprint.
+
+    Raises:
+        TeacherError: the model can't give an output.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class TorchEncoder:
         name: str,
         model: torch.nn.Module,
         encode: Callable[[torch.Tensor], torch.Tensor],
+        staged: Callable[[torch.Tensor], tuple[torch.Tensor, Sequence[torch.Tensor]]] | None = None,
+        outputs: Sequence[str] = (),
         *,
         input_size: int,
         mean: tuple[float, ...],
@@ -73,11 +81,16 @@ class TorchEncoder:
             _tensors(model),
         )
         self.model = model.eval().requires_grad_(False).to(self.device, torch.float32, memory_format=self._layout)  # type: ignore[call-overload]
-        self._encode = encode
+        self._encode, self._staged = encode, staged
         self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1) * 255
         self._std = torch.tensor(std, device=self.device).view(1, -1, 1, 1) * 255
-        probe = self.embed(np.zeros((1, input_size, input_size, 3), np.uint8))
-        self.outputs: Mapping[str, int] = {output: vectors.shape[1] for output, vectors in probe.items()}
+        self.definitions: Mapping[str, str] = {}
+        blank = np.zeros((1, input_size, input_size, 3), np.uint8)
+        if outputs:
+            assert staged is not None  # noqa: S101  whoever takes outputs has it
+            with torch.inference_mode():
+                self.definitions = definitions(name, outputs, encode, staged, self._pixels(blank))
+        self.outputs: Mapping[str, int] = {output: found.shape[1] for output, found in self.embed(blank).items()}
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
         """Embed (n, s, s, 3) uint8 RGB; see `Teacher.embed`."""
@@ -85,14 +98,26 @@ class TorchEncoder:
 
         check_pictures(self.name, self.input_size, pictures)
         size = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
-        parts = []
         with torch.inference_mode():
-            for start in range(0, len(pictures), size):
-                part = np.ascontiguousarray(pictures[start : start + size])
-                batch = torch.tensor(part, device=self.device).permute(0, 3, 1, 2)
-                pixels = ((batch.float() - self._mean) / self._std).contiguous(memory_format=self._layout)
-                parts.append(self._encode(pixels).float().cpu().numpy())
-        return {EMBEDDING: unit_length(np.concatenate(parts))}
+            parts = [
+                {output: vectors.float().cpu().numpy() for output, vectors in self._pass(pixels).items()}
+                for pixels in (self._pixels(pictures[at : at + size]) for at in range(0, len(pictures), size))
+            ]
+        return {output: unit_length(np.concatenate([part[output] for part in parts])) for output in parts[0]}
+
+    def _pixels(self, pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return pictures as the model takes them."""
+        import torch
+
+        batch = torch.tensor(np.ascontiguousarray(pictures), device=self.device).permute(0, 3, 1, 2)
+        return ((batch.float() - self._mean) / self._std).contiguous(memory_format=self._layout)
+
+    def _pass(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return all outputs of some pictures, from one pass."""
+        if self._staged is None or not self.definitions:
+            return {EMBEDDING: self._encode(pixels)}
+        embedding, maps = self._staged(pixels)
+        return {EMBEDDING: embedding} | {output: OUTPUTS[output].compute(maps) for output in self.definitions}
 
 
 def _parameter_free_layers(model: torch.nn.Module) -> list[str]:

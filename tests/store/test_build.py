@@ -59,7 +59,7 @@ def view(path: Path) -> dict[str, Any]:
 def counts(report: BuildReport) -> dict[str, int]:
     """Return the numbers of a report that are not 0, but for the ones every build has."""
     values = asdict(report)
-    for name in ("version", "samples", "views", "teacher", "seconds"):
+    for name in ("version", "samples", "views", "outputs", "teacher", "seconds"):
         del values[name]
     return {name: value for name, value in values.items() if value}
 

@@ -82,6 +82,7 @@ TAMPERED: dict[str, tuple[Change, str]] = {
     "fewer rows than none": (meta(b"rows", -5), "ids"),
     "a teacher without outputs": (space(outputs={}), "open"),
     "a teacher of a dimension that nothing holds": (space(outputs={"embedding": 1 << 40}), "open"),
+    "a teacher whose outputs are defined by no text": (space(definitions={"embedding": 5}), "open"),
     "a log that is a number": (put(layout.LOG, layout.version_key(0), layout.pack(3)), "log"),
     "a log of another version": (
         put(layout.LOG, layout.version_key(9), layout.pack({"version": 1, "space": "0" * 32, "columns": []})), "log",

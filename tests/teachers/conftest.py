@@ -14,6 +14,9 @@ CLIP_ARCHITECTURES = {
     "tiny-test-clip": CLIP,
     "tiny-test-clip-quickgelu": CLIP | {"quick_gelu": True},
     "tiny-test-clip-wider": CLIP | {"embed_dim": 28},
+    "tiny-test-clip-deep": CLIP | {"vision_cfg": CLIP["vision_cfg"] | {"layers": 4}},
+    "tiny-test-clip-resnet": CLIP
+    | {"vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}},
     "tiny-test-clip-oblong": CLIP | {"vision_cfg": CLIP["vision_cfg"] | {"image_size": [32, 16]}},
 }
 

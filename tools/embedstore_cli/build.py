@@ -23,6 +23,14 @@ def build(
             "the store's own, or for a new store open_clip:ViT-B-32/laion2b_s34b_b79k."
         ),
     ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Further vectors of each view, of the same pass, with commas between: maxima,grid. Those that the store has "
+            "stay; of a new one it gets them for all its samples.",
+            show_default=False,
+        ),
+    ] = None,
     views: Annotated[
         int | None,
         typer.Option(help="Augmented views beside the plain picture; 2 for a new store.", show_default=False),
@@ -73,6 +81,7 @@ def build(
             images,
             manifest=manifest,
             teacher=teacher,
+            outputs=None if outputs is None else [name.strip() for name in outputs.split(",")],
             views=views,
             recipe=recipe,
             prune=prune,
@@ -89,6 +98,8 @@ def build(
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
+    if len(report.outputs) > 1:
+        console.say(f"Of each view the store keeps {console.outputs(report.outputs)}.")
     if report.kept or report.not_kept:
         console.say(
             "The pixels of "
@@ -126,6 +137,11 @@ def build(
         console.say(
             f"{report.views_incomplete} new views are not complete, since samples whose picture is gone or can't be read lack "
             "them; put those pictures back, or delete the broken files and remove the samples with --prune."
+        )
+    if report.outputs_incomplete:
+        console.say(
+            f"{', '.join(report.outputs_incomplete)} can't be used yet, since samples whose picture is gone or can't be read "
+            "lack it; put those pictures back, or delete the broken files and remove the samples with --prune."
         )
     if before is not None:
         with embedstore.open(store) as opened:

@@ -119,6 +119,11 @@ def fail(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def outputs(dims: dict[str, int]) -> str:
+    """Return a teacher's outputs with their dimensions."""
+    return ", ".join(f"{name} ({dim})" for name, dim in dims.items())
+
+
 def count(number: int, one: str, many: str) -> str:
     """Return a number with what is counted, in the singular or the plural."""
     return f"{number} {one if number == 1 else many}"

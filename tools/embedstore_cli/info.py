@@ -36,6 +36,7 @@ def info(
     console.say(
         f"{facts['path']}: {console.count(facts['samples'], 'sample', 'samples')} at version {facts['version']}",
         f"teacher     {facts['teacher']} ({_origin(facts)}, {facts['dim']} dimensions)",
+        f"outputs     {console.outputs(facts['outputs']) or 'none is complete yet'}",
         f"views       the plain picture and {facts['views']} augmented ones ({_recipe(facts['recipe'])})",
         f"images      {facts['image_root'] or 'not known, since the vectors were imported'}",
         f"labels      {_line(facts['labels'])}",
@@ -58,6 +59,11 @@ def info(
             f"lost        {console.count(len(facts['lost']), 'sample', 'samples')}, such as '{facts['lost'][0]}', "
             "whose vectors a repair had to give up; embed them again with: embedstore build"
         )
+    if facts["outputs_incomplete"]:
+        console.say(
+            f"incomplete  {', '.join(facts['outputs_incomplete'])}, which not all samples have; run the same embedstore build "
+            "again."
+        )
     if facts["unfinished"]:
         console.say(
             f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of an interrupted build; "
@@ -76,6 +82,7 @@ def _facts(store: "EmbeddingStore") -> dict[str, Any]:
         "declared": store.declared,
         "fingerprint": store.fingerprint,
         "dim": store.dim,
+        "outputs": store.outputs,
         "views": store.views,
         "recipe": store.recipe.to_dict(),
         "image_root": _image_root(store),
@@ -93,6 +100,7 @@ def _today(store: "EmbeddingStore") -> dict[str, Any]:
     return {
         "set_aside": store.set_aside,
         "unfinished": store.unfinished(),
+        "outputs_incomplete": sorted(store.space["outputs"].keys() - store.outputs.keys()) if store.outputs else [],
         "lost": store.lost,
         "index": _index(store),
     }
