@@ -7,6 +7,7 @@ contract suite in `tests/distill/test_policies.py` then runs over it.
 from distill.targets import (
     class_distribution,
     class_mean,
+    compressed_own,
     live_teacher,
     mixture,
     none,
@@ -29,6 +30,7 @@ POLICIES: dict[str, PolicyKind] = {
     "sub-prototypes": PolicyKind(sub_prototypes.fit, strategy="sub-prototypes"),
     "rare-samples": PolicyKind(rare_samples.fit, strategy="rare-samples"),
     "own": PolicyKind(own.fit, reads_vectors=True),
+    "compressed-own": PolicyKind(compressed_own.fit, strategy="compressed-own"),
     "retrieved": PolicyKind(retrieved.fit, reads_vectors=True),
     MIXTURE: PolicyKind(mixture.fit),
     # baselines and controls

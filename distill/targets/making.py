@@ -5,15 +5,18 @@ from typing import Any
 
 from distill.targets import MIXTURE, POLICIES
 from distill.targets.mixture import Weights
-from distill.targets.policy import Policy, TrainingSet
+from distill.targets.policy import Policy, TrainingSet, fitting_policy
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError
 from embedstore.parameters import is_one_of, taken_by, wrong_type
-from embedstore.summaries import complete_parameters
+from embedstore.summaries import STRATEGIES, complete_parameters
 
 Options = Mapping[str, Mapping[str, Any]]  # policy -> its options
 _ALONE = (MIXTURE, "live-teacher")  # not in a mixture: the teacher costs the same for one label as for all
-SAVED = "summary"  # the option that names a saved summary; any other is a parameter
+SAVED = "summary"  # the option that names a saved summary
+STRATEGY = (
+    "strategy"  # the option that names another strategy to make one by, such as a control; any other is a parameter
+)
 
 
 def make_policy(
@@ -49,11 +52,28 @@ def make_policy(
     if kind.reads_vectors and not isinstance(training.source, EmbeddingStore):
         raise SettingsError(
             f"The policy '{name}' needs every picture's own vector, which a summary file does not hold; train it from the "
-            "store, or use class-mean, class-distribution, sub-prototypes or rare-samples."
+            "store, or use compressed-own, class-mean, class-distribution, sub-prototypes or rare-samples."
         )
     if kind.strategy is None:
         return kind.fit(training, None, seed, **chosen)
-    return kind.fit(training, summary_of(kind.strategy, chosen), seed)
+    return kind.fit(training, summary_of(*strategy_of(name, chosen)), seed)
+
+
+def strategy_of(policy: str, chosen: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the strategy whose summary a policy takes, its own unless the options name another, and its parameters.
+
+    Raises:
+        SettingsError: the policy does not take summaries of that strategy.
+    """
+    own = POLICIES[policy].strategy
+    assert own is not None  # noqa: S101  only policies that take a summary are asked
+    named = chosen.get(STRATEGY, own)
+    fitting = [strategy for strategy in STRATEGIES if fitting_policy(strategy) == fitting_policy(own)]
+    if named not in fitting:
+        raise SettingsError(
+            f"The policy '{policy}' takes no summary of the strategy {named!r}; use one of {', '.join(fitting)}."
+        )
+    return named, {name: value for name, value in chosen.items() if name != STRATEGY}
 
 
 def mixed(weights: Weights) -> list[str]:
@@ -109,7 +129,7 @@ def _check_options_of(policy: str, chosen: Mapping[str, Any]) -> None:
             raise SettingsError(f"The option '{SAVED}' of '{policy}' is {chosen[SAVED]!r}; expected a text.")
         return
     if kind.strategy is not None:
-        complete_parameters(kind.strategy, chosen)
+        complete_parameters(*strategy_of(policy, chosen))
         return
     taken = taken_by(kind.fit)
     for name in chosen:

@@ -7,6 +7,7 @@ To add a strategy, write a file with a function `fit(training, seed, **parameter
 from embedstore.summaries import (
     class_distribution,
     class_mean,
+    compressed_own,
     herding,
     k_centre,
     medoids,
@@ -24,6 +25,7 @@ STRATEGIES: dict[str, Strategy] = {
     "class-distribution": class_distribution.fit,
     "sub-prototypes": sub_prototypes.fit,
     "rare-samples": rare_samples.fit,
+    "compressed-own": compressed_own.fit,
     "medoids": medoids.fit,
     "k-centre": k_centre.fit,
     "random-samples": random_samples.fit,

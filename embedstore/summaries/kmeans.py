@@ -1,4 +1,6 @@
-"""Spherical k-means: clusters of directions, by cosine."""
+"""k-means by FAISS: clusters of directions, by cosine, and centroids of points."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -6,13 +8,28 @@ import numpy.typing as npt
 from embedstore.vectors import Vectors
 
 _ITERATIONS, _STARTS = 40, 3
+_FEWER_ITERATIONS = 15  # for centroids of codes: many are fitted, and more bring nothing
+
+
+def centroids(points: Vectors, k: int, seed: int) -> Vectors:
+    """Return at most k centroids of points (n, d), by k-means on every point; where there are no more different points, those.
+
+    Args:
+        points: in an order that the caller has fixed.
+        k: how many.
+        seed: of the start.
+    """
+    distinct = np.unique(points, axis=0)
+    if k >= len(distinct):
+        return distinct
+    means = _trained(points, k, seed, spherical=False, iterations=_FEWER_ITERATIONS, starts=1)
+    return np.unique(means.centroids.reshape(k, -1), axis=0)
 
 
 def spherical_clusters(points: Vectors, k: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the cluster (n,) of each of n directions, numbered from 0 without gaps; at most k of them.
 
-    FAISS does the work, told to train on every point: by default it takes 256 a centroid and leaves the others out, so
-    that a rare mode can vanish.
+    FAISS does the work, told to train on every point, so that no rare mode can vanish.
 
     Args:
         points: (n, d) of unit length, in an order that the caller has fixed.
@@ -24,21 +41,27 @@ def spherical_clusters(points: Vectors, k: int, seed: int) -> npt.NDArray[np.int
         return _without_gaps(same.reshape(-1))
     if k == 1:
         return np.zeros(len(points), np.int64)
+    means = _trained(points, k, seed, spherical=True, iterations=_ITERATIONS, starts=_STARTS)
+    _, nearest = means.index.search(points, 1)
+    return _without_gaps(nearest[:, 0])
+
+
+def _trained(points: Vectors, k: int, seed: int, *, spherical: bool, iterations: int, starts: int) -> Any:
+    """Return FAISS's k-means, trained on every point: by default it takes 256 a centroid and leaves the others out."""
     import faiss
 
     means = faiss.Kmeans(
         points.shape[1],
         k,
-        niter=_ITERATIONS,
-        nredo=_STARTS,
-        spherical=True,
+        niter=iterations,
+        nredo=starts,
+        spherical=spherical,
         seed=seed % 2**31,
         min_points_per_centroid=1,
         max_points_per_centroid=len(points),
     )
-    means.train(points)
-    _, nearest = means.index.search(points, 1)
-    return _without_gaps(nearest[:, 0])
+    means.train(np.ascontiguousarray(points))
+    return means
 
 
 def _without_gaps(clusters: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -105,6 +105,8 @@ def _summary(
         distance[at] = np.linalg.norm(away, axis=1)
     radius = np.zeros(len(prototypes.labels), np.float32)
     np.maximum.at(radius, serving[:, 0], distance.astype(np.float32))
+    if prototypes.distances is not None:
+        distance = prototypes.distances
     return Summary(
         **made_by,
         fingerprint=store.fingerprint,
@@ -123,6 +125,7 @@ def _summary(
             for label, members in training.members.items()
         },
         axes=prototypes.axes,
+        codes=prototypes.codes,
     )
 
 

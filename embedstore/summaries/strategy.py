@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.summaries.codes import Codes
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
@@ -96,12 +97,16 @@ class TrainingVectors:
 
     def drawn(self, seed: int, purpose: bytes) -> dict[str, Positions]:
         """Return each label's members in a random order that depends on the seed and their ids alone."""
+        return {label: self.shuffled(at, seed, purpose) for label, at in self.members.items()}
+
+    def shuffled(self, samples: Positions, seed: int, purpose: bytes) -> Positions:
+        """Return samples in a random order that depends on the seed and their ids alone."""
 
         def key(at: np.int64) -> bytes:
             text = f"{seed}\0{self.ids[at]}".encode()
             return hashlib.blake2b(text, digest_size=16, person=purpose).digest()
 
-        return {label: np.array(sorted(at, key=key), np.int64) for label, at in self.members.items()}
+        return np.array(sorted(samples, key=key), np.int64)
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,9 @@ class Prototypes:
         fitted: (n,) which training samples the vectors were made from.
         remarks: sentences that a reader should know, such as that a class was too small for what was asked.
         axes: (k, r, d) float32 along which the samples of each prototype vary, see `Summary`; None where not asked for.
+        codes: of every training sample, see `Summary`; empty where not asked for.
+        distances: (n,) how far each sample lies from what its code says of it, both at unit length; None: its prototype
+            speaks for it.
     """
 
     vectors: Vectors
@@ -123,6 +131,8 @@ class Prototypes:
     fitted: npt.NDArray[np.bool_]
     remarks: tuple[str, ...] = ()
     axes: Vectors | None = None
+    codes: tuple[Codes, ...] = ()
+    distances: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def from_samples(

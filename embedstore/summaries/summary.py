@@ -15,10 +15,13 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from embedstore.errors import SummaryError
+from embedstore.summaries.codes import Codes, codes_fit, codes_from_tensors, codes_to_tensors
 from embedstore.vectors import Vectors
 
 _FORMAT = 2  # 2: which prototype serves each view, which prototypes are samples, remarks, modes
 
+
+_NOT_REPLAYED = ("medoids", "k-centre")  # samples as prototypes, of which only the plain vector is ever a target
 
 # The fields that the header holds as they are.
 _PLAIN = ("name", "strategy", "parameters", "seed", "split", "fingerprint", "store_version", "labels", "remarks")
@@ -127,6 +130,8 @@ class Summary:
         axes: (k, r, d) float32, the principal axes of each prototype's samples, the longest first, each as long as the
             standard deviation along it, so that vectors + z @ axes with z standard normal (r,) is a draw; zeros where there
             are fewer than r. None where the strategy does not tell.
+        codes: in which own vectors are kept in few bytes, each sample in one of them; empty where they are not. What is
+            hidden of a sample is then its distance from what its code says.
     """
 
     name: str
@@ -148,6 +153,7 @@ class Summary:
     averaging_loss: Mapping[str, ClassLoss]
     remarks: list[str]
     axes: Vectors | None = None
+    codes: tuple[Codes, ...] = ()
 
     @property
     def views(self) -> int:
@@ -156,8 +162,44 @@ class Summary:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes its prototypes take, with their axes, as float32."""
-        return int(self.vectors.nbytes) + (0 if self.axes is None else int(self.axes.nbytes))
+        """How many bytes its prototypes take, with their axes, as float32, and its codes."""
+        axes = 0 if self.axes is None else int(self.axes.nbytes)
+        return int(self.vectors.nbytes) + axes + sum(one.nbytes for one in self.codes)
+
+    def training_bytes(self, views: int | None = None) -> int:
+        """Return how many bytes of it training needs with the policy that fits it, so that summaries compare by size.
+
+        Where it has codes, those with their codebooks. Else prototypes and their axes; own vectors in all views of the
+        prototypes that are samples, where those are replayed; and which prototype serves each sample, in the smallest whole
+        numbers, where its label does not tell. Vectors count as float16, as in a store. Ids and labels are not counted.
+
+        Args:
+            views: how many augmented views are trained with; None: as many as it knows.
+
+        Raises:
+            SummaryError: it knows fewer.
+        """
+        known = self.codes[0].views if self.codes else self.views
+        used = known if views is None else views
+        if not 0 <= used <= known:
+            raise SummaryError(f"The summary '{self.name}' knows {known} views, not {used}; ask for 0 to {known}.")
+        if self.codes:
+            return sum(one.nbytes_of(used) for one in self.codes)
+        replayed = 0 if self.strategy in _NOT_REPLAYED else int((self.source >= 0).sum())
+        axes = 0 if self.axes is None else int(np.prod(self.axes.shape[:2]))
+        vectors = len(self.labels) + replayed * used + axes
+        told = len(set(self.labels)) == len(self.labels)
+        chosen = 0 if told else len(self.seen) * (1 if replayed else used + 1)
+        return vectors * self._float16_bytes + chosen * np.min_scalar_type(len(self.labels) - 1).itemsize
+
+    def own_bytes(self, views: int | None = None) -> int:
+        """Return how many bytes the own vectors of its training samples take in a store, plain and in some views, or all."""
+        return len(self.seen) * ((self.views if views is None else views) + 1) * self._float16_bytes
+
+    @property
+    def _float16_bytes(self) -> int:
+        """How many bytes one vector takes in a store."""
+        return 2 * int(self.vectors.shape[1])
 
     @property
     def warnings(self) -> list[str]:
@@ -185,6 +227,7 @@ class Summary:
             "ids": np.frombuffer(b"".join(encoded), np.uint8),
             "id_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
             **({} if self.axes is None else {"axes": self.axes}),
+            **codes_to_tensors(self.codes),
             **(extra or {}),
         }
         header = {
@@ -237,6 +280,7 @@ class Summary:
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
                 averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
                 axes=tensors.pop("axes", None),
+                codes=codes_from_tensors(tensors),
             )
             if not _fits(summary):
                 raise ValueError("its parts do not fit together")
@@ -270,6 +314,7 @@ def _fits(summary: Summary) -> bool:
         and bool(((summary.serving >= 0) & (summary.serving < k)).all())
         and len(set(summary.seen)) == n
         and all(loss.count > 0 for loss in summary.averaging_loss.values())
+        and codes_fit(summary.codes, n, summary.views)
     )
 
 

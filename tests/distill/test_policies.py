@@ -167,7 +167,7 @@ def test_a_run_may_use_fewer_views_than_the_store_has(name: str, views: int, vec
     assert few == {key: everything[key] for key in few}
 
 
-@every_policy
+@pytest.mark.parametrize("name", [name for name in WITH_TARGETS if name != "compressed-own"])  # fitted to all views
 @pytest.mark.parametrize("views", [0, 1])
 def test_a_store_of_few_views_will_do(name: str, views: int, vector_store: EmbeddingStore, tmp_path: Path) -> None:
     with make_store(tmp_path / "few", views=views) as few:
@@ -210,3 +210,14 @@ def test_every_strategy_has_a_policy_that_takes_its_summaries(strategy: str, tra
 
 def test_a_policy_is_found_for_strategies_of_texts_and_of_a_later_release_too() -> None:
     assert (fitting_policy("text"), fitting_policy("of a later release")) == ("class-mean", "sub-prototypes")
+
+
+@pytest.mark.parametrize(("name", "strategy"), [("rare-samples", "herding"), ("sub-prototypes", "k-centre")])
+def test_an_option_names_another_strategy_to_make_the_summary_by(
+    name: str, strategy: str, training: TrainingSet
+) -> None:
+    found = whole(fitted(name, training, strategy=strategy, share=0.3), training)
+    by_hand = POLICIES[name].fit(training, summary_of(training, strategy, share=0.3), 0)
+    assert by_hand is not None
+    np.testing.assert_array_equal(found.vectors, whole(by_hand, training).vectors)
+    assert not np.array_equal(found.vectors, whole(fitted(name, training), training).vectors)

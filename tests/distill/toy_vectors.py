@@ -18,7 +18,11 @@ COUNT, DIM, VIEWS = 120, 8, 2
 GOOD, DEFECT, ALONE, ONE_PART = "good", "傷", "<alone>", "one part"
 
 # Small enough that summaries of these few samples have several prototypes a label, and common samples beside rare ones.
-OPTIONS: dict[str, dict[str, Any]] = {"sub-prototypes": {"k": 3}, "rare-samples": {"k": 2, "share": 0.2}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sub-prototypes": {"k": 3},
+    "rare-samples": {"k": 2, "share": 0.2},
+    "compressed-own": {"bytes": 2, "share": 0.2, "rare_bytes": 6},
+}
 WEIGHTS: dict[str, dict[str, float]] = {
     GOOD: {"own": 0.3, "sub-prototypes": 0.2, "retrieved": 0.5},
     DEFECT: {"rare-samples": 2, "none": 1, "shuffled-own": 1},

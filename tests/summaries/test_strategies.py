@@ -52,6 +52,15 @@ def said_of(prototypes: Prototypes, ids: list[str]) -> tuple[Any, ...]:
         sorted(name for name, made in zip(ids, prototypes.fitted, strict=True) if made),
         prototypes.remarks,
         None if prototypes.axes is None else prototypes.axes.tobytes(),
+        [
+            (
+                one.book.centroids.tobytes(),
+                one.book.parts.tobytes(),
+                sorted((ids[at], code.tobytes()) for at, code in zip(one.of, one.codes, strict=True)),
+            )
+            for one in prototypes.codes
+        ],
+        None if prototypes.distances is None else sorted(zip(ids, prototypes.distances.tolist(), strict=True)),
     )
 
 
@@ -66,6 +75,9 @@ def test_prototypes_have_the_types_and_shapes_that_they_promise(strategy: str) -
     assert prototypes.source.max() < COUNT
     assert (prototypes.fitted.shape, prototypes.fitted.dtype) == ((COUNT,), bool)
     assert (prototypes.axes is None) == (strategy != "class-distribution")
+    assert (prototypes.codes == ()) == (prototypes.distances is None) == (strategy != "compressed-own")
+    if prototypes.distances is not None:
+        assert (prototypes.distances.shape, prototypes.distances.dtype) == ((COUNT,), np.float64)
     if prototypes.axes is not None:
         assert (prototypes.axes.shape[::2], prototypes.axes.dtype) == ((k, DIM), np.float32)
         assert np.isfinite(prototypes.axes).all()
@@ -113,7 +125,7 @@ def test_neither_the_order_of_rows_nor_the_cut_of_blocks_changes_a_bit(strategy:
     assert said_of(other, shuffled.ids) == said_of(prototypes, training.ids)
 
 
-@every_strategy
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "compressed-own"])  # which keeps all views
 def test_only_the_plain_view_is_looked_at(strategy: str) -> None:
     views = np.stack([VECTORS, -VECTORS, unit_vectors(9, COUNT, DIM)])
     training = training_of(views, LABELS, groups=GROUPS)
@@ -172,6 +184,9 @@ def wrong_parameters() -> Iterator[tuple[str, dict[str, Any]]]:
         "share": [0.0, -0.5, 1.5, math.nan],
         "per_class": [0],
         "rank": [0, -1],
+        "bytes": [0, -1, 65],
+        "rare_bytes": [0, 15, 257],
+        "kept_views": [-1, 1],
         "prompt": ["no place"],
     }
     for strategy, fit in STRATEGIES.items():

@@ -50,7 +50,7 @@ def summaries(
             summary.name,
             _made_by(summary),
             str(len(summary.labels)),
-            f"{summary.nbytes / 1024:.0f} kB",
+            f"{summary.training_bytes() / 1024:.0f} kB",
             *(_far(summary, label) for label in labels),
             _hidden(summary),
         ]
@@ -60,8 +60,10 @@ def summaries(
     if rows:
         console.table(f"Summaries of '{store}'", columns, rows, right=(2, 3, *range(4, 4 + len(labels))))
         console.say(
+            "size: of all that training needs of it, own vectors in all views included where pictures are kept; a store keeps "
+            f"{max(summary.own_bytes() for summary in kept) / 1024:.0f} kB of vectors of the same pictures.",
             "far: pictures without a prototype near, that is nearer than pictures of the label usually are to the nearest "
-            "other part."
+            "other part; with compressed-own, a picture's own code.",
         )
         if _nears_differ(kept):
             console.say(
@@ -83,6 +85,8 @@ def _facts(summary: "Summary") -> dict[str, Any]:
         "seen": len(summary.seen),
         "prototypes": len(summary.labels),
         "bytes": summary.nbytes,
+        "training_bytes": summary.training_bytes(),
+        "own_bytes": summary.own_bytes(),
         "averaging_loss": [loss.__dict__ for loss in summary.averaging_loss.values()],
         "warnings": summary.warnings,
     }

@@ -13,8 +13,8 @@ def summarize(
     strategy: Annotated[
         str,
         typer.Argument(
-            help="class-mean, class-distribution, sub-prototypes, rare-samples, medoids, k-centre, text, or the controls "
-            "random-samples and herding.",
+            help="class-mean, class-distribution, sub-prototypes, rare-samples, compressed-own, medoids, k-centre, text, or the "
+            "controls random-samples and herding.",
             show_default=False,
         ),
     ],
@@ -23,7 +23,24 @@ def summarize(
         typer.Option("--k", help="Prototypes per label; chosen, or the strategy's default, where not given."),
     ] = None,
     share: Annotated[
-        float | None, typer.Option(help="Share of each label's samples to keep; for strategies that keep samples.")
+        float | None,
+        typer.Option(
+            help="Share of each label's samples to keep, for strategies that keep samples; compressed-own: share of all that "
+            "get the longer code."
+        ),
+    ] = None,
+    code_bytes: Annotated[
+        int | None,
+        typer.Option("--bytes", help="compressed-own: of each picture's code, and of each view's; 16 where not given."),
+    ] = None,
+    rare_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--rare-bytes", help="compressed-own: of the pictures that short codes describe worst; 64 where not given."
+        ),
+    ] = None,
+    kept_views: Annotated[
+        int | None, typer.Option("--kept-views", help="compressed-own: augmented views to keep; all where not given.")
     ] = None,
     per_class: Annotated[
         int | None, typer.Option("--per-class", help="class-mean: average so many random samples of each label.")
@@ -54,6 +71,9 @@ def summarize(
     given: dict[str, Any] = {
         "k": k,
         "share": share,
+        "bytes": code_bytes,
+        "rare_bytes": rare_bytes,
+        "kept_views": kept_views,
         "per_class": per_class,
         "rank": rank,
         "weighted": weighted or None,
