@@ -13,6 +13,7 @@ from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
+from distill.training.answers import answer_of
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import Flips, class_probabilities, flips_of
@@ -62,7 +63,7 @@ def evaluate(
             f"it, say so: --student {settings.student}"
         )
     classes: list[str] = description["classes"]
-    trained = make_student(settings.student, len(classes), settings.size, settings.seed).to(device())
+    trained = make_student(settings.student, len(classes), settings.size, settings.seed, pretrained=False).to(device())
     run_directory.load_student(path, trained)
     held_out = {sample_id: side for sample_id, side in run_directory.read_split(path).items() if side != "train"}
     with _open(store or description["store"]["path"]) as opened:
@@ -97,14 +98,15 @@ def write_report(  # noqa: PLR0917
     """Score the held-out samples, write scores and report, and return the report.
 
     Answers are averaged over `flips`. Where the store's recipe says that a defect has a direction, a mirrored picture would be
-    another picture.
+    another picture. Neighbours, where the settings ask for them, are in the directory; see `answers.keep_neighbours`.
     """
+    answer = answer_of(path, settings, student)
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
             [at for at in data.sides[side] if side == "aside" or data.samples[at].label is not None], np.int64
         )
-        probabilities = class_probabilities(student, pictures, positions, flips)
+        probabilities = class_probabilities(student, pictures, positions, flips, answer)
         for at, row in zip(positions, probabilities, strict=True):
             sample = data.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))

@@ -25,6 +25,7 @@ from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, Targets, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import run_directory
+from distill.training.answers import keep_neighbours
 from distill.training.batches import WHOLE_CUTS, Batch, balanced_order, class_shares, plan_epoch
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
@@ -96,6 +97,7 @@ def train(
             if not run_directory.is_complete(path):
                 training.run(progress or (lambda *_: None))
             run_directory.load_student(path, training.student)
+            keep_neighbours(path, training.student, data, settings, pictures)
             report = write_report(path, training.student, data, settings, pictures, flips_of(store.recipe))
     finally:
         if training is not None:
@@ -245,8 +247,9 @@ class _Training:
         # What layers draw, such as dropout, depends on the epoch alone.
         torch.manual_seed(settings.seed * 1_000_003 + epoch)
         self.student.train()
-        ce_sum = align_sum = rate = 0.0
-        ce_count = align_count = 0
+        # Read once an epoch: a GPU would wait for each step.
+        sums = torch.zeros(2, dtype=torch.float64, device=self._device)
+        rate, ce_count, align_count = 0.0, 0, 0
         for step, (batch, pixels, targets) in enumerate(self._prefetch(batches, epoch * len(batches))):
             share = (number * len(batches) + step) / (epochs * len(batches))
             rate = settings.learning_rate * learning_rate_factor(settings.schedule, share, epochs)
@@ -259,8 +262,10 @@ class _Training:
                 self._optimiser.step()
                 if self._average is not None:
                     self._average.update_parameters(self.student)
-            ce_sum, ce_count = ce_sum + lost.cross_entropy.item() * lost.labelled, ce_count + lost.labelled
-            align_sum, align_count = align_sum + lost.alignment.item() * lost.aligned, align_count + lost.aligned
+            parts = torch.stack([lost.cross_entropy.detach(), lost.alignment.detach()]).double()
+            sums += parts * torch.tensor([lost.labelled, lost.aligned], dtype=torch.float64).to(self._device)
+            ce_count, align_count = ce_count + lost.labelled, align_count + lost.aligned
+        ce_sum, align_sum = sums.tolist()
         figures = {"alignment": align_sum / max(1, align_count), "learning_rate": rate}
         return figures if pretrains else {"cross_entropy": ce_sum / max(1, ce_count), **figures}
 

@@ -10,6 +10,7 @@ RUN/
   checkpoint.pt         everything needed to go on; replaced after every epoch
   best.safetensors      the weights of the epoch that was best on the validation side so far
   student.safetensors   the student's weights, of the last or the best epoch; its presence says that training is complete
+  neighbours.safetensors  the training pictures as the student sees them, where its answers need them
   scores.csv            what the student says of each held-out sample
   report.json           the figures
   cost.json             seconds of training and of making the targets, and the most memory that the process had
@@ -39,7 +40,7 @@ from embedstore.images import SPLITS
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
 PRETRAINING, CURVES = "pretraining.csv", "curves.html"
 BEST, STUDENT, SCORES, REPORT = "best.safetensors", "student.safetensors", "scores.csv", "report.json"
-COST, LOCK = "cost.json", "run.lock"
+COST, LOCK, NEIGHBOURS = "cost.json", "run.lock", "neighbours.safetensors"
 
 _BEFORE_A_RUN = {f"{RUN}.new", LOCK}  # what a process that was killed as it began may leave
 
@@ -325,6 +326,35 @@ def _save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) ->
     # Each a tensor of its own: a module may have one weight under two names, which the format has no word for.
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
     _replace_with(target, lambda fresh: save_file(own, fresh, metadata={"epoch": str(epoch)}))
+
+
+def save_neighbours(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write the training pictures as the student sees them, in one step; see `answers.Neighbours`."""
+    from safetensors.torch import save_file
+
+    own = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    _replace_with(path / NEIGHBOURS, lambda fresh: save_file(own, fresh))
+
+
+def load_neighbours(path: Path) -> dict[str, torch.Tensor]:
+    """Return what `save_neighbours` wrote.
+
+    Raises:
+        TrainingError: the file is missing or damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path / NEIGHBOURS)
+    except Exception as error:  # a damaged file raises whatever its decoder meets
+        raise damaged_neighbours(path) from error
+
+
+def damaged_neighbours(path: Path) -> TrainingError:
+    """Return the error that says what to do where a run's neighbours are missing, damaged, or another student's."""
+    return TrainingError(
+        f"'{path / NEIGHBOURS}' is missing or damaged; write it anew with: distill train STORE --out '{path}' --resume"
+    )
 
 
 def load_student(path: Path, student: Student) -> None:

@@ -1,10 +1,11 @@
 """Asking a student: class probabilities of whole pictures, averaged over flips; crops are never averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from distill.students import Student
 from distill.training.pictures import StudentPictures
@@ -13,6 +14,8 @@ from embedstore.views import WHOLE, Recipe
 
 _AT_ONCE = 64
 Flips = Sequence[tuple[int, ...]]
+# Features (m, f) and logits (m, classes) -> probabilities (m, classes) in float64.
+Answer = Callable[[Tensor, Tensor], Tensor]
 
 
 def flips_of(recipe: Recipe) -> Flips:
@@ -22,8 +25,17 @@ def flips_of(recipe: Recipe) -> Flips:
     return ((), (2,), (3,), (2, 3)) if recipe.turns else ((), (3,))
 
 
+def by_head(_: Tensor, logits: Tensor) -> Tensor:
+    """Return what the head says."""
+    return logits.double().softmax(dim=1)
+
+
 def class_probabilities(
-    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64], flips: Flips = ((),)
+    student: Student,
+    pictures: StudentPictures,
+    positions: npt.NDArray[np.int64],
+    flips: Flips = ((),),
+    answer: Answer = by_head,
 ) -> npt.NDArray[np.float64]:
     """Return (m, classes) probabilities of the pictures at some positions in the store.
 
@@ -32,18 +44,16 @@ def class_probabilities(
         pictures: cuts the pixels.
         positions: (m,).
         flips: what to average over: along which axes of (m, 3, s, s) pixels each time; see `flips_of`.
+        answer: whom to ask; see `answers.answer_of`.
 
     Raises:
         TrainingError: the student's answers are no numbers, since its training diverged.
     """
     student.eval()
-    device = next(student.parameters()).device
     parts = [np.zeros((0, student.head.out_features))]
     with torch.inference_mode():
-        for start in range(0, len(positions), _AT_ONCE):
-            part = positions[start : start + _AT_ONCE]
-            pixels = pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)
-            answers = [student(pixels.flip(way) if way else pixels)[1].double().softmax(dim=1) for way in flips]
+        for pixels in _whole(student, pictures, positions):
+            answers = [answer(*student(pixels.flip(way) if way else pixels)) for way in flips]
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
@@ -51,3 +61,18 @@ def class_probabilities(
             "The student's answers are no numbers: its training diverged; train with a smaller learning rate or lambda."
         )
     return probabilities
+
+
+def features_of(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Tensor:
+    """Return the features (m, f) of the whole pictures at some positions in the store, one or more; see `class_probabilities`."""
+    student.eval()
+    with torch.inference_mode():
+        return torch.cat([student(pixels)[0] for pixels in _whole(student, pictures, positions)])
+
+
+def _whole(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Iterator[Tensor]:
+    """Yield the pixels of whole pictures, some at a time, where the student is."""
+    device = next(student.parameters()).device
+    for start in range(0, len(positions), _AT_ONCE):
+        part = positions[start : start + _AT_ONCE]
+        yield pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)

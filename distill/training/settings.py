@@ -12,6 +12,8 @@ CROPS = ("stored", "fresh")
 PROJECTIONS = ("student", "teacher")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
+ANSWERS = ("head", "neighbours", "both")
+TRUNK, SCRATCH = "trunk", "scratch"  # begin the names of students that are the first stages of a teacher
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Settings:
         options: policy -> its options: `summary`, the name of a saved summary, or parameters to make one from the training
             samples; or the policy's own parameters.
         good: the label of good parts; escape and overkill need one. None: recall per class.
-        student: `small`, a timm model's name, or `MODULE:FUNCTION` that gives an `nn.Module`; see `students.own_trunk`.
+        student: `small`, `medium`, a timm model's name, `trunk:TEACHER:STAGES`, `scratch:TEACHER:STAGES`, or `MODULE:FUNCTION`
+            that gives an `nn.Module`; see `students.make_student`.
         loss: alignment; see `distill.losses.make_loss`.
         weight: lambda, of the alignment beside the cross-entropy.
         temperature: of the contrastive losses.
@@ -36,7 +39,8 @@ class Settings:
         overkill: share of good parts that may be rejected; the threshold is chosen for it on the validation set.
         views: how many of the stored augmented views to use; None for all.
         folds: deal the groups into so many folds for this run; None takes the split that the store has.
-        fold: which of them is tested; the next one validates.
+        fold: which of them is tested.
+        val_fold: which validates; None for the next one.
         ce_views: `all`: every stored view feeds both losses; `whole`: half of each batch is whole pictures, randomly
             turned and mirrored as the recipe allows, for cross-entropy, half is stored views for alignment.
         crops: `stored`: replay the views whose vectors the store has. `fresh`: draw a new view at each pass; only for
@@ -50,6 +54,8 @@ class Settings:
         weight_decay: of AdamW.
         ema: decay of an exponential moving average of the weights, which is then the student; 0: none.
         keep: which epoch's student the run gives: the `last`, or the `best` on the validation side.
+        answer: who says what a held-out picture is: the student's `head`, its `neighbours` among the training pictures, or
+            `both`; see `training.answers`. The figures of each epoch are the head's.
     """
 
     policy: str = "own"
@@ -67,6 +73,7 @@ class Settings:
     views: int | None = None
     folds: int | None = None
     fold: int = 0
+    val_fold: int | None = None
     ce_views: str = "all"
     batch: int = 32
     learning_rate: float = 2e-3
@@ -79,6 +86,7 @@ class Settings:
     schedule: str = "cosine"
     ema: float = 0.0
     keep: str = "last"
+    answer: str = "head"
 
     def __post_init__(self) -> None:
         from distill.targets import POLICIES
@@ -92,6 +100,7 @@ class Settings:
             ("projection", self.projection, PROJECTIONS),
             ("schedule", self.schedule, SCHEDULES),
             ("epoch to keep", self.keep, KEEP),
+            ("answer", self.answer, ANSWERS),
         ):
             if value not in known:
                 raise SettingsError(f"The {name} '{value}' is unknown; use one of {', '.join(known)}.")
@@ -136,6 +145,11 @@ class Settings:
         return asdict(self)
 
 
+def is_of_teacher(name: str) -> bool:
+    """Return whether a student's name is that of stages of a teacher."""
+    return name.startswith((f"{TRUNK}:", f"{SCRATCH}:"))
+
+
 def is_code(name: str) -> bool:
     """Return whether a student's name is that of a function to import and call, which runs whatever stands there."""
-    return ":" in name
+    return ":" in name and not is_of_teacher(name)

@@ -38,7 +38,7 @@ MAIN = {
     "good": Key(
         "good", str, "label of the good parts", "good", "label of the good parts; without it: recall of each label"
     ),
-    "student": Key("student", str, '"small", or the name of a timm model'),
+    "student": Key("student", str, '"small", "medium", the name of a timm model, or "trunk:TEACHER:STAGES"'),
     "size": Key("size", int, "side of the student's input, in pixels"),
     "views": Key("views", int, "stored augmented views to use", 2, "stored augmented views to use; without it: all"),
     "epochs": Key("epochs", int, "passes over the training pictures"),
@@ -48,6 +48,7 @@ SELDOM = {
     "seed": Key("seed", int, "of weights, order and views"),
     "folds": Key("folds", int, "deal the parts into so many folds", 5, "folds to deal; without it: the store's split"),
     "fold": Key("fold", int, "which of the folds is tested, counted from 0"),
+    "val_fold": Key("val_fold", int, "which validates", 1, "which of the folds validates; without it: the next one"),
     "pretrain_epochs": Key("pretrain_epochs", int, "epochs before these, of the targets alone"),
     "ce_views": Key("ce_views", str, "what teaches labels: all views, or whole pictures"),
     "crops": Key("crops", str, "stored views, or fresh ones at each pass"),
@@ -58,6 +59,7 @@ SELDOM = {
     "weight_decay": Key("weight_decay", float, "of the optimiser AdamW"),
     "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
     "keep": Key("keep", str, "last, or best on the validation side"),
+    "answer": Key("answer", str, "who is asked in the end: head, neighbours or both"),
 }
 TOP = MAIN | SELDOM
 LOSS = {

@@ -57,7 +57,7 @@ def test_options_and_a_saved_summary_rule_over_the_task_file(line: Path) -> None
 def test_recipes_are_options_too(line: Path) -> None:
     given = {
         "pretrain_epochs": 1, "balance": 0.5, "logit_adjustment": 1.0, "ema": 0.9, "keep": "best", "schedule": "constant",
-        "projection": "teacher", "loss": "contrastive-all",
+        "projection": "teacher", "loss": "contrastive-all", "learning_rate": 0.001, "answer": "both",
     }  # fmt: skip
     said = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     quick = ("--good", "良品", "--size", "32", "--epochs", "2")

@@ -69,7 +69,7 @@ def test_pictures_that_a_sure_student_tells_apart_are_told_apart_in_the_file(
 ) -> None:
     """Next to 1 the numbers of good pictures differ from the tenth digit on."""
 
-    def sure(_: object, __: object, positions: npt.NDArray[np.int64], flips: object) -> npt.NDArray[np.float64]:
+    def sure(_: object, __: object, positions: npt.NDArray[np.int64], *___: object) -> npt.NDArray[np.float64]:
         rng = np.random.default_rng(len(positions))
         logits = [-26 if store.sample_at(int(at)).label == "good" else -22 for at in positions]
         odd = 1 / (1 + np.exp(-(np.array(logits, np.float64) + rng.random(len(positions)))))

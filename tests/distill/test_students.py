@@ -22,12 +22,36 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_small_student_has_three_hundred_thousand_parameters() -> None:
-    count = sum(parameter.numel() for parameter in make_student("small", 2, 96, 0).parameters())
-    assert 280_000 < count < 330_000
+@pytest.mark.parametrize(("name", "parameters"), [("small", 281_390), ("medium", 1_755_950)])
+def test_our_own_students_have_the_sizes_that_are_told(name: str, parameters: int) -> None:
+    assert sum(parameter.numel() for parameter in make_student(name, 2, 96, 0).parameters()) == parameters
 
 
-@pytest.mark.parametrize("name", ["small", TIMM])
+def test_the_small_student_is_what_it_was_in_the_first_release() -> None:
+    """Runs of then are evaluated with it: names and shapes of its weights, and the order in which they are drawn."""
+    weights = make_student("small", 2, 32, seed=0).state_dict()
+    assert [(name, tuple(weights[name].shape)) for name in weights if weights[name].ndim == 4] == [
+        ("trunk.layers.0.0.weight", (32, 3, 3, 3)),
+        ("trunk.layers.1.0.weight", (64, 32, 3, 3)),
+        ("trunk.layers.2.convolution.weight", (64, 64, 3, 3)),
+        ("trunk.layers.3.0.weight", (96, 64, 3, 3)),
+        ("trunk.layers.4.convolution.weight", (96, 24, 3, 3)),
+        ("trunk.layers.5.0.weight", (128, 96, 3, 3)),
+        ("trunk.layers.6.convolution.weight", (128, 32, 3, 3)),
+    ]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = [
+            layer.weight
+            for shape in ((3, 32, 1), (32, 64, 1), (64, 64, 1), (64, 96, 1), (96, 96, 4), (96, 128, 1), (128, 128, 4))
+            if (layer := nn.Conv2d(shape[0], shape[1], 3, groups=shape[2], bias=False))
+        ]
+        head = nn.Linear(262, 2)
+    assert all(map(torch.equal, drawn, (value for value in weights.values() if value.ndim == 4)))
+    assert torch.equal(weights["head.weight"], head.weight)
+
+
+@pytest.mark.parametrize("name", ["small", "medium", TIMM])
 def test_weights_depend_on_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     first = make_student(name, 2, 32, seed=0)
@@ -45,7 +69,7 @@ def test_a_projection_depends_on_the_seed_alone() -> None:
     torch.testing.assert_close(first(features), first.weight.sum(dim=1)[None] + first.bias)
 
 
-@pytest.mark.parametrize("name", ["small", TIMM])
+@pytest.mark.parametrize("name", ["small", TIMM, "scratch:timm:test_resnet:2"])
 def test_making_one_leaves_all_random_generators_alone(name: str) -> None:
     random.seed(3)
     np.random.seed(3)
@@ -57,7 +81,7 @@ def test_making_one_leaves_all_random_generators_alone(name: str) -> None:
     assert after == before
 
 
-@pytest.mark.parametrize("name", ["small", TIMM])
+@pytest.mark.parametrize("name", ["small", "medium", TIMM, "scratch:timm:test_resnet:2"])
 def test_a_fresh_student_has_seen_nothing(name: str) -> None:
     student = make_student(name, 2, 32, seed=0)
     assert all(module.training for module in student.modules())
@@ -69,7 +93,7 @@ def test_a_fresh_student_has_seen_nothing(name: str) -> None:
         assert not norm.running_mean.any()
 
 
-@pytest.mark.parametrize(("name", "features"), [("small", 262), (TIMM, 1024), ("resnet18", 512)])
+@pytest.mark.parametrize(("name", "features"), [("small", 262), ("medium", 518), (TIMM, 1024), ("resnet18", 512)])
 def test_features_and_logits(name: str, features: int) -> None:
     student = make_student(name, 3, 32, seed=0).eval()
     found, logits = student(pixels())
@@ -127,7 +151,9 @@ def test_in_evaluation_a_picture_gets_the_same_answer_in_any_company(name: str) 
 
 
 def test_an_unknown_student_is_refused_with_names_that_are_known() -> None:
-    with pytest.raises(SettingsError, match="'mobilenet_v9' is unknown; use 'small' or a timm model such as mobile"):
+    with pytest.raises(
+        SettingsError, match="'mobilenet_v9' is unknown; use small, medium, or a timm model such as mobile"
+    ):
         make_student("mobilenet_v9", 2, 32, seed=0)
     with pytest.raises(SettingsError, match="such as mobilenetv3_small_050, resnet18"):
         make_student("qq", 2, 32, seed=0)

@@ -21,7 +21,7 @@ import distill
 import embedstore
 from distill import Settings
 from distill.targets import MIXTURE, POLICIES
-from distill.training.settings import CE_VIEWS, KEEP, LOSSES, PROJECTIONS, SCHEDULES
+from distill.training.settings import ANSWERS, CE_VIEWS, KEEP, LOSSES, PROJECTIONS, SCHEDULES
 from distill.training.task_draft import customary_good, draft_task
 from distill.training.task_file import default_policy, keep_task, read_task, write_task
 from distill.training.task_format import LOSS, TOP, format_task, key, quoted, written
@@ -40,6 +40,7 @@ overkill = 0.1
 seed = 7
 folds = 5
 fold = 2
+val_fold = 4
 pretrain_epochs = 4
 ce_views = "whole"
 crops = "stored"
@@ -50,6 +51,7 @@ schedule = "constant"
 weight_decay = 0
 ema = 0.9
 keep = "best"
+answer = "both"
 
 [loss]
 alignment = "contrastive"
@@ -85,6 +87,7 @@ READ = Settings(
     views=3,
     folds=5,
     fold=2,
+    val_fold=4,
     pretrain_epochs=4,
     ce_views="whole",
     crops="stored",
@@ -95,6 +98,7 @@ READ = Settings(
     weight_decay=0,
     ema=0.9,
     keep="best",
+    answer="both",
     projection="teacher",
     logit_adjustment=1,
 )
@@ -153,6 +157,14 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "class-mean": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
     "sub-prototypes": {"k": st.integers(1, 1000)},
     "rare-samples": {"share": st.floats(0, 1), "k": st.integers(1, 1000)},
+    "compressed-own": {
+        "bytes": st.integers(1, 256),
+        "share": st.floats(0, 1),
+        "rare_bytes": st.integers(1, 256),
+        "kept_views": st.integers(0, 1000),
+    },
+    "own": {"outputs": st.sampled_from(["embedding", "embedding, maxima"])},
+    "shuffled-own": {"outputs": st.sampled_from(["embedding", "grid"])},
     "rotated-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
     "uncentred-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
     "class-distribution": {"rank": st.integers(1, 1000)},
@@ -198,6 +210,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
         views=draw(st.none() | st.integers(0, 50)),
         folds=draw(st.none() | st.integers(3, 10)),
         fold=draw(st.integers(0, 9)),
+        val_fold=draw(st.none() | st.integers(0, 9)),
         ce_views=draw(st.sampled_from(CE_VIEWS)),
         batch=draw(st.integers(2, 512)),
         learning_rate=draw(numbers),
@@ -209,6 +222,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
         schedule=draw(st.sampled_from(SCHEDULES)),
         ema=draw(st.floats(0, 0.999)),
         keep=draw(st.sampled_from(KEEP)),
+        answer=draw(st.sampled_from(ANSWERS)),
     )
 
 
@@ -457,6 +471,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             options={"rare-samples": {"share": 0.3, "k": 2}},
             folds=4,
             fold=1,
+            val_fold=3,
         ),
     ],
     ids=["one policy", "mixture"],

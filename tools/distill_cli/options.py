@@ -18,13 +18,21 @@ Good = Annotated[str | None, typer.Option(help="The label of good parts; escape 
 Student = Annotated[
     str | None,
     typer.Option(
-        help=explained("small, a timm model's name, or your own MODULE:FUNCTION that gives a module.", _DEFAULT.student)
+        help=explained(
+            "small, medium, a timm model's name, the first stages of a teacher as trunk:TEACHER:STAGES (scratch: from random "
+            "weights), or your own MODULE:FUNCTION that gives a module.",
+            _DEFAULT.student,
+        )
     ),
 ]
 Weight = Annotated[float | None, typer.Option("--lambda", help=explained("Weight of the alignment.", _DEFAULT.weight))]
 Size = Annotated[int | None, typer.Option(help=explained("Side of the student's input, in pixels.", _DEFAULT.size))]
 Views = Annotated[int | None, typer.Option(help=explained("How many of the stored augmented views to use.", "all"))]
 Epochs = Annotated[int | None, typer.Option(help=explained("Passes over the training pictures.", _DEFAULT.epochs))]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help=explained("The highest of the schedule.", _DEFAULT.learning_rate)),
+]
 Pretrain = Annotated[
     int | None,
     typer.Option(
@@ -54,6 +62,12 @@ Ema = Annotated[
 Keep = Annotated[
     str | None,
     typer.Option(help=explained("The last epoch's student, or the best on the validation side.", _DEFAULT.keep)),
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(
+        help=explained("Who is asked in the end: head, neighbours (training pictures) or both.", _DEFAULT.answer)
+    ),
 ]
 Overkill = Annotated[
     float | None, typer.Option(help=explained("Share of good parts that may be rejected.", _DEFAULT.overkill))

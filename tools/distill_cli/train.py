@@ -29,9 +29,9 @@ def train(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Targets: none, class-mean, sub-prototypes, rare-samples, own, retrieved, class-distribution, the baselines "
-            "live-teacher and uncentred-means, or the controls random-vectors, rotated-means and shuffled-own. [default: own; "
-            "for a saved summary or a summary file the one that fits it]"
+            help="Targets: none, class-mean, sub-prototypes, rare-samples, own, compressed-own, retrieved, class-distribution, "
+            "the baselines live-teacher and uncentred-means, or the controls random-vectors, rotated-means and shuffled-own. "
+            "[default: own; for a saved summary or a summary file the one that fits it]"
         ),
     ] = None,
     summary: Annotated[
@@ -96,6 +96,8 @@ def train(
     ] = None,
     ema: options.Ema = None,
     keep: options.Keep = None,
+    learning_rate: options.LearningRate = None,
+    answer: options.Answer = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -130,6 +132,8 @@ def train(
         "schedule": schedule,
         "ema": ema,
         "keep": keep,
+        "learning_rate": learning_rate,
+        "answer": answer,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     path, saved = _source(store, summary)
