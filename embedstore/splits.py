@@ -23,9 +23,15 @@ class SplitPlan:
 
 
 def plan_split(
-    samples: Sequence[Sample], *, folds: int = 5, fold: int = 0, seed: int = 0, kept: Iterable[str] = ()
+    samples: Sequence[Sample],
+    *,
+    folds: int = 5,
+    fold: int = 0,
+    val_fold: int | None = None,
+    seed: int = 0,
+    kept: Iterable[str] = (),
 ) -> SplitPlan:
-    """Deal groups into folds; fold `fold` is the test set, the next one the validation set, the others train.
+    """Deal groups into folds; fold `fold` is the test set, `val_fold` the validation set, the others train.
 
     The folds depend on `seed` alone, so `fold=0..folds-1` gives test sets that part the samples; but where training
     would see nothing of a label, one of its groups trains instead of being tested. Groups are dealt evenly over each
@@ -36,16 +42,22 @@ def plan_split(
             them. A sample set aside binds nothing: the rest of its group is dealt.
         folds: how many folds, 3 or more; a fifth of the groups is tested with 5.
         fold: which fold is the test set.
+        val_fold: which is the validation set; None takes the next one.
         seed: of the deal.
         kept: ids whose split is given and stays.
 
     Raises:
-        SettingsError: `folds` or `fold` is out of range.
+        SettingsError: `folds`, `fold` or `val_fold` is out of range.
     """
     if folds < 3:
         raise SettingsError(f"{folds} folds can't give train, val and test; use 3 or more.")
     if not 0 <= fold < folds:
         raise SettingsError(f"Fold {fold} does not exist; with {folds} folds use 0 to {folds - 1}.")
+    validates = (fold + 1) % folds if val_fold is None else val_fold
+    if not 0 <= validates < folds or validates == fold:
+        raise SettingsError(
+            f"Fold {validates} can't validate where fold {fold} of {folds} is tested; use another of 0 to {folds - 1}."
+        )
     remarks: list[str] = []
     kept_ids = set(kept)
     splits = {s.id: s.split for s in samples if s.id in kept_ids and s.split is not None}
@@ -54,7 +66,7 @@ def plan_split(
         if splits.get(sample.id) != "aside":
             groups[sample.part].append(sample)
 
-    role = {fold: "test", (fold + 1) % folds: "val"}
+    role = {fold: "test", validates: "val"}
     group_split = {key: role.get(number, "train") for key, number in _deal(groups, folds, seed).items()}
     given: set[str] = set()
     for key in sorted(groups):

@@ -137,6 +137,17 @@ def test_the_validation_set_is_the_next_folds_test_set():
         assert {n for n, side in here.items() if side == "val"} == {n for n, side in there.items() if side == "test"}
 
 
+def test_any_other_fold_may_validate_and_training_has_the_rest():
+    samples = parts({"good": 23, "crack": 9})
+    tested = [{n for n, side in plan_split(samples, fold=f).splits.items() if side == "test"} for f in range(5)]
+    for fold in range(5):
+        for val_fold in {*range(5)} - {fold}:
+            splits = plan_split(samples, fold=fold, val_fold=val_fold).splits
+            sides = {side: {n for n, s in splits.items() if s == side} for side in ("train", "val", "test")}
+            assert (sides["test"], sides["val"]) == (tested[fold], tested[val_fold])
+            assert sides["train"] == {sample.id for sample in samples} - tested[fold] - tested[val_fold]
+
+
 @settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1), st.integers(3, 8), st.integers(0, 99))
 def test_each_label_is_dealt_evenly(counts, folds, seed):
@@ -275,3 +286,10 @@ def test_a_sample_without_a_group_is_not_the_group_of_its_own_name():
 def test_impossible_folds(folds, fold, message):
     with pytest.raises(SettingsError, match=message):
         plan_split(parts({"good": 9}), folds=folds, fold=fold)
+
+
+@pytest.mark.parametrize("val_fold", [2, 5, -1])
+def test_a_fold_that_can_not_validate(val_fold):
+    message = rf"Fold {val_fold} can't validate where fold 2 of 5 is tested; use another of 0 to 4\."
+    with pytest.raises(SettingsError, match=message):
+        plan_split(parts({"good": 9}), fold=2, val_fold=val_fold)

@@ -5,129 +5,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from distill.evaluation.intervals import Difference, finite, paired_difference, percentile_interval
+from distill.evaluation.figures import Comparison, PolicyFigures, RecallFigures, main_figure
+from distill.evaluation.intervals import finite, paired_difference, percentile_interval
 from distill.evaluation.metrics import OVERKILL_GRID, Scores, upper_bound
 from distill.evaluation.report import Held, kind_of
 from distill.evaluation.resampling import Fold, Positions, Resampled, decide, divide, rank, resample
 from distill.evaluation.runs import ReadFold, RunScores, policies_of, read_folds
 from embedstore.errors import SettingsError
 
-__all__ = ["Comparison", "PolicyFigures", "RecallFigures", "RunScores", "compare_runs"]
-
-
-@dataclass(frozen=True)
-class RecallFigures:
-    """How one kind of defect fared; without a good label, how one label fared.
-
-    Attributes:
-        name: the mode (the label where a sample has no mode).
-        pictures: of it, on all test sides.
-        caught: expected number that is rejected (without a good label: given the right label), the mean over seeds.
-        recall: caught / pictures.
-        low, high: 95 % interval of the recall over parts and seeds; None where one part shows it.
-        parts: groups; a picture without a group is a part of its own.
-        parts_missed: with at least one picture missed, the mean over seeds.
-        escape_bound: 95 % upper bound of the share of parts with one missed. Seeds look at the same parts, so the
-            trials are parts and not parts x seeds, and the mean over seeds is rounded up to a whole part.
-    """
-
-    name: str
-    pictures: int
-    caught: float
-    recall: float
-    low: float | None
-    high: float | None
-    parts: int
-    parts_missed: float
-    escape_bound: float
-
-
-@dataclass(frozen=True)
-class PolicyFigures:
-    """One policy's figures and costs, over all folds and seeds; a figure that can't be had is None.
-
-    With a good label; decisions come from each run's own threshold and are pooled over folds, seeds averaged:
-
-    Attributes:
-        policy: its name.
-        recall: share of all defects that is rejected at the stated overkill.
-        overkill: share of good test parts that is rejected.
-        mean_recall: recall averaged over thresholds for 2 to 10 % overkill.
-        macro_mode_recall: recall averaged over the kinds of defect, each counting the same.
-        auroc, aupr: mean over folds and seeds of the areas within each run.
-        by_mode: each kind of defect, the worst first; the worst of several is biased low.
-        worst_mode: the name of the first one.
-        accuracy, macro_recall, worst_class_recall, by_class, worst_class: the same without a good label, by the most
-            likely label.
-        seconds: training time of all runs together.
-        peak_memory: bytes, the highest of the runs.
-        curve: for each epoch the mean of each figure over the runs that have it.
-    """
-
-    policy: str
-    recall: float | None = None
-    overkill: float | None = None
-    mean_recall: float | None = None
-    macro_mode_recall: float | None = None
-    auroc: float | None = None
-    aupr: float | None = None
-    by_mode: list[RecallFigures] = field(default_factory=list)
-    worst_mode: str | None = None
-    accuracy: float | None = None
-    macro_recall: float | None = None
-    worst_class_recall: float | None = None
-    by_class: list[RecallFigures] = field(default_factory=list)
-    worst_class: str | None = None
-    seconds: float = 0.0
-    peak_memory: int | None = None
-    curve: list[dict[str, float | None]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Policies side by side, and each one's paired differences to the baseline.
-
-    Attributes:
-        policies: the baseline first, the others by name.
-        differences: by policy in that order, then by figure.
-        baseline: its name.
-        good: the label of good parts, or None.
-        overkill_wanted: what the thresholds were chosen for; None without a good label.
-        folds, seeds: runs of each policy = folds x seeds.
-        pictures, parts: on all test sides together.
-        resamples, seed: of the intervals.
-        without_group: test pictures without a group, each of them counted as a part of its own.
-        validation_good: good validation samples that thresholds come from, in the fold that has the fewest; None without
-            a good label.
-        folds_with_area: that test both defects and good parts, so that AUROC and AUPR can be had; None without a good
-            label.
-        remarks: sentences of the runs on their own data.
-    """
-
-    policies: list[PolicyFigures]
-    differences: list[Difference]
-    baseline: str
-    good: str | None
-    overkill_wanted: float | None
-    folds: int
-    seeds: int
-    pictures: int
-    parts: int
-    resamples: int
-    seed: int
-    without_group: int = 0
-    validation_good: int | None = None
-    folds_with_area: int | None = None
-    remarks: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values without NaN."""
-        return asdict(self)
+__all__ = ["Comparison", "PolicyFigures", "RecallFigures", "RunScores", "compare_runs", "main_figure"]
 
 
 def compare_runs(
@@ -136,33 +26,36 @@ def compare_runs(
     good: str | None,
     overkill: float,
     baseline: str | None = None,
+    against: Sequence[str] = (),
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
     """Compare policies on held-out scores; nothing is trained, and the order of runs and samples changes nothing.
 
-    What is estimated: each figure's mean over trainings like these, on parts like those of the test sides. Each run's
-    thresholds come from its own validation good samples. A sample's rejection is the share of seeds that reject it, pooled
-    over folds; AUROC and AUPR are taken within runs and averaged.
+    What is estimated: each figure's mean over trainings like these, on parts like those of the test sides. Thresholds are
+    cross-fitted, see `runs`. A sample's rejection is the share of runs that reject it, pooled over folds; AUROC and AUPR are
+    taken within runs and folds and averaged.
 
     What the 95 % percentile intervals hold: other parts, on test and validation sides, with thresholds fitted again, the
-    same parts for every policy; and from two seeds on other trainings, each fold's seeds being drawn too. Where a resample
-    lacks a kind of defect, the mean over kinds is over the others, so that a kind shown by one part decides nothing; where
-    it lacks what a figure needs, it is left out of that figure.
+    same parts for every policy; and where several runs test a fold other trainings, see `resampling`. Where a resample lacks
+    a kind of defect, the mean over kinds is over the others, so that a kind shown by one part decides nothing; where it lacks
+    what a figure needs, it is left out of that figure.
 
-    How far they can be trusted, by simulation of equally good policies on five folds with 140 and with 360 good validation
-    pictures: where trainings differ in what they do to each picture alone, at most 7 % of the intervals exclude zero with
-    one seed, and under 1 % with two or three, which are too wide then. Where each training moves all defects together, and
-    each kind, by .17 (.33) of a score's standard deviation within its kind, so many of those of recall and AUROC do: 6 to 39 %
-    (20 to 57 %) with one seed, 0 to 9 % (3 to 17 %) with two, 1 to 6 % (1 to 10 %) with three. Each interval stands alone:
-    of twenty without a true difference, one excludes zero.
+    How far they can be trusted, by 200 simulations each of two equally good policies on five folds of 40 good parts and 15
+    defective ones of five kinds, five pictures of each part, every run tested on both folds that it holds out: where
+    trainings differ in what they do to each picture alone, none of the intervals of recall, its means and AUROC exclude zero;
+    they are half too wide then. Where each training moves all defects together, and each kind, by .17 (.33) of a score's
+    standard deviation within its kind, so many of them do: 6 to 12 % (20 to 28 %) with one seed, 3 to 10 % (7 to 10 %) with
+    two, 4 to 8 % (7 to 11 %) with three, AUROC's most often. Those of the overkill are twice too wide and more. Each
+    interval stands alone: of twenty without a true difference, one excludes zero.
 
     Args:
         runs: every policy with the same folds, seeds, and held-out samples.
         good: the label of good parts; None compares right labels instead of escapes.
-        overkill: share of good validation parts that may be rejected.
+        overkill: share of good parts that may be rejected.
         baseline: the policy that the others are held against; None takes `none`, else the first by name.
-        resamples: of parts and seeds, for the intervals.
+        against: policies that all are held against, too, by the same draws; each difference names its own baseline.
+        resamples: for the intervals.
         seed: of the resampling.
 
     Raises:
@@ -177,15 +70,17 @@ def compare_runs(
         raise SettingsError(f"The seed is {seed}; expected 0 or more.")
     ordered = sorted(runs, key=lambda run: (run.policy, run.fold, run.seed))
     policies = policies_of(ordered, baseline)
+    for rival in against:
+        policies_of(ordered, rival)  # refuses one that is not there
     seeds = len({run.seed for run in ordered})
     read = read_folds(ordered, policies, good, overkill)
-    folds = read.folds
+    folds, looks = read.folds, len(read.folds[0].runs[0])
     kinds = sorted({name for fold in folds for one in fold.samples if (name := _name(one, good)) is not None})
     prepared = [_prepare(fold, kinds, good) for fold in folds]
     drawn = resample(prepared, read.strata, (overkill, *OVERKILL_GRID), resamples, seed)
-    shares = divide(drawn.rejected, np.broadcast_to(drawn.pictures * seeds, drawn.rejected.shape))
+    shares = divide(drawn.rejected, np.broadcast_to(drawn.pictures * looks, drawn.rejected.shape))
     parts = [_parts(prepared, [k]) for k in range(1 + len(kinds))]
-    figures = _figures(drawn, shares, seeds, good)
+    figures = _figures(drawn, shares, looks, good)
     hangs_on = _hangs_on(_parts(prepared, range(1, 1 + len(kinds))), parts[0], good)
     missed = np.sum([_parts_missed(fold, one) for fold, one in zip(folds, prepared, strict=True)], axis=0)
     by_policy = []
@@ -196,9 +91,9 @@ def compare_runs(
                 name,
                 shares[at, k],
                 pictures=int(drawn.pictures[k, 0]),
-                caught=float(drawn.rejected[at, k, 0]) / seeds,
+                caught=float(drawn.rejected[at, k, 0]) / looks,
                 parts=parts[k],
-                missed=missed[at, k] / seeds,
+                missed=missed[at, k] / looks,
             )
             for k, name in enumerate(kinds, start=1)
         ]
@@ -208,6 +103,8 @@ def compare_runs(
         named |= (
             {"by_class": by_kind, "worst_class": worst} if good is None else {"by_mode": by_kind, "worst_mode": worst}
         )
+        if good is not None:
+            named |= _without_escape(folds, prepared, at)
         by_policy.append(
             PolicyFigures(
                 policy=policy,
@@ -218,14 +115,18 @@ def compare_runs(
                 curve=_mean_curve([run.curve for run in own]),
             )
         )
+    ranked = [0, *sorted(range(1, len(policies)), key=lambda at: _rank(by_policy[at], main_figure(good)))]
     differences = [
-        paired_difference(policy, policies[0], name, values[at], values[0], parts=hangs_on[name], seeds=seeds)
-        for at, policy in enumerate(policies)
-        if at > 0
+        paired_difference(
+            policies[at], policies[base], name, values[at], values[base], parts=hangs_on[name], looks=looks
+        )
+        for base in dict.fromkeys((0, *map(policies.index, against)))
+        for at in ranked
+        if at != base
         for name, values in figures.items()
     ]
     return Comparison(
-        policies=by_policy,
+        policies=[by_policy[at] for at in ranked],
         differences=differences,
         baseline=policies[0],
         good=good,
@@ -237,9 +138,17 @@ def compare_runs(
         resamples=resamples,
         seed=seed,
         without_group=sum(one.group is None for fold in folds for one in fold.samples),
-        validation_good=None if good is None else min(len(fold.val_part) for fold in folds),
+        validation_good=None if good is None else min(fold.val_pictures for fold in folds),
         folds_with_area=None if good is None else int(drawn.folds_with_area),
+        looks=looks,
+        learned=read.learned,
     )
+
+
+def _rank(one: PolicyFigures, figure: str) -> tuple[float, str]:
+    """Return what sorts a policy before those that find less, which stand before those without the figure."""
+    value: float | None = getattr(one, figure)
+    return math.inf if value is None else -value, one.policy
 
 
 def _name(one: Held, good: str | None) -> str | None:
@@ -254,23 +163,46 @@ def _prepare(fold: ReadFold, kinds: list[str], good: str | None) -> Fold:
     numbers = {name: number for number, name in enumerate(kinds, start=1)}
     names = [_name(one, good) for one in fold.samples]
     kind = np.array([0 if name is None else numbers[name] for name in names], np.int64)
-    fixed = 0.5 if good is None else None  # between the scores of right and wrong answers
+    falling = [np.argsort(-val_good, kind="stable") for val_good in fold.val_good]
+    thresholds = [val_good[order] for val_good, order in zip(fold.val_good, falling, strict=True)]
+    if good is None:
+        thresholds = [np.array([0.5])] * len(falling)  # between the scores of right and wrong answers
     return Fold(
         part=fold.part,
         kind=kind,
+        run=fold.run,
         val_part=fold.val_part,
-        decisions=[[decide(kind, 1 + len(kinds), run.scores, run.val_good, fixed) for run in of] for of in fold.runs],
+        val_run=fold.val_run,
+        falling=falling,
+        decisions=[
+            [decide(kind, 1 + len(kinds), run.scores, possible) for run in of]
+            for of, possible in zip(fold.runs, thresholds, strict=True)
+        ],
         rankings=[] if good is None else [[rank(kind > 0, run.scores) for run in of] for of in fold.runs],
     )
 
 
-def _figures(drawn: Resampled, shares: Scores, seeds: int, good: str | None) -> dict[str, Scores]:
-    """Return each figure's (policies, 1 + resamples), seeds and grid averaged."""
+def _without_escape(folds: Sequence[ReadFold], prepared: Sequence[Fold], policy: int) -> dict[str, float | None]:
+    """Return recall and overkill where each fold's threshold is the lowest cross-fitted score of a defect."""
+    if any(not len(fold.val_defect[policy]) for fold in folds):
+        return {}
+    rejected, pictures = np.zeros(2), np.zeros(2)  # of good parts, of defects
+    for fold, one in zip(folds, prepared, strict=True):
+        defect = (one.kind > 0).astype(np.int64)
+        for run in fold.runs[policy]:
+            rejected += np.bincount(defect, run.scores >= fold.val_defect[policy].min(), minlength=2)
+            pictures += np.bincount(defect, minlength=2)
+    overkill, recall = divide(rejected, pictures)
+    return {"zero_escape_recall": finite(recall), "zero_escape_overkill": finite(overkill)}
+
+
+def _figures(drawn: Resampled, shares: Scores, looks: int, good: str | None) -> dict[str, Scores]:
+    """Return each figure's (policies, 1 + resamples), runs and grid averaged."""
     by_kind = shares[:, 1:]
     known = ~np.isnan(by_kind)
     macro = divide(np.where(known, by_kind, 0).sum(axis=1), known.sum(axis=1).astype(np.float64))
     caught = drawn.rejected[:, 1:].sum(axis=1)
-    defects = np.broadcast_to(drawn.pictures[1:].sum(axis=0) * seeds, caught.shape)
+    defects = np.broadcast_to(drawn.pictures[1:].sum(axis=0) * looks, caught.shape)
     recall = divide(caught, defects)
     if good is None:
         return {"accuracy": recall, "macro_recall": macro, "worst_class_recall": np.fmin.reduce(by_kind, axis=1)}
@@ -299,12 +231,12 @@ def _parts(folds: list[Fold], kinds: Sequence[int]) -> int:
 
 
 def _parts_missed(fold: ReadFold, prepared: Fold) -> Positions:
-    """Return (policies, 1 + kinds): parts with a picture missed, summed over seeds."""
+    """Return (policies, 1 + kinds): parts with a picture missed, summed over runs."""
     missed = np.zeros((len(fold.runs), len(prepared.decisions[0][0].starts)), np.int64)
     for kind in range(missed.shape[1]):
         members = np.flatnonzero(prepared.kind == kind)
-        for policy, of_seeds in enumerate(fold.runs):
-            missed[policy, kind] = sum(len(np.unique(fold.part[members[~run.hits[members]]])) for run in of_seeds)
+        for policy, runs in enumerate(fold.runs):
+            missed[policy, kind] = sum(len(np.unique(fold.part[members[~run.hits[members]]])) for run in runs)
     return missed
 
 

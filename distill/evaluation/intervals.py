@@ -1,4 +1,4 @@
-"""Paired differences between policies, with 95 % intervals over parts and seeds."""
+"""Paired differences between policies, with 95 % intervals over parts and trainings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A policy's figure minus the baseline's, on the same samples, with its 95 % percentile interval over parts and seeds.
+    """A policy's figure minus the baseline's on the same samples, and its 95 % percentile interval over parts and trainings.
 
     Attributes:
         policy, baseline: which two.
@@ -35,7 +35,7 @@ class Difference:
         low, high: None where the figure hangs on fewer than two parts, or no resample has it.
         verdict: `more` or `less` where the interval excludes zero, `noise` where it does not, `unknown` without one.
         parts: how many the figure hangs on; for AUROC, of the rarer of defects and good ones.
-        seeds: trainings that were averaged within each sample; with one, the interval holds nothing of other trainings.
+        looks: trainings that were averaged within each sample; with one, the interval holds nothing of other trainings.
         resamples: how many were drawn.
         left_out: how many of them do not have the figure, such as an AUROC where a fold has no defect.
     """
@@ -48,13 +48,13 @@ class Difference:
     high: float | None
     verdict: str
     parts: int
-    seeds: int
+    looks: int
     resamples: int
     left_out: int
 
 
 def paired_difference(
-    policy: str, baseline: str, figure: str, ours: Floats, theirs: Floats, *, parts: int, seeds: int
+    policy: str, baseline: str, figure: str, ours: Floats, theirs: Floats, *, parts: int, looks: int
 ) -> Difference:
     """Return the difference of two figures of which entry 0 is of the sample and the others are of its resamples.
 
@@ -65,7 +65,7 @@ def paired_difference(
         ours: (1 + resamples,) of the policy.
         theirs: (1 + resamples,) of the baseline, from the same draws.
         parts: how many the figure hangs on.
-        seeds: trainings that were averaged.
+        looks: trainings that were averaged.
     """
     gaps = ours - theirs
     low, high = percentile_interval(gaps[1:]) if parts > 1 and np.isfinite(gaps[0]) else (None, None)
@@ -83,7 +83,7 @@ def paired_difference(
         high=high,
         verdict=verdict,
         parts=parts,
-        seeds=seeds,
+        looks=looks,
         resamples=len(gaps) - 1,
         left_out=int(np.isnan(gaps[1:]).sum()),
     )

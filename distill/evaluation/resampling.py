@@ -1,15 +1,17 @@
-"""Folds drawn again by parts and seeds: thresholds, decisions and AUROC of every run inside each resample.
+"""Folds drawn again by parts and trainings: thresholds, decisions and AUROC of every run inside each resample.
 
 Within each fold its tested parts are drawn with replacement, as many as there are; all pictures of a part come along. A
 part has one multiplicity in a resample, also where it validates in another fold; parts that only validate are drawn among
-themselves. From the validation samples so drawn every run's thresholds are fitted again, and applied to the test samples
-so drawn. Each fold's seeds are drawn too, since another training would move many pictures together. One draw serves every
-policy, so differences are paired.
+themselves. From the validation scores so drawn every run's thresholds are fitted again, and applied to the test samples
+so drawn.
 
-Drawn by two factors, what each run does to each picture alone counts more than once, and intervals are rather too wide than
-too narrow (Owen, The pigeonhole bootstrap, 2007).
+Other trainings would move many pictures together, so each run gets a random weight, one for all folds that it is tested on
+and for the validation scores that it gives. The weights are relative to the others of a fold, and vary as much as if runs
+were drawn with replacement; but no fold ever loses all of its few runs (Rubin, The Bayesian bootstrap, 1981).
 
-Sums are whole numbers held as float64, exact in any order; so equal policies differ by exactly 0.
+One draw serves every policy, so differences are paired, and equal policies, for which the same sums are made in the same
+order, differ by exactly 0. Drawn by two factors, what each run does to each picture alone counts more than once, and
+intervals are rather too wide than too narrow (Owen, The pigeonhole bootstrap, 2007).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from distill.evaluation.metrics import Flags, Scores
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 
+_ROUNDING = 1e-9  # as in `metrics.threshold_at_overkill`
 _AT_ONCE = 1 << 18  # multiplicities (pictures x resamples) held at once, which fits a cache and bounds the memory
 
 
@@ -72,36 +75,30 @@ def roc_areas(ranking: Ranking, multiplicities: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a run rejects, found once for each threshold that it can have: the scores of its m validation samples.
+    """What a run rejects, found once for each threshold that it can have.
 
     Attributes:
-        validation: (m,) positions of the validation samples by falling score; (0,) where the threshold is fixed.
         order: (n,) positions of the test samples, kind by kind, each by falling score.
         starts: (kinds,) where each kind begins in that order.
-        above: (kinds, thresholds) how many of a kind score above each threshold, in the order of `validation`.
+        above: (kinds, thresholds) how many of a kind score above each threshold.
     """
 
-    validation: Positions
     order: Positions
     starts: Positions
     above: Positions
 
 
-def decide(kind: Positions, kinds: int, scores: Scores, val_good: Scores, fixed: float | None = None) -> Decisions:
+def decide(kind: Positions, kinds: int, scores: Scores, thresholds: Scores) -> Decisions:
     """Return the decisions of a run.
 
     Args:
         kind: (n,) of the test samples, 0 to kinds - 1.
         kinds: how many there are.
         scores: (n,) of the test samples.
-        val_good: (m,) scores of the validation samples that set the thresholds.
-        fixed: a threshold instead of those.
+        thresholds: (m,) that it can have.
     """
-    validation = np.argsort(-val_good, kind="stable") if fixed is None else np.zeros(0, np.int64)
-    thresholds = val_good[validation] if fixed is None else np.array([fixed])
     by_kind = [np.sort(scores[kind == k]) for k in range(kinds)]
     return Decisions(
-        validation=validation,
         order=np.lexsort((-scores, kind)),
         starts=np.searchsorted(np.sort(kind), np.arange(kinds)),
         above=np.array([len(of_kind) - np.searchsorted(of_kind, thresholds, "right") for of_kind in by_kind]),
@@ -112,16 +109,16 @@ def thresholds_at_overkill(multiplicities: Floats, overkill: Sequence[float]) ->
     """Return where each resample's thresholds stand: `metrics.threshold_at_overkill`, each score repeated as drawn.
 
     Args:
-        multiplicities: (m, resamples) how often each resample holds each good sample, by falling score.
-        overkill: (wanted,) shares that may be rejected.
+        multiplicities: (m, resamples) how often each resample holds each good score, by falling score; any weights.
+        overkill: (wanted,) shares that may be rejected, up to a half.
 
     Returns:
         (wanted, resamples) positions in 0 to m - 1; of no meaning where a resample holds none of them.
     """
     drawn = np.cumsum(multiplicities, axis=0)
-    allowed = np.minimum(np.floor(np.outer(overkill, drawn[-1]) + 1e-9), drawn[-1] - 1)
+    allowed = np.outer(overkill, drawn[-1]) + _ROUNDING
     most = int(np.searchsorted(drawn.min(axis=1), allowed.max(), "right"))  # no threshold stands further down
-    return np.array([(drawn[:most] <= some).sum(axis=0) for some in allowed])
+    return np.minimum([(drawn[:most] <= some).sum(axis=0) for some in allowed], len(drawn) - 1)
 
 
 def rejected(decisions: Decisions, multiplicities: Floats, thresholds: Positions) -> Floats:
@@ -144,19 +141,26 @@ def rejected(decisions: Decisions, multiplicities: Floats, thresholds: Positions
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold's n test samples and m validation samples, which are the same for all runs.
+    """One fold's n test samples and m validation scores, which are of the same samples for all policies.
 
     Attributes:
         part: (n,) which part each test sample shows.
         kind: (n,) of which kind it is, 0 to kinds - 1.
-        val_part: (m,) which part each validation sample shows.
-        decisions: for each policy, of each seed's run.
+        run: (r,) the numbers of the runs that are tested on it, among all of a policy.
+        val_part: (m,) which part each validation score is of.
+        val_run: (m,) which of the r runs gave it.
+        falling: for each policy (m,) the validation scores' positions by falling score; (0,) where the threshold is fixed.
+        decisions: for each policy, of each of the r runs, whose thresholds are the validation scores in that order, or the fixed
+            one.
         rankings: the same; empty where no AUROC is wanted.
     """
 
     part: Positions
     kind: Positions
+    run: Positions
     val_part: Positions
+    val_run: Positions
+    falling: Sequence[Positions]
     decisions: Sequence[Sequence[Decisions]]
     rankings: Sequence[Sequence[Ranking]]
 
@@ -172,10 +176,10 @@ class Resampled:
 
     Attributes:
         pictures: (kinds, 1 + resamples).
-        rejected: (policies, kinds, 1 + resamples) at the first threshold, over all seeds; NaN where a fold's validation
-            side is not drawn at all. A seed that is drawn twice counts twice.
+        rejected: (policies, kinds, 1 + resamples) at the first threshold, over all runs, each as it weighs; NaN where none
+            of a fold's validation scores is drawn.
         rejected_on_grid: (policies, kinds, 1 + resamples) the same, over all other thresholds.
-        areas: (policies, 1 + resamples) AUROC, the mean over seeds and folds; NaN where one of the folds has none.
+        areas: (policies, 1 + resamples) AUROC, the mean over runs and folds; NaN where one of the folds has none.
         folds_with_area: over how many folds that is; a fold whose test side has one kind only does not count.
     """
 
@@ -189,13 +193,13 @@ class Resampled:
 def resample(
     folds: Sequence[Fold], strata: Sequence[int], overkill: Sequence[float], resamples: int, seed: int
 ) -> Resampled:
-    """Draw parts and seeds with replacement, and find thresholds, decisions and AUROC again.
+    """Draw parts with replacement, weigh runs at random, and find thresholds, decisions and AUROC again.
 
-    What is drawn depends on the seed of the draws and, for each stratum, its number and size alone. Each fold's runs are a
-    stratum after those of the parts; the same are drawn for every policy.
+    What is drawn depends on the seed of the draws and, for each stratum, its number and size alone; the weights also on how
+    many runs there are of each policy, in all and of each fold.
 
     Args:
-        folds: with the same policies and kinds.
+        folds: with the same policies and kinds, and r runs each.
         strata: how many parts each set has that is drawn by itself; parts are numbered in this order.
         overkill: what the thresholds are for; of no effect on decisions whose threshold is fixed.
         resamples: how many.
@@ -204,18 +208,21 @@ def resample(
     policies, kinds = len(folds[0].decisions), len(folds[0].decisions[0][0].starts)
     pictures, areas = np.zeros((kinds, 1 + resamples)), np.zeros((policies, 1 + resamples))
     at_first, at_others = (np.zeros((policies, kinds, 1 + resamples)) for _ in range(2))
-    seeds, parts = len(folds[0].decisions[0]), sum(strata)
     at_once = max(1, _AT_ONCE // max(max(len(fold.part), len(fold.val_part)) for fold in folds))
-    for at, drawn in _draws([*strata, *[seeds] * len(folds)], resamples, at_once, seed):
-        for fold, times in zip(folds, drawn[parts:].reshape(len(folds), seeds, -1), strict=True):
-            tested, validating = drawn[fold.part], drawn[fold.val_part]
+    runs_each, runs_in_all = len(folds[0].run), 1 + max(int(fold.run.max()) for fold in folds)
+    weights = _weights(runs_each, runs_in_all, resamples, [seed, len(strata)])
+    for at, drawn in _draws(strata, resamples, at_once, seed):
+        for fold in folds:
+            weight = weights[fold.run, at]
+            weight = weight / weight.mean(axis=0)
+            tested, validating = drawn[fold.part], drawn[fold.val_part] * weight[fold.val_run]
             pictures[:, at] += np.array([tested[fold.kind == kind].sum(axis=0) for kind in range(kinds)])
-            for policy, runs in enumerate(fold.decisions):
-                for run, time in zip(runs, times, strict=True):
-                    thresholds = np.zeros((len(overkill), tested.shape[1]), np.int64)
-                    if len(run.validation):
-                        thresholds = thresholds_at_overkill(validating[run.validation], overkill)
-                    hits = time * rejected(run, tested, thresholds)
+            for policy, (falling, runs) in enumerate(zip(fold.falling, fold.decisions, strict=True)):
+                thresholds = np.zeros((len(overkill), tested.shape[1]), np.int64)
+                if len(falling):
+                    thresholds = thresholds_at_overkill(validating[falling], overkill)
+                for run, counts in zip(runs, weight, strict=True):
+                    hits = counts * rejected(run, tested, thresholds)
                     at_first[policy, :, at] += hits[:, 0]
                     at_others[policy, :, at] += hits[:, 1:].sum(axis=1)
             if len(validating):
@@ -224,9 +231,9 @@ def resample(
                 at_others[:, :, at][:, :, lacks] = np.nan
             if fold.has_area:
                 for policy, ranked in enumerate(fold.rankings):
-                    areas[policy, at] += sum(times[k] * roc_areas(run, tested) for k, run in enumerate(ranked))
+                    areas[policy, at] += sum(weight[k] * roc_areas(run, tested) for k, run in enumerate(ranked))
     counted = sum(fold.has_area for fold in folds)
-    return Resampled(pictures, at_first, at_others, divide(areas, np.full_like(areas, counted * seeds)), counted)
+    return Resampled(pictures, at_first, at_others, divide(areas, np.full_like(areas, counted * runs_each)), counted)
 
 
 def _draws(strata: Sequence[int], resamples: int, at_once: int, seed: int) -> Iterator[tuple[slice, Floats]]:
@@ -237,6 +244,18 @@ def _draws(strata: Sequence[int], resamples: int, at_once: int, seed: int) -> It
         some = min(at_once, resamples - start)
         drawn = [_multiplicities(random, size, some) for random, size in zip(randoms, strata, strict=True)]
         yield slice(1 + start, 1 + start + some), np.concatenate(drawn).astype(np.float64)
+
+
+def _weights(runs_each: int, runs_in_all: int, resamples: int, seed: Sequence[int]) -> Floats:
+    """Return (runs, 1 + resamples) weights of runs, the first of them 1.
+
+    Drawing n with replacement gives each a multiplicity of variance 1 - 1/n. So have gamma variables of shape 1 - 1/n, once
+    they are divided by the mean of n of them.
+    """
+    weights = np.ones((runs_in_all, 1 + resamples))
+    if runs_each > 1:  # one alone has the weight 1
+        weights[:, 1:] = np.random.default_rng(seed).gamma(1 - 1 / runs_each, size=(runs_in_all, resamples))
+    return weights
 
 
 def _multiplicities(random: np.random.Generator, size: int, some: int) -> Positions:

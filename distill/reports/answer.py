@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distill.evaluation.comparison import Comparison
+from distill.evaluation.comparison import Comparison, main_figure
 from distill.evaluation.intervals import Difference
 from distill.reports.words import quoted
 from embedstore.pages import Text, number
@@ -12,22 +12,26 @@ from embedstore.pages import Text, number
 MOST_NAMES = 2  # of ways that find fewer; more are counted
 
 
-def main_figure(comparison: Comparison) -> str:
-    """Return the figure by which ways of training are compared."""
-    return "macro_recall" if comparison.good is None else "mean_recall"
-
-
 def answer(comparison: Comparison) -> Text:
     """Say which way of training finds more than the baseline and, where each was trained once, that this may be chance."""
-    found = [one for one in comparison.differences if one.figure == main_figure(comparison)]
+    found = [one for one in comparison.differences if one.figure == main_figure(comparison.good)]
     first = _compared(comparison, found)
     if comparison.seeds > 1 or not any(one.verdict in ("more", "less") for one in found):
         return first
+    once = trained_once(comparison)
     return Text(
-        f"{first.en} Each way was trained once, so it may be the training and not the way: compare with three seeds "
-        "(trainings of each) to know.",
-        f"{first.ja}ただし各方法の学習は 1 回だけで、方法ではなく学習のばらつきかもしれません。"
+        f"{first.en} {once.en}, so it may be the training and not the way: compare with three seeds (trainings of each) to know.",
+        f"{first.ja}ただし{once.ja}で、方法ではなく学習のばらつきかもしれません。"
         "確かめるには、学習を 3 回ずつ行って比較してください。",
+    )
+
+
+def trained_once(comparison: Comparison) -> Text:
+    """Say how few trainings there are with one seed."""
+    if comparison.looks == 1:
+        return Text("Each way was trained once", "各方法の学習は 1 回だけ")
+    return Text(
+        "Each picture was tested by two trainings of each way only", "各画像のテストは方法ごとに学習 2 回分だけ"
     )
 
 

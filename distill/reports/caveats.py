@@ -16,17 +16,18 @@ def caveats(comparison: Comparison) -> list[Text]:
     The runs' remarks on their own data are in `comparison.remarks`, in English only.
     """
     return [
-        _trainings(comparison.seeds),
+        _trainings(comparison.looks, comparison.seeds),
         *_few_parts(comparison),
         *_chance(comparison),
         *_groups(comparison),
+        *_learned(comparison),
         *_thresholds(comparison),
         *_gaps(comparison),
     ]
 
 
-def _trainings(seeds: int) -> Text:
-    if seeds == 1:
+def _trainings(looks: int, seeds: int) -> Text:
+    if looks == 1:
         return Text(
             "One seed: each way was trained once, so a difference may come from the training and not from the way. The "
             "intervals tell how far other parts would move the figures, not how far another training would; compare with "
@@ -34,16 +35,23 @@ def _trainings(seeds: int) -> Text:
             "学習は各方法 1 回（乱数 1 通り）だけです。差は方法ではなく学習のばらつきかもしれません。区間が示すのは部品が変わった"
             "場合のぶれで、学習をやり直した場合のぶれは含みません。判断の前に、乱数 3 通りで比較してください。",
         )
-    if seeds == 2:
+    if looks == 2:
+        advice, advice_ja = (
+            ("compare with three seeds before you decide", "判断の前に、乱数 3 通りで比較してください")
+            if seeds == 1
+            else ("three seeds tell more", "乱数 3 通りなら、より確かになります")
+        )
         return Text(
-            "Two seeds: the intervals tell how far other parts would move the figures, and about half of how far other "
-            "trainings would; three seeds tell more.",
-            "乱数は 2 通りです。区間は部品が変わった場合のぶれと、学習をやり直した場合のぶれの約半分を含みます。"
-            "3 通りあれば、より確かになります。",
+            "Each picture is tested by two trainings of each way. The intervals tell how far other parts would move the figures, "
+            f"and about half of how far other trainings would; {advice}.",
+            "各画像のテストは、方法ごとに学習 2 回分です。区間は部品が変わった場合のぶれと、学習をやり直した場合のぶれの約半分を"
+            f"含みます。{advice_ja}。",
         )
     return Text(
-        f"The intervals tell how far other parts and other trainings would move the figures, as far as {seeds} seeds can tell.",
-        f"区間は、部品が変わった場合と学習をやり直した場合のぶれを示します（乱数 {seeds} 通りから分かる範囲）。",
+        f"Each picture is tested by {looks} trainings of each way. The intervals tell how far other parts and other trainings "
+        "would move the figures, as far as so many can tell.",
+        f"各画像のテストは、方法ごとに学習 {looks} 回分です。区間は、部品が変わった場合と学習をやり直した場合のぶれを、"
+        "この回数から分かる範囲で示します。",
     )
 
 
@@ -88,16 +96,30 @@ def _groups(comparison: Comparison) -> list[Text]:
     ]
 
 
+def _learned(comparison: Comparison) -> list[Text]:
+    if not comparison.learned:
+        return []
+    return [
+        Text(
+            f"Pictures that were not tested, since some trainings had to learn them, for nothing else shows their label: "
+            f"{comparison.learned:,}.",
+            "一部の学習で学ぶ必要があったためテストから除いた画像（ほかに同じラベルの画像がないもの）："
+            f"{comparison.learned:,} 枚。",
+        )
+    ]
+
+
 def _thresholds(comparison: Comparison) -> list[Text]:
     if comparison.validation_good is None:
         return []
     fewest = f"{comparison.validation_good:,}"
     return [
         Text(
-            f"Each threshold comes from other good pictures than those tested ({fewest} where there are fewest) and is fitted "
-            "again inside each resample, so the intervals hold its noise.",
-            f"しきい値はテストとは別の良品画像（最も少ない分割で {fewest} 枚）から決め、再標本ごとに決め直しています。"
-            "そのばらつきも区間に含まれます。",
+            f"Thresholds are cross-fitted: each comes from good pictures of other parts than those tested ({fewest} where there "
+            "are fewest), scored by trainings that did not learn from them. It is fitted again inside each resample, so the "
+            "intervals hold its noise.",
+            f"しきい値は交差適合で決めています。テストとは別の部品の良品画像（最も少ない分割で {fewest} 枚）を、"
+            "それを学んでいない学習が採点した値から決め、再標本ごとに決め直しています。そのばらつきも区間に含まれます。",
         )
     ]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
+from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures, main_figure
 from distill.reports import caveats as words
-from distill.reports.answer import answer, main_figure
+from distill.reports.answer import answer, trained_once
 from distill.reports.comparison_tables import (
     between,
     costs,
@@ -147,7 +147,7 @@ def misses(comparison: Comparison) -> Markup:
                 f"不良の検出と見逃し（良品の誤判定 {wanted} を狙ったしきい値）",
             ),
             note=Text(
-                "The threshold is chosen on other parts than these, so the share of good parts that is really rejected "
+                "The thresholds are chosen on other parts than these, so the share of good parts that is really rejected "
                 "differs; the table below has it.",
                 "しきい値は別の部品で決めたため、実際の誤判定率は異なります（下の表を参照）。",
             ),
@@ -162,16 +162,17 @@ def misses(comparison: Comparison) -> Markup:
 
 def sureness(comparison: Comparison) -> Markup:
     """Return the paired differences to the baseline with their intervals."""
-    figure = main_figure(comparison)
+    figure = main_figure(comparison.good)
     rows = [Interval(short(d.policy), d.value, d.low, d.high) for d in comparison.differences if d.figure == figure]
     if not rows:
         return Markup("")
     base, title = quoted(comparison.baseline), _main_title(comparison)
     parts, runs = f"{comparison.parts:,}", trainings_of(comparison)
     if comparison.seeds == 1:
+        once = trained_once(comparison)
         means = Text(
-            "Each way was trained once, so a line that does not cross zero may still be the training's doing.",
-            "学習は各方法 1 回なので、線が 0 をまたがなくても学習のばらつきかもしれません。",
+            f"{once.en}, so a line that does not cross zero may still be the training's doing.",
+            f"{once.ja}なので、線が 0 をまたがなくても学習のばらつきかもしれません。",
         )
     else:
         means = Text("A line that crosses zero means: it may be chance.", "線が 0 をまたぐ場合は偶然かもしれません。")

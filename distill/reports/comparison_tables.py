@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
-from distill.reports.words import LIVE, short, taught
+from distill.reports.words import LIVE, order, short, taught
 from embedstore.pages import (
     Cell,
     Column,
@@ -97,6 +96,8 @@ def details(comparison: Comparison) -> Markup:
     return section(
         Text("All figures", "すべての数値"),
         _table(comparison),
+        _worst_table(comparison),
+        _no_escape_table(comparison),
         fold(
             Text("Learning curves", "学習曲線"),
             line_chart(
@@ -144,10 +145,15 @@ def counted(value: float) -> str:
 
 def trainings_of(comparison: Comparison) -> Text:
     """Say how many trainings each way had."""
-    folds, seeds = comparison.folds, comparison.seeds
+    folds, seeds, looks = comparison.folds, comparison.seeds, comparison.looks
+    each, each_ja = (
+        (f" (each picture by {looks} trainings)", f"（各画像を学習 {looks} 回分でテスト）")
+        if looks > seeds
+        else ("", "")
+    )
     return Text(
-        f"{folds} fold{'' if folds == 1 else 's'} and {seeds} seed{'' if seeds == 1 else 's'}",
-        f"{folds} 分割、乱数 {seeds} 通り",
+        f"{folds} fold{'' if folds == 1 else 's'} and {seeds} seed{'' if seeds == 1 else 's'}{each}",
+        f"{folds} 分割、乱数 {seeds} 通り{each_ja}",
     )
 
 
@@ -157,13 +163,11 @@ def _table(comparison: Comparison) -> Markup:
             Column(Text("way", "方法")),
             Column(Text("accuracy", "正解率"), better="higher", form="number"),
             Column(Text("recall, mean over labels", "ラベル平均の再現率"), better="higher", form="number"),
-            Column(Text("worst label", "最も苦手なラベル")),
         ]
         labels: list[list[Value | Cell]] = [
-            [Cell(short(one.policy), _code(one.policy)), one.accuracy, one.macro_recall, _worst(one.by_class)]
-            for one in comparison.policies
+            [Cell(short(one.policy), _code(one.policy)), one.accuracy, one.macro_recall] for one in comparison.policies
         ]
-        return table(columns, labels, caption=_tested(comparison), note=_BEST)
+        return table(columns, labels, caption=_tested(comparison), note=_note(comparison))
     columns = [
         Column(Text("way", "方法")),
         Column("AUROC", "number", better="higher"),
@@ -176,7 +180,6 @@ def _table(comparison: Comparison) -> Markup:
             note=Text("mean over 2 to 10 % overkill", "誤判定 2～10 % の平均"),
         ),
         Column(Text("recall", "検出率"), "percent", better="higher", note=Text("mean over kinds", "種類の平均")),
-        Column(Text("worst kind", "最も苦手な種類")),
     ]
     figures: list[list[Value | Cell]] = [
         [
@@ -186,7 +189,6 @@ def _table(comparison: Comparison) -> Markup:
             one.overkill,
             one.mean_recall,
             one.macro_mode_recall,
-            _worst(one.by_mode),
         ]
         for one in comparison.policies
     ]
@@ -194,7 +196,61 @@ def _table(comparison: Comparison) -> Markup:
         columns,
         figures,
         caption=_tested(comparison),
-        note=_BEST,
+        note=_note(comparison),
+    )
+
+
+def _note(comparison: Comparison) -> Text:
+    said = order(comparison)
+    return _BEST if said is None else Text(f"{said.en} {_BEST.en}", f"{said.ja}{_BEST.ja}")
+
+
+def _worst_table(comparison: Comparison) -> Markup:
+    """Return which kind of defect, or label, each way finds worst, with its interval."""
+    rows: list[list[Value | Cell]] = [
+        [
+            Cell(short(one.policy), _code(one.policy)),
+            worst.name,
+            Text(f"{counted(worst.caught)} of {worst.pictures}", f"{worst.pictures} 件中 {counted(worst.caught)} 件"),
+            Cell(worst.recall, between(worst)),
+        ]
+        for one in comparison.policies
+        for worst in kinds_of(comparison, one)[:1]
+    ]
+    if not rows:
+        return Markup("")
+    kind, caught = (
+        (Text("worst kind", "最も苦手な種類"), Text("caught", "検出"))
+        if comparison.good is not None
+        else (Text("worst label", "最も苦手なラベル"), Text("right", "正解"))
+    )
+    return table(
+        [Column(Text("way", "方法")), Column(kind), Column(caught), Column(Text("recall", "検出率"), "percent")],
+        rows,
+        caption=Text("What each way finds worst", "方法ごとに最も苦手なもの"),
+        note=Text("The worst of several looks worse than it is.", "複数の中の最低値は、実際より低く出ます。"),
+    )
+
+
+def _no_escape_table(comparison: Comparison) -> Markup:
+    """Return what each way rejects where its threshold lets no defect of the parts pass that it is chosen on."""
+    if all(one.zero_escape_recall is None for one in comparison.policies):
+        return Markup("")
+    return table(
+        [
+            Column(Text("way", "方法")),
+            Column(Text("overkill", "誤判定"), "percent", note=Text("good parts rejected", "良品の不良判定")),
+            Column(Text("recall", "検出率"), "percent", note=Text("on the tested parts", "テスト部品で")),
+        ],
+        [
+            [Cell(short(one.policy), _code(one.policy)), one.zero_escape_overkill, one.zero_escape_recall]
+            for one in comparison.policies
+        ],
+        caption=Text("With no escape among the training parts", "学習側の部品に見逃しがないしきい値のとき"),
+        note=Text(
+            "Each threshold is the lowest cross-fitted score of a defect, so one defect that looks good decides it.",
+            "しきい値は交差適合した不良のスコアの最小値なので、良品に見える不良 1 枚で決まります。",
+        ),
     )
 
 
@@ -238,14 +294,6 @@ def _tested(comparison: Comparison) -> Text:
         f"{comparison.pictures:,} test pictures of {comparison.parts:,} parts, {runs.en}",
         f"テスト画像 {comparison.pictures:,} 枚（{comparison.parts:,} 部品）、{runs.ja}",
     )
-
-
-def _worst(kinds: Sequence[RecallFigures]) -> Cell:
-    if not kinds:
-        return Cell(None)
-    worst = kinds[0]
-    found = counted(worst.caught)
-    return Cell(worst.name, Text(f"{found} of {worst.pictures}", f"{worst.pictures} 件中 {found} 件"))
 
 
 def _code(policy: str) -> str | None:

@@ -9,6 +9,7 @@ from distill.evaluation.comparison import Comparison, PolicyFigures
 from distill.evaluation.intervals import FIGURES, Difference
 from distill.evaluation.report import Report
 from distill.reports.caveats import caveats
+from distill.reports.words import order
 from embedstore.visible import visible
 
 
@@ -68,12 +69,14 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     """Print policies side by side, then which differences are beyond noise, then what the figures can't tell."""
     out = console or Console(highlight=False)
     out.print(_tested(comparison), markup=False, soft_wrap=True)
-    for table in (_figures_table(comparison), _worst_table(comparison)):
+    for table in (_figures_table(comparison), _worst_table(comparison), *_no_escape_table(comparison)):
         if not out.is_terminal:  # a file has no edge to fold at
             table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
         out.print(table, crop=False)
         out.print()
     notes = [*(one.en for one in caveats(comparison)), *comparison.remarks]
+    said = order(comparison)
+    notes = notes if said is None else [said.en, *notes]
     for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in notes)]:
         out.print(visible(sentence), markup=False, soft_wrap=True)
 
@@ -93,7 +96,9 @@ def difference_sentences(comparison: Comparison) -> list[str]:
                 sentences.append(f"{start}: {'; '.join(told)}.")
     if sentences:
         sentences.insert(
-            0, f"Differences to '{comparison.baseline}' on the same pictures, with 95 % intervals over parts:"
+            0,
+            f"Differences to '{comparison.baseline}' on the same pictures, with 95 % intervals over parts"
+            f"{' and trainings' if comparison.looks > 1 else ''}:",
         )
     return sentences
 
@@ -103,7 +108,10 @@ def _tested(comparison: Comparison) -> str:
         f"{count:,} {noun}{'' if count == 1 else 's'}"
         for count, noun in ((comparison.parts, "part"), (comparison.folds, "fold"), (comparison.seeds, "seed"))
     )
-    return f"Each policy is tested on the same {comparison.pictures:,} pictures of {parts}, in {folds} with {seeds}."
+    each = f": each by {comparison.looks} trainings" if comparison.looks > comparison.seeds else ""
+    return (
+        f"Each policy is tested on the same {comparison.pictures:,} pictures of {parts}, in {folds} with {seeds}{each}."
+    )
 
 
 def _figures_table(comparison: Comparison) -> Table:
@@ -137,10 +145,20 @@ def _worst_table(comparison: Comparison) -> Table:
     for one in comparison.policies:
         for worst in (one.by_class if good is None else one.by_mode)[:1]:
             span = "one part" if worst.low is None or worst.high is None else f"{worst.low:.2f} to {worst.high:.2f}"
-            caught = f"{worst.caught:.{0 if comparison.seeds == 1 else 1}f} of {worst.pictures}"
+            caught = f"{worst.caught:.{0 if comparison.looks == 1 else 1}f} of {worst.pictures}"
             rows.append([one.policy, worst.name, caught, f"{worst.recall:.2f}", span])
     kind, right = ("worst label", "right") if good is None else ("worst kind of defect", "caught")
     return _table(["policy", kind, right, "recall", "95 % interval"], rows)
+
+
+def _no_escape_table(comparison: Comparison) -> list[Table]:
+    """Return a table of what each policy rejects where its threshold lets no defect of the parts pass that it is chosen on."""
+    rows = [
+        [one.policy, f"{one.zero_escape_overkill:.3f}", f"{one.zero_escape_recall:.3f}"]
+        for one in comparison.policies
+        if one.zero_escape_overkill is not None and one.zero_escape_recall is not None
+    ]
+    return [_table(["no escape among\nthe training parts", "over-\nkill", "recall"], rows)] if rows else []
 
 
 def _said(one: Difference) -> str:

@@ -1,5 +1,6 @@
 """What policies and figures are called in reports, in English and Japanese."""
 
+from distill.evaluation.comparison import Comparison, main_figure
 from distill.evaluation.intervals import FIGURES
 from embedstore.pages import Text
 
@@ -27,6 +28,13 @@ _WAYS = {
     "own": (
         Text("own embeddings", "画像ごとの埋め込み"),
         Text("what the large model saw of that very picture", "その画像を大きなモデルがどう見たかを教える"),
+    ),
+    "compressed-own": (
+        Text("own, compressed", "画像ごと・圧縮"),
+        Text(
+            "what the large model saw of that very picture, in a few bytes",
+            "その画像を大きなモデルがどう見たかを、数バイトに圧縮して教える",
+        ),
     ),
     "retrieved": (
         Text("with neighbours", "近傍との混合"),
@@ -136,3 +144,19 @@ def quoted(policy: str) -> Text:
     """Return a policy's short name in quotation marks."""
     name = short(policy)
     return Text(f"'{name.en}'", f"「{name.ja}」")
+
+
+def order(comparison: Comparison) -> Text | None:
+    """Say in which order ways stand; None of two, of which one is the baseline."""
+    if len(comparison.policies) < 3:
+        return None
+    figure = named(main_figure(comparison.good))
+    if comparison.good is None:
+        return Text(
+            f"The baseline comes first, the others by {figure.en}.", f"最初は比較の基準、以下は{figure.ja}の順です。"
+        )
+    between = named("macro_mode_recall")
+    return Text(
+        f"The baseline comes first, the others by {figure.en}; between neighbours, {between.en} decides.",
+        f"最初は比較の基準、以下は{figure.ja}の順です。値が近いときは{between.ja}で判断します。",
+    )

@@ -199,7 +199,7 @@ def _fewer_folds(store: Source, samples: list[Sample], settings: Settings, folds
     def all_testable(fewer: int) -> bool:
         try:
             for fold in range(fewer):
-                dealt = _divided(store, samples, replace(settings, folds=fewer, fold=fold))
+                dealt = _divided(store, samples, replace(settings, folds=fewer, fold=fold, val_fold=None))
                 refuse_untestable(dealt, settings.good)
         except TrainingError:
             return False
@@ -212,7 +212,7 @@ def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[l
     written = [sample.split for sample in samples]
     aside = [sample.id for sample in samples if sample.split == "aside"]
     if settings.folds is not None:  # the deal is that of seed 0, so that seeds of one fold test the same pictures
-        dealt = plan_split(samples, folds=settings.folds, fold=settings.fold, kept=aside)
+        dealt = plan_split(samples, folds=settings.folds, fold=settings.fold, val_fold=settings.val_fold, kept=aside)
         return [dealt.splits[sample.id] for sample in samples], dealt.remarks
     if any(split in ("train", "val", "test") for split in written):
         missing = sum(split is None for split in written)

@@ -27,7 +27,14 @@ _TAIL = 2_000  # characters of stderr that are shown of a process that died
 
 
 def train_apart(
-    store: Path, out: Path, settings: Settings, *, images: Path | None, progress: Callable[[int, int], None]
+    store: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    images: Path | None,
+    progress: Callable[[int, int], None],
+    threads: int | None = None,
+    started: Callable[[subprocess.Popen[str]], None] = lambda child: None,
 ) -> None:
     """Train a run in its own process, going on where it was; return when it is complete.
 
@@ -37,6 +44,8 @@ def train_apart(
         settings: what to do.
         images: the image folder, where it is not where the store remembers it.
         progress: called with (epochs done, epochs in all).
+        threads: of torch and of what else reads OMP_NUM_THREADS; None leaves them as they are.
+        started: called with the process, so that another thread can end it.
 
     Raises:
         TrainingError: the run can't be done, or its process died.
@@ -48,6 +57,8 @@ def train_apart(
         "images": None if images is None else str(images),
     }
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
     with (
         tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads would fill, and stop the child
         subprocess.Popen(
@@ -64,6 +75,7 @@ def train_apart(
         assert child.stdin is not None  # noqa: S101  pipes were asked for
         assert child.stdout is not None  # noqa: S101
         try:
+            started(child)
             with suppress(BrokenPipeError):  # it died before it was asked
                 child.stdin.write(json.dumps(request) + "\n")
                 child.stdin.flush()

@@ -20,7 +20,7 @@ from distill.evaluation.comparison import Comparison, RunScores, compare_runs
 from distill.training import run_directory
 from distill.training.compare import Step
 from distill.training.settings import Settings
-from distill_cli.compare import _Pace, _short
+from distill_cli.compare import _left, _short
 from distill_cli.compare import compare as command_compare
 from embedstore.exports import export
 
@@ -62,7 +62,10 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    """Return the processes that any of its threads began."""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("this system does not tell the children of a process")
+    return [int(pid) for of in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in of.read_text().split()]
 
 
 def is_training(pid: int) -> bool:
@@ -95,8 +98,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(store: Path) -> tuple[Path, str, str]:
     """A comparison that was stopped by Ctrl-C, then killed, then let run to its end; and what it printed then."""
-    if not Path("/proc/self/task").exists():
-        pytest.skip("this system does not tell the children of a process")
     out = store.parent / "out"
     first, second = (out / "runs" / f"{policy}-seed3" for policy in ("own", "none"))
     same = command(store)
@@ -135,11 +136,36 @@ def finished(store: Path) -> tuple[Path, str, str]:
     return out, said, complaints
 
 
+def test_several_at_a_time_that_are_stopped_go_on_and_what_is_finished_is_not_trained_again(
+    store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    given = ("--policies", "none", "--good", "good", "--size", 32, "--epochs", EPOCHS, "--folds", 3, "--seeds", 1)
+    same = (store, "--out", out, *given, "--jobs", 2)
+    with start(*same) as process:
+        runs = [out / "runs" / f"none-fold{fold}-seed0" for fold in range(3)]
+        wait_until(lambda: any(run_directory.is_complete(run) for run in runs), process)
+        wait_until((runs[2] / "checkpoint.pt").exists, process)
+        training = [child for child in children(process) if is_training(child)]
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, complaints
+    assert said == ""
+    assert "Traceback" not in complaints
+    assert training
+    assert not any(map(is_training, training))
+    before = {run: written(run / "student.safetensors") for run in runs if run_directory.is_complete(run)}
+    assert 0 < len(before) < 3
+    call(*same)
+    assert {run: written(run / "student.safetensors") for run in before} == before
+    assert (read(out)["folds"], read(out)["looks"]) == (3, 2)
+
+
 def command(store: Path, *more: object) -> tuple[object, ...]:
     """Return the comparison of this module; the command line rules over the task file."""
     task = store.parent / "task.toml"
     task.write_text('good = "good"\nsize = 32\nepochs = 9\noverkill = 0.1\npolicy = "own"\nfolds = 7\n', "utf-8")
-    options = ("--policies", "own, none", "--task", task, "--epochs", EPOCHS, "--seed", 3, "--no-folds")
+    options = ("--policies", "own, none", "--task", task, "--epochs", EPOCHS, "--seed", 3, "--seeds", 1, "--no-folds")
     return store, "--out", store.parent / "out", *options, *more
 
 
@@ -209,7 +235,7 @@ def test_it_prints_the_tables_the_differences_and_where_everything_is(
     ((arguments, options),) = asked
     assert arguments == (store, out, ["own", "none"], Settings(good="が"))  # as a store has it, in Unicode NFC
     del options["progress"]
-    assert options == {"folds": 4, "seeds": 2, "baseline": "own", "images": store}
+    assert options == {"folds": 4, "seeds": 2, "jobs": 1, "baseline": "own", "images": store}
 
 
 @pytest.mark.parametrize(
@@ -227,22 +253,38 @@ def test_the_command_line_rules_over_the_task_file_and_that_over_the_default(
     class AskedError(Exception):
         pass
 
-    def compare(*_: Any, folds: int | None, **__: Any) -> None:
-        raise AskedError(folds)
+    def compare(*_: Any, folds: int | None, seeds: int, jobs: int, **__: Any) -> None:
+        raise AskedError(folds, seeds, jobs)
 
     monkeypatch.setattr(distill, "compare", compare, raising=False)
     (tmp_path / "task.toml").write_text(in_task, "utf-8")
     with pytest.raises(AskedError) as asked:
         command_compare(store, "own", tmp_path, task=tmp_path / "task.toml", **given)
-    assert asked.value.args == (expected,)
+    assert asked.value.args == (expected, 3, 1)
+
+
+def test_options_reach_the_settings_that_all_runs_share(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AskedError(Exception):
+        pass
+
+    def compare(_: Path, __: Path, ___: list[str], settings: distill.Settings, **____: Any) -> None:
+        raise AskedError(settings.to_dict())
+
+    monkeypatch.setattr(distill, "compare", compare, raising=False)
+    given = {"learning_rate": 3e-4, "answer": "both", "student": "scratch:efficientnet-lite0:5", "keep": "best"}
+    with pytest.raises(AskedError) as asked:
+        command_compare(store, "own", tmp_path, **given)
+    assert asked.value.args[0].items() >= given.items()
 
 
 def test_methods_are_compared_under_their_names(store: Path, tmp_path: Path) -> None:
-    given = ("--epochs", "2", "--size", "32", "--good", "good", "--folds", "3", "--out", tmp_path / "cmp")
+    given = ("--epochs", 2, "--size", 32, "--good", "good", "--no-folds", "--seeds", 1, "--out", tmp_path / "cmp")
     shown, _ = call(store, "--policies", "none,none-fresh,clip-embed-kd,clip-teacher-kd", *given)
     for name in ("none-fresh", "clip-embed-kd", "clip-teacher-kd"):
         assert name in shown
-        assert run_directory.is_complete(tmp_path / "cmp" / "runs" / f"{name}-fold2-seed0")
+        assert run_directory.is_complete(tmp_path / "cmp" / "runs" / f"{name}-seed0")
     page = unescape((tmp_path / "cmp" / "comparison.html").read_text("utf-8"))
     assert "The large model runs in CLIP-Teacher-KD, and in no other." in page
 
@@ -306,26 +348,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 # The time that is left
 
 
-def left(pace: _Pace, *step: int) -> float | None:
-    runs_done, epochs_done = step
-    return pace.seconds_left(Step("run", runs_done, 4, epochs_done, 10))
-
-
 def test_the_time_left_is_that_of_the_epochs_trained_here() -> None:
-    now = [0.0]
-    pace = _Pace(lambda: now[0])
+    def left(seconds: float, *, trained: int, left: int) -> str:
+        return _left(Step("run", 1, 10, 0, 4, trained, left), seconds)
 
-    def at(seconds: float, *step: int) -> float | None:
-        now[0] = seconds
-        return left(pace, *step)
-
-    assert at(0, 0, 0) is None
-    assert at(100, 1, 0) is None  # the first run was finished before, and says nothing of how long one takes
-    assert at(104, 1, 6) == pytest.approx(24 * 4)  # this one goes on from its fifth epoch
-    assert at(108, 1, 8) == pytest.approx(22 * 4)
-    assert at(111, 2, 0) == pytest.approx(20 * 5.5)  # with what the run's end took
-    assert at(113, 2, 1) == pytest.approx(19 * 13 / 3)
-    assert at(113, 3, 10) == 0
+    assert left(100, trained=0, left=40) == ""  # what was finished before says nothing of how long an epoch takes
+    assert left(24, trained=6, left=20) == ", about 80 s left"
+    assert left(12, trained=6, left=20) == ", about 40 s left"  # two at a time
+    assert left(24, trained=6, left=0) == ""
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.2, "1 s"), (99, "99 s"), (130, "2 min"), (9000, "2.5 h")])

@@ -18,15 +18,24 @@ def said(language: str = "en", **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "en", "ja"),
+    ("seeds", "looks", "en", "ja"),
     [
-        (1, "One seed: each way was trained once, so a difference may come from the training", "学習のばらつき"),
-        (2, "Two seeds: the intervals tell how far other parts would move the figures, and about half", "約半分"),
-        (3, "other parts and other trainings would move the figures, as far as 3 seeds can tell", "乱数 3 通りから"),
+        (1, 1, "One seed: each way was trained once, so a difference may come from the training", "学習のばらつき"),
+        (
+            1,
+            2,
+            "Each picture is tested by two trainings of each way. The intervals tell how far other",
+            "学習 2 回分です",
+        ),
+        (1, 2, "and about half of how far other trainings would; compare with three seeds before", "約半分"),
+        (2, 2, "and about half of how far other trainings would; three seeds tell more.", "約半分"),
+        (2, 4, "other parts and other trainings would move the figures, as far as so many can tell", "範囲で示します"),
+        (3, 6, "Each picture is tested by 6 trainings of each way.", "方法ごとに学習 6 回分です"),
+        (3, 3, "Each picture is tested by 3 trainings of each way.", "方法ごとに学習 3 回分です"),
     ],
 )
-def test_what_the_intervals_hold_hangs_on_the_seeds(seeds: int, en: str, ja: str) -> None:
-    first = caveats(comparison(seeds=seeds))[0]
+def test_what_the_intervals_hold_hangs_on_the_trainings(seeds: int, looks: int, en: str, ja: str) -> None:
+    first = caveats(comparison(seeds=seeds, looks=looks))[0]
     assert en in first.en
     assert ja in first.ja
     assert ("before you decide" in first.en) == ("判断の前に" in first.ja) == (seeds == 1)
@@ -66,7 +75,13 @@ def test_many_intervals_are_told_to_find_something_by_chance() -> None:
     ("changes", "en", "ja"),
     [
         ({"without_group": 1200}, "1,200 of 1,344 test pictures have no group", "1,344 枚のうち 1,200 枚"),
-        ({"validation_good": 12}, "(12 where there are fewest)", "最も少ない分割で 12 枚"),
+        (
+            {"validation_good": 1200},
+            "Thresholds are cross-fitted: each comes from good pictures of other parts than those tested (1,200 where there are "
+            "fewest), scored by trainings that did not learn from them.",
+            "しきい値は交差適合で決めています。テストとは別の部品の良品画像（最も少ない分割で 1,200 枚）を",
+        ),
+        ({"learned": 3}, "since some trainings had to learn them, for nothing else shows their label: 3.", "：3 枚。"),
         ({"folds_with_area": 2}, "AUROC and AUPR are of 2 of 3 folds", "3 分割中 2 分割"),
         (
             {"differences": [difference(left_out=7), difference(policy="own", left_out=16)]},

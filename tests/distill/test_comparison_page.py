@@ -1,154 +1,25 @@
-"""The page of a comparison: its answer says no more than is known, in both languages, whatever the names are."""
+"""The page of a comparison: all of it in both languages, whatever the names are."""
 
 import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from browser import browse, needs_browser
 from markupsafe import Markup
 from PIL import Image
-from toy_comparison import OTHER, OWN, PLAIN, WORST, comparison, difference
+from toy_comparison import BY_LABEL, OTHER, OWN, PLAIN, UNKNOWN, WORST, comparison, difference, less, more, noise
 from toy_scores import random_runs
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
-from distill.evaluation.intervals import Difference
 from distill.reports import comparison_page as page
 from distill.reports.answer import answer
 from distill.targets import POLICIES
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp; 傷\u202e"
-ONCE = "Each way was trained once, so it may be the training and not the way"
-ONCE_JA = "各方法の学習は 1 回だけ"
-
-
-def more(policy: str, value: float = 0.08, **changes: Any) -> Difference:
-    spread = {"value": value, "low": value / 4, "high": 2 * value, "figure": "mean_recall"}
-    return difference(policy=policy, verdict="more", **spread | changes)
-
-
-def less(policy: str, **changes: Any) -> Difference:
-    return replace(more(policy, **changes), value=-0.08, low=-0.2, high=-0.01, verdict="less")
-
-
-def noise(policy: str, value: float = 0.01, **changes: Any) -> Difference:
-    return replace(more(policy, value, **changes), low=-0.2, high=0.2, verdict="noise")
-
-
-UNKNOWN: dict[str, Any] = {"low": None, "high": None, "verdict": "unknown"}
-BY_LABEL: dict[str, Any] = {"good": None, "overkill_wanted": None}
-
-
-# The answer
-
-ANSWERS = [
-    (
-        [more("own")],
-        "Of every 100 defects, 'own embeddings' finds 8 more than 'plain training' (95 % interval 2 to 16).",
-        "不良 100 件あたり、「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）多く検出しました。",
-    ),
-    (
-        [more("own"), noise("class-mean"), more("retrieved", 0.04)],
-        "Of every 100 defects, 'own embeddings', the best of 4 ways, finds 8 more than 'plain training' (95 % interval 2 to 16).",
-        "不良 100 件あたり、4 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
-        "多く検出しました。",
-    ),
-    (
-        [more("own"), noise("class-mean", 0.09)],
-        "Of every 100 defects, 'own embeddings', one of 3 ways, finds 8 more than 'plain training' (95 % interval 2 to 16).",
-        "不良 100 件あたり、3 方法の一つである「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
-        "多く検出しました。",
-    ),
-    (
-        [more("own", 0.02)],
-        "Of every 100 defects, 'own embeddings' finds 2.0 more than 'plain training' (95 % interval 0.5 to 4.0).",
-        "不良 100 件あたり、「画像ごとの埋め込み」は「通常の学習」より 2.0 件（95 % 区間 0.5～4.0）多く検出しました。",
-    ),
-    (
-        [more("own"), less("class-mean")],
-        "Of every 100 defects, 'own embeddings', the best of 3 ways, finds 8 more than 'plain training' (95 % interval 2 to "
-        "16); 'class mean' finds fewer.",
-        "不良 100 件あたり、3 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
-        "多く検出しました。「クラス平均」は検出が減りました。",
-    ),
-    (
-        [less("class-mean"), less("retrieved"), noise("own")],
-        "On these pictures no way finds more defects than 'plain training'; 'class mean' and 'with neighbours' find fewer.",
-        "この画像では、「通常の学習」より検出が多い方法はありませんでした。「クラス平均」と「近傍との混合」は検出が減りました。",
-    ),
-    (
-        [less("class-mean"), less("retrieved"), less("own")],
-        "On these pictures no way finds more defects than 'plain training'; 3 ways find fewer.",
-        "この画像では、「通常の学習」より検出が多い方法はありませんでした。3 つの方法は検出が減りました。",
-    ),
-]
-UNSURE = [
-    (
-        [noise("own", 0.3), noise("class-mean", -0.3)],
-        "On these pictures no way finds more or fewer defects than 'plain training' beyond what chance gives.",
-        "この画像では、「通常の学習」との検出数の差はどの方法も偶然の範囲内です。",
-    ),
-    (
-        [more("own", 0.3, figure="auroc"), noise("own")],
-        "On these pictures no way finds more or fewer defects than 'plain training' beyond what chance gives.",
-        "この画像では、「通常の学習」との検出数の差はどの方法も偶然の範囲内です。",
-    ),
-    (
-        [replace(more("own"), **UNKNOWN), replace(more("class-mean"), value=None, **UNKNOWN)],
-        "These pictures show too few parts to tell whether any way finds more defects than 'plain training'.",
-        "部品が少なすぎるため、「通常の学習」より多く検出する方法があるかどうかは分かりません。",
-    ),
-    (
-        [],
-        "Only 'plain training' was trained, so there is nothing to compare.",
-        "「通常の学習」だけなので比較できません。",
-    ),
-]
-
-
-@pytest.mark.parametrize(("differences", "en", "ja"), ANSWERS + UNSURE)
-def test_the_answer_with_several_seeds(differences: list[Difference], en: str, ja: str) -> None:
-    said = answer(comparison(differences=differences, seeds=3))
-    assert (said.en, said.ja) == (en, ja)
-
-
-@pytest.mark.parametrize(("differences", "en", "ja"), ANSWERS)
-def test_a_difference_of_single_trainings_is_said_to_be_perhaps_the_trainings(
-    differences: list[Difference], en: str, ja: str
-) -> None:
-    said = answer(comparison(differences=differences, seeds=1))
-    assert said.en == f"{en} {ONCE}: compare with three seeds (trainings of each) to know."
-    assert said.ja.startswith(f"{ja}ただし{ONCE_JA}")
-    assert "学習を 3 回ずつ" in said.ja
-
-
-@pytest.mark.parametrize(("differences", "en", "ja"), UNSURE)
-def test_where_nothing_is_claimed_nothing_is_taken_back(differences: list[Difference], en: str, ja: str) -> None:
-    said = answer(comparison(differences=differences, seeds=1))
-    assert (said.en, said.ja) == (en, ja)
-
-
-def test_without_a_good_label_the_answer_is_about_right_labels() -> None:
-    def said(*differences: Difference) -> tuple[str, str]:
-        by_label = [replace(one, figure="macro_recall") for one in differences]
-        told = answer(comparison(differences=by_label, seeds=2, **BY_LABEL))
-        return told.en, told.ja
-
-    assert said(more("own"), less("class-mean")) == (
-        "Of every 100 pictures (labels counting alike), 'own embeddings', the best of 3 ways, gets 8 more right than 'plain "
-        "training' (95 % interval 2 to 16); 'class mean' gets fewer.",
-        "画像（ラベル平均）100 件あたり、3 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）多く"
-        "正しく分類しました。「クラス平均」は正答が減りました。",
-    )
-    for one in (less("own"), noise("own"), replace(more("own"), **UNKNOWN)):
-        en, ja = said(one)
-        assert "pictures right" in en
-        assert "defect" not in en
-        assert "不良" not in ja
 
 
 # The parts
@@ -234,11 +105,54 @@ def test_intervals_are_of_the_figure_that_decides() -> None:
     assert "no data" in unknown
 
 
-@pytest.mark.parametrize(("seeds", "means"), [(1, "trained once"), (3, "it may be chance")])
-def test_a_line_means_less_where_each_way_was_trained_once(seeds: int, means: str) -> None:
-    drawn = texts(page.sureness(comparison(differences=[more("own")], seeds=seeds)), "en")
-    assert [means in text for text in drawn if text.startswith("Dots")] == [True]
-    assert any(f"3 folds and {seeds} seed{'' if seeds == 1 else 's'}." in text for text in drawn)
+@pytest.mark.parametrize(
+    ("seeds", "looks", "means", "runs"),
+    [
+        (1, 1, "trained once", "1 seed"),
+        (1, 2, "tested by two trainings of each way only", "1 seed (each picture by 2 trainings)"),
+        (3, 3, "it may be chance", "3 seeds"),
+        (3, 6, "it may be chance", "3 seeds (each picture by 6 trainings)"),
+    ],
+)
+def test_a_line_means_less_where_each_way_was_trained_once(seeds: int, looks: int, means: str, runs: str) -> None:
+    drawn = page.sureness(comparison(differences=[more("own")], seeds=seeds, looks=looks))
+    (told,) = [text for text in texts(drawn, "en") if text.startswith("Dots")]
+    assert means in told
+    assert f"with 3 folds and {runs}." in told
+    (told,) = [text for text in texts(drawn, "ja") if text.startswith("点は")]
+    assert (f"学習 {looks} 回分でテスト" in told) == (looks > seeds)
+
+
+def test_the_worst_kind_stands_with_its_interval() -> None:
+    alone = replace(WORST, low=None, high=None, parts=1)
+    told = page.details(comparison(policies=[PLAIN, replace(OWN, by_mode=[alone, OTHER])]))
+    worst = told.split("What each way finds worst")[1].split("</table>")[0]
+    assert texts(worst, "en").count("3 of 12") == 2
+    assert texts(worst, "en").count("95 %: 5\u202f% to 50\u202f%") == 1
+    assert texts(worst, "ja").count("95 % 区間：5\u202f%～50\u202f%") == 1
+    assert re.findall(r">(spot|stripe)<", worst) == ["spot", "spot"]
+    assert "finds worst" not in page.details(comparison(policies=[PolicyFigures("none")], differences=[]))
+
+
+def test_what_a_threshold_without_escapes_costs_is_told() -> None:
+    told = page.details(comparison(policies=[PLAIN, replace(OWN, zero_escape_recall=0.5, zero_escape_overkill=0.25)]))
+    table = told.split("With no escape among the training parts")[1].split("</table>")[0]
+    assert re.findall(r'<td class="numeric">(.*?)</td>', table) == [
+        f"{share}\u202f%" for share in ("60.0", "97.5", "25.0", "50.0")
+    ]
+    assert any("学習側の部品に見逃しがない" in text for text in texts(told, "ja"))
+    nothing = {"zero_escape_recall": None, "zero_escape_overkill": None}
+    assert "no escape" not in page.details(comparison(policies=[replace(PLAIN, **nothing), replace(OWN, **nothing)]))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_order_is_told_where_there_is_one(count: int) -> None:
+    policies = [PLAIN, OWN, replace(OWN, policy="own")][:count]
+    told = page.details(comparison(policies=policies))
+    assert any("the others by recall averaged over 2 to 10 % overkill" in text for text in texts(told, "en")) == (
+        count == 3
+    )
+    assert any("の順です" in text for text in texts(told, "ja")) == (count == 3)
 
 
 def test_costs_are_of_one_run() -> None:

@@ -25,7 +25,7 @@ def test_the_interval_is_the_central_95_percent_of_what_is_known() -> None:
     ],
 )
 def test_verdicts(gaps: list[float], verdict: str) -> None:
-    found = paired_difference("own", "none", "recall", np.array(gaps) + 0.0, np.zeros(3), parts=40, seeds=2)
+    found = paired_difference("own", "none", "recall", np.array(gaps) + 0.0, np.zeros(3), parts=40, looks=2)
     assert found.verdict == verdict
     assert found.left_out == np.isnan(gaps[1:]).sum()
     assert found.value == (None if np.isnan(gaps[0]) else gaps[0])
@@ -33,7 +33,7 @@ def test_verdicts(gaps: list[float], verdict: str) -> None:
 
 
 def test_one_part_gives_no_interval() -> None:
-    found = paired_difference("a", "b", "auroc", np.ones(4), np.zeros(4), parts=1, seeds=2)
+    found = paired_difference("a", "b", "auroc", np.ones(4), np.zeros(4), parts=1, looks=2)
     assert (found.value, found.low, found.high, found.verdict) == (1, None, None, "unknown")
 
 

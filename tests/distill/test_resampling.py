@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from toy_scores import weighted_threshold
 
 from distill.evaluation import resampling
 from distill.evaluation.metrics import OVERKILL_GRID, threshold_at_overkill
@@ -65,9 +66,10 @@ def test_thresholds_and_decisions_are_those_of_samples_repeated(
     val_good, test_scores = np.array([score for score, _, _ in val]), np.array([score for score, _, _ in test])
     kind, weights = np.array([one for _, one, _ in test]), np.array([weight for _, _, weight in test], float)
     drawn = np.array([[1, *some] for _, *some in val], float)
-    decisions = decide(kind, 3, test_scores, val_good)
+    falling = np.argsort(-val_good, kind="stable")
+    decisions = decide(kind, 3, test_scores, val_good[falling])
     wanted = (share, *OVERKILL_GRID)
-    at = thresholds_at_overkill(drawn[decisions.validation], wanted)
+    at = thresholds_at_overkill(drawn[falling], wanted)
     counts = rejected(decisions, np.stack([np.ones(len(test)), weights, 2 * weights], axis=1), at)
     assert counts.shape == (3, len(wanted), 3)
     for resample_at, times in enumerate((1, weights, 2 * weights)):
@@ -76,7 +78,7 @@ def test_thresholds_and_decisions_are_those_of_samples_repeated(
             continue
         for row, overkill in enumerate(wanted):
             threshold = threshold_at_overkill(repeated, overkill)
-            assert val_good[decisions.validation][at[row, resample_at]] == threshold
+            assert val_good[falling][at[row, resample_at]] == threshold
             hit = (test_scores > threshold) * times
             assert counts[:, row, resample_at].tolist() == [hit[kind == which].sum() for which in range(3)]
 
@@ -87,7 +89,7 @@ def test_a_share_is_not_rounded_away() -> None:
 
 
 def test_a_fixed_threshold_stands_whatever_is_drawn() -> None:
-    decisions = decide(np.array([0, 2, 2]), 3, np.array([1.0, 0.0, 1.0]), np.zeros(0), fixed=0.5)
+    decisions = decide(np.array([0, 2, 2]), 3, np.array([1.0, 0.0, 1.0]), np.array([0.5]))
     counts = rejected(decisions, np.array([[1.0, 3], [1, 1], [1, 2]]), np.zeros((1, 2), int))
     assert counts[:, 0].tolist() == [[1, 3], [0, 0], [1, 2]]
 
@@ -99,60 +101,73 @@ WANTED = (0.1, 0.2, 0.3)
 
 @dataclass(frozen=True)
 class Plain:
-    """A fold as it comes: scores[policy, seed, sample], and the same of its validation samples."""
+    """A fold as it comes: scores[policy, run, sample], and val_scores[policy, validation score]."""
 
     part: Any
     kind: Any
+    run: Any
     val_part: Any
+    val_run: Any
     scores: Any
     val_scores: Any
 
     def ordered(self) -> Fold:
+        falling = [np.argsort(-val, kind="stable") for val in self.val_scores]
         return Fold(
             self.part,
             self.kind,
+            self.run,
             self.val_part,
+            self.val_run,
+            falling,
             [
-                [decide(self.kind, 3, *one) for one in zip(*of, strict=True)]
-                for of in zip(self.scores, self.val_scores, strict=True)
+                [decide(self.kind, 3, one, val[order]) for one in of]
+                for of, val, order in zip(self.scores, self.val_scores, falling, strict=True)
             ],
             [[rank(self.kind > 0, one) for one in of] for of in self.scores],
         )
 
 
-def plain(parts: range, val_parts: list[int], seed: int) -> Plain:
-    """Return a fold of two policies with two seeds, two samples a part, with ties between the scores."""
+def plain(parts: range, val_parts: list[int], runs: list[int], seed: int) -> Plain:
+    """Return a fold of two policies with two runs, two samples a part, with ties between the scores."""
     random = np.random.default_rng(seed)
     part, val_part = np.repeat(parts, 2), np.repeat(val_parts, 2)
     kind = random.integers(0, 3, len(part))
     kind[:2] = 0, 1
-    return Plain(part, kind, val_part, *(random.integers(0, 12, (2, 2, len(one))) / 12 for one in (part, val_part)))
+    scores, val_scores = (random.integers(0, 12, shape) / 12 for shape in ((2, 2, len(part)), (2, len(val_part))))
+    return Plain(part, kind, np.array(runs), val_part, random.integers(0, 2, len(val_part)), scores, val_scores)
 
 
 # Parts 0 to 5 are tested in the first fold, 6 to 14 in the second; 15 to 18 only validate in the first, 19 to 21 in the
-# second. Some of each fold's tested parts validate in the other.
-FOLDS = [plain(range(6), [6, 8, 9, 12, 15, 16, 17, 18], 1), plain(range(6, 15), [0, 1, 2, 5, 15, 19, 20, 21], 2)]
+# second. Some of each fold's tested parts validate in the other. Run 1 of three is tested on both folds.
+FOLDS = [
+    plain(range(6), [6, 8, 9, 12, 15, 16, 17, 18], [0, 1], 1),
+    plain(range(6, 15), [0, 1, 2, 5, 15, 19, 20, 21], [2, 1], 2),
+]
 STRATA = [6, 9, 4, 3]
-SEEDS = [2, 2]  # runs of each policy in each fold, drawn after the parts
+RUNS = 3
 
 
-def by_hand(times: Any) -> tuple[Any, Any, Any, Any]:
-    """Count a resample in the plainest way: every sample as often as its part was drawn, every run as its seed."""
+def by_hand(times: Any, weights: Any) -> tuple[Any, Any, Any, Any]:
+    """Count a resample in the plainest way: every sample as often as its part was drawn, every run as it weighs."""
     pictures, first, others, areas = np.zeros(3), np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(2)
-    for number, one in enumerate(FOLDS):
+    for one in FOLDS:
         again = np.repeat(np.arange(len(one.part)), times[one.part])
         kind = one.kind[again]
         pictures += np.bincount(kind, minlength=3)
-        for policy, run in product(range(2), np.repeat(range(2), times[22 + 2 * number :][:2])):
-            scores, val = one.scores[policy, run][again], np.repeat(one.val_scores[policy, run], times[one.val_part])
-            if len(val):
-                hits = [np.bincount(kind[scores > threshold_at_overkill(val, x)], minlength=3) for x in WANTED]
-            else:
-                hits = [np.full(3, np.nan)] * 3
+        own = weights[one.run] / weights[one.run].mean()
+        val_weights = times[one.val_part] * own[one.val_run]
+        for policy, run in product(range(2), range(2)):
+            scores = one.scores[policy, run][again]
+            thresholds = [weighted_threshold(one.val_scores[policy], val_weights, x) for x in WANTED]
+            hits = [
+                own[run] * np.bincount(kind[scores > at], minlength=3) if val_weights.any() else np.full(3, np.nan)
+                for at in thresholds
+            ]
             first[policy] += hits[0]
             others[policy] += hits[1] + hits[2]
             mixed = 0 < (kind > 0).sum() < len(kind)
-            areas[policy] += (roc_auc_score(kind > 0, scores) if mixed else np.nan) / 4
+            areas[policy] += own[run] * (roc_auc_score(kind > 0, scores) if mixed else np.nan) / 4
     return pictures, first, others, areas
 
 
@@ -162,24 +177,56 @@ def test_resamples_are_those_of_a_loop_however_many_are_held_at_once(
 ) -> None:
     monkeypatch.setattr(resampling, "_AT_ONCE", at_once)
     found = resample([one.ordered() for one in FOLDS], STRATA, WANTED, 25, 4)
-    draws = [
-        np.random.default_rng([4, k]).integers(parts, size=(25, parts)) for k, parts in enumerate([*STRATA, *SEEDS])
-    ]
+    draws = [np.random.default_rng([4, k]).integers(parts, size=(25, parts)) for k, parts in enumerate(STRATA)]
     times = [np.concatenate([np.bincount(d[b], minlength=d.shape[1]) for d in draws]) for b in range(25)]
-    for b, drawn in enumerate([np.ones(26, int), *times]):
-        pictures, first, others, areas = by_hand(drawn)
+    weights = np.random.default_rng([4, len(STRATA)]).gamma(0.5, size=(RUNS, 25))
+    for b, drawn in enumerate([np.ones(22, int), *times]):
+        pictures, first, others, areas = by_hand(drawn, weights[:, b - 1] if b else np.ones(RUNS))
         assert found.pictures[:, b].tolist() == pictures.tolist()
-        assert np.array_equal(found.rejected[..., b], first, equal_nan=True)
-        assert np.array_equal(found.rejected_on_grid[..., b], others, equal_nan=True)
+        assert found.rejected[..., b] == pytest.approx(first, nan_ok=True)
+        assert found.rejected_on_grid[..., b] == pytest.approx(others, nan_ok=True)
         assert found.areas[:, b] == pytest.approx(areas, nan_ok=True)
     assert found.folds_with_area == 2
 
 
 def single(kind: Any, val_part: Any = (), val_score: float = 0.5) -> Fold:
-    """Return a fold of one sample a part, half of which are above the threshold."""
+    """Return a fold of one run and one sample a part, half of which are above the threshold."""
     kind, val_part, scores = np.array(kind), np.array(val_part, np.int64), np.arange(len(kind)) % 2.0
-    decisions = decide(kind, len(kind), scores, np.full(len(val_part), val_score), None if len(val_part) else 0.5)
-    return Fold(np.arange(len(kind)), kind, val_part, [[decisions]], [[rank(kind > 0, scores)]])
+    decisions = decide(kind, len(kind), scores, np.full(max(1, len(val_part)), val_score))
+    part, run, val_run = np.arange(len(kind)), np.zeros(1, np.int64), np.zeros(len(val_part), np.int64)
+    return Fold(
+        part, kind, run, val_part, val_run, [np.arange(len(val_part))], [[decisions]], [[rank(kind > 0, scores)]]
+    )
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 6])
+def test_runs_weigh_as_unequally_as_if_they_were_drawn(runs: int) -> None:
+    # Run k alone rejects, so the share that is rejected is its weight.
+    fold = single([1])
+    decisions = [
+        [decide(fold.kind, 2, np.array([float(k == one)]), np.array([0.5])) for one in range(runs)] for k in range(runs)
+    ]
+    fold = replace(fold, run=np.arange(runs), falling=fold.falling * runs, decisions=decisions, rankings=[])
+    found = resample([fold], [1], (0.05,), 20_000, 0)
+    weights = found.rejected[:, 1]
+    assert weights.sum(axis=0) == pytest.approx(np.full(20_001, runs))
+    assert (weights[:, 0] == 1).all()
+    assert weights.mean(axis=1) == pytest.approx(np.ones(runs), abs=0.03)
+    assert weights.var(axis=1) == pytest.approx(np.full(runs, 1 - 1 / runs), abs=0.05)  # of a multiplicity
+    assert (weights > 0).all()
+
+
+def test_a_run_that_is_tested_in_two_folds_weighs_the_same_in_both() -> None:
+    # The first run of each fold alone rejects; it is one run in the first case, and another in the second.
+    def weighing(runs: list[int]) -> Any:
+        fold = single([1])
+        decisions = [[decide(fold.kind, 2, np.array([one]), np.array([0.5])) for one in (1.0, 0.0)]]
+        first, second = (replace(fold, run=np.array(own), decisions=decisions, rankings=[]) for own in ([0, 1], runs))
+        second = replace(second, part=second.part + 1)
+        return resample([first, second], [1, 1], (0.05,), 4000, 0).rejected[0, 1, 1:]
+
+    assert weighing([0, 1]).var() == pytest.approx(4 * 0.5, abs=0.1)  # twice the same
+    assert weighing([2, 3]).var() == pytest.approx(2 * 0.5, abs=0.1)
 
 
 def test_parts_are_drawn_with_replacement_each_equally_often() -> None:

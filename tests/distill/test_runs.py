@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy_scores import CLASSES, NONE, OWN, changed, one, random_runs
+from toy_scores import CLASSES, NONE, OWN, changed, looks_at, one, random_runs, score_of
 
 from distill.evaluation.metrics import average_precision, threshold_at_overkill
 from distill.evaluation.report import part_of
@@ -27,51 +27,68 @@ def test_samples_and_scores_are_in_the_order_of_their_ids() -> None:
     (fold,) = read.folds
     ((run,),) = fold.runs
     assert [sample.id for sample in fold.samples] == ["t1", "t2"]
-    assert (run.scores.tolist(), run.val_good.tolist()) == ([0.25, 0.75], [0.25, 0.5])
+    assert run.scores.tolist() == [0.25, 0.75]
+    assert (fold.val_good.tolist(), fold.val_defect.tolist(), fold.val_pictures) == ([[0.25, 0.5]], [[0.9]], 2)
     assert run.hits.tolist() == [
         False,
         True,
     ]  # one of two may be rejected: the threshold is .25, and at it is not above
     assert run.precision == average_precision(np.array([True, False]), np.array([0.25, 0.75]))
-    assert (fold.part.tolist(), fold.val_part.tolist(), read.strata) == ([0, 1], [2, 3], [2, 3])
+    assert (fold.part.tolist(), fold.val_part.tolist(), read.strata) == ([0, 1], [2, 3], [2, 2])
+    assert (fold.run.tolist(), fold.val_run.tolist(), read.learned) == ([0], [0, 0], 0)
 
 
 def test_without_a_good_label_right_answers_are_hits_and_nothing_validates() -> None:
     read = read_folds(NONE, ["none"], None, 0.05)
-    run = read.folds[0].runs[0][0]
-    assert [sample.id for sample in read.folds[0].samples] == ["A1", "A2", "A3", "B1", "G1", "G2"]
+    fold = read.folds[0]
+    run = fold.runs[0][0]
+    assert [sample.id for sample in fold.samples] == ["A1", "A2", "A3", "B1", "G1", "G2"]
     assert run.hits.tolist() == [True, False, True, True, True, False]
     assert run.scores.tolist() == [1, 0, 1, 1, 1, 0]
-    assert len(run.val_good) == len(read.folds[0].val_part) == 0
+    assert fold.val_good.shape == fold.val_defect.shape == (1, 0)
+    assert len(fold.val_part) == len(fold.val_run) == fold.val_pictures == 0
+    assert read.strata == [5, 3, 0, 0]
     assert math.isnan(run.precision)
 
 
-def test_every_part_has_one_number_in_all_folds_and_roles() -> None:
-    runs = sorted(random_runs(0), key=lambda run: (run.policy, run.fold, run.seed))
-    read = read_folds(runs, ["none", "a", "b"], "good", 0.05)
+@pytest.mark.parametrize("both", [False, True])
+def test_scores_thresholds_and_parts_of_random_runs(both: bool) -> None:
+    policies = ["none", "a", "b"]
+    runs = sorted(random_runs(0, both=both), key=lambda run: (run.policy, run.fold, run.seed))
+    places = sorted({(run.fold, run.seed) for run in runs})
+    read = read_folds(runs, policies, "good", 0.05)
     numbers: dict[str, set[int]] = {}
     for number, fold in enumerate(read.folds):
-        first = next(run for run in runs if run.fold == number)
-        val = sorted((h for h in first.held if h.side == "val" and h.label == "good"), key=lambda h: h.id)
-        for sample, at in [*zip(fold.samples, fold.part, strict=True), *zip(val, fold.val_part, strict=True)]:
-            numbers.setdefault(part_of(sample), set()).add(int(at))
+        for at, policy in enumerate(policies):
+            looks = looks_at(runs, policy, number)
+            assert [places[k] for k in fold.run] == [(of.fold, of.seed) for of, _, _ in looks]
+            good = [(k, h) for k, (_, _, setting) in enumerate(looks) for h in setting if h.label == "good"]
+            bad = [h for _, _, setting in looks for h in setting if h.label == "defect"]
+            assert fold.val_run.tolist() == [k for k, _ in good]
+            assert fold.val_good[at].tolist() == [score_of(h) for _, h in good]
+            assert fold.val_defect[at].tolist() == [score_of(h) for h in bad]
+            assert fold.val_pictures == len({h.id for _, h in good})
+            threshold = threshold_at_overkill(fold.val_good[at], 0.05)
+            for run, (_, tested, _) in zip(fold.runs[at], looks, strict=True):
+                assert [sample.id for sample in fold.samples] == [h.id for h in tested]
+                assert run.scores.tolist() == [score_of(h) for h in tested]
+                assert (run.hits == (run.scores > threshold)).all()
+            val = [h for _, h in good]
+            for sample, part in [*zip(fold.samples, fold.part, strict=True), *zip(val, fold.val_part, strict=True)]:
+                numbers.setdefault(part_of(sample), set()).add(int(part))
         start = sum(read.strata[:number])
         assert sorted(set(fold.part.tolist())) == list(range(start, start + read.strata[number]))
-        for of_policy, policy in zip(fold.runs, ("none", "a", "b"), strict=True):
-            for seed, run in enumerate(of_policy):
-                (given,) = [r for r in runs if (r.policy, r.fold, r.seed) == (policy, number, seed)]
-                scores = {h.id: 1 - h.probabilities[1] for h in given.held}
-                assert run.scores.tolist() == [scores[sample.id] for sample in fold.samples]
-                assert run.val_good.tolist() == [scores[sample.id] for sample in val]
-                assert (run.hits == (run.scores > threshold_at_overkill(run.val_good, 0.05))).all()
     assert all(len(found) == 1 for found in numbers.values())
     assert len({next(iter(found)) for found in numbers.values()}) == len(numbers)
-    # Parts that only validate, defects too, belong to the first fold that they validate in.
-    parts = [{part_of(h) for r in runs if r.fold == fold for h in r.held if h.side == "val"} for fold in range(3)]
-    tested = {part_of(h) for r in runs for h in r.held if h.side == "test"}
-    first, second, third = (some - tested for some in parts)
+    # Good parts that only validate belong to the first fold that they validate in.
+    parts = [
+        {part_of(h) for r in runs if r.fold == fold for h in r.held if (h.side, h.label) == ("val", "good")}
+        for fold in range(3)
+    ]
+    tested_parts = {part_of(h) for r in runs for h in r.held if h.side == "test"}
+    first, second, third = (some - tested_parts for some in parts)
     assert read.strata[3:] == [len(first), len(second - first), len(third - first - second)]
-    assert len(second - first) < len(second)
+    assert bool(first) != both
 
 
 def test_the_baseline_comes_first_and_the_others_by_name() -> None:

@@ -45,10 +45,38 @@ def test_the_worst_kind_stands_with_its_interval() -> None:
     assert "stripe" not in text
 
 
-def test_a_mean_over_seeds_may_be_a_part_of_a_picture() -> None:
-    seeds = comparison(seeds=2, policies=[replace(PLAIN, by_mode=[replace(WORST, caught=2.5)]), OWN])
-    assert ["none", "spot", "2.5", "of", "12", "0.25", "0.05", "to", "0.50"] in cells(printed(seeds))
-    assert "in 3 folds with 2 seeds." in printed(seeds)
+@pytest.mark.parametrize(
+    ("seeds", "looks", "told"),
+    [(1, 2, "1 seed: each by 2 trainings."), (3, 6, "3 seeds: each by 6 trainings."), (2, 2, "2 seeds.")],
+)
+def test_a_mean_over_trainings_may_be_a_part_of_a_picture(seeds: int, looks: int, told: str) -> None:
+    policies = [replace(PLAIN, by_mode=[replace(WORST, caught=2.5)]), OWN]
+    text = printed(comparison(seeds=seeds, looks=looks, policies=policies))
+    assert ["none", "spot", "2.5", "of", "12", "0.25", "0.05", "to", "0.50"] in cells(text)
+    assert text.splitlines()[0].endswith(f"in 3 folds with {told}")
+
+
+def test_what_a_threshold_without_escapes_costs_stands_in_a_table_of_its_own() -> None:
+    text = printed(comparison(policies=[PLAIN, replace(OWN, zero_escape_recall=None, zero_escape_overkill=None)]))
+    rows = cells(text)
+    at = rows.index(["no", "escape", "among", "over-"])
+    assert rows[at + 1 : at + 4] == [["the", "training", "parts", "kill", "recall"], ["none", "0.600", "0.975"], []]
+    plain = replace(PLAIN, zero_escape_recall=None, zero_escape_overkill=None)
+    assert "no escape" not in printed(comparison(policies=[plain], differences=[]))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_order_is_told_where_there_is_one(count: int) -> None:
+    policies = [PLAIN, OWN, replace(OWN, policy="own")][:count]
+    told = (
+        "Note: The baseline comes first, the others by recall averaged over 2 to 10 % overkill; between neighbours, recall "
+        "averaged over the kinds of defect decides."
+    )
+    assert printed(comparison(policies=policies)).splitlines().count(told) == (count == 3)
+    by_label = comparison(policies=policies, differences=[], good=None, overkill_wanted=None)
+    assert ("Note: The baseline comes first, the others by recall averaged over the labels." in printed(by_label)) == (
+        count == 3
+    )
 
 
 def test_without_a_good_label_there_are_labels_and_nothing_of_escapes() -> None:
@@ -124,6 +152,12 @@ def test_differences_are_told_by_what_they_prove() -> None:
         "No interval with 'sub-prototypes', since too few parts tell: recall at the stated overkill +0.100."
     )
     assert difference_sentences(comparison(differences=[])) == []
+
+
+@pytest.mark.parametrize(("looks", "over"), [(1, "parts"), (2, "parts and trainings")])
+def test_what_the_intervals_are_over(looks: int, over: str) -> None:
+    first = f"Differences to 'none' on the same pictures, with 95 % intervals over {over}:"
+    assert difference_sentences(comparison(looks=looks))[0] == first
 
 
 def test_each_policy_has_its_own_sentences() -> None:

@@ -13,6 +13,8 @@ PLAIN = PolicyFigures(
     policy="none",
     recall=0.45,
     overkill=0.04,
+    zero_escape_recall=0.975,
+    zero_escape_overkill=0.6,
     mean_recall=0.5,
     macro_mode_recall=0.512,
     auroc=0.8125,
@@ -35,7 +37,7 @@ def difference(**changes: Any) -> Difference:
         "high": 0.2,
         "verdict": "more",
         "parts": 50,
-        "seeds": 1,
+        "looks": 1,
         "resamples": 2000,
         "left_out": 0,
     }
@@ -67,3 +69,20 @@ def comparison(**changes: Any) -> Comparison:
         "remarks": ["Split by chance."],
     }
     return Comparison(**values | changes)
+
+
+def more(policy: str, value: float = 0.08, **changes: Any) -> Difference:
+    spread = {"value": value, "low": value / 4, "high": 2 * value, "figure": "mean_recall"}
+    return difference(policy=policy, verdict="more", **spread | changes)
+
+
+def less(policy: str, **changes: Any) -> Difference:
+    return replace(more(policy, **changes), value=-0.08, low=-0.2, high=-0.01, verdict="less")
+
+
+def noise(policy: str, value: float = 0.01, **changes: Any) -> Difference:
+    return replace(more(policy, value, **changes), low=-0.2, high=0.2, verdict="noise")
+
+
+UNKNOWN: dict[str, Any] = {"low": None, "high": None, "verdict": "unknown"}
+BY_LABEL: dict[str, Any] = {"good": None, "overkill_wanted": None}

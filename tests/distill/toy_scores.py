@@ -1,5 +1,6 @@
 """Held-out scores of runs that never were: a few by hand, and random ones."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,8 @@ def one(
 def run(policy: str, fold: int, seed: int, test: dict[str, float]) -> RunScores:
     """Return a run: names in `DEFECTS` are defects, others good ones.
 
-    20 good validation parts: none may be rejected at 2 to 4 % overkill, one at 5 to 9, two at 10. So the thresholds are
-    .75, .5, 17/128 for seed 0, and .875, .75, 17/128 for seed 1.
+    20 good validation parts, of which a fold has the scores of two seeds, 40 in all. None of those may be rejected at 2 %
+    overkill, one at 3 and 4 %, two at 5 to 7, three at 8 and 9, four at 10: the thresholds are .875, .75, .75, .5, 17/128.
     """
     val = [k / 128 for k in range(18)] + ([0.5, 0.75] if seed == 0 else [0.75, 0.875])
     held = [one(f"v{fold}-{k}", "val", "good", score, None, f"V{k}") for k, score in enumerate(val)]
@@ -64,12 +65,29 @@ def with_fixed_thresholds(runs: Sequence[RunScores]) -> list[RunScores]:
     return [changed(changed(of, "v", group="V"), "vd", group=None) for of in runs]
 
 
+def weighted_threshold(scores: Sequence[float], weights: Sequence[float], overkill: float) -> float:
+    """Return the lowest of the scores above which at most a share of the weight lies; NaN where there is none."""
+    allowed = overkill * sum(weights) + 1e-9
+    fitting = [
+        score
+        for score in scores
+        if sum(weight for other, weight in zip(scores, weights, strict=True) if other > score) <= allowed
+    ]
+    return min(fitting) if sum(weights) else math.nan
+
+
 def random_runs(
-    seed: int, policies: Sequence[str] = ("none", "a", "b"), folds: int = 3, seeds: int = 2
+    seed: int,
+    policies: Sequence[str] = ("none", "a", "b"),
+    folds: int = 3,
+    seeds: int = 2,
+    *,
+    both: bool = False,
 ) -> list[RunScores]:
     """Return runs over 10 parts a fold, some of several pictures, with ties.
 
-    Each fold is validated on the pictures that the next one tests, on 3 parts of its own, and folds 0 and 1 on 2 more.
+    Each fold is validated on the pictures that the next one tests, on 3 parts of its own, and folds 0 and 1 on 2 more; with
+    `both` on those of another fold alone, on which it is tested, too.
     """
     random = np.random.default_rng(seed)
 
@@ -85,7 +103,7 @@ def random_runs(
 
     tested = [pictures(f"{fold}", 10, 7) for fold in range(folds)]
     only = [pictures(f"only{fold}", 3, 2) for fold in range(folds)]
-    both = pictures("both", 2, 1)
+    shared = pictures("both", 2, 1)
 
     def scored(side: str, samples: list[tuple[str, str, str | None, str | None]]) -> list[Held]:
         return [
@@ -93,19 +111,46 @@ def random_runs(
             for name, label, mode, group in samples
         ]
 
+    def validating(fold: int, which: int) -> list[tuple[str, str, str | None, str | None]]:
+        if both:
+            return tested[_other(folds, fold, which)]
+        return [*tested[(fold + 1) % folds], *only[fold], *(shared if fold < 2 else [])]
+
     return [
         RunScores(
             policy,
             fold,
             which,
-            scored("val", [*tested[(fold + 1) % folds], *only[fold], *(both if fold < 2 else [])])
-            + scored("test", tested[fold]),
+            scored("val", validating(fold, which)) + scored("test", tested[fold]),
             CLASSES,
             random.random(),
             int(random.integers(100)),
             [{"epoch": 1.0, "val_auroc": random.random()}],
+            _other(folds, fold, which) if both else None,
         )
         for policy in policies
         for fold in range(folds)
         for which in range(seeds)
     ]
+
+
+def _other(folds: int, fold: int, seed: int) -> int:
+    return (fold + 1 + seed % 2) % folds
+
+
+def looks_at(runs: Sequence[RunScores], policy: str, fold: int) -> list[tuple[RunScores, list[Held], list[Held]]]:
+    """Return a policy's runs that hold a fold out, each with its samples of that fold, by id, and of the other one."""
+    found = []
+    for side, other, of in [
+        *(("test", "val", of) for of in runs if of.fold == fold),
+        *(("val", "test", of) for of in runs if of.val_fold == fold),
+    ]:
+        if of.policy == policy:
+            tested, setting = (sorted((h for h in of.held if h.side == s), key=lambda h: h.id) for s in (side, other))
+            found.append((of, tested, setting))
+    return found
+
+
+def score_of(held: Held) -> float:
+    """Return how likely a defect is, as `one` was told."""
+    return 1 - held.probabilities[1]

@@ -87,7 +87,7 @@ def test_exported_names() -> None:
         "export", "import_vectors", "load_teacher", "open", "repair", "upgrade", "verify",
     }  # fmt: skip
     assert set(distill.__all__) == {
-        "DistillationDataset", "DistillationLoss", "Settings", "compare", "evaluate", "train",
+        "DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "train",
     }  # fmt: skip
     for module in (embedstore, distill):
         for name in module.__all__:

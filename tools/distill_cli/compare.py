@@ -39,10 +39,11 @@ def compare(
     ],
     out: Annotated[Path, typer.Option(help="The directory of the runs and the comparison.", show_default=False)],
     folds: Annotated[
-        int | None, typer.Option(help=options.explained("Deal the groups into so many folds, each tested once.", FOLDS))
+        int | None, typer.Option(help=options.explained("Deal the groups into so many folds, each tested.", FOLDS))
     ] = None,
     no_folds: Annotated[bool, typer.Option("--no-folds", help="Take the store's own split, not folds.")] = False,
-    seeds: Annotated[int, typer.Option(help="Trainings of each policy on each fold.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings of each policy on each fold.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Trainings at a time, each with one thread where several.")] = 1,
     baseline: Annotated[
         str | None,
         typer.Option(help=options.explained("What the others are held against.", "none where it takes part")),
@@ -61,6 +62,8 @@ def compare(
     logit_adjustment: options.Adjustment = None,
     ema: options.Ema = None,
     keep: options.Keep = None,
+    learning_rate: options.LearningRate = None,
+    answer: options.Answer = None,
     seed: Annotated[int | None, typer.Option(help=options.explained("The first of the seeds.", _DEFAULT.seed))] = None,
     overkill: options.Overkill = None,
     images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
@@ -88,6 +91,8 @@ def compare(
         "logit_adjustment": logit_adjustment,
         "ema": ema,
         "keep": keep,
+        "learning_rate": learning_rate,
+        "answer": answer,
     }
     settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})
     dealt = (settings.folds or FOLDS) if folds is None else folds
@@ -101,6 +106,7 @@ def compare(
             settings,
             folds=None if no_folds else dealt,
             seeds=seeds,
+            jobs=jobs,
             images=images,
             baseline=baseline,
             progress=progress,
@@ -145,45 +151,22 @@ def _progress() -> Iterator[Callable[[Step], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[words]}"),
     )
-    pace = _Pace()
+    begun = time.monotonic()
     with Progress(*columns, console=Console(stderr=True)) as bars:
         runs = bars.add_task("Comparing", total=None, words="runs")
         epochs = bars.add_task("", total=None, visible=False, words="epochs")
 
         def update(step: Step) -> None:
-            left = pace.seconds_left(step)
-            told = "" if left is None else f", about {_short(left)} left"
-            bars.update(runs, completed=step.runs_done, total=step.runs, words=f"runs{told}")
+            words = f"runs{_left(step, time.monotonic() - begun)}"
+            bars.update(runs, completed=step.runs_done, total=step.runs, words=words)
             bars.update(epochs, description=step.run, completed=step.epochs_done, total=step.epochs, visible=True)
-            if step.runs_done == step.runs - 1 and step.epochs_done == step.epochs:
-                bars.update(runs, completed=step.runs, words="runs")
 
         yield update
 
 
-class _Pace:
-    """How long the rest takes, if each epoch takes as long as those of this command so far, starting a run included."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._begun = clock()  # of the run that trains now
-        self._seconds, self._epochs = 0.0, 0  # of the runs before it that were trained here
-        self._seen = 0  # epochs of the run that trains now
-
-    def seconds_left(self, step: Step) -> float | None:
-        """Return the estimate; None before the first epoch."""
-        now = self._clock()
-        if step.epochs_done == 0:
-            if self._seen:
-                self._seconds, self._epochs = self._seconds + now - self._begun, self._epochs + self._seen
-            self._begun, self._seen = now, 0  # a run that was finished before counts nothing
-        else:
-            self._seen += 1
-        epochs = self._epochs + self._seen
-        if not epochs:
-            return None
-        each = (self._seconds + (now - self._begun if self._seen else 0)) / epochs
-        return each * ((step.runs - step.runs_done) * step.epochs - step.epochs_done)
+def _left(step: Step, seconds: float) -> str:
+    """Say how long the rest takes, if each epoch takes as long as those that were trained in so many seconds."""
+    return f", about {_short(seconds / step.trained * step.left)} left" if step.trained and step.left else ""
 
 
 def _short(seconds: float) -> str:

@@ -194,7 +194,7 @@ def _compare(console: Console, path: Path, out: Path, scale: Scale) -> Compariso
                 bar.update(tasks[name], completed=scale.epochs)
             bar.update(tasks[step.run], completed=step.epochs_done)
 
-        compared = compare(path, out, scale.ways, settings, folds=None, progress=show)
+        compared = compare(path, out, scale.ways, settings, folds=None, seeds=1, progress=show)
         for task in tasks.values():
             bar.update(task, completed=scale.epochs)
     return compared

@@ -1,0 +1,146 @@
+"""The runs of a comparison, trained each in a process of its own, one after the other or some at a time."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from distill.training.run_process import train_apart
+from distill.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a comparison is.
+
+    Attributes:
+        run: one that trains now.
+        epochs_done, epochs: of that one.
+        runs_done, runs: of all runs.
+        trained, left: epochs of all runs, those that were trained since the comparison was called, and those to come.
+    """
+
+    run: str
+    epochs_done: int
+    epochs: int
+    runs_done: int
+    runs: int
+    trained: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that is to be.
+
+    Attributes:
+        way, fold, seed: which one it is.
+        val_fold: the fold that validates, where the run is tested on that, too.
+        path: its directory.
+        settings: what to do.
+    """
+
+    way: str
+    fold: int
+    val_fold: int | None
+    seed: int
+    path: Path
+    settings: Settings
+
+    @property
+    def epochs(self) -> int:
+        """How many it has, with those of pre-training."""
+        return self.settings.pretrain_epochs + self.settings.epochs
+
+
+class Trainer:
+    """Trains planned runs that are not finished.
+
+    Args:
+        store: path of a store, or of a summary file.
+        planned: all runs.
+        finished: directories of those that need no training.
+        images: the image folder, where it is not where the store remembers it.
+        progress: called before each run, after each of its epochs, and when it is finished; by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        planned: Sequence[Planned],
+        finished: set[Path],
+        images: Path | None,
+        progress: Callable[[Step], None],
+    ):
+        self._store, self._planned, self._finished, self._images = store, planned, finished, images
+        self._progress = progress
+        self._lock = Lock()
+        self._children: list[subprocess.Popen[str]] = []
+        self._stopped = False
+        self._runs_done = self._trained = 0
+        self._left = sum(one.epochs for one in planned if one.path not in finished)
+
+    def train(self, jobs: int) -> None:
+        """Train all, so many at a time; where one fails, the others stop, and go on the next time."""
+        if jobs == 1:
+            for one in self._planned:
+                self._run(one, threads=None)
+            return
+        with ThreadPoolExecutor(jobs, thread_name_prefix="compare") as pool:
+            coming = [pool.submit(self._run, one, threads=1) for one in self._planned]
+            try:
+                done, _ = wait(coming, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BaseException:  # Ctrl-C too
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._stop()
+                raise
+
+    def _run(self, one: Planned, threads: int | None) -> None:
+        seen = one.epochs if one.path in self._finished else 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal seen
+            with self._lock:
+                self._trained += 1
+                self._left -= done - seen  # of a run that goes on, with what was done before
+                seen = done
+                self._tell(one, done)
+
+        with self._lock:
+            self._tell(one, 0)
+        if one.path not in self._finished:
+            train_apart(
+                self._store,
+                one.path,
+                one.settings,
+                images=self._images,
+                progress=report,
+                threads=threads,
+                started=self._started,
+            )
+        with self._lock:
+            self._left -= one.epochs - seen  # of a run that was trained, but not tested
+            self._runs_done += 1
+            self._tell(one, one.epochs)
+
+    def _tell(self, one: Planned, epochs_done: int) -> None:
+        runs = len(self._planned)
+        self._progress(Step(one.path.name, epochs_done, one.epochs, self._runs_done, runs, self._trained, self._left))
+
+    def _started(self, child: subprocess.Popen[str]) -> None:
+        with self._lock:
+            self._children.append(child)
+            if self._stopped:
+                child.kill()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for child in self._children:
+                child.kill()
