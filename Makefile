@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick pilot-full test soak docs check format clean
+.PHONY: pilot pilot-quick pilot-full study study-pages test soak docs check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
@@ -13,6 +13,15 @@ pilot-full: .venv/.pilot
 
 pilot-quick: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py --quick
+
+# Rare defects on the magnetic tiles in the folder TILES: prints its hours first, goes on where it stopped. QUICK=1: under an hour.
+study: .venv/.pilot
+	$(BIN)/python tools/study/run.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
+	$(BIN)/python tools/study/pages.py $(if $(QUICK),--docs study-out/quick)
+
+# docs/rare-defects.md from what is finished.
+study-pages: .venv/.pilot
+	$(BIN)/python tools/study/pages.py
 
 # By file, one process a core; the tests themselves use one thread each.
 test: .venv/.dev

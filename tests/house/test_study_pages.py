@@ -1,0 +1,354 @@
+"""The study's documents: made from random scores, their figures are those of the scores; those kept here are of today's JSON."""
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
+
+import missed  # noqa: E402
+import pages  # noqa: E402
+import results  # noqa: E402
+from conditions import CONDITIONS  # noqa: E402
+from page_parts.bars import MOST_PARAMETERS, bars  # noqa: E402
+from page_parts.drawing import spread, wrapped  # noqa: E402
+from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
+from page_parts.markdown import gap, share, size  # noqa: E402
+from page_parts.misses import judged  # noqa: E402
+from page_parts.names import described, family  # noqa: E402
+from page_parts.tables import rival_in_bytes  # noqa: E402
+
+from distill.evaluation.report import Held  # noqa: E402
+from distill.evaluation.runs import RunScores  # noqa: E402
+from embedstore.images import Sample  # noqa: E402
+from embedstore.pages.svg import text_width  # noqa: E402
+
+FOLDS, SEEDS = 5, 2
+KINDS = {"Crack": 4, "Fray": 2}  # pictures in each fold
+SAMPLES = [
+    Sample(name, name, "good" if kind == "Free" else "defect", kind, name)
+    for fold in range(FOLDS)
+    for kind, count in {"Free": 20, **KINDS}.items()
+    for name in (f"{kind}/{fold}-{at}.png" for at in range(count))
+]
+# name -> part, method, how far defects stand out, bytes
+MADE: dict[str, tuple[str, str, float, int | None]] = {
+    "teacher-probe": ("teacher", "teacher-probe", 2.0, None),
+    "none": ("baselines", "none", 1.0, None),
+    "own": ("baselines", "own", 9.0, 10_000_000),  # without a mistake
+    "class-mean": ("baselines", "class-mean", 1.0, 5_000),
+    "trunk": ("baselines", "none", 2.0, None),
+    "k-means-8": ("summaries", "sub-prototypes", 1.5, 100_000),
+    "k-means-32": ("summaries", "sub-prototypes", 1.5, 400_000),
+    "rare-25": ("summaries", "rare-samples", 3.0, 390_000),
+}
+
+
+def runs_of(name: str, apart: float) -> list[RunScores]:
+    random = np.random.default_rng(sorted(MADE).index(name))
+    runs = []
+    for seed in range(SEEDS):
+        for fold in range(FOLDS):
+            val_fold = (fold + 1 + seed) % FOLDS
+            held = []
+            for one in SAMPLES:
+                of_fold = int(one.id.split("/")[1].split("-")[0])
+                if of_fold in (fold, val_fold):
+                    noise = random.normal() if apart < 5 else random.random()
+                    defect = 1 / (1 + np.exp(-(noise + apart * (one.label == "defect"))))
+                    side = "test" if of_fold == fold else "val"
+                    held.append(Held(one.id, side, one.label, one.mode, one.part, (defect, 1 - defect)))
+            runs.append(RunScores(name, fold, seed, held, results.CLASSES, 60.0, val_fold=val_fold))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    docs = tmp_path_factory.mktemp("made") / "study"
+    results.write_samples(docs / MAIN, SAMPLES)
+    for name, (part, method, apart, nbytes) in MADE.items():
+        about: dict[str, Any] = {
+            "data": "tiles", "says": name, "part": part, "method": method, "good": "good", "machine": "2 CPU cores", "jobs": 2,
+            "settings": {"student": "trunk:efficientnet-lite0:5" if name == "trunk" else "small"}, "parameters": 300_000,
+            "peak_memory": None, "curve": [],
+        }  # fmt: skip
+        about |= {} if nbytes is None else {"bytes": nbytes}
+        results.write(docs / MAIN, name, about, runs_of(name, apart), "good")
+    tried = {"none": {"as it is": 0.8, "balance .5": 0.9}, "own": {"lambda 1": 0.7, "lambda 5": 0.6}}
+    search = {
+        method: {name: {"recipe": {}, "val_auroc": area} for name, area in of.items()} for method, of in tried.items()
+    }
+    (docs / MAIN / "search.json").write_text(json.dumps({"epochs": 30, "tried": search}), "utf-8")
+    record = {
+        "protocol": {"folds": 5, "inner_folds": 4, "seeds": 3},
+        "data": {"pictures": 130, "parts": 130},
+        "leak": {
+            "whole parts": {"auroc": 0.75, "recall": 0.3},
+            "each picture alone": {"auroc": 0.99, "recall": 0.9},
+        },
+        "conditions": {
+            "sub-prototypes, prototypes 8": untrained("sub-prototypes", 8, 23_000, 0.3, None),
+            "sub-prototypes, prototypes 32": untrained("sub-prototypes", 32, 84_000, 0.4, None),
+            "medoids, prototypes 8": untrained("medoids", 8, 23_000, 0.2, [-0.1, -0.2, -0.05]),
+            "medoids, prototypes 32": untrained("medoids", 32, 84_000, 0.35, [-0.05, -0.1, 0.01]),
+            "class-distribution, vectors 8": untrained("class-distribution", 8, 20_000, 0.5, [0.2, 0.1, 0.3]),
+        },
+    }
+    (docs / f"prototypes-{MAIN}.json").write_text(json.dumps(record), "utf-8")
+    return docs
+
+
+def untrained(summary: str, count: int, nbytes: int, recall: float, gap: list[float] | None) -> dict[str, Any]:
+    figures = {"mean_macro_mode_recall": [recall, recall - 0.1, recall + 0.1], "auroc": [0.8, 0.7, 0.9]}
+    against = {} if gap is None else {"sub-prototypes": {"mean_macro_mode_recall": gap}}
+    name = "vectors" if summary == "class-distribution" else "prototypes"
+    return {
+        "part": "curve",
+        "summary": summary,
+        "parameters": {name: count},
+        "bytes": nbytes,
+        "figures": figures,
+        "against": against,
+    }
+
+
+@pytest.fixture(scope="module")
+def made(docs: Path) -> dict[Path, str]:
+    return pages.make(docs, resamples=50)
+
+
+def english(made: dict[Path, str]) -> str:
+    return next(text for path, text in made.items() if path.name == "rare-defects.md")
+
+
+def japanese(made: dict[Path, str]) -> str:
+    return next(text for path, text in made.items() if path.name == "rare-defects.ja.md")
+
+
+def rows(text: str, name: str, heading: str) -> list[list[str]]:
+    """Return the cells of a condition's rows in a section."""
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
+    lines = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+
+
+def test_the_same_json_gives_the_same_bytes(docs: Path, made: dict[Path, str]) -> None:
+    assert pages.make(docs, resamples=50) == made
+    assert not any(str(docs) in text or "nan" in text for text in made.values())
+
+
+def test_figures_are_those_of_the_scores(docs: Path, made: dict[Path, str]) -> None:
+    read = results.read(docs / MAIN)
+    for name in ("none", "class-mean", "trunk"):
+        by_fold: dict[int, list[float]] = {fold: [] for fold in range(FOLDS)}
+        for run in read[name].runs:  # tested on both folds that it holds out
+            for fold, side in ((run.fold, "test"), (run.val_fold, "val")):
+                held = [one for one in run.held if one.side == side]
+                defect = [one.label != "good" for one in held]
+                by_fold[fold or 0].append(roc_auc_score(defect, [one.probabilities[0] for one in held]))
+        area = np.mean([np.mean(areas) for areas in by_fold.values()])
+        figures, *_ = rows(english(made), name, "Baselines and controls")
+        assert figures[1] == share(float(area))
+        assert figures[7:] == ["60", "0.30 M"]
+    perfect, *_ = rows(english(made), "own", "Baselines and controls")
+    assert [perfect[1], perfect[4]] == ["1.000", "1.000"]
+    assert perfect[2].startswith("1.000 (")
+
+
+def test_the_answer_names_the_best_and_what_it_is_held_against(made: dict[Path, str]) -> None:
+    first, second, *_ = re.split(r"(?<=\.) (?=[A-Z])", english(made).split("\n\n")[3])
+    assert "**`own` catches most rare defects**: 1.00 of each kind" in first
+    assert "from 10.0 MB of what the teacher saw" in first
+    own_to_none = rows(english(made), "own", "Baselines and controls")[1][2]
+    value = float(own_to_none.split("**")[1].replace("−", "-"))
+    assert value > 0
+    assert f"plain training of the same student that is {share(value, 2, signed=True)} (" in second
+    assert "(`trunk`)" in second
+    assert "`rare-25`（390 KB）が最も多く検出し" in japanese(made)
+
+
+def test_bars_tell_reached_from_not_reached_and_not_known(docs: Path, made: dict[Path, str]) -> None:
+    told = {line.split(" | ")[0].strip("| "): line.split(" | ")[-1].strip("| ") for line in english(made).splitlines()}
+    assert told["AUROC .93"] == "**reached**"
+    assert told["stretch: recall of the worst kind .70"] == "**reached**"
+    assert told["stretch: above `trunk` in macro-mode recall, from the same weights of the teacher"] == "not known yet"
+    rare = next(verdict for aim, verdict in told.items() if aim.startswith("a rare-aware summary"))
+    assert rare == "not known yet"  # no random samples were trained
+    read = results.read(docs / MAIN)
+    low = bars(Compared({name: read[name] for name in ("none", "class-mean", "teacher-probe")}, 5))
+    assert [one.reached for one in low] == [False, False, False, None, None, False, False, False, None]
+    read["own"].about["parameters"] = MOST_PARAMETERS
+    assert bars(Compared(read, 5))[0].best == "rare-25"
+
+
+def test_what_is_missing_is_said(docs: Path, made: dict[Path, str], tmp_path: Path) -> None:
+    text = english(made)
+    for key, one in CONDITIONS.items():
+        finished = one.data == MAIN and one.name in MADE
+        assert f"| `{key}` |" in text
+        assert (f"`{key}`" in "".join(re.findall(r"Still to be trained: .*", text))) is not finished
+    nothing = pages.make(tmp_path / "study", resamples=5)
+    assert [path.suffix for path in nothing] == [".md", ".md"]
+    assert "**Nothing is known yet:**" in english(nothing)
+    assert "まだ結果はありません" in japanese(nothing)
+
+
+def test_both_languages_tell_the_same_figures_in_tables_of_one_shape(made: dict[Path, str]) -> None:
+    figures = []
+    for text in (english(made), japanese(made)):
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        figures.append(re.findall(r"[−+]?\d?\.\d{2,3}\b", "\n".join(lines)))
+        for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+            assert len({line.replace("\\|", "").count(" | ") for line in table.splitlines()}) == 1, table
+        assert "\n\n\n" not in text
+        assert "{{" not in text
+        assert "None" not in text
+    assert figures[0] == figures[1]
+    assert len(figures[0]) > 100
+
+
+def test_chosen_recipes_are_bold(made: dict[Path, str]) -> None:
+    assert rows(english(made), "none", "Search") == [["`none`", "as it is: .800", "**balance .5: .900**"]]
+    assert rows(english(made), "own", "Search") == [["`own`", "**lambda 1: .700**", "lambda 5: .600"]]
+    assert "below the first recipe of its method: `own` with lambda 5." in english(made)
+
+
+def test_the_training_free_part_is_told(made: dict[Path, str]) -> None:
+    text = english(made)
+    assert "Of 3 conditions, 1 are above plain k-means" in text
+    assert "class-distribution, vectors 8 (+.20)" in text
+    assert "reach AUROC .990 instead of .750" in text
+    best = text.split("The best of each summary, whatever its size:")[1].split("\n\n")[1].splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in best] == [
+        "class-distribution, vectors 8", "sub-prototypes, prototypes 32", "medoids, prototypes 32",
+    ]  # fmt: skip
+
+
+def test_pictures_stand_inside_their_frames(made: dict[Path, str]) -> None:
+    pictures = {path.name: text for path, text in made.items() if path.suffix == ".svg"}
+    assert set(pictures) == {
+        f"{name}{width}{language}.svg"
+        for name in ("gains", "kinds", "bytes", "training-free")
+        for width in ("", ".narrow")
+        for language in ("", ".ja")
+    }
+    for name, text in pictures.items():
+        tree = ET.fromstring(text)  # noqa: S314  made here
+        width, height = float(tree.attrib["width"]), float(tree.attrib["height"])
+        assert width == (400 if ".narrow" in name else 880)
+        for one in tree.iter("{http://www.w3.org/2000/svg}text"):
+            at, wide = float(one.attrib["x"]), 0.9 * text_width(one.text or "", 12)
+            start = {"end": at - wide, "middle": at - wide / 2}.get(one.attrib.get("text-anchor", "start"), at)
+            assert start >= 0, (name, one.text)
+            assert start + wide <= width, (name, one.text)
+            assert 0 < float(one.attrib["y"]) <= height
+        assert f"study/{name}" in english(made) + japanese(made)
+
+
+def test_names_are_moved_apart_as_little_as_that_takes() -> None:
+    assert spread([10, 50], 17, 0, 100) == [10, 50]
+    assert spread([50, 40], 20, 0, 100) == pytest.approx([55, 35])
+    placed = sorted(spread([90, 91, 92, 93], 17, 0, 100))
+    assert np.diff(placed).min() > 16.9
+    assert max(placed) <= 100
+
+
+def test_text_is_cut_into_lines_that_fit() -> None:
+    lines = wrapped("the quick brown fox jumps", 100, 10)
+    assert " ".join(lines) == "the quick brown fox jumps"
+    assert all(text_width(line, 10) <= 100 for line in lines)
+    letters = wrapped("検出率は、平均です。", 40, 10)
+    assert "".join(letters) == "検出率は、平均です。"
+    assert not any(line[0] in "、。" for line in letters)
+
+
+def test_numbers_as_they_are_written() -> None:
+    assert [share(0.5), share(1.0), share(-0.25, 2, signed=True), share(None)] == [".500", "1.000", "−.25", "–"]
+    assert [size(950), size(7_682), size(23_048), size(330_368), size(18_500_000)] == [
+        "950 B", "7.68 KB", "23.0 KB", "330 KB", "18.5 MB",
+    ]  # fmt: skip
+    assert gap(0.1, 0.05, 0.15).en == "**+.100** (.050 to .150)"
+    assert gap(0.1, -0.05, 0.15).ja == "+.100（−.050～.150）"
+
+
+def test_rivals_have_as_many_bytes(docs: Path) -> None:
+    compared = Evidence(docs, resamples=1).data[MAIN]
+    assert rival_in_bytes(compared, "rare-25", "k-means") == "k-means-32"
+    assert rival_in_bytes(compared, "class-mean", "k-means") == "k-means-8"
+    assert rival_in_bytes(compared, "own", "k-means") is None
+    assert rival_in_bytes(compared, "k-means-8", "k-means") is None
+    assert rival_in_bytes(compared, "rare-25", "random") is None
+    assert [family(name) for name in ("rare-samples", "k-means-100", "own", "compressed-16-even")] == [
+        "rare", "k-means", "own", "compressed-even",
+    ]  # fmt: skip
+
+
+def test_what_was_trained_on_fewer_folds_stands_apart_beside_rivals_on_the_same(docs: Path) -> None:
+    read = results.read(docs / MAIN)
+    first = [run for run in read["class-mean"].runs if run.fold == 0]
+    read["class-mean"] = results.Finished("class-mean", read["class-mean"].about, first)
+    compared = Compared(read, 5)
+    assert "class-mean" not in compared.figures
+    (fewer,) = compared.fewer
+    assert set(fewer.figures) == {"class-mean", "none", "own", "trunk"}
+    assert (fewer.comparison.folds, fewer.comparison.seeds, fewer.comparison.pictures) == (1, SEEDS, 26)
+
+
+def test_every_condition_is_told_in_japanese() -> None:
+    assert [one.name for one in CONDITIONS.values() if described(one.name, one.says).ja == one.says] == []
+
+
+def test_wrong_judgements_are_counted_over_the_trainings_that_hold_a_picture_out(docs: Path) -> None:
+    read = results.read(docs / MAIN)
+    found = judged({name: read[name] for name in ("none", "own")})
+    assert {one.wrong for one in found["own"] if one.kind} == {0.0}
+    assert len(found["none"]) == len(SAMPLES)
+    looks = 2 * SEEDS
+    assert {(one.rejected * looks) % 1 for one in found["none"]} == {0.0}
+    recall = np.mean([one.rejected for one in found["none"] if one.kind == "Crack"])
+    (figure,) = (
+        kind for kind in Evidence(docs, resamples=1).data[MAIN].figures["none"].by_mode if kind.name == "Crack"
+    )
+    assert recall == pytest.approx(figure.recall)
+    wrong = [one.wrong for one in found["none"]]
+    assert wrong == sorted(wrong, reverse=True)
+
+
+def test_the_page_of_missed_pictures_shows_them(docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missed, "RESAMPLES", 5)
+    for one in SAMPLES:
+        path = tmp_path / one.id
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+    html = missed.page(docs, tmp_path, MAIN, ["none"], 3)
+    found = judged({"none": results.read(docs / MAIN)["none"]})["none"]
+    worst = [one for kind in ("Crack", "Fray", None) for one in [each for each in found if each.kind == kind][:3]]
+    assert html.count("data:image/webp") == sum(one.wrong > 0 for one in worst)
+    for one in worst:
+        assert f'alt="{one.id}"' in html
+    with pytest.raises(
+        ValueError, match=r"'nobody' is not finished on all folds of 'magnetic-tile'; choose of class-mean, "
+    ):
+        missed.page(docs, tmp_path, MAIN, ["nobody"], 3)
+    with pytest.raises(ValueError, match=r"is no folder; tell where the pictures are: --tiles DIR"):
+        missed.page(docs, tmp_path / "nowhere", MAIN, None, 3)
+
+
+def test_the_documents_kept_here_are_of_todays_json() -> None:
+    kept = ROOT / "docs" / "study"
+    if not list(kept.glob("**/*.json")):
+        pytest.skip("docs/study has no results yet")
+    for path, text in pages.make(kept).items():
+        assert path.exists(), f"{path} is missing; write it with: make study-pages"
+        assert path.read_text("utf-8") == text, (
+            f"{path} is not of the JSON beside it; write it anew with: make study-pages"
+        )

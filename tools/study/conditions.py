@@ -1,0 +1,163 @@
+"""What is trained in the study: each condition is data, a method, settings and a sentence. To add one, add its line below.
+
+Six methods were searched with the same effort, see `search`; each condition says whose recipe it takes, so that a control differs
+from what it controls by its targets alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search import best_recipe, recipe_settings
+
+from distill.methods import settings_of
+from distill.training.settings import Settings
+
+FOLDS, SEEDS, EPOCHS, VIEWS = 5, 3, 100, 8
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way of training on some data.
+
+    Attributes:
+        name: of its file.
+        data: a key of `data.DATA`.
+        part: of the study: teacher (which trains nothing), baselines, summaries, recipes.
+        method: a policy or a method of `distill.methods`, or one of `probes`.
+        recipe: the searched method whose recipe it takes; None: its own settings say all.
+        says: what it is, in a few words.
+        settings: beside those that all share, ruling over the recipe.
+        epochs: of the whole training, pre-training included.
+    """
+
+    name: str
+    data: str
+    part: str
+    method: str
+    recipe: str | None
+    says: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = EPOCHS
+
+    def chosen(self, good: str, docs: Path, epochs: int | None = None) -> Settings:
+        """Return its settings.
+
+        Args:
+            good: the label of good parts.
+            docs: where `search.json` is.
+            epochs: of a quick study, ruling over its own.
+        """
+        recipe = {} if self.recipe is None else best_recipe(docs, self.recipe)[1]
+        of_recipe = recipe_settings(recipe, epochs or self.epochs)
+        return settings_of(self.method, Settings(**{"good": good, "views": VIEWS, **of_recipe, **self.settings}))
+
+
+def _of(data: str, part: str, *lines: tuple[Any, ...]) -> list[Condition]:
+    return [Condition(name, data, part, *rest) for name, *rest in lines]
+
+
+_SEARCHED: tuple[tuple[Any, ...], ...] = (
+    ("none", "none", "none", "plain training on the stored views"),
+    ("own", "own", "own", "own embeddings, 8 replayed views"),
+    ("class-mean", "class-mean", "class-mean", "class means"),
+    (
+        "clip-embed-kd-corrected",
+        "clip-embed-kd-corrected",
+        "clip-embed-kd-corrected",
+        "CLIP-Embed-KD, corrected: centred, contrastive, with a temperature",
+    ),
+    ("sub-prototypes", "sub-prototypes", "sub-prototypes", "k-means, as many prototypes as the default makes"),
+    ("rare-samples", "rare-samples", "rare-samples", "rare samples kept, k-means for the others, the default"),
+)
+_CONTROLS: tuple[tuple[Any, ...], ...] = (
+    ("clip-embed-kd", "clip-embed-kd", None, "CLIP-Embed-KD as published"),
+    ("rotated-means", "rotated-means", "class-mean", "control: the class means, rotated at random"),
+    ("shuffled-own", "shuffled-own", "own", "control: own embeddings, shuffled within the class"),
+)
+_TRUNK = {"student": "trunk:efficientnet-lite0:5", "learning_rate": 1e-3}
+_RIVALS: tuple[tuple[Any, ...], ...] = (
+    ("trunk", "none", None, "the teacher's first five stages, fine-tuned 10 epochs without the store", _TRUNK, 10),
+    ("trunk-30", "none", None, "the same, 30 epochs", _TRUNK, 30),
+    ("trunk-own-30", "own", None, "the same with own embeddings, 30 epochs", {**_TRUNK, "weight": 5.0}, 30),
+)
+
+
+def _summary(policy: str, **parameters: Any) -> dict[str, Any]:
+    return {"options": {policy: parameters}}
+
+
+# By bytes of what training needs beside the pictures: own embeddings of some 806 training pictures in 9 views are 18.6 MB.
+_SUMMARIES: tuple[tuple[Any, ...], ...] = (
+    ("k-means-8", "sub-prototypes", "own", "k-means, 8 prototypes a label", _summary("sub-prototypes", k=8)),
+    ("k-means-32", "sub-prototypes", "own", "k-means, 32 a label", _summary("sub-prototypes", k=32)),
+    ("k-means-100", "sub-prototypes", "own", "k-means, 100 a label", _summary("sub-prototypes", k=100)),
+    (
+        "random-25",
+        "rare-samples",
+        "own",
+        "control: a random quarter kept",
+        _summary("rare-samples", strategy="random-samples", share=0.25),
+    ),
+    (
+        "herding-25",
+        "rare-samples",
+        "own",
+        "control: a quarter kept by herding",
+        _summary("rare-samples", strategy="herding", share=0.25),
+    ),
+    (
+        "rare-25",
+        "rare-samples",
+        "own",
+        "the rarest quarter kept, 32 means a label",
+        _summary("rare-samples", share=0.25),
+    ),
+    *(
+        (
+            f"compressed-{one}",
+            "compressed-own",
+            "own",
+            f"own embeddings in {one} bytes a view, a tenth in {max(64, one)}",
+            _summary("compressed-own", bytes=one, rare_bytes=max(64, one), kept_views=VIEWS),
+        )
+        for one in (4, 16, 64)
+    ),
+    (
+        "compressed-16-even",
+        "compressed-own",
+        "own",
+        "own embeddings in 16 bytes a view, rare ones too",
+        _summary("compressed-own", bytes=16, rare_bytes=16, kept_views=VIEWS),
+    ),
+)
+_RECIPES: tuple[tuple[Any, ...], ...] = (
+    ("own-32", "own", "own", "own embeddings, 32 replayed views", {"views": 32}),
+    ("own-medium", "own", "own", "a student of 1.8 M parameters", {"student": "medium"}),
+    ("none-medium", "none", "none", "plain training of a student of 1.8 M parameters", {"student": "medium"}),
+)
+_SIX = ("none", "own", "class-mean", "clip-embed-kd-corrected", "clip-embed-kd")
+
+_TEACHER: tuple[tuple[Any, ...], ...] = (
+    ("teacher-probe", "teacher-probe", None, "a linear probe on the teacher's own vectors"),
+    ("teacher-neighbours", "teacher-neighbours", None, "nearest neighbours in the teacher's space"),
+)
+
+CONDITIONS: dict[str, Condition] = {
+    f"{one.data}/{one.name}": one
+    for one in [
+        *_of("magnetic-tile", "teacher", *_TEACHER),
+        *_of("magnetic-tile", "baselines", *_SEARCHED, *_CONTROLS),
+        *_of("magnetic-tile", "baselines", *_RIVALS),
+        *_of("magnetic-tile", "summaries", *_SUMMARIES),
+        *_of("magnetic-tile", "recipes", *_RECIPES),
+        *_of("magnetic-tile-given", "teacher", *_TEACHER),
+        *_of(
+            "magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] in ("none", "own")), _RIVALS[0]
+        ),
+        *_of("magnetic-tile-six", "baselines", *(one for one in (*_SEARCHED, *_CONTROLS) if one[0] in _SIX)),
+    ]
+}

@@ -1,0 +1,168 @@
+"""The answer in three sentences, made from the figures and saying no more than they do."""
+
+from __future__ import annotations
+
+from results import Finished
+
+from distill.evaluation.intervals import Difference
+from embedstore.pages import Text
+from page_parts.evidence import OWN, PLAIN, TRUNK, Compared, Evidence
+from page_parts.markdown import between, code, share, size
+
+DECIDES = "macro_mode_recall"
+LOSS = 0.02  # of AUROC against own, that a summary may cost
+QUARTER = 0.25
+
+
+def answer(evidence: Evidence) -> Text:
+    """Say which way catches most rare defects, how sure that is, and in how few bytes it can be had."""
+    main = evidence.main
+    if main is None or not (ways := store_ways(main)):
+        return Text(
+            "**Nothing is known yet:** no way of training from the store is finished.",
+            "**まだ結果はありません。** ストアを使う学習はまだ 1 つも終わっていません。",
+        )
+    done, all_of = len(evidence.planned.keys() & evidence.finished.keys()), len(evidence.planned)
+    still = Text(
+        f"*{done} of {all_of} planned conditions are finished; what is missing may change this.*",
+        f"*予定した {all_of} 条件のうち {done} 条件が終わった時点の結果で、今後変わることがあります。*",
+    )
+    found = [_most(main, ways), _sure(main, ways[0]), _small(main)]
+    said = [*found, *([still] if done < all_of else [])]
+    return Text(" ".join(one.en for one in said), "".join(one.ja for one in said))
+
+
+def store_ways(main: Compared) -> list[str]:
+    """Return the conditions that train the project's own student, with the store or without, best first."""
+    return [name for name in main.figures if is_student(main.finished[name])]
+
+
+def is_student(one: Finished) -> bool:
+    """Return whether a condition trains a student that begins at random, and no teacher works beside it."""
+    about = one.about
+    return about["part"] != "teacher" and not _student(one).startswith("trunk:") and about["method"] != "live-teacher"
+
+
+def _student(one: Finished) -> str:
+    return str(one.about["settings"].get("student", ""))
+
+
+def trunks(main: Compared) -> list[str]:
+    """Return the conditions that begin with the teacher's own first stages, best first."""
+    return [name for name in main.figures if _student(main.finished[name]).startswith("trunk:")]
+
+
+def strongest_rival(main: Compared) -> str | None:
+    """Return the best of those that fine-tune these stages without the store."""
+    return next((name for name in trunks(main) if main.finished[name].about["method"] == PLAIN), None)
+
+
+def cheapest(main: Compared) -> str | None:
+    """Return the summary of fewest bytes whose AUROC is, by the whole interval, less than `LOSS` below own's."""
+    kept = main.nbytes(OWN)
+    small = [
+        (nbytes, name)
+        for name in store_ways(main)
+        if (nbytes := main.nbytes(name)) is not None and kept is not None and nbytes < kept
+        if (one := main.difference(name, OWN, "auroc")) is not None and one.low is not None and one.low > -LOSS
+    ]
+    return min(small)[1] if small else None
+
+
+def best_within(main: Compared, share_of_own: float) -> str | None:
+    """Return the condition of the highest macro-mode recall whose bytes are at most a share of own's."""
+    kept = main.nbytes(OWN)
+    fitting = [
+        name
+        for name in store_ways(main)
+        if (nbytes := main.nbytes(name)) is not None and kept is not None and nbytes <= share_of_own * kept
+    ]
+    return fitting[0] if fitting else None
+
+
+def _most(main: Compared, ways: list[str]) -> Text:
+    name = ways[0]
+    ours, nbytes = main.figures[name], main.nbytes(name)
+    worst = ours.by_mode[0]
+    span = between(worst.low, worst.high, 2)
+    kept = Text("", "")
+    if nbytes is not None:
+        kept = Text(f", from {size(nbytes)} of what the teacher saw", f"、残した教師の知識は {size(nbytes)}")
+    many = len(ways)
+    return Text(
+        f"Of the {many} ways of training a student that are finished, **{code(name)} catches most rare defects**: "
+        f"{share(ours.macro_mode_recall, 2)} of each kind on average, where 5 % of the good parts may be rejected, and "
+        f"{share(worst.recall, 2)} of its worst kind, {worst.name} (95 % interval {span.en}){kept.en}.",
+        f"学習の終わった {many} 通りの生徒のうち、**まれな不良を最も多く検出したのは {code(name)}** です。良品の 5 % までの"
+        f"誤判定を許すとき、検出率は不良の種類の平均で {share(ours.macro_mode_recall, 2)}、最も苦手な {worst.name} で "
+        f"{share(worst.recall, 2)}（95 % 区間 {span.ja}）でした{kept.ja}。",
+    )
+
+
+def _sure(main: Compared, name: str) -> Text:
+    plain, trunk = main.difference(name, PLAIN, DECIDES), strongest_rival(main)
+    rival = None if trunk is None else main.difference(name, trunk, DECIDES)
+    if name == PLAIN:
+        first = Text(
+            "That is plain training, so nothing that the store teaches pays here",
+            "これは通常の学習そのもので、ここではストアから教えることに利点がありません",
+        )
+    elif plain is None:
+        first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
+    else:
+        first = Text(
+            f"Against plain training of the same student that is {_said(plain).en}",
+            f"通常の学習（同じ生徒）との差は {_said(plain).ja}",
+        )
+    if trunk is None or rival is None:
+        second = Text(
+            f"; the strong rival, the teacher's own first stages fine-tuned without a store ({code(TRUNK)}), is not finished.",
+            f"。強力な対抗馬である {code(TRUNK)}（教師の最初の段をストアなしで微調整）の結果はまだありません。",
+        )
+    else:
+        second = Text(
+            f"; against the strong rival, the teacher's own first stages fine-tuned without a store ({code(trunk)}), "
+            f"{_said(rival).en}.",
+            f"、強力な対抗馬である {code(trunk)}（教師の最初の段をストアなしで微調整）との差は {_said(rival).ja}です。",
+        )
+    return Text(first.en + second.en, first.ja + second.ja)
+
+
+def _said(one: Difference) -> Text:
+    """Return a difference with its interval, and whether chance explains it."""
+    if one.low is None or one.high is None:
+        return Text(share(one.value, 2, signed=True), share(one.value, 2, signed=True))
+    verdict = {
+        "more": Text("more than chance gives", "偶然では説明できない差"),
+        "less": Text("less than chance gives", "偶然では説明できない差"),
+    }.get(one.verdict, Text("which chance can explain", "偶然の範囲内"))
+    low, high = (share(bound, 2, signed=True) for bound in (one.low, one.high))
+    value = share(one.value, 2, signed=True)
+    return Text(f"{value} ({low} to {high}, {verdict.en})", f"{value}（{low}～{high}、{verdict.ja}）")
+
+
+def _small(main: Compared) -> Text:
+    cheap, best = cheapest(main), best_within(main, QUARTER)
+    held = None if best is None else main.difference(best, OWN, DECIDES)
+    if best is None or held is None:
+        return Text(
+            "In how few bytes this can be had is not known yet.", "どこまで小さく圧縮できるかは、まだ分かっていません。"
+        )
+    first = Text(
+        f"Within a quarter of {code(OWN)}'s bytes {code(best)} ({size(main.nbytes(best))}) catches most, {_said(held).en} "
+        f"against {code(OWN)}; ",
+        f"{code(OWN)} の 4 分の 1 以下の容量では {code(best)}（{size(main.nbytes(best))}）が最も多く検出し、{code(OWN)} との差は "
+        f"{_said(held).ja}です。",
+    )
+    if cheap is None:
+        second = Text(
+            f"no smaller one is sure to keep its AUROC within {share(LOSS, 2)}.",
+            f"AUROC の低下が確実に {share(LOSS, 2)} 未満といえる小さな要約は、まだありません。",
+        )
+    else:
+        second = Text(
+            f"the smallest that is sure to keep its AUROC within {share(LOSS, 2)} is {code(cheap)} "
+            f"({size(main.nbytes(cheap))}).",
+            f"AUROC の低下が確実に {share(LOSS, 2)} 未満である最小の要約は {code(cheap)}（{size(main.nbytes(cheap))}）です。",
+        )
+    return Text(first.en + second.en, first.ja + second.ja)

@@ -1,0 +1,152 @@
+"""What is known so far: the finished conditions, read once, and compared when that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from conditions import CONDITIONS, Condition
+from data import DATA
+from results import CLASSES, SAMPLES, Finished, read
+from search import FILE
+
+from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
+from distill.evaluation.intervals import Difference
+
+MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
+PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
+GOOD = CLASSES[1]
+OVERKILL, RESAMPLES = 0.05, 2000
+_RIVALS = (PLAIN, OWN, TRUNK)  # that stand beside what was trained on fewer folds
+
+
+class Compared:
+    """Conditions of the same data, trained on the same folds and seeds, side by side.
+
+    Args:
+        finished: by name.
+        resamples: of the intervals.
+
+    Attributes:
+        finished: those with the runs that most of them have.
+    """
+
+    def __init__(self, finished: Mapping[str, Finished], resamples: int):
+        places = Counter(_places(one) for one in finished.values())
+        most = max(places, key=lambda of: (places[of], len(of), sorted(of)))
+        self.finished = {name: one for name, one in finished.items() if _places(one) == most}
+        self._others = {name: one for name, one in finished.items() if _places(one) != most}
+        self._resamples = resamples
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """All of them, each held against each."""
+        return compare_runs(
+            [run for one in self.finished.values() for run in one.runs],
+            good=GOOD,
+            overkill=OVERKILL,
+            against=sorted(self.finished),
+            resamples=self._resamples,
+        )
+
+    @cached_property
+    def figures(self) -> dict[str, PolicyFigures]:
+        """Each one's figures, the highest macro-mode recall first."""
+        ranked = sorted(self.comparison.policies, key=lambda one: (-(one.macro_mode_recall or 0), one.policy))
+        return {one.policy: one for one in ranked}
+
+    @cached_property
+    def fewer(self) -> list[Compared]:
+        """What was trained on fewer folds or seeds, each beside the rivals on the same ones."""
+        found = []
+        for place in sorted({_places(one) for one in self._others.values()}, key=sorted):
+            beside = {
+                name: _only(self.finished[name], place)
+                for name in _RIVALS
+                if name in self.finished and place <= _places(self.finished[name])
+            }
+            same = {name: _only(one, place) for name, one in self._others.items() if _places(one) == place}
+            found.append(Compared({**beside, **same}, self._resamples))
+        return found
+
+    def difference(self, name: str, baseline: str, figure: str) -> Difference | None:
+        """Return a figure of one minus that of another; None where one of them is not there, or both are the same."""
+        return self._differences.get((name, baseline, figure))
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str, str], Difference]:
+        return {(one.policy, one.baseline, one.figure): one for one in self.comparison.differences}
+
+    def nbytes(self, name: str) -> int | None:
+        """Return the bytes of what a condition keeps of the teacher, where that is known."""
+        return self.finished[name].about.get("bytes") if name in self.finished else None
+
+    def of_known_bytes(self) -> list[str]:
+        """Return the baselines and summaries whose bytes are known."""
+        return [name for name in self.of_part("baselines", "summaries") if self.nbytes(name) is not None]
+
+    def of_part(self, *parts: str) -> list[str]:
+        """Return the names of some parts of the study, the highest macro-mode recall first."""
+        return [name for name in self.figures if self.finished[name].about["part"] in parts]
+
+
+class Evidence:
+    """All that is finished.
+
+    Args:
+        docs: the folder of the results.
+        planned: the conditions of the study.
+        resamples: of the intervals.
+
+    Attributes:
+        planned: as given.
+        finished: by DATA/CONDITION.
+        data: the same, compared, by the name of the data in the order of `data.DATA`.
+        search: which recipes were tried and what each reached; None before that.
+        prototypes: the training-free record; None before that.
+    """
+
+    def __init__(self, docs: Path, planned: Mapping[str, Condition] = CONDITIONS, resamples: int = RESAMPLES):
+        self.planned = planned
+        finished = {name: read(docs / name) for name in DATA if (docs / name / SAMPLES).exists()}
+        self.finished = {f"{name}/{one}": found[one] for name, found in finished.items() for one in found}
+        self.data = {name: Compared(found, resamples) for name, found in finished.items() if found}
+        self.search: dict[str, Any] | None = _json(docs / MAIN / FILE)
+        self.prototypes: dict[str, Any] | None = _json(docs / f"prototypes-{MAIN}.json")
+
+    @property
+    def main(self) -> Compared | None:
+        """The magnetic tiles, good or defect, twins merged."""
+        return self.data.get(MAIN)
+
+    @property
+    def all_data(self) -> list[str]:
+        """The names of all data, planned or finished."""
+        return list(dict.fromkeys([*(one.data for one in self.planned.values()), *self.data]))
+
+    def missing(self, data: str, *parts: str) -> list[str]:
+        """Return what is still to be trained of some data, and of some parts where these are named."""
+        return [
+            key
+            for key, one in self.planned.items()
+            if key not in self.finished and one.data == data and (not parts or one.part in parts)
+        ]
+
+
+def _places(one: Finished) -> frozenset[tuple[int, int]]:
+    return frozenset((run.fold, run.seed) for run in one.runs)
+
+
+def _only(one: Finished, places: frozenset[tuple[int, int]]) -> Finished:
+    """Return a condition with some of its runs, tested on one fold each: without the others, folds would be tested unevenly."""
+    runs = [replace(run, val_fold=None) for run in one.runs if (run.fold, run.seed) in places]
+    return Finished(one.name, one.about, runs)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text("utf-8")) if path.exists() else None

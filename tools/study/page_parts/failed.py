@@ -1,0 +1,93 @@
+"""What did not work, found in the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from embedstore.pages import Text, Words
+from page_parts.answer import DECIDES
+from page_parts.evidence import OWN, PLAIN, Compared, Evidence
+from page_parts.markdown import code, codes, gap_of
+from page_parts.names import MEANS, RANDOM
+from page_parts.tables import rival_in_bytes
+
+
+def failed(evidence: Evidence, compared: Compared) -> list[Words]:
+    """Return a sentence for each way in which something failed."""
+    return [
+        *_worse(
+            compared, "less", Text("Worse than plain training in macro-mode recall", "種類の平均が通常の学習より悪い")
+        ),
+        *_worse(
+            compared,
+            "noise",
+            Text("Not beyond chance better or worse than plain training", "通常の学習との差が偶然の範囲内"),
+        ),
+        *_recipes(compared),
+        *_summaries(compared),
+        *_searched(evidence),
+    ]
+
+
+def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
+    found = [
+        name
+        for name in compared.of_part("baselines", "summaries", "recipes")
+        if (one := compared.difference(name, PLAIN, DECIDES)) is not None and one.verdict == verdict
+    ]
+    if found:
+        yield _listed(title, found)
+
+
+def _recipes(compared: Compared) -> Iterable[Text]:
+    """Yield which recipes gained nothing over own embeddings as they are."""
+    for name in compared.of_part("recipes"):
+        one = compared.difference(name, OWN, DECIDES)
+        if one is not None and one.verdict != "more":
+            said = gap_of(one)
+            title = codes([name])
+            yield Text(
+                f"{title.en} was to go past {codes([OWN]).en} and gained {said.en} in macro-mode recall.",
+                f"{title.ja} は {codes([OWN]).ja} を超えるためのものですが、種類の平均の差は {said.ja}でした。",
+            )
+
+
+def _summaries(compared: Compared) -> Iterable[Text]:
+    """Yield which summaries are no better than k-means, or than random samples, of equal bytes."""
+    for rival, said in (
+        (MEANS, Text("k-means of as many bytes or more", "k-means（同容量以上）")),
+        (RANDOM, Text("random samples of as many bytes or more", "無作為抽出（同容量以上）")),
+    ):
+        found = [
+            name
+            for name in compared.of_part("summaries")
+            if (equal := rival_in_bytes(compared, name, rival)) is not None
+            and (one := compared.difference(name, equal, DECIDES)) is not None
+            and one.verdict != "more"
+        ]
+        if found:
+            yield _listed(Text(f"Not above {said.en} beyond chance", f"{said.ja}を偶然以上に上回らない"), found)
+
+
+def _searched(evidence: Evidence) -> Iterable[Text]:
+    """Yield which recipes of the search were worse than the first one, method by method."""
+    if evidence.search is None:
+        return
+    told = []
+    for method, tried in evidence.search["tried"].items():
+        first, *others = tried
+        lost = [name for name in others if tried[name]["val_auroc"] < tried[first]["val_auroc"]]
+        if lost:
+            told.append((method, lost))
+    if told:
+        english = "; ".join(f"{code(method)} with {', '.join(lost)}" for method, lost in told)
+        japanese = "；".join(f"{code(method)} の {'、'.join(lost)}" for method, lost in told)
+        yield Text(
+            f"In the search, below the first recipe of its method: {english}.",
+            f"設定の調整で、各方法の最初の設定を下回ったもの：{japanese}。",
+        )
+
+
+def _listed(title: Text, names: list[str]) -> Text:
+    named = codes(names)
+    return Text(f"{title.en}: {named.en}.", f"{title.ja}：{named.ja}。")

@@ -1,0 +1,72 @@
+"""What conditions are in Japanese, and to which way of choosing they belong."""
+
+from __future__ import annotations
+
+import re
+
+from embedstore.pages import Text
+
+_JA = {
+    "teacher-probe": "教師自身のベクトルに線形分類器（生徒なし）",
+    "teacher-neighbours": "教師の空間での近傍（生徒なし）",
+    "none": "保存したビューでの通常の学習",
+    "own": "画像ごとの埋め込み、ビュー 8 つを再現",
+    "class-mean": "クラス平均",
+    "clip-embed-kd": "CLIP-Embed-KD、論文どおり",
+    "clip-embed-kd-corrected": "CLIP-Embed-KD の修正版：中心化、対照損失、温度つき",
+    "sub-prototypes": "k-means、代表例の個数は既定の自動選択",
+    "rare-samples": "希少な画像はそのまま残し、他は k-means（既定）",
+    "rotated-means": "対照：クラス平均を無作為に回転",
+    "shuffled-own": "対照：埋め込みをクラス内で入れ替え",
+    "trunk": "教師の最初の 5 段をストアなしで 10 エポック微調整",
+    "trunk-30": "同じく 30 エポック",
+    "trunk-own-30": "同じ初期値から、画像ごとの埋め込みで 30 エポック",
+    "random-25": "対照：無作為に選んだ 4 分の 1 をそのまま残す",
+    "herding-25": "対照：herding で選んだ 4 分の 1 をそのまま残す",
+    "rare-25": "希少な 4 分の 1 をそのまま残し、他はラベルごとに平均 32 個",
+    "compressed-16-even": "画像ごとの埋め込みを 1 ビュー 16 バイトに圧縮、希少な画像も同じ",
+    "own-32": "画像ごとの埋め込み、ビュー 32 を再現",
+    "own-medium": "画像ごとの埋め込み、180 万パラメータの生徒",
+    "none-medium": "180 万パラメータの生徒の通常の学習",
+}
+_SIZED_JA = {  # with a number at the end of the name
+    "k-means": "k-means、代表例はラベルごとに {} 個",
+    "compressed": "画像ごとの埋め込みを 1 ビュー {} バイトに圧縮、希少な 1 割はより多く",
+}
+_DATA_JA = {
+    "magnetic-tile": "磁性タイル：良品と不良、5 種類の不良の種類は伏せる",
+    "magnetic-tile-given": "同じタイル、付属のグループのまま（リークあり）",
+    "magnetic-tile-six": "同じタイルを 6 ラベル（良品と不良 5 種類）で学習。論文の手法は本来この形で使われる",
+}
+_SIZE = re.compile(r"-(\d+)(?=-|$)")
+_SAME = {"sub-prototypes": "k-means", "rare-samples": "rare", "random-samples": "random"}
+MEANS, RANDOM = "k-means", "random"
+
+
+def described(name: str, says: str) -> Text:
+    """Return what a condition is; the English sentence where nobody has written the Japanese one."""
+    return Text(says, _japanese(name) or says)
+
+
+def pictures_of(data: str, says: str) -> Text:
+    """Return what a set of pictures is, as a sentence."""
+    return Text(f"{says[0].upper()}{says[1:]}.", f"{_DATA_JA.get(data, says)}。")
+
+
+def family(name: str) -> str:
+    """Return the way of choosing, one line of a picture: the name without its number, `k-means` of `k-means-32`."""
+    plain = _SIZE.sub("", name)
+    return _SAME.get(plain, plain)
+
+
+def is_rare_aware(name: str) -> bool:
+    """Return whether a summary keeps more of rare samples than of others."""
+    return family(name) in ("rare", "compressed")
+
+
+def _japanese(name: str) -> str | None:
+    number = _SIZE.search(name)
+    if name in _JA or number is None:
+        return _JA.get(name)
+    sized = _SIZED_JA.get(_SIZE.sub("", name))
+    return None if sized is None else sized.format(number[1])

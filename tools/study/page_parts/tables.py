@@ -1,0 +1,230 @@
+"""The tables of what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from distill.evaluation.comparison import PolicyFigures
+from embedstore.pages import Text, Words, number, percent
+from embedstore.pages.words import NO_NUMBER
+from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, Compared, Evidence
+from page_parts.markdown import Table, code, codes, gap_of, share, size, with_interval
+from page_parts.names import MEANS, RANDOM, described, family
+
+CONDITION = Text("condition", "条件")
+_EQUAL = 0.1  # bytes that differ by less count as equal
+DIFFERENCES = {
+    "mean_recall": Text("mean recall", "平均検出率"),
+    "macro_mode_recall": Text("macro-mode recall", "種類の平均"),
+    "auroc": Text("AUROC", "AUROC"),
+}
+
+
+def planned(evidence: Evidence) -> Table:
+    """Return every condition, what it is and whether it is finished."""
+    known = {key: (one.says, one.part) for key, one in evidence.planned.items()}
+    known |= {key: (one.about["says"], one.about["part"]) for key, one in evidence.finished.items() if key not in known}
+    rows: list[Sequence[Words]] = [
+        [
+            code(key),
+            described(key.split("/")[1], says),
+            Text("finished", "完了") if key in evidence.finished else Text("to train", "これから"),
+        ]
+        for key, (says, _) in known.items()
+    ]
+    return Table([CONDITION, Text("what it is", "内容"), Text("state", "状態")], rows, texts=3)
+
+
+def recipes_tried(search: dict[str, Any]) -> Table:
+    """Return the validation AUROC of each recipe of each method, the chosen one bold."""
+    rows: list[Sequence[Words]] = []
+    for method, tried in search["tried"].items():
+        chosen = max(tried, key=lambda one: tried[one]["val_auroc"])
+        cells = [
+            f"**{name}: {share(told['val_auroc'])}**" if name == chosen else f"{name}: {share(told['val_auroc'])}"
+            for name, told in tried.items()
+        ]
+        rows.append([code(method), *cells])
+    most = max(len(row) for row in rows)
+    rows = [[*row, *[""] * (most - len(row))] for row in rows]
+    heads = [Text(f"recipe {at}", f"設定 {at}") for at in range(1, most)]
+    return Table([Text("method", "方法"), *heads], rows, texts=most)
+
+
+def figures(compared: Compared, names: Iterable[str]) -> Table:
+    """Return all figures and costs of some conditions."""
+    rows: list[Sequence[Words]] = []
+    for name in names:
+        one, about = compared.figures[name], compared.finished[name].about
+        taught = about["part"] != "teacher"
+        rows.append(
+            [
+                code(name),
+                share(one.auroc),
+                f"{share(one.recall)} ({percent(one.overkill, 1)})",
+                share(one.mean_recall),
+                share(one.macro_mode_recall),
+                worst(one),
+                NO_NUMBER if one.zero_escape_overkill is None else percent(one.zero_escape_overkill, 0),
+                number(one.seconds / len(compared.finished[name].runs), 0) if taught else NO_NUMBER,
+                f"{about['parameters'] / 1e6:.2f} M" if taught else NO_NUMBER,
+            ]
+        )
+    wanted = percent(OVERKILL)
+    heads = [
+        CONDITION,
+        Text("AUROC", "AUROC"),
+        Text(f"recall at {wanted} (overkill reached)", f"誤判定 {wanted} での検出率（実際の誤判定率）"),
+        Text("mean recall, 2 to 10 %", "平均検出率（2～10 %）"),
+        Text("macro-mode recall", "種類の平均"),
+        Text("worst kind", "最も苦手な種類"),
+        Text("overkill for no escape", "見逃しゼロでの誤判定率"),
+        Text("seconds a training", "学習 1 回の秒数"),
+        Text("parameters", "パラメータ"),
+    ]
+    return Table(heads, rows)
+
+
+def worst(one: PolicyFigures) -> Text:
+    """Return the worst kind of defect with its recall and interval."""
+    kind = one.by_mode[0]
+    told = with_interval(kind.recall, kind.low, kind.high)
+    return Text(f"{kind.name} {told.en}", f"{kind.name} {told.ja}")
+
+
+def differences(compared: Compared, names: Iterable[str], baseline: str) -> Table:
+    """Return the paired differences of some conditions to one of them."""
+    rows: list[Sequence[Words]] = [
+        [code(name), *(gap_of(compared.difference(name, baseline, figure)) for figure in DIFFERENCES)]
+        for name in names
+        if name != baseline
+    ]
+    minus = f" − {code(baseline)}"
+    return Table([CONDITION, *(Text(one.en + minus, one.ja + minus) for one in DIFFERENCES.values())], rows)
+
+
+def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
+    """Return what each summary keeps against its bytes, and against k-means and random samples of equal bytes."""
+    own = compared.nbytes(OWN)
+    rows: list[Sequence[Words]] = []
+    for name in sorted(names, key=lambda one: (compared.nbytes(one) or 0, one)):
+        one, nbytes = compared.figures[name], compared.nbytes(name)
+        part = NO_NUMBER if nbytes is None or own is None else f"1/{own / nbytes:,.0f}" if nbytes < own else "1"
+        rows.append(
+            [
+                code(name),
+                size(nbytes),
+                part,
+                share(one.auroc),
+                share(one.mean_recall),
+                share(one.macro_mode_recall),
+                gap_of(compared.difference(name, OWN, "macro_mode_recall")),
+                gap_of(compared.difference(name, OWN, "auroc")),
+                *(_over(compared, name, rival_in_bytes(compared, name, of)) for of in (MEANS, RANDOM)),
+            ]
+        )
+    macro = DIFFERENCES["macro_mode_recall"]
+    heads = [
+        CONDITION,
+        Text("bytes", "容量"),
+        Text("of own's", "own 比"),
+        Text("AUROC", "AUROC"),
+        DIFFERENCES["mean_recall"],
+        macro,
+        Text(f"{macro.en} − {code(OWN)}", f"{macro.ja} − {code(OWN)}"),
+        Text(f"AUROC − {code(OWN)}", f"AUROC − {code(OWN)}"),
+        Text(f"{macro.en} − k-means of as many bytes", f"{macro.ja} − 同容量以上の k-means"),
+        Text(f"{macro.en} − random of as many bytes", f"{macro.ja} − 同容量以上の無作為抽出"),
+    ]
+    return Table(heads, rows)
+
+
+def _over(compared: Compared, name: str, rival: str | None) -> Text:
+    """Return what a condition gains over its rival, and who that is."""
+    if rival is None:
+        return gap_of(None)
+    said = gap_of(compared.difference(name, rival, "macro_mode_recall"))
+    return Text(f"{said.en} {code(rival)}", f"{said.ja} {code(rival)}")
+
+
+def rival_in_bytes(compared: Compared, name: str, of_family: str) -> str | None:
+    """Return the condition of a family that a summary must beat: the one of fewest bytes that has as many, within a tenth.
+
+    None where the family has none, and for a condition of the family itself.
+    """
+    nbytes = compared.nbytes(name)
+    if nbytes is None or family(name) == of_family:
+        return None
+    enough = [
+        (theirs, one)
+        for one in compared.finished
+        if family(one) == of_family and (theirs := compared.nbytes(one)) is not None and theirs >= (1 - _EQUAL) * nbytes
+    ]
+    return min(enough)[1] if enough else None
+
+
+def by_kind(compared: Compared, names: Iterable[str]) -> Table:
+    """Return each kind's recall with its interval."""
+    kinds = kinds_of(compared)
+    rows: list[Sequence[Words]] = []
+    for name in names:
+        found = {one.name: one for one in compared.figures[name].by_mode}
+        rows.append([code(name), *(with_interval(found[k].recall, found[k].low, found[k].high) for k in kinds)])
+    counted = {one.name: one for one in compared.comparison.policies[0].by_mode}
+    heads = [
+        Text(
+            f"{k}: {counted[k].pictures} of {counted[k].parts} parts",
+            f"{k}：{counted[k].parts} 部品の {counted[k].pictures} 枚",
+        )
+        for k in kinds
+    ]
+    return Table([CONDITION, *heads], rows)
+
+
+def kinds_of(compared: Compared) -> list[str]:
+    """Return the kinds of defect, the rarest last."""
+    of_first = compared.comparison.policies[0].by_mode
+    return [one.name for one in sorted(of_first, key=lambda one: (-one.pictures, one.name))]
+
+
+def leaking(evidence: Evidence) -> Table | None:
+    """Return the figures on merged groups beside those on the given ones, which leak; None without conditions in both."""
+    merged, given = evidence.data.get(MAIN), evidence.data.get(GIVEN)
+    both = [name for name in given.figures if merged and name in merged.figures] if given else []
+    if merged is None or given is None or not both:
+        return None
+    rows: list[Sequence[Words]] = []
+    for name in both:
+        row: list[Words] = [code(name)]
+        for figure in DIFFERENCES:
+            honest, flattered = (getattr(of.figures[name], figure) for of in (merged, given))
+            row += [share(honest), share(flattered), share(flattered - honest, signed=True)]
+        rows.append(row)
+    heads: list[Words] = [CONDITION]
+    for one in DIFFERENCES.values():
+        heads += [one, Text("given groups", "付属グループ"), Text("flattered by", "見かけの上昇")]
+    return Table(heads, rows)
+
+
+def trainings(evidence: Evidence) -> Table | None:
+    """Return which machine trained what, in how many hours of training; None before anything is trained."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for key, one in evidence.finished.items():
+        if one.about["part"] != "teacher":
+            found.setdefault((one.about["machine"], one.about["jobs"]), []).append(key)
+    most = max(found.values(), key=len, default=[])
+    rows: list[Sequence[Words]] = []
+    for (machine, jobs), keys in sorted(found.items()):
+        runs = [run for key in keys for run in evidence.finished[key].runs]
+        hours = f"{sum(run.seconds for run in runs) / 3600:.1f}"
+        rest = Text(f"the {len(keys)} others", f"ほかの {len(keys)} 条件") if len(found) > 1 else Text("all", "すべて")
+        rows.append([machine, rest if keys is most else codes(keys), str(jobs), str(len(runs)), hours])
+    heads = [
+        Text("machine", "計算機"),
+        Text("conditions", "条件"),
+        Text("at a time", "同時に"),
+        Text("trainings", "学習回数"),
+        Text("hours of training, summed", "学習時間の合計"),
+    ]
+    return Table(heads, rows, texts=2) if rows else None

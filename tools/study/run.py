@@ -1,0 +1,201 @@
+"""The study of rare defects: every condition trained on the same folds and seeds, each kept as JSON when it is finished.
+
+    python tools/study/run.py --tiles DIR [--only NAME ...] [--jobs 2] [--quick] [--plan]
+
+The plan and its hours are printed first. What is finished is not trained again, and what was interrupted goes on. DIR holds the
+magnetic tiles with their manifest (path, label, mode, group). The pages are made from the JSON by tools/study/pages.py.
+"""
+
+import argparse
+import fnmatch
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+
+import results  # noqa: E402
+from conditions import CONDITIONS, FOLDS, SEEDS, Condition  # noqa: E402
+from conditions import VIEWS as SHARED_VIEWS  # noqa: E402
+from data import DATA, store_of  # noqa: E402
+from probes import teacher_runs  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
+from rich.table import Table  # noqa: E402
+from search import EPOCHS as SEARCH_EPOCHS  # noqa: E402
+from search import FILE, search  # noqa: E402
+from sizes import target_bytes  # noqa: E402
+
+import embedstore  # noqa: E402
+from distill.students import device, make_student  # noqa: E402
+from distill.training.compare import Step, train_ways  # noqa: E402
+from embedstore.errors import EmbedstoreError  # noqa: E402
+
+QUICK_EPOCHS = 3
+SEARCHED = "magnetic-tile"  # the data on which recipes are searched
+COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+# Measured on two cores, two trainings at a time: seconds of the wall for one epoch of one training on 806 pictures.
+_SECONDS_AN_EPOCH = 0.85
+
+
+def main() -> None:
+    """Print the plan, then train what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--tiles", type=Path, help="the folder of the magnetic tiles; needed until the stores are built"
+    )
+    parser.add_argument("--out", type=Path, default=Path("study-out"), help="stores and runs")
+    parser.add_argument(
+        "--docs", type=Path, help="where finished conditions are kept: docs/study; for --quick in --out"
+    )
+    parser.add_argument("--only", nargs="+", default=["*"], help="conditions, such as magnetic-tile/own or '*/none'")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs, one seed: shows that it runs, no more"
+    )
+    parser.add_argument("--plan", action="store_true", help="print the plan and end")
+    options = parser.parse_args()
+    docs = options.docs or (options.out / "quick" if options.quick else Path("docs/study"))
+    console = Console(highlight=False)
+    try:
+        chosen = [one for name, one in CONDITIONS.items() if any(fnmatch.fnmatch(name, only) for only in options.only)]
+        if not chosen:
+            sys.exit(f"Error: no condition is called {' '.join(options.only)}; there are {', '.join(CONDITIONS)}.")
+        missing = [one for one in chosen if not (docs / one.data / f"{one.name}.json").exists()]
+        plan(console, chosen, missing, options.quick)
+        if options.plan:
+            return
+        if any(one.recipe for one in missing) and not (docs / SEARCHED / FILE).exists():
+            search_recipes(console, docs, options)
+        for number, one in enumerate(missing, start=1):
+            console.print(f"[bold]{number} of {len(missing)}: {one.data}/{one.name}[/bold], {one.says}")
+            train(console, one, docs, options)
+    except (EmbedstoreError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What was finished is kept; the same command goes on from there.")
+
+
+def plan(console: Console, chosen: list[Condition], missing: list[Condition], quick: bool) -> None:
+    """Print what is finished, what is to be trained, and about how long that takes on two cores."""
+    table = Table("condition", "what", "epochs", "hours", "state", box=None)
+    hours = 0.0
+    for one in chosen:
+        epochs = 0 if one.part == "teacher" else QUICK_EPOCHS if quick else one.epochs
+        runs = FOLDS * (1 if quick else SEEDS)
+        each = runs * epochs * _SECONDS_AN_EPOCH / 3600
+        hours += each if one in missing else 0
+        state = "to train" if one in missing else "finished"
+        table.add_row(f"{one.data}/{one.name}", one.says, str(epochs), f"{each:.1f}", state)
+    console.print(table)
+    console.print(f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained.")
+
+
+def search_recipes(console: Console, docs: Path, options: argparse.Namespace) -> None:
+    """Search the recipes, where that has not been done."""
+    data = DATA[SEARCHED]
+    out = options.out / "quick" if options.quick else options.out
+    store = store_of(data, options.out, options.tiles, docs)
+    console.print("[bold]Search[/bold]: the same recipes for six methods, on one inner split")
+    with Progress(*COLUMNS[:-1], console=console) as shown:
+        task = shown.add_task("recipes", total=None)
+        search(
+            store,
+            out / "search",
+            docs / SEARCHED,
+            {"good": data.good, "views": SHARED_VIEWS},
+            images=options.tiles,
+            jobs=options.jobs,
+            epochs=1 if options.quick else SEARCH_EPOCHS,
+            progress=lambda done, total: shown.update(task, completed=done, total=total),
+        )
+
+
+def train(console: Console, condition: Condition, docs: Path, options: argparse.Namespace) -> None:
+    """Train a condition on all folds and seeds, and keep what its runs say."""
+    data = DATA[condition.data]
+    store = store_of(data, options.out, options.tiles, docs)
+    with embedstore.open(store) as opened:
+        results.write_samples(docs / data.name, opened.samples)
+    started = time.monotonic()
+    about: dict[str, Any] = {
+        "data": data.says,
+        "says": condition.says,
+        "part": condition.part,
+        "method": condition.method,
+        "recipe": condition.recipe,
+        "good": data.good,
+        "folds": FOLDS,
+        "machine": machine(),
+        "jobs": options.jobs,
+    }
+    seeds = 1 if options.quick else SEEDS
+    if condition.part == "teacher":
+        runs, strength = teacher_runs(store, condition.method, data.good, folds=FOLDS, seeds=seeds)
+        about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}
+    else:
+        settings = condition.chosen(data.good, docs / SEARCHED, QUICK_EPOCHS if options.quick else None)
+        with bars(console) as progress:
+            runs, remarks = train_ways(
+                store,
+                (options.out / "quick" if options.quick else options.out) / condition.data,
+                {condition.name: settings},
+                folds=FOLDS,
+                seeds=seeds,
+                images=options.tiles,
+                jobs=options.jobs,
+                progress=progress,
+            )
+        student = make_student(settings.student, 2, settings.size, 0)
+        about |= {
+            "settings": settings.to_dict(),
+            "bytes": target_bytes(store, settings, FOLDS),
+            "parameters": sum(parameter.numel() for parameter in student.parameters()),
+            "peak_memory": max((run.peak_memory or 0 for run in runs), default=0) or None,
+            "curve": mean_curve([run.curve for run in runs]),
+            "remarks": remarks,
+        }
+    about["wall_seconds"] = round(time.monotonic() - started, 1)  # of this command, which may have found runs finished
+    results.write(docs / data.name, condition.name, about, runs, data.good)
+
+
+def mean_curve(curves: list[Any]) -> list[dict[str, float]]:
+    """Return the mean validation AUROC by epoch, from which a page draws a line."""
+    return [
+        {"epoch": rows[0]["epoch"], "val_auroc": round(sum(row["val_auroc"] for row in rows) / len(rows), 4)}
+        for rows in zip(*curves, strict=True)
+    ]
+
+
+def machine() -> str:
+    """Return what trains, in words."""
+    if device().type == "cpu":
+        return f"{os.cpu_count()} CPU cores"
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, {os.cpu_count()} CPU cores"
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[Step], None]]:
+    """Show how many runs and epochs are done, and how long the rest may take."""
+    begun = time.monotonic()
+    with Progress(*COLUMNS, console=console) as shown:
+        runs, epochs = (shown.add_task(name, total=None, left="") for name in ("runs", "epochs"))
+
+        def update(step: Step) -> None:
+            each = (time.monotonic() - begun) / step.trained if step.trained else None
+            left = "" if each is None else f"about {each * step.left / 60:.0f} min left"
+            shown.update(runs, completed=step.runs_done, total=step.runs, left=left)
+            shown.update(epochs, completed=step.trained, total=step.trained + step.left)
+
+        yield update
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The search: the same few recipes for six methods on one inner split, before any outer fold is looked at.
+
+Each recipe is trained once, with one seed, and judged by the validation side of fold 0: the mean AUROC of its last epochs. Every
+recipe that was tried is written down with what it reached. The outer folds are then trained once, with each method's best.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.methods import settings_of
+from distill.training.run_directory import is_complete, read_metrics
+from distill.training.run_process import train_apart
+from distill.training.settings import Settings
+
+EPOCHS, LAST = 30, 5
+FILE = "search.json"
+
+# lambda means nothing without targets, and neither does training on them alone.
+_PLAIN: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "balance .5": {"balance": 0.5},
+    "logit adjustment 1": {"logit_adjustment": 1.0},
+    "moving average .99": {"ema": 0.99},
+}
+_ALIGNED: dict[str, dict[str, Any]] = {
+    "lambda 1": {"weight": 1.0},
+    "lambda 5": {"weight": 5.0},
+    "lambda 5, balance .5": {"weight": 5.0, "balance": 0.5},
+    "lambda 5, a third pre-training": {"weight": 5.0, "pretrained": 1 / 3},
+}
+METHODS: dict[str, Mapping[str, dict[str, Any]]] = {
+    "none": _PLAIN,
+    "class-mean": _ALIGNED,
+    "clip-embed-kd-corrected": _ALIGNED,
+    "sub-prototypes": _ALIGNED,
+    "rare-samples": _ALIGNED,
+    "own": _ALIGNED,
+}
+
+
+def recipe_settings(recipe: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """Return a recipe as settings for so many epochs in all; a share of them may be pre-training."""
+    before = round(recipe.get("pretrained", 0) * epochs)
+    chosen = {name: value for name, value in recipe.items() if name != "pretrained"}
+    return chosen | {"epochs": epochs - before, "pretrain_epochs": before}
+
+
+def search(
+    store: Path,
+    out: Path,
+    docs: Path,
+    shared: Mapping[str, Any],
+    *,
+    images: Path | None,
+    jobs: int,
+    epochs: int = EPOCHS,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Train every recipe of every method, and write down what each reached.
+
+    Args:
+        store: of the data.
+        out: directory of the runs.
+        docs: directory of `search.json`.
+        shared: settings that all share.
+        images: the image folder.
+        jobs: trainings at a time.
+        epochs: of each.
+        progress: called with (trainings done, of all).
+    """
+    planned = [
+        (method, name, recipe, out / f"{method}-{number}")
+        for method, recipes in METHODS.items()
+        for number, (name, recipe) in enumerate(recipes.items())
+    ]
+    done = [0]
+
+    def train(method: str, recipe: Mapping[str, Any], path: Path) -> None:
+        settings = settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs), "folds": 5}))
+        if not is_complete(path):
+            train_apart(store, path, settings, images=images, threads=1, progress=lambda *_: None)
+        done[0] += 1
+        progress(done[0], len(planned))
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(train, method, recipe, path) for method, _, recipe, path in planned]:
+            future.result()
+    tried: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
+    for method, name, recipe, path in planned:
+        areas = [row["val_auroc"] for row in read_metrics(path)][-LAST:]
+        tried[method][name] = {"recipe": recipe, "val_auroc": round(float(np.mean(areas)), 4)}
+    fresh = docs / f"{FILE}.new"
+    docs.mkdir(parents=True, exist_ok=True)
+    fresh.write_text(json.dumps({"epochs": epochs, "tried": tried}, indent=1) + "\n", "utf-8", newline="\n")
+    fresh.replace(docs / FILE)
+
+
+def best_recipe(docs: Path, method: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the recipe that the search found best for a method.
+
+    Raises:
+        FileNotFoundError: there was no search yet.
+    """
+    tried = json.loads((docs / FILE).read_text("utf-8"))["tried"][method]
+    name = max(tried, key=lambda one: tried[one]["val_auroc"])
+    return name, tried[name]["recipe"]
