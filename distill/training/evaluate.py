@@ -98,7 +98,7 @@ def write_report(  # noqa: PLR0917
     """Score the held-out samples, write scores and report, and return the report.
 
     Answers are averaged over `flips`. Where the store's recipe says that a defect has a direction, a mirrored picture would be
-    another picture. Neighbours, where the settings ask for them, are in the directory; see `answers.keep_neighbours`.
+    another picture. What answers need of the training pictures is in the directory; see `answers.keep_memory`.
     """
     answer = answer_of(path, settings, student)
     held: list[Held] = []

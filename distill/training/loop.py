@@ -25,7 +25,7 @@ from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, Targets, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import run_directory
-from distill.training.answers import keep_neighbours
+from distill.training.answers import keep_memory
 from distill.training.batches import WHOLE_CUTS, Batch, balanced_order, class_shares, plan_epoch
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
@@ -97,7 +97,7 @@ def train(
             if not run_directory.is_complete(path):
                 training.run(progress or (lambda *_: None))
             run_directory.load_student(path, training.student)
-            keep_neighbours(path, training.student, data, settings, pictures)
+            keep_memory(path, training.student, data, settings, pictures, flips_of(store.recipe))
             report = write_report(path, training.student, data, settings, pictures, flips_of(store.recipe))
     finally:
         if training is not None:

@@ -10,7 +10,7 @@ RUN/
   checkpoint.pt         everything needed to go on; replaced after every epoch
   best.safetensors      the weights of the epoch that was best on the validation side so far
   student.safetensors   the student's weights, of the last or the best epoch; its presence says that training is complete
-  neighbours.safetensors  the training pictures as the student sees them, where its answers need them
+  memory.safetensors    what is kept of the training pictures, as the student sees them, where its answers need that
   scores.csv            what the student says of each held-out sample
   report.json           the figures
   cost.json             seconds of training and of making the targets, and the most memory that the process had
@@ -40,7 +40,7 @@ from embedstore.images import SPLITS
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
 PRETRAINING, CURVES = "pretraining.csv", "curves.html"
 BEST, STUDENT, SCORES, REPORT = "best.safetensors", "student.safetensors", "scores.csv", "report.json"
-COST, LOCK, NEIGHBOURS = "cost.json", "run.lock", "neighbours.safetensors"
+COST, LOCK, MEMORY = "cost.json", "run.lock", "memory.safetensors"
 
 _BEFORE_A_RUN = {f"{RUN}.new", LOCK}  # what a process that was killed as it began may leave
 
@@ -328,16 +328,16 @@ def _save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) ->
     _replace_with(target, lambda fresh: save_file(own, fresh, metadata={"epoch": str(epoch)}))
 
 
-def save_neighbours(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write the training pictures as the student sees them, in one step; see `answers.Neighbours`."""
+def save_memory(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write what the student's answers need of the training pictures, in one step; see `distill.answers`."""
     from safetensors.torch import save_file
 
     own = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    _replace_with(path / NEIGHBOURS, lambda fresh: save_file(own, fresh))
+    _replace_with(path / MEMORY, lambda fresh: save_file(own, fresh))
 
 
-def load_neighbours(path: Path) -> dict[str, torch.Tensor]:
-    """Return what `save_neighbours` wrote.
+def load_memory(path: Path) -> dict[str, torch.Tensor]:
+    """Return what `save_memory` wrote.
 
     Raises:
         TrainingError: the file is missing or damaged.
@@ -345,15 +345,15 @@ def load_neighbours(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path / NEIGHBOURS)
+        return load_file(path / MEMORY)
     except Exception as error:  # a damaged file raises whatever its decoder meets
-        raise damaged_neighbours(path) from error
+        raise damaged_memory(path) from error
 
 
-def damaged_neighbours(path: Path) -> TrainingError:
-    """Return the error that says what to do where a run's neighbours are missing, damaged, or another student's."""
+def damaged_memory(path: Path) -> TrainingError:
+    """Return the error that says what to do where a run's memory is missing, damaged, or another student's."""
     return TrainingError(
-        f"'{path / NEIGHBOURS}' is missing or damaged; write it anew with: distill train STORE --out '{path}' --resume"
+        f"'{path / MEMORY}' is missing or damaged; write it anew with: distill train STORE --out '{path}' --resume"
     )
 
 

@@ -63,11 +63,20 @@ def class_probabilities(
     return probabilities
 
 
-def features_of(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Tensor:
-    """Return the features (m, f) of the whole pictures at some positions in the store, one or more; see `class_probabilities`."""
+def features_of(
+    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64], flips: Flips = ((),)
+) -> Tensor:
+    """Return the features (flips x m, f) of the whole pictures at some positions in the store, all in one way, then in the next.
+
+    See `class_probabilities`; of one position or more.
+    """
     student.eval()
     with torch.inference_mode():
-        return torch.cat([student(pixels)[0] for pixels in _whole(student, pictures, positions)])
+        seen = [
+            [student(pixels.flip(way) if way else pixels)[0] for way in flips]
+            for pixels in _whole(student, pictures, positions)
+        ]
+    return torch.cat([part for of_way in zip(*seen, strict=True) for part in of_way])
 
 
 def _whole(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Iterator[Tensor]:

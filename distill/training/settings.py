@@ -12,7 +12,7 @@ CROPS = ("stored", "fresh")
 PROJECTIONS = ("student", "teacher")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
-ANSWERS = ("head", "neighbours", "both")
+ANSWERS = ("head", "neighbours", "both", "distribution")
 TRUNK, SCRATCH = "trunk", "scratch"  # begin the names of students that are the first stages of a teacher
 
 
@@ -54,8 +54,8 @@ class Settings:
         weight_decay: of AdamW.
         ema: decay of an exponential moving average of the weights, which is then the student; 0: none.
         keep: which epoch's student the run gives: the `last`, or the `best` on the validation side.
-        answer: who says what a held-out picture is: the student's `head`, its `neighbours` among the training pictures, or
-            `both`; see `training.answers`. The figures of each epoch are the head's.
+        answer: who says what a held-out picture is: the student's `head`, its `neighbours` among the training pictures,
+            `both`, or the `distribution` of each class; see `distill.answers`. The figures of each epoch are the head's.
     """
 
     policy: str = "own"

@@ -59,7 +59,7 @@ SELDOM = {
     "weight_decay": Key("weight_decay", float, "of the optimiser AdamW"),
     "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
     "keep": Key("keep", str, "last, or best on the validation side"),
-    "answer": Key("answer", str, "who is asked in the end: head, neighbours or both"),
+    "answer": Key("answer", str, "who is asked in the end: head, neighbours, both or distribution"),
 }
 TOP = MAIN | SELDOM
 LOSS = {

@@ -45,10 +45,10 @@ def test_all_known_names_are_taken(policy: str) -> None:
 @pytest.mark.parametrize(
     ("field", "told"),
     [
-        ("policy", "none, class-mean, sub-prototypes, rare-samples, own, retrieved, mixture"),
+        ("policy", "none, class-mean, sub-prototypes, rare-samples, own, compressed-own, retrieved, mixture"),
         ("loss", "cosine, mse, l1, contrastive"),
         ("ce_views", "all, whole"),
-        ("answer", "head, neighbours, both"),
+        ("answer", "head, neighbours, both, distribution"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(field: str, told: str) -> None:

@@ -181,7 +181,7 @@ def test_a_run_goes_on_and_is_evaluated_without_the_teacher(
         distill.train(store, tmp_path / "run", settings, progress=stop)
     run = distill.train(store, tmp_path / "run", settings, resume=True)
     assert run.report == whole.report
-    for name in ("student.safetensors", "neighbours.safetensors", "scores.csv"):
+    for name in ("student.safetensors", "memory.safetensors", "scores.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole.path / name).read_bytes()
     began = load_file(whole.path / "student.safetensors")["trunk.layers.conv1.0.weight"]
     assert not torch.equal(began, torch.load(checkpoint)["conv1.0.weight"])  # it was fine-tuned

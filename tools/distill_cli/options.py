@@ -66,7 +66,10 @@ Keep = Annotated[
 Answer = Annotated[
     str | None,
     typer.Option(
-        help=explained("Who is asked in the end: head, neighbours (training pictures) or both.", _DEFAULT.answer)
+        help=explained(
+            "Who is asked in the end: head, neighbours (training pictures), both, or distribution of the classes.",
+            _DEFAULT.answer,
+        )
     ),
 ]
 Overkill = Annotated[
