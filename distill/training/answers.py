@@ -55,6 +55,11 @@ def answer_of(path: Path, settings: Settings, student: Student) -> Answer:
     memory = MEMORIES[settings.answer].fitting(kept, student)
     if memory is None:
         raise run_directory.damaged_memory(path)
-    if settings.answer != "both":
+    return through(memory, settings.answer)
+
+
+def through(memory: Neighbours | Distribution, answer: str) -> Answer:
+    """Return how a student with this memory answers."""
+    if answer != "both":
         return memory
     return lambda features, logits: (by_head(features, logits) + memory(features, logits)) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
-from distill.training.answers import answer_of
+from distill.training.answers import answer_of, memory_of, through
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
-from distill.training.scoring import Flips, class_probabilities, flips_of
+from distill.training.scoring import Answer, Flips, by_head, class_probabilities, flips_of
 from distill.training.settings import Settings, is_code
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
@@ -45,6 +46,60 @@ def evaluate(
             have left the store.
         SettingsError: the student is the user's own, and `student` does not say so.
     """
+    with _finished(run, store=store, images=images, student=student) as run_of, run_directory.held(run_of.path):
+        return write_report(run_of.path, run_of.student, run_of.data, run_of.settings, run_of.pictures, run_of.flips)
+
+
+def ask(
+    run: str | os.PathLike[str],
+    answer: str,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    student: str | None = None,
+) -> list[Held]:
+    """Return what a finished run's student says of the held-out samples when it is asked in another way; nothing is written.
+
+    Args:
+        run: the run's directory.
+        answer: one of `settings.ANSWERS`.
+        store: see `evaluate`; the training samples are looked at, too, where the answer needs them.
+        images: see `evaluate`.
+        student: see `evaluate`.
+
+    Raises:
+        TrainingError, SettingsError: see `evaluate`.
+    """
+    with _finished(run, store=store, images=images, student=student, training=answer != "head") as run_of:
+        asked: Answer = by_head
+        if answer != "head":
+            memory = memory_of(run_of.student, run_of.data, answer, run_of.pictures, run_of.flips)
+            asked = through(memory, answer)
+        return _held(run_of.student, run_of.data, run_of.pictures, run_of.flips, asked)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run, opened to be asked."""
+
+    path: Path
+    student: Student
+    data: RunData
+    settings: Settings
+    pictures: StudentPictures
+    flips: Flips
+
+
+@contextmanager
+def _finished(
+    run: str | os.PathLike[str],
+    *,
+    store: str | os.PathLike[str] | None,
+    images: str | os.PathLike[str] | None,
+    student: str | None,
+    training: bool = False,
+) -> Iterator[_Finished]:
+    """Open a finished run and its store; see `evaluate`. Training samples are looked for only where `training` says so."""
     path = Path(run)
     description = run_directory.read(path)
     try:
@@ -65,7 +120,7 @@ def evaluate(
     classes: list[str] = description["classes"]
     trained = make_student(settings.student, len(classes), settings.size, settings.seed, pretrained=False).to(device())
     run_directory.load_student(path, trained)
-    held_out = {sample_id: side for sample_id, side in run_directory.read_split(path).items() if side != "train"}
+    wanted = {name: side for name, side in run_directory.read_split(path).items() if training or side != "train"}
     with _open(store or description["store"]["path"]) as opened:
         if opened.fingerprint != description["store"]["fingerprint"]:
             raise TrainingError(
@@ -75,19 +130,18 @@ def evaluate(
             raise TrainingError(
                 f"The store '{opened.path}' draws its views by another recipe than the run's; name the run's store: --store STORE"
             )
-        gone = [sample_id for sample_id in held_out if sample_id not in opened]
+        gone = [sample_id for sample_id in wanted if sample_id not in opened]
         if gone:
             raise TrainingError(
-                f"{len(gone)} pictures that the run in '{path}' is tested on (such as '{gone[0]}') have left the store "
-                f"'{opened.path}'; name a store that has them: --store STORE"
+                f"{len(gone)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{gone[0]}') "
+                f"have left the store '{opened.path}'; name a store that has them: --store STORE"
             )
-        positions = {side: opened.positions([i for i, s in held_out.items() if s == side]) for side in SPLITS}
+        positions = {side: opened.positions([i for i, s in wanted.items() if s == side]) for side in SPLITS}
         data = RunData(list(opened.samples), positions, classes)
         refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
-            with run_directory.held(path):
-                return write_report(path, trained, data, settings, pictures, flips_of(opened.recipe))
+            yield _Finished(path, trained, data, settings, pictures, flips_of(opened.recipe))
         finally:
             pictures.close()
 
@@ -100,7 +154,19 @@ def write_report(  # noqa: PLR0917
     Answers are averaged over `flips`. Where the store's recipe says that a defect has a direction, a mirrored picture would be
     another picture. What answers need of the training pictures is in the directory; see `answers.keep_memory`.
     """
-    answer = answer_of(path, settings, student)
+    held = _held(student, data, pictures, flips, answer_of(path, settings, student))
+    report = make_report(held, data.classes, settings.policy, settings.good, settings.overkill)
+    run_directory.write_table(
+        path / run_directory.SCORES,
+        ("id", "split", "label", "mode", "group", *(f"p({label})" for label in data.classes)),
+        ((h.id, h.side, h.label or "", h.mode or "", h.group or "", *map(repr, h.probabilities)) for h in held),
+    )
+    run_directory.write_json(path / run_directory.REPORT, report.to_dict())
+    return report
+
+
+def _held(student: Student, data: RunData, pictures: StudentPictures, flips: Flips, answer: Answer) -> list[Held]:
+    """Return what the student says of each held-out sample."""
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
@@ -110,14 +176,7 @@ def write_report(  # noqa: PLR0917
         for at, row in zip(positions, probabilities, strict=True):
             sample = data.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))
-    report = make_report(held, data.classes, settings.policy, settings.good, settings.overkill)
-    run_directory.write_table(
-        path / run_directory.SCORES,
-        ("id", "split", "label", "mode", "group", *(f"p({label})" for label in data.classes)),
-        ((h.id, h.side, h.label or "", h.mode or "", h.group or "", *map(repr, h.probabilities)) for h in held),
-    )
-    run_directory.write_json(path / run_directory.REPORT, report.to_dict())
-    return report
+    return held
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import distill
 from distill.answers.neighbours import TEMPERATURE, VOICES, Neighbours
 from distill.students import make_student
 from distill.training import run_directory
+from distill.training.evaluate import ask
 from distill.training.loop import Run
 from distill.training.pictures import StudentPictures
 from embedstore import EmbeddingStore, Sample
@@ -225,3 +226,16 @@ def test_damaged_neighbours_are_refused_and_written_anew(
     again = distill.train(store, run, quick(policy="own", answer="both"), resume=True)
     assert again.report == runs["both"].report
     assert (run / "memory.safetensors").read_bytes() == (runs["both"].path / "memory.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_finished_run_can_be_asked_in_any_way(
+    way: str, runs: dict[str, Run], store: EmbeddingStore, tmp_path: Path
+) -> None:
+    run = shutil.copytree(runs["head"].path, tmp_path / "run")
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    held = ask(run, way)
+    ids, expected = scores(runs[way].path)
+    assert [one.id for one in held] == ids
+    np.testing.assert_allclose([one.probabilities for one in held], expected, atol=1e-12)
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before  # nothing is written
