@@ -7,7 +7,7 @@ from what it controls by its targets alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Condition:
         says: what it is, in a few words.
         settings: beside those that all share, ruling over the recipe.
         epochs: of the whole training, pre-training included.
+        of: the condition, on the same data, whose trainings it asks in another way; None: it has its own.
+        answer: that way, one of `settings.ANSWERS`.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Condition:
     says: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = EPOCHS
+    of: str | None = None
+    answer: str = "head"
 
     def chosen(self, good: str, docs: Path, epochs: int | None = None) -> Settings:
         """Return its settings.
@@ -139,6 +143,27 @@ _RECIPES: tuple[tuple[Any, ...], ...] = (
     ("own-medium", "own", "own", "a student of 1.8 M parameters", {"student": "medium"}),
     ("none-medium", "none", "none", "plain training of a student of 1.8 M parameters", {"student": "medium"}),
 )
+
+
+def _asked(*names: str) -> list[Condition]:
+    """Return conditions that ask the trainings of others in every way but by the head."""
+    lines = {name: line for name, *line in (*_SEARCHED, *_SUMMARIES, *_RIVALS, *_RECIPES)}
+    return [
+        replace(
+            Condition(f"{name}-{answer}", "magnetic-tile", "recipes", *lines[name]),
+            of=name,
+            answer=answer,
+            says=f"{name}, asked through {words}",
+        )
+        for name in names
+        for answer, words in (
+            ("neighbours", "its nearest training pictures"),
+            ("both", "head and nearest training pictures"),
+            ("distribution", "the distribution of each class"),
+        )
+    ]
+
+
 _SIX = ("none", "own", "class-mean", "clip-embed-kd-corrected", "clip-embed-kd")
 
 _TEACHER: tuple[tuple[Any, ...], ...] = (
@@ -154,6 +179,7 @@ CONDITIONS: dict[str, Condition] = {
         *_of("magnetic-tile", "baselines", *_RIVALS),
         *_of("magnetic-tile", "summaries", *_SUMMARIES),
         *_of("magnetic-tile", "recipes", *_RECIPES),
+        *_asked("none", "own", "compressed-16", "trunk"),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of(
             "magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] in ("none", "own")), _RIVALS[0]

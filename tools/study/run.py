@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ from search import FILE, search  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
 import embedstore  # noqa: E402
+from distill.evaluation.runs import RunScores  # noqa: E402
 from distill.students import device, make_student  # noqa: E402
 from distill.training.compare import Step, train_ways  # noqa: E402
+from distill.training.evaluate import ask  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
 
 QUICK_EPOCHS = 3
@@ -139,18 +142,24 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
         runs, strength = teacher_runs(store, condition.method, data.good, folds=FOLDS, seeds=seeds)
         about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}
     else:
-        settings = condition.chosen(data.good, docs / SEARCHED, QUICK_EPOCHS if options.quick else None)
+        way = condition.of or condition.name
+        trained = CONDITIONS[f"{condition.data}/{way}"]
+        settings = trained.chosen(data.good, docs / SEARCHED, QUICK_EPOCHS if options.quick else None)
+        out = (options.out / "quick" if options.quick else options.out) / condition.data
         with bars(console) as progress:
             runs, remarks = train_ways(
                 store,
-                (options.out / "quick" if options.quick else options.out) / condition.data,
-                {condition.name: settings},
+                out,
+                {way: settings},
                 folds=FOLDS,
                 seeds=seeds,
                 images=options.tiles,
                 jobs=options.jobs,
                 progress=progress,
             )
+        if condition.of:
+            console.print(f"   asking {len(runs)} students of {condition.of} through {condition.answer}")
+            runs = [asked(run, out, condition.answer, options.tiles) for run in runs]
         student = make_student(settings.student, 2, settings.size, 0)
         about |= {
             "settings": settings.to_dict(),
@@ -162,6 +171,11 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
         }
     about["wall_seconds"] = round(time.monotonic() - started, 1)  # of this command, which may have found runs finished
     results.write(docs / data.name, condition.name, about, runs, data.good)
+
+
+def asked(run: RunScores, out: Path, answer: str, tiles: Path | None) -> RunScores:
+    """Return what a finished run's student says when it is asked in another way."""
+    return replace(run, held=ask(out / "runs" / f"{run.policy}-fold{run.fold}-seed{run.seed}", answer, images=tiles))
 
 
 def mean_curve(curves: list[Any]) -> list[dict[str, float]]:

@@ -33,6 +33,11 @@ _SIZED_JA = {  # with a number at the end of the name
     "k-means": "k-means、代表例はラベルごとに {} 個",
     "compressed": "画像ごとの埋め込みを 1 ビュー {} バイトに圧縮、希少な 1 割はより多く",
 }
+_ASKED_JA = {  # at the end of the name of a condition that asks another one's students
+    "neighbours": "最も近い学習画像で答えさせる",
+    "both": "ヘッドと最も近い学習画像の平均で答えさせる",
+    "distribution": "クラスごとの分布で答えさせる",
+}
 _DATA_JA = {
     "magnetic-tile": "磁性タイル：良品と不良、5 種類の不良の種類は伏せる",
     "magnetic-tile-given": "同じタイル、付属のグループのまま（リークあり）",
@@ -65,6 +70,9 @@ def is_rare_aware(name: str) -> bool:
 
 
 def _japanese(name: str) -> str | None:
+    base, _, answer = name.rpartition("-")
+    if answer in _ASKED_JA and _japanese(base) is not None and name not in _JA:
+        return f"{base} の生徒に{_ASKED_JA[answer]}"
     number = _SIZE.search(name)
     if name in _JA or number is None:
         return _JA.get(name)
