@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 from distill.training.settings import Settings
 
 if TYPE_CHECKING:
+    from distill.advice.advice import advise
     from distill.data import DistillationDataset
     from distill.losses import DistillationLoss
     from distill.training.compare import compare
     from distill.training.evaluate import evaluate
     from distill.training.loop import train
 
-__all__ = ["DistillationDataset", "DistillationLoss", "Settings", "compare", "evaluate", "train"]
+__all__ = ["DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "train"]
 
 _NEED_TORCH = {
     "DistillationDataset": "distill.data",
     "DistillationLoss": "distill.losses",
+    "advise": "distill.advice.advice",
     "compare": "distill.training.compare",
     "evaluate": "distill.training.evaluate",
     "train": "distill.training.loop",

@@ -37,11 +37,11 @@ import distill.training.batches, distill.training.run_data, distill.training.pic
 print(distill.Settings(policy="own").policy, sorted(distill.__all__), "torch" in sys.modules)
 """
     assert run(code) == (
-        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'compare', 'evaluate', 'train'] False"
+        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'advise', 'compare', 'evaluate', 'train'] False"
     )
 
 
-@pytest.mark.parametrize("name", ["DistillationDataset", "DistillationLoss", "compare", "evaluate", "train"])
+@pytest.mark.parametrize("name", ["DistillationDataset", "DistillationLoss", "advise", "compare", "evaluate", "train"])
 def test_training_says_what_is_missing(name: str) -> None:
     code = f"""
 import distill
@@ -95,7 +95,7 @@ with opened_source(sys.argv[2]) as file:
 print("torch" in sys.modules)
 """
     assert run(code, str(store), str(tmp_path / "few.safetensors")).splitlines() == [
-        *(f"{name} {None if name == 'none' else (3, 192)}" for name in POLICIES),
+        *(f"{name} {None if name == 'none' else (3, 64 if name == 'compressed-own' else 192)}" for name in POLICIES),
         "1.0",
         "file (3, 192)",
         "False",

@@ -2,7 +2,7 @@
 
 import typer
 
-from distill_cli import compare, evaluate, init, train
+from distill_cli import advise, compare, evaluate, init, train
 from embedstore_cli import console
 
 app = typer.Typer(
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (init.init, train.train, evaluate.evaluate, compare.compare):
+for verb in (init.init, advise.advise, train.train, evaluate.evaluate, compare.compare):
     app.command()(verb)
 
 

@@ -1,0 +1,199 @@
+"""The advice: look at the store, try the candidates, and choose one; `words` says why, `task` writes it down."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from distill.advice import trials
+from distill.advice.candidates import Candidate, chosen_candidates
+from distill.advice.decision import NO_ESCAPE, Decision, decide
+from distill.advice.footprint import Footprint, LeftOut, fitting
+from distill.advice.looks import Looks, look
+from distill.advice.needs import Needs
+from distill.advice.trials import Agreed, Pace, Plan
+from distill.training.run_data import make_run_data
+from distill.training.scoring import flips_of
+from distill.training.settings import Settings
+from embedstore import open as open_store
+from embedstore.errors import SettingsError
+
+Progress = Callable[[str, int, int], None]  # a stage, how much of it is done, of how much
+LOOKING, MEASURING, TRYING = "looking", "measuring", "trying"  # the stages
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is advised, and all that it rests on.
+
+    Attributes:
+        settings: of the training that is advised.
+        needs: what was asked for.
+        looks: what the store says.
+        tried: the candidates that were tried, in the order of simplicity.
+        left_out: those that were not.
+        footprints, paces: of each that was tried, by name.
+        decision: how each did, and which is advised.
+        plan: of the trials.
+        learned, training: pictures that a run of the trials learned from, on average, and that the training will learn from.
+        minutes: that the runs of the trials trained, all together.
+        training_minutes: that the training will take on this machine, about.
+        remarks: sentences of the runs on their data.
+    """
+
+    settings: Settings
+    needs: Needs
+    looks: Looks
+    tried: list[Candidate]
+    left_out: list[LeftOut]
+    footprints: dict[str, Footprint]
+    paces: dict[str, Pace]
+    decision: Decision
+    plan: Plan
+    learned: int
+    training: int
+    minutes: float
+    training_minutes: float
+    remarks: list[str]
+
+    def candidate(self, name: str) -> Candidate:
+        """Return one of those that were tried."""
+        return next(one for one in self.tried if one.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, with the reasons in words."""
+        from distill.advice.words import reasons
+
+        return asdict(self) | {"reasons": [asdict(one) for one in reasons(self)]}
+
+
+def advise(
+    store: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    needs: Needs | None = None,
+    *,
+    images: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Advice:
+    """Find out by short trials which way of training a task needs; `task.task_text` writes it down.
+
+    All candidates are trained for the same epochs on the same folds and seeds, each run apart, as in `distill.compare`. What was
+    finished when the trials were interrupted is kept, and the same call goes on.
+
+    Args:
+        store: path of a store.
+        directory: of the trials; a new or empty one, or one that was begun for the same needs.
+        needs: what the line needs.
+        images: the image folder, where it is not where the store remembers it.
+        jobs: runs that train at the same time.
+        progress: called with a stage, and how far that is.
+
+    Raises:
+        SettingsError: a need can't be met, no candidate fits, the time is too short, or the trials are others'.
+        TrainingError: the store can't be learned from, or a run failed.
+    """
+    needs, path, place = needs or Needs(), Path(store), Path(directory)
+    if jobs < 1:
+        raise SettingsError(f"The number of jobs is {jobs}; expected 1 or more.")
+    tell, folder = progress or (lambda *_: None), None if images is None else Path(images)
+    tell(LOOKING, 0, 1)
+    with open_store(path) as opened:
+        base = Settings(good=needs.good, overkill=needs.overkill, views=opened.views)
+        data = make_run_data(opened, base)  # refuses what the training after the trials would refuse
+        learned = trials.testable_folds(opened, base)
+        ways = {one.name: one.chosen(base, opened.teacher) for one in chosen_candidates(needs.ways)}
+        request = _request(opened.fingerprint, opened.version, needs, ways)
+        agreed = trials.read_agreed(place, request)
+        if agreed is None:
+            footprints, left_out = fitting(
+                ways,
+                len(data.classes),
+                flips_of(opened.recipe),
+                pictures=len(data.sides["train"]),
+                max_megabytes=needs.max_megabytes,
+                max_milliseconds=needs.max_milliseconds,
+            )
+        looks = look(opened, needs.good)
+    tell(LOOKING, 1, 1)
+    training = len(data.sides["train"])
+    if agreed is None:
+        started = time.monotonic()
+        fewest = min(learned)
+        paces = trials.measure_paces(
+            path,
+            {name: ways[name] for name in footprints},
+            folds=fewest,
+            pictures=learned[fewest],
+            images=folder,
+            jobs=jobs,
+            progress=lambda *far: tell(MEASURING, *far),
+        )
+        plan = trials.plan_trials(
+            paces,
+            learned,
+            seconds=60 * needs.minutes - (time.monotonic() - started),
+            jobs=jobs,
+            wanted=min(trials.training_epochs(pace, training, needs.train_minutes) for pace in paces.values()),
+        )
+        agreed = Agreed(request, plan, paces, footprints, left_out)
+        trials.write_agreed(place, agreed)
+    tried = [one for one in chosen_candidates(needs.ways) if one.name in agreed.footprints]
+    runs, remarks = trials.run_trials(
+        path,
+        place,
+        {one.name: ways[one.name] for one in tried},
+        agreed.plan,
+        images=folder,
+        jobs=jobs,
+        progress=lambda *far: tell(TRYING, *far),
+    )
+    decision = decide(
+        runs,
+        [one.name for one in tried],
+        good=needs.good,
+        overkill=needs.overkill,
+        no_escape=needs.escape is not None,
+    )
+    pace = agreed.paces[decision.chosen]
+    epochs = trials.training_epochs(pace, training, needs.train_minutes)
+    return Advice(
+        settings=_final(ways[decision.chosen], decision, epochs),
+        needs=needs,
+        looks=looks,
+        tried=tried,
+        left_out=agreed.left_out,
+        footprints=agreed.footprints,
+        paces=agreed.paces,
+        decision=decision,
+        plan=agreed.plan,
+        learned=learned[agreed.plan.folds],
+        training=training,
+        minutes=trials.trained_minutes(runs),
+        training_minutes=pace.seconds(epochs, training) / 60,
+        remarks=remarks,
+    )
+
+
+def _request(fingerprint: str, version: int, needs: Needs, ways: Mapping[str, Settings]) -> dict[str, Any]:
+    """Return all that the trials hang on."""
+    asked = {name: value for name, value in needs.to_dict().items() if name != "ways"}
+    settings = {name: one.to_dict() for name, one in ways.items()}
+    return {"store": fingerprint, "version": version, **asked, "ways": settings}
+
+
+def _final(settings: Settings, decision: Decision, epochs: int) -> Settings:
+    """Return the settings of the training that is advised.
+
+    Where no defect may pass, its threshold is set for the overkill that this cost in the trials.
+    """
+    if decision.figure != NO_ESCAPE:
+        return replace(settings, epochs=epochs)
+    reached = decision.standing(decision.chosen).deciding.value
+    assert reached is not None  # noqa: S101  a way without the figure is never chosen
+    return replace(settings, epochs=epochs, overkill=min(0.5, math.ceil(1000 * reached) / 1000))

@@ -1,0 +1,120 @@
+"""The ways of training that are tried: each a method with settings, and why one would take it.
+
+To add one, add its line to `CANDIDATES`, at its place in the order of simplicity: of ways that are as good, the first is advised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from distill.methods import settings_of
+from distill.training.settings import Settings
+from embedstore.errors import SettingsError
+from embedstore.pages import Text
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way of training.
+
+    Attributes:
+        name: of its runs, and for `--ways`.
+        method: a policy, or a method of `distill.methods`.
+        says: what it is, in a few words.
+        enough: begins the sentence that advises it although another way found a little more.
+        why: what speaks for it.
+        settings: beside those that all share; in the student's name, {teacher} stands for the store's teacher.
+    """
+
+    name: str
+    method: str
+    says: Text
+    enough: Text
+    why: Text
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def chosen(self, base: Settings, teacher: str) -> Settings:
+        """Return its settings, all else as in `base`.
+
+        Args:
+            base: what all candidates share.
+            teacher: the name of the store's teacher.
+        """
+        own = dict(self.settings)
+        if "student" in own:
+            own["student"] = own["student"].replace("{teacher}", teacher)
+        return settings_of(self.method, replace(base, **own))
+
+
+_ALIGNED = {"weight": 5.0}  # what first trials found best for own embeddings; the others get the same
+
+CANDIDATES: tuple[Candidate, ...] = (
+    Candidate(
+        "none",
+        "none",
+        Text("plain training", "通常の学習"),
+        Text("For this task plain training is enough", "この課題には通常の学習で十分です"),
+        Text("it needs pictures and labels alone", "必要なのは画像とラベルだけです"),
+    ),
+    Candidate(
+        "trunk",
+        "none",
+        Text("a fine-tuned trunk without any store", "大きなモデルの前半を微調整（ストアなし）"),
+        Text(
+            "Here a fine-tuned trunk without any store is cheaper",
+            "ここではストアを使わず、大きなモデルの前半を微調整する方が手軽です",
+        ),
+        Text(
+            "it begins with the large model's first stages and needs no stored vectors",
+            "大きなモデルの前半の重みから始め、保存したベクトルは要りません",
+        ),
+        {"student": "trunk:{teacher}:5", "learning_rate": 1e-3},  # of 1e-4 to 2e-3 the best in first trials
+    ),
+    Candidate(
+        "class-mean",
+        "class-mean",
+        Text("the class mean", "クラス平均"),
+        Text("For this task the class mean is enough", "この課題にはクラス平均で十分です"),
+        Text("one vector for each label is all that it keeps", "ラベルごとに 1 本のベクトルしか使いません"),
+        _ALIGNED,
+    ),
+    Candidate(
+        "rare-samples",
+        "rare-samples",
+        Text("rare samples kept", "希少画像の保持"),
+        Text("For this task keeping the rare samples is enough", "この課題には希少画像を保持すれば十分です"),
+        Text(
+            "it keeps the rare pictures' own vectors and a few prototypes for the others",
+            "希少な画像はそのベクトルを残し、他は少数の代表例にまとめます",
+        ),
+        _ALIGNED,
+    ),
+    Candidate(
+        "own",
+        "own",
+        Text("own embeddings", "画像ごとの埋め込み"),
+        Text("For this task own embeddings are enough", "この課題には画像ごとの埋め込みで十分です"),
+        Text(
+            "each picture is drawn to its own vector, so nothing rare is averaged away",
+            "どの画像も自分のベクトルを手本にするため、まれなものが平均に埋もれません",
+        ),
+        _ALIGNED,
+    ),
+)
+
+
+def chosen_candidates(names: Sequence[str]) -> list[Candidate]:
+    """Return the candidates of these names in the order of simplicity; all where none is named.
+
+    Raises:
+        SettingsError: there is no such candidate.
+    """
+    known = {one.name for one in CANDIDATES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"The way '{unknown[0]}' is unknown; choose among {', '.join(one.name for one in CANDIDATES)}."
+        )
+    return [one for one in CANDIDATES if not names or one.name in names]

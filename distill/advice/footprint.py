@@ -1,0 +1,151 @@
+"""What a student needs at the terminal, the size of its weights and the time for a picture, and which candidates that fits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from distill.students import Student, make_student
+from distill.training.scoring import Flips
+from distill.training.settings import Settings
+from embedstore.errors import EmbedstoreError, SettingsError
+
+_PASSES, _BEFORE = 20, 3  # forward passes that are timed, and those before them
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one student needs.
+
+    Attributes:
+        megabytes: of its weights, 10^6 bytes, and of the training pictures' features where neighbours answer.
+        milliseconds: for one picture with one thread of the CPU, the median over passes; all its flips are counted, since the
+            figures of the trials average over them. What neighbours add, a product with their features, is left out.
+        flips: how many passes one picture takes.
+    """
+
+    megabytes: float
+    milliseconds: float
+    flips: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A candidate that is not tried.
+
+    Attributes:
+        name: of it.
+        footprint: what it needs, where that is more than is allowed; None where it can't be made.
+        why: a sentence, where it can't be made.
+    """
+
+    name: str
+    footprint: Footprint | None = None
+    why: str = ""
+
+
+def fitting(
+    ways: Mapping[str, Settings],
+    classes: int,
+    flips: Flips,
+    *,
+    pictures: int,
+    max_megabytes: float | None,
+    max_milliseconds: float | None,
+) -> tuple[dict[str, Footprint], list[LeftOut]]:
+    """Return what each way needs that can be made and fits the terminal, and the ways that do not.
+
+    Args:
+        ways: name -> settings.
+        classes: how many labels.
+        flips: over which answers are averaged.
+        pictures: that the student will learn from.
+        max_megabytes: that the terminal allows; None for any.
+        max_milliseconds: the same for one picture.
+
+    Raises:
+        SettingsError: no way fits.
+    """
+    found: dict[str, Footprint] = {}
+    left_out: list[LeftOut] = []
+    measured: dict[tuple[str, int, bool], Footprint] = {}
+    for name, settings in ways.items():
+        student = settings.student, settings.size, settings.answer == "head"
+        try:
+            if student not in measured:
+                measured[student] = footprint(settings, classes, flips, pictures)
+        except EmbedstoreError as error:  # the teacher has no such stages, or its weights are not installed
+            left_out.append(LeftOut(name, why=str(error)))
+            continue
+        need = measured[student]
+        if _exceeds(need.megabytes, max_megabytes) or _exceeds(need.milliseconds, max_milliseconds):
+            left_out.append(LeftOut(name, need))
+        else:
+            found[name] = need
+    if not found:
+        raise SettingsError(_none_fits(left_out))
+    return found, left_out
+
+
+def footprint(settings: Settings, classes: int, flips: Flips, pictures: int) -> Footprint:
+    """Make a student, weigh it, and time it.
+
+    Args:
+        settings: that name the student and its input's size.
+        classes: how many labels.
+        flips: over which its answers are averaged; see `scoring.flips_of`.
+        pictures: that it will learn from.
+
+    Raises:
+        SettingsError: there is no such student.
+        TeacherError: it begins with a teacher's weights, and they are not installed.
+    """
+    student = make_student(settings.student, classes, settings.size, settings.seed)
+    neighbours = 0 if settings.answer == "head" else 4 * student.features * pictures  # bytes of float32
+    return Footprint(
+        _megabytes(student) + neighbours / 1e6, 1000 * _seconds(student, settings.size) * len(flips), len(flips)
+    )
+
+
+def _exceeds(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _none_fits(left_out: list[LeftOut]) -> str:
+    needing = [(one.name, one.footprint) for one in left_out if one.footprint is not None]
+    if not needing:
+        return f"None of the ways can be trained here: {left_out[0].why}"
+    told = "; ".join(
+        f"'{name}' needs {need.megabytes:.2f} megabytes and {need.milliseconds:.1f} milliseconds"
+        for name, need in needing
+    )
+    return f"No way fits the terminal ({told}); raise --max-megabytes or --max-milliseconds."
+
+
+def _megabytes(student: Student) -> float:
+    weights: int = sum(tensor.nbytes for tensor in student.state_dict().values())
+    return weights / 1e6
+
+
+def _seconds(student: Student, size: int) -> float:
+    """Return the median time of a forward pass of one picture, with one thread."""
+    threads = torch.get_num_threads()
+    pixels = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(0)).byte()
+    student.eval()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(_BEFORE):
+                student(pixels)
+            taken: list[float] = []
+            for _ in range(_PASSES):
+                started = time.perf_counter()
+                student(pixels)
+                taken.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return median(taken)

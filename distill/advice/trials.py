@@ -1,0 +1,317 @@
+"""Short trials of all candidates alike, within a stated time: paces are measured, folds, seeds and epochs follow, runs go on."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from distill.advice.footprint import Footprint, LeftOut
+from distill.evaluation.runs import RunScores
+from distill.source import Source
+from distill.training import run_directory
+from distill.training.compare import train_ways, val_fold_of
+from distill.training.run_data import make_run_data
+from distill.training.settings import Settings
+from distill.training.trainer import Planned, Step, Trainer
+from embedstore.errors import SettingsError, TrainingError
+
+EPOCHS, MOST_EPOCHS = 100, 300  # of the training that follows, where no time is stated for it; and at most
+FEWEST_EPOCHS = (
+    10  # of a trial, unless the training itself has fewer: with 8, new students told no defect on magnetic tiles
+)
+FOLDS, SEEDS = (5, 4, 3), 3  # the best first; a run learns from all folds but two
+SPARE = 0.9  # of the time is planned for: machines have other work, too
+PLAN = "plan.json"
+_PACE_EPOCHS = 2  # that a pace is measured on: the first one reads and cuts what the second finds
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long one run takes when as many run beside it as in the trials.
+
+    Attributes:
+        start: seconds beside its epochs: the start of the process, its targets, the scores in the end.
+        epoch: seconds of an epoch.
+        pictures: that such an epoch learns from.
+    """
+
+    start: float
+    epoch: float
+    pictures: int
+
+    def seconds(self, epochs: int, pictures: int) -> float:
+        """Return how long a run of so many epochs takes where it learns from so many pictures."""
+        return self.start + epochs * self.epoch_of(pictures)
+
+    def epoch_of(self, pictures: int) -> float:
+        """Return how long an epoch on so many pictures takes."""
+        return self.epoch * pictures / self.pictures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained of each candidate.
+
+    Attributes:
+        folds, seeds, epochs: the same for all.
+        seconds: that all of it is expected to take.
+    """
+
+    folds: int
+    seeds: int
+    epochs: int
+    seconds: float
+
+
+def testable_folds(source: Source, settings: Settings) -> dict[int, int]:
+    """Return each number of `FOLDS` whose folds can all be tested, with how many pictures a run learns from, on average.
+
+    Raises:
+        TrainingError: there is none; the sentence is that of the fewest folds.
+    """
+    found: dict[int, int] = {}
+    refused = None
+    for folds in FOLDS:
+        try:
+            learned = [len(make_run_data(source, _on(settings, folds, fold)).sides["train"]) for fold in range(folds)]
+        except TrainingError as error:
+            refused = error
+            continue
+        found[folds] = round(sum(learned) / folds)
+    if not found and refused is not None:
+        raise refused
+    return found
+
+
+def _on(settings: Settings, folds: int, fold: int) -> Settings:
+    return replace(settings, folds=folds, fold=fold, val_fold=val_fold_of(folds, fold, settings.seed))
+
+
+def measure_paces(
+    store: Path,
+    ways: Mapping[str, Settings],
+    *,
+    folds: int,
+    pictures: int,
+    images: Path | None,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Pace]:
+    """Train each way for two epochs on one fold, as many times beside each other as trials will run, and time it.
+
+    Args:
+        store: path of the store.
+        ways: name -> settings.
+        folds: how many are dealt.
+        pictures: that a run then learns from.
+        images: the image folder, where it is not where the store remembers it.
+        jobs: runs at a time.
+        progress: called with (ways done, of all).
+
+    Raises:
+        TrainingError: a run can't be done.
+    """
+    paces = {}
+    progress(0, len(ways))
+    with tempfile.TemporaryDirectory(prefix="distill-pace-", ignore_cleanup_errors=True) as place:
+        for number, (name, settings) in enumerate(ways.items()):
+            chosen = replace(_on(settings, folds, 0), epochs=_PACE_EPOCHS, pretrain_epochs=0)
+            planned = [
+                Planned(name, 0, None, chosen.seed, Path(place) / f"{number}-{beside}", chosen)
+                for beside in range(jobs)
+            ]
+            reached: dict[tuple[str, int], float] = {}  # (run, epochs done) -> when
+
+            def note(step: Step, reached: dict[tuple[str, int], float] = reached) -> None:
+                reached.setdefault((step.run, step.epochs_done), time.monotonic())
+
+            started = time.monotonic()
+            Trainer(store, planned, set(), images, note).train(jobs)
+            wall = time.monotonic() - started
+            paces[name] = pace_of(
+                [reached[one.path.name, 2] - reached[one.path.name, 1] for one in planned], wall, pictures
+            )
+            progress(number + 1, len(ways))
+    return paces
+
+
+def pace_of(seconds: Sequence[float], wall: float, pictures: int) -> Pace:
+    """Return the pace of runs that stood beside each other.
+
+    Args:
+        seconds: that the last epoch took in each of them.
+        wall: seconds from the start of the first to the end of the last.
+        pictures: that each learned from.
+    """
+    epoch = max(math.fsum(seconds) / len(seconds), 1e-6)
+    return Pace(max(0.0, wall - _PACE_EPOCHS * epoch), epoch, pictures)
+
+
+def plan_trials(
+    paces: Mapping[str, Pace], learned: Mapping[int, int], *, seconds: float, jobs: int, wanted: int
+) -> Plan:
+    """Return how many folds, seeds and epochs fit.
+
+    Epochs come first, since rankings of short trainings are not those of long ones: the most folds with which a run has at least
+    half of the epochs that the training after it will have; where there are none, the fewest folds. What is left of the time goes
+    into more seeds.
+
+    Args:
+        paces: of each candidate.
+        learned: number of folds -> pictures that a run learns from.
+        seconds: that are left for the trials.
+        jobs: runs at a time.
+        wanted: epochs of the training after the trials, the most that a trial has.
+
+    Raises:
+        SettingsError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
+    """
+    usable = SPARE * seconds
+    folds = epochs = 0
+    for folds in sorted(learned, reverse=True):
+        epochs = _epochs_within(paces, folds, learned[folds], usable * jobs)
+        if 2 * epochs >= wanted:
+            break
+    epochs = min(epochs, wanted)
+    fewest = min(FEWEST_EPOCHS, wanted)
+    if epochs < fewest:
+        needed = _seconds(paces, folds, learned[folds], fewest) / jobs / SPARE
+        raise SettingsError(
+            f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds take about {needed / 60:.1f} "
+            f"minutes, and {max(0.0, seconds) / 60:.1f} are left; give more --minutes, or fewer --ways."
+        )
+    each = _seconds(paces, folds, learned[folds], epochs) / jobs
+    seeds = max(1, min(SEEDS, int(usable / each))) if epochs == wanted else 1
+    return Plan(folds, seeds, epochs, seeds * each)
+
+
+def _seconds(paces: Mapping[str, Pace], folds: int, pictures: int, epochs: int) -> float:
+    """Return how long all candidates take with one seed, one run after the other."""
+    return folds * sum(pace.seconds(epochs, pictures) for pace in paces.values())
+
+
+def _epochs_within(paces: Mapping[str, Pace], folds: int, pictures: int, seconds: float) -> int:
+    starts = folds * sum(pace.start for pace in paces.values())
+    an_epoch = folds * sum(pace.epoch_of(pictures) for pace in paces.values())
+    return max(0, int((seconds - starts) / an_epoch))
+
+
+def training_epochs(pace: Pace, pictures: int, minutes: float | None) -> int:
+    """Return how many epochs the training after the trials has: those of the stated minutes, between 1 and `MOST_EPOCHS`."""
+    if minutes is None:
+        return EPOCHS
+    return max(1, min(MOST_EPOCHS, int((60 * minutes - pace.start) / pace.epoch_of(pictures))))
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a directory of trials was begun for and with, so that it goes on with the very same.
+
+    Attributes:
+        request: all that the trials hang on.
+        plan: of the trials.
+        paces, footprints: measured then, of each candidate that is tried.
+        left_out: the candidates that are not.
+    """
+
+    request: dict[str, Any]
+    plan: Plan
+    paces: dict[str, Pace]
+    footprints: dict[str, Footprint]
+    left_out: list[LeftOut]
+
+
+def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
+    """Return what the trials in a directory were begun for; None where none were begun.
+
+    Raises:
+        SettingsError: they were begun for something else, or the file is damaged, or the directory holds something else.
+    """
+    path = trials / PLAN
+    if not path.exists():
+        if trials.exists() and (not trials.is_dir() or any(one.name != f"{PLAN}.new" for one in trials.iterdir())):
+            raise SettingsError(f"'{trials}' holds other files and no trials; choose another directory: --trials DIR")
+        return None
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        agreed = Agreed(
+            dict(kept["request"]),
+            Plan(**kept["plan"]),
+            {name: Pace(**pace) for name, pace in kept["paces"].items()},
+            {name: Footprint(**need) for name, need in kept["footprints"].items()},
+            [
+                LeftOut(one["name"], one["footprint"] and Footprint(**one["footprint"]), one["why"])
+                for one in kept["left_out"]
+            ],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(f"'{path}' is damaged; delete '{trials}' to begin the trials again.") from error
+    now = json.loads(json.dumps(request))
+    for name in [*now, *agreed.request]:
+        if agreed.request.get(name) != now.get(name):
+            raise SettingsError(
+                f"The trials in '{trials}' were begun with {name} = {_short(agreed.request.get(name))}, not "
+                f"{_short(now.get(name))}; go on with what they were begun with, choose another directory (--trials DIR), or "
+                "delete this one."
+            )
+    return agreed
+
+
+def write_agreed(trials: Path, agreed: Agreed) -> None:
+    """Write down what the trials are for, before the first of them."""
+    trials.mkdir(parents=True, exist_ok=True)
+    run_directory.write_json(trials / PLAN, asdict(agreed))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def run_trials(
+    store: Path,
+    trials: Path,
+    ways: Mapping[str, Settings],
+    plan: Plan,
+    *,
+    images: Path | None,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> tuple[list[RunScores], list[str]]:
+    """Train what the plan says and is not finished yet; see `training.compare.train_ways`.
+
+    Args:
+        store: path of the store.
+        trials: directory of the runs.
+        ways: name -> settings.
+        plan: folds, seeds and epochs of all.
+        images: the image folder, where it is not where the store remembers it.
+        jobs: runs at a time.
+        progress: called with (epochs done, of all).
+    """
+    total = len(ways) * plan.folds * plan.seeds * plan.epochs
+
+    def tell(step: Step) -> None:
+        progress(total - step.left, total)
+
+    return train_ways(
+        store,
+        trials,
+        {name: replace(settings, epochs=plan.epochs) for name, settings in ways.items()},
+        folds=plan.folds,
+        seeds=plan.seeds,
+        images=images,
+        jobs=jobs,
+        progress=tell,
+    )
+
+
+def trained_minutes(runs: Sequence[RunScores]) -> float:
+    """Return how long the trials trained, all runs together."""
+    return math.fsum(run.seconds for run in runs) / 60

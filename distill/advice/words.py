@@ -1,0 +1,292 @@
+"""The reasons for an advice in plain sentences, in English and Japanese, saying no more than is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from distill.advice.advice import Advice
+from distill.advice.candidates import Candidate
+from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate
+from distill.advice.footprint import LeftOut
+from distill.advice.look_words import MOST_NAMES, listed
+from distill.reports.caveats import caveats
+from distill.reports.words import named
+from embedstore.pages import Text, number
+
+
+def reasons(advice: Advice) -> list[Text]:
+    """Return why this way, what is expected of it, and what it costs; what matters most first."""
+    return [verdict(advice), *unlearned(advice), *hidden(advice), expected(advice), cost(advice)]
+
+
+def verdict(advice: Advice) -> Text:
+    """Say which way is advised, and how it stands beside the best; where it is the best, beside the next best."""
+    decision, chosen = advice.decision, advice.candidate(advice.decision.chosen)
+    figure, reached = figure_named(decision.figure), estimate(decision.standing(chosen.name).deciding)
+    opening = chosen.enough if chosen is not advice.tried[-1] else _take(chosen)
+    first = Text(
+        f"{opening.en}: {figure.en} {reached.en}; {chosen.why.en}.",
+        f"{opening.ja}。{figure.ja}は {reached.ja}。{chosen.why.ja}。",
+    )
+    others = [one for one in decision.standings if one.name != chosen.name]
+    if not others:
+        return first
+    if decision.chosen == decision.best:
+        standing = min(others, key=lambda one: math.inf if one.gap.value is None else abs(one.gap.value))
+        other, value, gap = advice.candidate(standing.name), share(standing.deciding.value), _gap(standing.gap)
+        return Text(
+            f"{first.en} The next best of {_count(len(advice.tried), 'way')}, {other.says.en}, reached {value}; the difference "
+            f"is {gap.en}.",
+            f"{first.ja}{len(advice.tried)} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
+        )
+    other, value = advice.candidate(decision.best), share(decision.standing(decision.best).deciding.value)
+    gap = _gap(decision.standing(chosen.name).gap)
+    return Text(
+        f"{first.en} The best of {len(advice.tried)} ways, {other.says.en}, reached {value}; the difference is {gap.en}, and a "
+        f"simpler way may cost up to {100 * MARGIN:.0f}.",
+        f"{first.ja}{len(advice.tried)} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です。"
+        f"{100 * MARGIN:.0f} ポイント以内の差なら、より簡単な方法を勧めます。",
+    )
+
+
+def _take(chosen: Candidate) -> Text:
+    return Text(f"Take {chosen.says.en}", f"{chosen.says.ja}を勧めます")
+
+
+def unlearned(advice: Advice) -> list[Text]:
+    """Say which ways were trained too shortly to be judged."""
+    ways = [advice.candidate(name).says for name in advice.decision.unlearned]
+    if not ways:
+        return []
+    epochs = advice.plan.epochs
+    return [
+        Text(
+            f"Too short to judge {listed([one.en for one in ways])}: {_count(epochs, 'epoch')} did not bring "
+            f"{'it' if len(ways) == 1 else 'them'} beyond chance. What {'it' if len(ways) == 1 else 'they'} would reach in "
+            f"{advice.settings.epochs} is unknown; give more --minutes to find out.",
+            f"{'、'.join(one.ja for one in ways)}は {epochs} エポックでは偶然の水準を超えず、判断できません。"
+            f"{advice.settings.epochs} エポックでどこまで達するかは不明です。--minutes を増やしてください。",
+        )
+    ]
+
+
+def hidden(advice: Advice) -> list[Text]:
+    """Say which kinds of defect a class mean hides; where no kinds are told apart, what it hides of the labels."""
+    looks = advice.looks
+    if looks.hidden:
+        some = looks.hidden[:MOST_NAMES]
+        names = [one.mode for one in some]
+        of = share(sum(one.far for one in some) / sum(one.pictures for one in some))
+        more = len(looks.hidden) - len(some)
+        others = f"; of {_count(more, 'more kind')} most pictures have none, either" if more else ""
+        return [
+            Text(
+                f"A class mean hides {listed(names)}: {of} of their pictures have no mean near{others}.",
+                f"クラス平均では{''.join(f'「{name}」' for name in names)}が埋もれます。その画像の {of} は平均から離れています。"
+                f"{f'ほか {more} 種類も、半数を超える画像が平均から離れています。' if more else ''}",
+            )
+        ]
+    if looks.modes:
+        return [
+            Text(
+                f"A class mean hides none of the {looks.modes} kinds of defect: most pictures of each have a mean near.",
+                f"クラス平均に埋もれる不良の種類はありません（{looks.modes} 種類とも、半数以上の画像が平均の近くにあります）。",
+            )
+        ]
+    told = [one for one in looks.labels if one.label != advice.needs.good and one.far is not None][:MOST_NAMES]
+    return [
+        Text(
+            f"Of '{one.label}', {share((one.far or 0) / one.pictures)} of the pictures have no class mean near.",
+            f"「{one.label}」の画像の {share((one.far or 0) / one.pictures)} はクラス平均から離れています。",
+        )
+        for one in told
+    ]
+
+
+def expected(advice: Advice) -> Text:
+    """Say what the advised way reached in the trials, with intervals."""
+    decision = advice.decision
+    figures, own = decision.standing(decision.chosen).figures, decision.figures_of(decision.chosen)
+    wanted = f"{100 * advice.needs.overkill:g} %"
+    if advice.needs.good is None:
+        right, macro = estimate(figures["accuracy"]), estimate(figures["macro_recall"])
+        worst = _worst(
+            own.by_class[0].name, Estimate(own.by_class[0].recall, own.by_class[0].low, own.by_class[0].high)
+        )
+        return Text(
+            f"Expected: {right.en} of the pictures get the right label; averaged over the labels {macro.en}; the worst label is "
+            f"{worst.en}.",
+            f"見込み：正しいラベルになる画像 {right.ja}、ラベルの平均 {macro.ja}、最も苦手なラベルは{worst.ja}。",
+        )
+    worst = _worst(own.by_mode[0].name, Estimate(own.by_mode[0].recall, own.by_mode[0].low, own.by_mode[0].high))
+    if decision.figure == NO_ESCAPE:
+        detected, lost = share(own.zero_escape_recall), share(own.zero_escape_overkill)
+        return Text(
+            f"Expected: with a threshold below the lowest score of all defects that set it, {detected} of the defects of other "
+            f"parts are caught and {lost} of the good parts are rejected. One lowest score has no honest interval, and a new "
+            f"defect may score lower: no threshold promises that nothing escapes. At {wanted} overkill the "
+            f"worst kind is {worst.en}.",
+            f"見込み：しきい値を、それを決めた全不良の最低スコアに置くと、別の部品の不良の {detected} を検出し、良品の {lost} "
+            f"を誤って不良とします。最低スコア 1 点には信頼できる区間がなく、新しい不良はさらに低いかもしれません。見逃しゼロを"
+            f"保証するしきい値はありません。誤判定率 {wanted} では、最も苦手な種類は{worst.ja}。",
+        )
+    caught, rejected = estimate(figures["recall"]), estimate(figures["overkill"])
+    return Text(
+        f"Expected: with a threshold for {wanted} overkill, {caught.en} of the defects are caught and "
+        f"{rejected.en} of the good parts are rejected; the worst kind is {worst.en}.",
+        f"見込み：誤判定率 {wanted} のしきい値で、不良の {caught.ja}を検出し、良品の {rejected.ja}を"
+        f"誤って不良とします。最も苦手な種類は{worst.ja}。",
+    )
+
+
+def cost(advice: Advice) -> Text:
+    """Say what the advised training and its student cost."""
+    need, epochs = advice.footprints[advice.decision.chosen], advice.settings.epochs
+    minutes = duration(advice.training_minutes)
+    return Text(
+        f"Cost: {epochs} epochs, about {minutes.en} on this machine; at the terminal {need.megabytes:.1f} MB of weights and "
+        f"{need.milliseconds:.1f} ms a picture with one thread of this machine's CPU, its {need.flips} flips averaged.",
+        f"費用：{epochs} エポックの学習にこの機械で約 {minutes.ja}。端末では重み {need.megabytes:.1f} MB、1 枚あたり "
+        f"{need.milliseconds:.1f} ms（この機械の CPU 1 スレッド、反転 {need.flips} 通りの平均を含む）。",
+    )
+
+
+def tried(advice: Advice) -> list[Text]:
+    """Say what the trials were, and what was not tried."""
+    plan, tested = advice.plan, advice.decision.comparison
+    ways, runs = len(advice.tried), len(advice.tried) * plan.folds * plan.seeds
+    minutes = duration(advice.minutes)
+    return [
+        Text(
+            f"The trials: each of {_count(ways, 'way')} was trained for {plan.epochs} epochs on {plan.folds} folds with "
+            f"{_count(plan.seeds, 'seed')}, {_count(runs, 'run')} that trained {minutes.en} all together; {tested.pictures:,} "
+            f"pictures of {tested.parts:,} parts were tested, by runs that had not learned from them.",
+            f"試行：{ways} 方法をそれぞれ {plan.epochs} エポック、{plan.folds} 分割、乱数 {plan.seeds} 通りで学習しました"
+            f"（{runs} 回、合計 {minutes.ja}）。学習に使っていない {tested.parts:,} 部品の画像 {tested.pictures:,} 枚で"
+            "テストしました。",
+        ),
+        *(_not_tried(advice, one) for one in advice.left_out),
+    ]
+
+
+def doubts(advice: Advice) -> list[Text]:
+    """Say what the trials can't tell, what matters most first."""
+    plan = advice.plan
+    said = []
+    if plan.epochs < advice.settings.epochs:
+        said.append(
+            Text(
+                f"The trials had {plan.epochs} epochs and the training has {advice.settings.epochs}. A student whose weights "
+                "were drawn at random gains more by that than one that begins with the large model's, and what own vectors give "
+                "shows late; with more --minutes the trials come closer.",
+                f"試行は {plan.epochs} エポック、本学習は {advice.settings.epochs} エポックです。乱数の重みから始まる生徒は、"
+                "大きなモデルの重みから始まるものより学習を延ばした効果が大きく、画像ごとの埋め込みの効果も遅れて現れます。"
+                "--minutes を増やすほど試行は本学習に近づきます。",
+            )
+        )
+    if advice.learned < advice.training:
+        said.append(
+            Text(
+                f"A run of the trials learned from {advice.learned:,} pictures, and the training learns from "
+                f"{advice.training:,}, so it should reach a little more.",
+                f"試行では 1 回あたり {advice.learned:,} 枚から学習しました。本学習は {advice.training:,} 枚から学ぶので、"
+                "結果はやや良くなる見込みです。",
+            )
+        )
+    if len(advice.tried) > 1:
+        said.append(
+            Text(
+                f"The figures of the best of {len(advice.tried)} ways are a little too good, since chance helped to make it the "
+                "best.",
+                f"{len(advice.tried)} 方法のうち最も良いものの値は、偶然にも助けられているため、やや良すぎます。",
+            )
+        )
+    if advice.needs.good is None:
+        said.append(
+            Text(
+                "Without a label of good parts (--good LABEL) nothing is told of escapes and overkill.",
+                "良品のラベル（--good LABEL）がないため、見逃しと誤判定については分かりません。",
+            )
+        )
+    decision = advice.decision
+    told = [
+        one for one in decision.comparison.differences if one.figure == decision.figure
+    ]  # the others are not told here
+    return [
+        *said,
+        *caveats(replace(decision.comparison, differences=told)),
+        *(Text(one, one) for one in advice.remarks),
+    ]
+
+
+def figure_named(figure: str) -> Text:
+    """Return what a deciding figure is called."""
+    if figure == NO_ESCAPE:
+        return Text("overkill where no defect passes", "見逃しゼロのしきい値での誤判定率")
+    return named(figure)
+
+
+def share(value: float | None) -> str:
+    """Return a share as a whole percentage, with plain blanks, since editors show these files."""
+    return "–" if value is None else f"{number(100 * value, 0 if abs(value) >= 0.095 or not value else 1)} %"
+
+
+def estimate(one: Estimate) -> Text:
+    """Return a share with its interval, where it has one."""
+    if one.low is None or one.high is None:
+        return Text(share(one.value), share(one.value))
+    low, high = (number(100 * end, 0 if 100 * end >= 9.5 else 1) for end in (one.low, one.high))
+    return Text(f"{share(one.value)} (95 % interval {low} to {high})", f"{share(one.value)}（95 % 区間 {low}～{high}）")
+
+
+def duration(minutes: float) -> Text:
+    """Return a time in one unit."""
+    if minutes < 1.5:
+        return Text(f"{60 * minutes:.0f} s", f"{60 * minutes:.0f} 秒")
+    if minutes < 90:
+        return Text(f"{minutes:.0f} min", f"{minutes:.0f} 分")
+    return Text(f"{minutes / 60:.1f} h", f"{minutes / 60:.1f} 時間")
+
+
+def _gap(gap: Estimate) -> Text:
+    """Return how far a way lies from the best, and whether that is beyond chance."""
+    points = number(100 * abs(gap.value or 0), 1)
+    if gap.low is None or gap.high is None:
+        return Text(f"{points} points (no interval can be had)", f"{points} ポイント（区間は得られません）")
+    low, high = sorted((100 if (gap.value or 0) >= 0 else -100) * end for end in (gap.low, gap.high))
+    beyond = gap.low > 0 or gap.high < 0
+    return Text(
+        f"{points} points (95 % interval {number(low, 1)} to {number(high, 1)}), "
+        f"{'beyond' if beyond else 'no more than'} what chance gives",
+        f"{points} ポイント（95 % 区間 {number(low, 1)}～{number(high, 1)}、"
+        f"{'偶然の範囲を超える' if beyond else '偶然の範囲内'}）",
+    )
+
+
+def _worst(name: str, recall: Estimate) -> Text:
+    reached = estimate(recall)
+    return Text(f"'{name}', {reached.en}", f"「{name}」{reached.ja}")
+
+
+def _not_tried(advice: Advice, one: LeftOut) -> Text:
+    if one.footprint is None:
+        return Text(f"Not tried: '{one.name}'. {one.why}", f"試していない方法：「{one.name}」。{one.why}")
+    need, needs = one.footprint, advice.needs
+    limits = [
+        limit
+        for limit in (
+            None if needs.max_megabytes is None else f"{needs.max_megabytes:g} MB",
+            None if needs.max_milliseconds is None else f"{needs.max_milliseconds:g} ms",
+        )
+        if limit is not None
+    ]
+    needed = f"{need.megabytes:.2f} MB / {need.milliseconds:.1f} ms"
+    return Text(
+        f"Not tried: '{one.name}' needs {needed}; the terminal allows {' / '.join(limits)}.",
+        f"試していない方法：「{one.name}」は {needed} が必要です（端末の上限 {' / '.join(limits)}）。",
+    )
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,181 @@
+"""Reasons in words say what the figures say, and no more; in both languages."""
+
+from dataclasses import replace
+
+import pytest
+from toy_advice import LOOKS, advice_of, runs
+
+from distill.advice.decision import Estimate
+from distill.advice.footprint import LeftOut
+from distill.advice.look_words import shown
+from distill.advice.looks import HiddenMode, LabelLook
+from distill.advice.needs import Needs
+from distill.advice.trials import Plan
+from distill.advice.words import cost, doubts, duration, estimate, expected, hidden, share, tried, unlearned, verdict
+from embedstore.pages import Text
+
+
+def test_a_way_that_is_as_good_and_simpler_is_enough() -> None:
+    advice = advice_of(runs())
+    value = share(advice.decision.standing("none").deciding.value)
+    said = verdict(advice)
+    assert said.en.startswith(
+        f"For this task plain training is enough: recall averaged over the kinds of defect {value} (95 % interval "
+    )
+    assert said.en.endswith(
+        f"The next best of 3 ways, the class mean, reached {value}; the difference is 0.0 points (95 % interval 0.0 to "
+        "0.0), no more than what chance gives."
+    )
+    assert said.ja.startswith(f"この課題には通常の学習で十分です。検出率（不良の種類の平均）は {value}（95 % 区間 ")
+
+
+def test_the_last_way_is_taken_where_it_is_the_best() -> None:
+    advice = advice_of(runs(own=0.4))
+    assert advice.decision.chosen == "own"
+    said = verdict(advice)
+    assert said.en.startswith("Take own embeddings: recall averaged over the kinds of defect ")
+    gap = advice.decision.standing("class-mean").gap  # as good as none, and after it
+    assert gap == advice.decision.standing("none").gap
+    assert gap.high is not None
+    assert gap.high < 0
+    value = share(advice.decision.standing("none").deciding.value)
+    assert f"The next best of 3 ways, plain training, reached {value}; the difference is " in said.en
+    assert said.en.endswith("), beyond what chance gives.")
+    assert f" {-100 * (gap.value or 0):.1f} points (95 % interval {-100 * gap.high:.1f} to " in said.en
+
+
+def test_a_way_between_is_enough_and_the_best_is_told_with_what_simplicity_may_cost() -> None:
+    advice = advice_of(runs(class_mean=0.4, own=0.4))
+    assert advice.decision.chosen == "class-mean"
+    assert verdict(advice).en.startswith("For this task the class mean is enough: ")
+    decision = replace(
+        advice.decision,
+        best="own",
+        standings=[
+            replace(one, gap=Estimate(-0.015, -0.05, 0.02)) if one.name == "class-mean" else one
+            for one in advice.decision.standings
+        ],
+    )
+    said = verdict(replace(advice, decision=decision))
+    assert said.en.endswith(
+        "the difference is 1.5 points (95 % interval −2.0 to 5.0), no more than what chance gives, and a simpler way may cost up "
+        "to 2."
+    )
+    assert "差は 1.5 ポイント（95 % 区間 −2.0～5.0、偶然の範囲内）です。" in said.ja
+
+
+def test_ways_that_were_trained_too_shortly_are_named() -> None:
+    advice = advice_of(runs(own=0.4))
+    assert unlearned(replace(advice, decision=replace(advice.decision, unlearned=[]))) == []
+    (said,) = unlearned(replace(advice, decision=replace(advice.decision, unlearned=["none", "class-mean"])))
+    assert said.en == (
+        "Too short to judge plain training and the class mean: 20 epochs did not bring them beyond chance. What they would reach "
+        "in 100 is unknown; give more --minutes to find out."
+    )
+
+
+def test_kinds_that_a_mean_hides_are_named_with_their_share() -> None:
+    advice = advice_of(runs())
+    assert hidden(advice) == [
+        Text(
+            "A class mean hides Fray and Crack: 70 % of their pictures have no mean near.",
+            "クラス平均では「Fray」「Crack」が埋もれます。その画像の 70 % は平均から離れています。",
+        )
+    ]
+    four = [HiddenMode(name, "defect", 10, 9) for name in ("A", "B", "C", "D")]
+    (said,) = hidden(replace(advice, looks=replace(LOOKS, hidden=four)))
+    assert said.en == (
+        "A class mean hides A, B and C: 90 % of their pictures have no mean near; of 1 more kind most pictures have none, either."
+    )
+    (said,) = hidden(replace(advice, looks=replace(LOOKS, hidden=[])))
+    assert said.en.startswith("A class mean hides none of the 3 kinds of defect")
+    (said,) = hidden(replace(advice, looks=replace(LOOKS, hidden=[], modes=0)))
+    assert said.en == "Of 'defect', 75 % of the pictures have no class mean near."
+
+
+def test_what_is_expected_is_what_the_chosen_way_reached() -> None:
+    advice = advice_of(runs(own=0.4))
+    figures, own = advice.decision.standing("own").figures, advice.decision.figures_of("own")
+    said = expected(advice).en
+    assert said.startswith(
+        f"Expected: with a threshold for 5 % overkill, {estimate(figures['recall']).en} of the defects"
+    )
+    assert f"and {estimate(figures['overkill']).en} of the good parts are rejected" in said
+    assert f"the worst kind is '{own.worst_mode}', {share(own.by_mode[0].recall)}" in said
+
+
+def test_without_a_good_label_labels_are_expected_and_the_lack_is_told() -> None:
+    advice = advice_of(runs(own=0.4), Needs())
+    own = advice.decision.figures_of(advice.decision.chosen)
+    said = expected(advice).en
+    assert said.startswith(f"Expected: {share(own.accuracy)} (95 % interval ")
+    assert f"the worst label is '{own.worst_class}'" in said
+    assert any("nothing is told of escapes" in one.en for one in doubts(advice))
+
+
+def test_zero_escapes_are_never_promised() -> None:
+    advice = advice_of(runs(own=0.4), Needs(good="good", escape=0))
+    own = advice.decision.figures_of(advice.decision.chosen)
+    said = expected(advice).en
+    assert f"{share(own.zero_escape_overkill)} of the good parts are rejected" in said
+    assert "no threshold promises that nothing escapes" in said
+    assert "(no interval can be had)" in verdict(advice).en
+
+
+def test_costs_trials_and_what_was_left_out_are_told() -> None:
+    advice = advice_of(runs(own=0.4), Needs(good="good", max_megabytes=2))
+    assert cost(advice).en == (
+        "Cost: 100 epochs, about 2 min on this machine; at the terminal 1.1 MB of weights and 4.2 ms a picture with one thread "
+        "of this machine's CPU, its 4 flips averaged."
+    )
+    first, left_out = tried(advice)
+    assert first.en.startswith(
+        "The trials: each of 3 ways was trained for 20 epochs on 3 folds with 1 seed, 9 runs that trained 3 min all together; "
+    )
+    assert left_out.en == "Not tried: 'trunk' needs 2.84 MB / 9.1 ms; the terminal allows 2 MB."
+    advice = replace(advice, left_out=[LeftOut("trunk", None, "It is not there.")])
+    assert tried(advice)[1].en == "Not tried: 'trunk'. It is not there."
+
+
+def test_doubts_follow_from_how_short_the_trials_were() -> None:
+    advice = advice_of(runs(own=0.4))
+    said = [one.en for one in doubts(advice)]
+    assert said[0].startswith("The trials had 20 epochs and the training has 100.")
+    assert said[1].startswith("A run of the trials learned from 40 pictures, and the training learns from 80")
+    assert said[2].startswith("The figures of the best of 3 ways are a little too good")
+    assert said[-1] == "Split by chance."
+    as_long = replace(advice, plan=Plan(5, 3, 100, 1.0), learned=80)
+    assert [one.en for one in doubts(as_long)] == said[2:]
+
+
+def test_the_store_is_told_with_what_is_wrong_with_it() -> None:
+    plain = [one.en for one in shown(LOOKS)]
+    assert plain == [
+        "The store: 120 pictures, by label, the rarest first: 'defect' 40 (20 parts), 'good' 75 (50 parts); 3 without a label; 2 "
+        "set aside.",
+        "Of the 20 oddest pictures of 'defect', 1 has no other part near; 4 are like other parts, but far from every prototype. "
+        "Look at them with: embedstore inspect",
+    ]
+    scarce = replace(LOOKS, labels=[LabelLook("crack", 4, 2, 1, 0, 0, 4)])
+    assert "Fewer than 5 parts show 'crack'" in shown(scarce)[1].en
+    worse = replace(LOOKS, ungrouped_twins=3, meeting_groups=2, torn_sets=1, views=0, compared=False)
+    said = [one.en for one in shown(worse)][2:]
+    assert [one.split(":")[0] for one in said] == [
+        "Whether pictures show the same part was not looked at, since there are too many or too few; see",
+        "Sets of pictures that look like one part, while some of them have no group",
+        "Groups with pictures that look like one part with pictures of another group",
+        "Sets of pictures that look like one part, while the written split puts them on several sides",
+        "The store has no augmented views, from which students learn more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.0, "0 %"), (0.052, "5.2 %"), (0.0949, "9.5 %"), (0.62, "62 %"), (1.0, "100 %"), (None, "–")]
+)
+def test_shares_have_two_digits(value: float | None, told: str) -> None:
+    assert share(value) == told
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(0.2, "12 s"), (1.49, "89 s"), (20, "20 min"), (120, "2.0 h")])
+def test_times_have_one_unit(minutes: float, told: str) -> None:
+    assert duration(minutes).en == told

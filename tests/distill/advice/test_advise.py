@@ -1,0 +1,211 @@
+"""Advice from real trials of a little store: the same as by hand, kept when it is interrupted, refused in one sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_parts
+
+import distill
+import embedstore
+from distill.advice import advice as module
+from distill.advice import candidates
+from distill.advice.advice import TRYING, Advice
+from distill.advice.decision import decide
+from distill.advice.footprint import Footprint, fitting, footprint
+from distill.advice.needs import Needs
+from distill.advice.trials import Plan, plan_trials
+from distill.students import make_student
+from distill.training import run_directory
+from distill.training.compare import train_ways
+from distill.training.scoring import flips_of
+from embedstore.errors import SettingsError, TrainingError
+
+NEEDS = Needs(good="good", ways=("none", "own"))
+
+
+@pytest.fixture(autouse=True)
+def small_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan two epochs on three folds, whatever the machine is busy with; and small pictures."""
+    monkeypatch.setattr(module.trials, "plan_trials", lambda *_, **__: Plan(3, 1, 2, 1.0))
+    small = [replace(one, settings={**one.settings, "size": 32}) for one in candidates.CANDIDATES]
+    monkeypatch.setattr(candidates, "CANDIDATES", tuple(small))
+
+
+def test_advice_is_that_of_the_same_runs_by_hand(store_path: Path, tmp_path: Path, in_this_process: list[Path]) -> None:
+    told: list[tuple[str, int, int]] = []
+    advice = distill.advise(store_path, tmp_path / "trials", NEEDS, progress=lambda *step: told.append(step))
+    ways = {name: advice.candidate(name).chosen(toy_parts.quick(size=96, batch=32), "pixels") for name in NEEDS.ways}
+    runs, _ = train_ways(store_path, tmp_path / "by hand", ways, folds=3, seeds=1)
+    expected = decide(runs, list(ways), good="good", overkill=0.05, no_escape=False)
+    found = advice.decision
+    assert (found.figure, found.best, found.chosen) == (expected.figure, expected.best, expected.chosen)
+    assert found.standings == expected.standings
+    assert found.comparison.differences == expected.comparison.differences
+    assert advice.settings == replace(ways[expected.chosen], epochs=100, views=2)
+    assert [one.name for one in advice.tried] == ["none", "own"]
+    assert advice.plan == Plan(3, 1, 2, 1.0)
+    assert told[-1] == (TRYING, 12, 12)
+    assert len({path.name for path in in_this_process if path.parent.parent.name == "trials"}) == 6
+
+
+def test_the_same_call_trains_nothing_again(store_path: Path, tmp_path: Path, in_this_process: list[Path]) -> None:
+    needs = Needs(good="good", ways=("none",))
+    first = distill.advise(store_path, tmp_path / "trials", needs)
+    in_this_process.clear()
+    assert distill.advise(store_path, tmp_path / "trials", needs) == first
+    assert in_this_process == []
+
+
+def test_what_was_finished_when_it_was_interrupted_is_kept(
+    store_path: Path, tmp_path: Path, in_this_process: list[Path]
+) -> None:
+    def stop(stage: str, done: int, _: int) -> None:
+        if stage == TRYING and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill.advise(store_path, tmp_path / "trials", NEEDS, progress=stop)
+    finished = [path for path in (tmp_path / "trials" / "runs").iterdir() if run_directory.is_complete(path)]
+    assert [path.name for path in sorted(finished)] == ["none-fold0-seed0", "own-fold0-seed0"]
+    kept = [(path / "student.safetensors").stat().st_mtime_ns for path in finished]
+    plan = (tmp_path / "trials" / "plan.json").read_bytes()
+    in_this_process.clear()
+    advice = distill.advise(store_path, tmp_path / "trials", NEEDS)
+    assert isinstance(advice, Advice)
+    assert len(in_this_process) == 4  # no pace, and neither of the finished runs
+    assert [(path / "student.safetensors").stat().st_mtime_ns for path in finished] == kept
+    assert (tmp_path / "trials" / "plan.json").read_bytes() == plan
+
+
+def test_other_needs_are_not_served_by_these_trials(
+    store_path: Path, tmp_path: Path, in_this_process: list[Path]
+) -> None:
+    distill.advise(store_path, tmp_path / "trials", Needs(good="good", ways=("none",)))
+    in_this_process.clear()
+    with pytest.raises(SettingsError, match=r"were begun with overkill = 0\.05, not 0\.1; go on with"):
+        distill.advise(store_path, tmp_path / "trials", Needs(good="good", overkill=0.1, ways=("none",)))
+    assert in_this_process == []
+
+
+def test_advice_without_a_good_label_and_as_json(store_path: Path, tmp_path: Path, in_this_process: list[Path]) -> None:
+    advice = distill.advise(store_path, tmp_path / "trials", Needs(ways=("none",)))
+    assert advice.decision.figure == "macro_recall"
+    told = json.loads(json.dumps(advice.to_dict(), allow_nan=False))
+    assert told["settings"]["good"] is None
+    assert told["reasons"][0]["en"].startswith("Take plain training: recall averaged over the labels ")
+
+
+def test_where_no_defect_may_pass_the_threshold_is_set_for_what_that_costs(
+    store_path: Path, tmp_path: Path, in_this_process: list[Path]
+) -> None:
+    advice = distill.advise(store_path, tmp_path / "trials", Needs(good="good", escape=0, ways=("none",)))
+    reached = advice.decision.standing("none").deciding.value
+    assert reached is not None
+    assert min(0.5, reached) <= advice.settings.overkill <= min(0.5, reached + 0.001)
+
+
+def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store_path: Path) -> None:
+    base = toy_parts.quick()
+    ways = {one.name: one.chosen(base, "pixels") for one in candidates.CANDIDATES}
+    found, left_out = fitting(ways, 2, ((),), pictures=10, max_megabytes=None, max_milliseconds=None)
+    assert set(found) == {"none", "class-mean", "rare-samples", "own"}
+    ((name, need, why),) = [(one.name, one.footprint, one.why) for one in left_out]
+    assert (name, need) == ("trunk", None)
+    assert why.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
+
+
+def test_a_students_megabytes_are_those_of_its_file_and_flips_count(tmp_path: Path) -> None:
+    settings = toy_parts.quick(student="small", size=32)
+    found = footprint(settings, 2, ((), (2,), (3,), (2, 3)), 500)
+    tmp_path.joinpath("run").mkdir()
+    run_directory.save_student(tmp_path / "run", make_student("small", 2, 32, 0).state_dict(), epoch=1)
+    size = (tmp_path / "run" / "student.safetensors").stat().st_size / 1e6
+    assert size - 0.02 < found.megabytes < size  # the file has names and shapes, too
+    assert found.flips == 4
+    with_neighbours = footprint(replace(settings, answer="both"), 2, ((),), 500)
+    assert with_neighbours.megabytes == pytest.approx(found.megabytes + 500 * 262 * 4 / 1e6)
+    assert found.milliseconds > 0
+
+
+def test_students_that_the_terminal_can_not_carry_are_named_with_what_they_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs = {"small": Footprint(1.1, 4.0, 4), "medium": Footprint(7.3, 9.0, 4)}
+    monkeypatch.setattr("distill.advice.footprint.footprint", lambda settings, *_: needs[settings.student])
+    ways = {name: toy_parts.quick(student=name) for name in needs}
+    limits: dict[str, Any] = {"pictures": 10, "max_megabytes": 2, "max_milliseconds": None}
+    found, (left_out,) = fitting(ways, 2, ((),), **limits)
+    assert (found, left_out.name, left_out.footprint) == ({"small": needs["small"]}, "medium", needs["medium"])
+    found, (left_out,) = fitting(ways, 2, ((),), pictures=10, max_megabytes=None, max_milliseconds=4)
+    assert (list(found), left_out.name) == (["small"], "medium")
+    with pytest.raises(
+        SettingsError, match=r"'small' needs 1\.10 megabytes and 4\.0 milliseconds; 'medium' needs 7\.30"
+    ):
+        fitting(ways, 2, ((),), pictures=10, max_megabytes=1, max_milliseconds=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"overkill": 0.6}, r"The overkill is 0\.6; expected 0 to 0\.5"),
+        ({"minutes": 0}, "The number of minutes for the trials is 0; expected a number above 0"),
+        ({"minutes": float("nan")}, "The number of minutes for the trials is nan"),
+        ({"train_minutes": -1.0}, "The number of minutes for the training is -1"),
+        ({"max_megabytes": 0.0}, "The limit in megabytes is 0"),
+        ({"max_milliseconds": float("inf")}, "The limit in milliseconds is inf"),
+        ({"escape": 0.1, "good": "good"}, r"The escape is 0\.1; only 0 can be asked for"),
+        ({"escape": 0.0}, "not which label is good; name it: --good LABEL"),
+    ],
+)
+def test_needs_that_can_not_be_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Needs(**changes)
+
+
+@pytest.mark.parametrize(
+    ("needs", "jobs", "words"),
+    [
+        (
+            Needs(good="good", ways=("own", "mean")),
+            1,
+            "The way 'mean' is unknown; choose among none, trunk, class-mean",
+        ),
+        (Needs(good="fine"), 1, "The good label 'fine' is not among the training labels"),
+        (Needs(good="good", max_megabytes=0.001), 1, "No way fits the terminal"),
+        (Needs(good="good"), 0, "The number of jobs is 0"),
+    ],
+)
+def test_what_can_not_be_done_is_refused_before_anything_is_written(
+    needs: Needs, jobs: int, words: str, store_path: Path, tmp_path: Path, in_this_process: list[Path]
+) -> None:
+    with pytest.raises((SettingsError, TrainingError), match=words):
+        distill.advise(store_path, tmp_path / "trials", needs, jobs=jobs)
+    assert (list(tmp_path.iterdir()), in_this_process) == ([], [])
+
+
+def test_a_time_that_is_too_short_leaves_nothing(
+    store_path: Path, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.trials, "plan_trials", plan_trials)
+    with pytest.raises(SettingsError, match="The time is too short: 10 epochs of 1 ways on 3 folds take about"):
+        distill.advise(store_path, tmp_path / "trials", Needs(good="good", minutes=1e-4, ways=("none",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_candidate_is_a_method_that_can_be_trained_and_says_why(store_path: Path) -> None:
+    with embedstore.open(store_path) as store:
+        assert flips_of(store.recipe) == ((), (2,), (3,), (2, 3))
+    names = [one.name for one in candidates.CANDIDATES]
+    assert names == ["none", "trunk", "class-mean", "rare-samples", "own"]
+    for one in candidates.CANDIDATES:
+        settings = one.chosen(toy_parts.quick(epochs=7, seed=3), "efficientnet-lite0")
+        assert (settings.epochs, settings.seed, settings.good) == (7, 3, "good")
+        for text in (one.says, one.enough, one.why):
+            assert text.en
+            assert text.ja
+            assert not text.en.endswith(".")
+    trunk = candidates.chosen_candidates(["trunk"])[0].chosen(toy_parts.quick(), "efficientnet-lite0")
+    assert trunk.student == "trunk:efficientnet-lite0:5"

@@ -1,0 +1,177 @@
+"""The plan of the trials, computed by hand; paces by a clock of ours; and what a directory of trials remembers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import toy_parts
+
+import embedstore
+from distill.advice import trials
+from distill.advice.footprint import Footprint, LeftOut
+from distill.advice.trials import Agreed, Pace, Plan, measure_paces, pace_of, plan_trials, training_epochs
+from distill.training.run_data import make_run_data
+from distill.training.trainer import Planned, Step
+from embedstore.errors import SettingsError, TrainingError
+
+PACES = {"quick": Pace(start=2.0, epoch=1.0, pictures=100), "slow": Pace(start=2.0, epoch=3.0, pictures=100)}
+LEARNED = {5: 180, 3: 100}
+# With one seed, on 3 folds: 3 (2 + 2) = 12 s to start and 3 (1 + 3) = 12 s an epoch. On 5 folds: 5 (2 + 2) = 20 s to start and
+# 5 (1 + 3) 1.8 = 36 s an epoch. Of the time, nine tenths are planned for.
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "wanted", "expected"),
+    [
+        (1000, 1, 40, Plan(5, 1, 24, 884)),  # (900 - 20) / 36 = 24.4 epochs, more than half of those wanted
+        (
+            1000,
+            1,
+            60,
+            Plan(3, 1, 60, 732),
+        ),  # 24 would be less than half, and 3 folds have time for (900 - 12) / 12 = 74
+        (1000, 1, 100, Plan(3, 1, 74, 900)),
+        (1000, 1, 10, Plan(5, 2, 10, 760)),  # 20 + 360 s a seed
+        (1000, 2, 10, Plan(5, 3, 10, 570)),  # half of that a seed, and three seeds are enough
+        (147, 1, 40, Plan(3, 1, 10, 132)),
+        (60, 1, 3, Plan(3, 1, 3, 48)),  # the training itself has no more
+    ],
+)
+def test_epochs_come_first_then_folds_then_seeds(seconds: float, jobs: int, wanted: int, expected: Plan) -> None:
+    assert plan_trials(PACES, LEARNED, seconds=seconds, jobs=jobs, wanted=wanted) == expected
+
+
+def test_a_time_that_is_too_short_is_refused_with_what_is_needed() -> None:
+    with pytest.raises(
+        SettingsError, match=r"10 epochs of 2 ways on 3 folds take about 2\.4 minutes, and 1\.0 are left"
+    ):
+        plan_trials(PACES, LEARNED, seconds=60, jobs=1, wanted=100)
+    with pytest.raises(SettingsError, match=r"and 0\.0 are left; give more --minutes"):
+        plan_trials(PACES, LEARNED, seconds=-3, jobs=1, wanted=100)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "epochs"), [(None, 100), (1, 29), (100, 300), (0.01, 1)]
+)  # (60 - 2) / 2 s an epoch on 200 pictures
+def test_the_training_gets_the_epochs_of_the_stated_minutes(minutes: float | None, epochs: int) -> None:
+    assert training_epochs(PACES["quick"], 200, minutes) == epochs
+
+
+def test_a_pace_is_the_last_epoch_and_what_is_left_beside_two_of_them() -> None:
+    assert pace_of([1.0, 3.0], 10.0, 50) == Pace(6.0, 2.0, 50)
+    assert pace_of([4.0], 7.0, 50) == Pace(0.0, 4.0, 50)  # the first epoch was shorter
+
+
+def test_paces_are_measured_on_as_many_runs_as_trials_have_beside_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, asked = [100.0], []
+
+    class Clockwork:
+        """A trainer that takes 5 s to start, 3 s for the first epoch, 2 s for the second, and 1 s to end."""
+
+        def __init__(self, _: Path, planned: list[Planned], finished: set[Path], *rest: Any):
+            self._planned, self._tell = planned, rest[-1]
+
+        def train(self, jobs: int) -> None:
+            asked.append(
+                (jobs, [(one.settings.epochs, one.settings.folds, one.settings.fold) for one in self._planned])
+            )
+            for done, seconds in enumerate((5, 3, 2)):
+                now[0] += seconds
+                for one in self._planned:
+                    self._tell(Step(one.path.name, done, 2, 0, 2, done, 2 - done))
+            now[0] += 1
+
+    monkeypatch.setattr(trials, "Trainer", Clockwork)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    told: list[tuple[int, int]] = []
+    paces = measure_paces(
+        Path("store"),
+        {"none": toy_parts.quick(), "own": toy_parts.quick(policy="own")},
+        folds=3,
+        pictures=40,
+        images=None,
+        jobs=2,
+        progress=lambda *far: told.append(far),
+    )
+    assert paces == {"none": Pace(7.0, 2.0, 40), "own": Pace(7.0, 2.0, 40)}
+    assert asked == [(2, [(2, 3, 0)] * 2)] * 2
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_folds_that_can_be_tested_are_known_with_what_a_run_learns(store_path: Path) -> None:
+    base = toy_parts.quick()
+    with embedstore.open(store_path) as store:
+        found = trials.testable_folds(store, base)
+        assert set(found) == {5, 4, 3}
+        learned = [
+            len(make_run_data(store, toy_parts.quick(folds=5, fold=fold, val_fold=(fold + 1) % 5)).sides["train"])
+            for fold in range(5)
+        ]
+        assert found[5] == round(sum(learned) / 5)
+        assert found[3] < found[4] < found[5]
+
+
+def test_where_few_parts_show_defects_only_fewer_folds_can_be_tested(tmp_path: Path) -> None:
+    place = tmp_path / "three"
+    with embedstore.open(toy_parts.make_store(place, toy_parts.parts(20, 6, 0, split=False), views=0)) as store:
+        assert set(trials.testable_folds(store, toy_parts.quick())) == {3}
+    place = tmp_path / "one"
+    with (
+        embedstore.open(toy_parts.make_store(place, toy_parts.parts(20, 2, 0, split=False), views=0)) as store,
+        pytest.raises(TrainingError, match=r"Of 3 folds, number \d can't be tested"),
+    ):
+        trials.testable_folds(store, toy_parts.quick())
+
+
+AGREED = Agreed(
+    {"minutes": 5, "ways": {"own": {"policy": "own"}}},
+    Plan(3, 1, 20, 240.0),
+    PACES,
+    {"own": Footprint(1.1, 3.0, 4)},
+    [LeftOut("trunk", Footprint(2.8, 9.0, 4)), LeftOut("none", None, "It can't be.")],
+)
+
+
+def test_a_directory_remembers_what_its_trials_were_begun_for(tmp_path: Path) -> None:
+    assert trials.read_agreed(tmp_path / "new", AGREED.request) is None
+    trials.write_agreed(tmp_path / "new", AGREED)
+    assert trials.read_agreed(tmp_path / "new", AGREED.request) == AGREED
+
+
+def with_other_minutes(path: Path) -> dict[str, Any]:
+    trials.write_agreed(path, AGREED)
+    return {"minutes": 7}
+
+
+def with_damage(path: Path) -> dict[str, Any]:
+    path.mkdir()
+    (path / trials.PLAN).write_text('{"request": {}}', "utf-8")
+    return {}
+
+
+def with_other_files(path: Path) -> dict[str, Any]:
+    path.mkdir()
+    (path / "photo.png").write_bytes(b"")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (with_other_minutes, "were begun with minutes = 5, not 7; go on with what they were begun with"),
+        (with_damage, "is damaged; delete"),
+        (with_other_files, "holds other files and no trials; choose another directory"),
+    ],
+)
+def test_other_trials_are_never_taken_for_these(
+    prepare: Callable[[Path], dict[str, Any]], words: str, tmp_path: Path
+) -> None:
+    changes = prepare(tmp_path / "trials")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "trials").iterdir()}
+    with pytest.raises(SettingsError, match=words):
+        trials.read_agreed(tmp_path / "trials", AGREED.request | changes)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "trials").iterdir()} == before

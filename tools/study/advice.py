@@ -1,0 +1,204 @@
+"""What following `distill advise` costs: its regret on parts that it never saw, beside always class-mean and always own.
+
+    python tools/study/advice.py --tiles DIR [--minutes 20] [--jobs 2] [--only NAME ...] [--quick] [--plan]
+
+Three tasks (magnetic tiles, solar cells, simulated textiles), three outer folds of each: a fifth of the parts is set aside, the
+advice is made from the others, then every way is trained on those for 100 epochs and tested on the fifth. Regret is the best
+way's recall averaged over 2 to 10 % overkill minus that of the advised way. The best of several noisy figures is too good, so
+every rule has some regret, and rules are to be compared with each other. What is finished is kept, in `advice.json` too; an
+interrupted call goes on. The pictures of two tasks come from PyPI: pip install elpv-dataset conformal-clip-data
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
+
+from data import DATA, TEACHER, Data, store_of  # noqa: E402
+from data import VIEWS as TILE_VIEWS  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from solar_cells import write_manifest  # noqa: E402
+
+import distill  # noqa: E402
+import embedstore  # noqa: E402
+from distill.advice.candidates import CANDIDATES  # noqa: E402
+from distill.advice.needs import Needs  # noqa: E402
+from distill.advice.trials import EPOCHS  # noqa: E402
+from distill.training.compare import train_ways  # noqa: E402
+from distill.training.run_directory import REPORT  # noqa: E402
+from distill.training.settings import Settings  # noqa: E402
+from embedstore.errors import EmbedstoreError, MissingPackageError  # noqa: E402
+from embedstore.splits import plan_split  # noqa: E402
+
+FOLDS, OUTER, VIEWS = 5, 3, 8  # of five outer folds three are looked at
+RULES = ("class-mean", "own")  # that always take one way
+TILES = "magnetic-tile"
+_SECONDS = {TILES: 1.0, "solar-cells": 2.0, "textiles": 1.5}  # an epoch of one way, measured roughly on one core
+
+
+def solar_cells(path: Path, _: Path, views: int) -> None:
+    """Build the solar cells of the pilot; the unsure ones are aside."""
+    manifest = path.with_name("cells.csv")
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    cells = write_manifest(manifest)
+    _build(path, cells.folder, manifest, views)
+
+
+def textiles(path: Path, _: Path, views: int) -> None:
+    """Build the simulated textiles: nominal ones, and two kinds of defect, each as often as half of those."""
+    package = importlib.util.find_spec("conformal_clip_data")
+    if package is None or not package.submodule_search_locations:
+        raise MissingPackageError("The textiles are not installed: pip install conformal-clip-data")
+    folder = Path(next(iter(package.submodule_search_locations))) / "data" / "textile_images" / "simulated"
+    manifest = path.with_name("textiles.csv")
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    with manifest.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "mode"))
+        for kind in ("nominal", "local", "global"):
+            label = "good" if kind == "nominal" else "defect"
+            for picture in sorted((folder / kind).glob("*.jpg")):
+                writer.writerow((f"{kind}/{picture.name}", label, "" if label == "good" else kind))
+    _build(path, folder, manifest, views)
+
+
+def _build(path: Path, folder: Path, manifest: Path, views: int) -> None:
+    side = embedstore.Recipe().student_side
+    embedstore.build(path, folder, manifest=manifest, teacher=TEACHER, views=views, keep_images=side)
+
+
+TASKS = {
+    one.name: one
+    for one in (
+        DATA[TILES],
+        Data("solar-cells", "good", "solar cells in electroluminescence", solar_cells),
+        Data("textiles", "good", "simulated textiles", textiles),
+    )
+}
+
+
+def main() -> None:
+    """Print the plan, then measure what is missing, then the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--tiles", type=Path, help="the folder of the magnetic tiles; needed until their store is built"
+    )
+    parser.add_argument("--out", type=Path, default=Path("study-out"), help="stores, trials and runs")
+    parser.add_argument("--docs", type=Path, help="where advice.json is kept: docs/study; for --quick in --out")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of the trials of each advice")
+    parser.add_argument("--only", nargs="+", default=list(TASKS), choices=list(TASKS), help="tasks")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
+    parser.add_argument("--quick", action="store_true", help="one outer fold, 5 epochs: shows that it runs, no more")
+    parser.add_argument("--plan", action="store_true", help="print the plan and end")
+    options = parser.parse_args()
+    epochs, outer = (5, 1) if options.quick else (EPOCHS, OUTER)
+    work = options.out / ("advice-quick" if options.quick else "advice")
+    file = (options.docs or (work if options.quick else Path("docs/study"))) / "advice.json"
+    console = Console(highlight=False)
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    missing = [f"{task}/{fold}" for task in options.only for fold in range(outer) if f"{task}/{fold}" not in found]
+    plan(console, missing, options, epochs)
+    if options.plan:
+        return
+    try:
+        for number, name in enumerate(missing, start=1):
+            console.print(f"[bold]{number} of {len(missing)}: {name}[/bold]")
+            task, _, fold = name.partition("/")
+            found[name] = measure(TASKS[task], int(fold), work, options, epochs)
+            write(file, found)
+    except (EmbedstoreError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What was finished is kept; the same command goes on from there.")
+    show(console, found)
+
+
+def plan(console: Console, missing: list[str], options: argparse.Namespace, epochs: int) -> None:
+    """Print about how long the missing ones take."""
+    hours = 0.0
+    for name in missing:
+        training = len(CANDIDATES) * epochs * _SECONDS[name.partition("/")[0]] / options.jobs
+        hours += (60 * options.minutes + training) / 3600
+    console.print(f"{len(missing)} outer folds are missing: {', '.join(missing) or 'none'}; about {hours:.1f} hours.")
+
+
+def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
+    """Ask for advice without an outer fold, train every way on the other parts, and test it on that fold."""
+    store = store_of(data, options.out, options.tiles, TILE_VIEWS if data.name == TILES else VIEWS)
+    place = work / data.name / str(fold)
+    with embedstore.open(store) as opened:
+        aside = [one.id for one in opened.samples if one.split == "aside"]
+        sides = plan_split(opened.samples, folds=FOLDS, fold=fold, kept=aside).splits
+        base, teacher = Settings(good=data.good, views=opened.views, epochs=epochs), opened.teacher
+    outer = {name: "aside" for name, side in sides.items() if side in ("test", "aside")}
+    advice = distill.advise(
+        with_split(store, place / "asking", outer),
+        place / "trials",
+        Needs(good=data.good, minutes=options.minutes),
+        jobs=options.jobs,
+    )
+    ways = {one.name: one.chosen(base, teacher) for one in advice.tried}
+    train_ways(with_split(store, place / "testing", sides), place, ways, folds=None, seeds=1, jobs=options.jobs)
+    reports = {name: json.loads((place / "runs" / f"{name}-seed0" / REPORT).read_text("utf-8")) for name in ways}
+    return {
+        "advised": advice.decision.chosen,
+        "figure": advice.decision.figure,
+        "trials": {one.name: one.deciding.value for one in advice.decision.standings},
+        "plan": asdict(advice.plan),
+        "mean_recall": {name: report["mean_recall"] for name, report in reports.items()},
+    }
+
+
+def with_split(store: Path, path: Path, sides: Mapping[str, str]) -> Path:
+    """Return a copy of a store with a written split, made where it is not there yet."""
+    if not path.exists():
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        shutil.copytree(store, unfinished)
+        with embedstore.open(unfinished) as copy, copy.write("the split of an outer fold") as changes:
+            changes.set("split", dict(sides))
+        unfinished.rename(path)
+    return path
+
+
+def write(file: Path, found: Mapping[str, Any]) -> None:
+    """Write all that was found, complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8", newline="\n")
+    fresh.replace(file)
+
+
+def show(console: Console, found: Mapping[str, Any]) -> None:
+    """Print each outer fold, and the mean regret of following the advice and of always taking one way."""
+    names = [one.name for one in CANDIDATES]
+    table = Table("outer fold", "advised", *names, box=None)
+    for name, one in found.items():
+        cells = [f"{one['mean_recall'][way]:.3f}" if way in one["mean_recall"] else "-" for way in names]
+        table.add_row(name, one["advised"], *cells)
+    console.print(table)
+    for rule in ("the advice", *RULES):
+        lost = [regret(one, one["advised"] if rule == "the advice" else rule) for one in found.values()]
+        console.print(f"Mean regret of {rule}: {sum(lost) / len(lost):.3f} (the largest {max(lost):.3f})")
+
+
+def regret(one: Mapping[str, Any], way: str) -> float:
+    """Return how much more recall the best way has on the outer fold."""
+    recall: Mapping[str, float] = one["mean_recall"]
+    return max(recall.values()) - recall[way]
+
+
+if __name__ == "__main__":
+    main()
