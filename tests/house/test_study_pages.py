@@ -219,7 +219,7 @@ def test_both_languages_tell_the_same_figures_in_tables_of_one_shape(made: dict[
 def test_chosen_recipes_are_bold(made: dict[Path, str]) -> None:
     assert rows(english(made), "none", "Search") == [["`none`", "as it is: .800", "**balance .5: .900**"]]
     assert rows(english(made), "own", "Search") == [["`own`", "**lambda 1: .700**", "lambda 5: .600"]]
-    assert "below the first recipe of its method: `own` with lambda 5." in english(made)
+    assert "below the first recipe of its method: `own` with “lambda 5”." in english(made)
 
 
 def test_the_training_free_part_is_told(made: dict[Path, str]) -> None:

@@ -72,8 +72,13 @@ DATA = {
     one.name: one
     for one in (
         Data("magnetic-tile", "good", "magnetic tiles, good or defect, five kinds of defect hidden", tiles),
-        Data("magnetic-tile-given", "good", "the same with the groups that they come with, which leak", tiles_as_given),
-        Data("magnetic-tile-six", "Free", "the same with six labels", tiles_six),
+        Data(
+            "magnetic-tile-given",
+            "good",
+            "magnetic tiles with the groups that were given with them, which leak",
+            tiles_as_given,
+        ),
+        Data("magnetic-tile-six", "Free", "magnetic tiles, six labels", tiles_six),
     )
 }
 

@@ -1,7 +1,8 @@
 """What the teacher itself knows of held-out pictures: a linear probe and nearest neighbours on its stored vectors.
 
-The same folds, seeds and held-out sides as for the students; plain views only, and only those of the training side are looked at.
-These are no students, for the teacher would have to run at the line: they say what there is to be learned.
+The same folds, seeds and held-out sides as for the students, so what does not depend on a seed stands there as often as those;
+plain views only, and only those of the training side are looked at. These are no students, for the teacher would have to run at
+the line: they say what there is to be learned.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from embedstore.vectors import unit_length
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # inverse, of the probe's L2 penalty: four recipes, as for each method
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # inverse, of the probe's L2 penalty
 _NEAREST, _TEMPERATURE = 10, 0.05
 
 
@@ -86,8 +87,7 @@ def teacher_runs(
                     for at in data.sides[side]
                     for s in [data.samples[at]]
                 ]
-                validates = (fold + 1) % folds if val_fold is None else val_fold
-                runs.append(RunScores(name, fold, seed, held, ["defect", "good"], val_fold=validates))
+                runs.append(RunScores(name, fold, seed, held, ["defect", "good"], val_fold=val_fold))
     return runs, strength
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
     if path.exists():
         if json.loads(path.read_text("utf-8")) != rows:
             raise ValueError(
-                f"'{path}' is of other pictures, labels or groups than the store; move the folder away to study these."
+                f"'{path}' is of other pictures, labels or groups than the store; delete the store and let it be built again, "
+                "or keep these results elsewhere: --docs DIR"
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,11 +104,6 @@ def read(folder: Path) -> dict[str, Finished]:
         ]
         found[path.stem] = Finished(path.stem, about, runs)
     return found
-
-
-def renamed(finished: Finished, name: str) -> list[RunScores]:
-    """Return a condition's runs under another name, for a table that has its own."""
-    return [replace(run, policy=name) for run in finished.runs]
 
 
 def _pack(run: RunScores, side: str, at: dict[str, int], good: str) -> tuple[list[int], list[int]]:

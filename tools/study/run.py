@@ -27,7 +27,7 @@ from data import DATA, store_of  # noqa: E402
 from probes import teacher_runs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
-from rich.table import Table  # noqa: E402
+from rich.table import Column, Table  # noqa: E402
 from search import EPOCHS as SEARCH_EPOCHS  # noqa: E402
 from search import FILE, search  # noqa: E402
 from sizes import target_bytes  # noqa: E402
@@ -37,8 +37,10 @@ from distill.evaluation.runs import RunScores  # noqa: E402
 from distill.students import device, make_student  # noqa: E402
 from distill.training.compare import Step, train_ways  # noqa: E402
 from distill.training.evaluate import ask  # noqa: E402
+from distill.training.run_directory import is_complete  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
 
+STUDY = Path("docs/study")
 QUICK_EPOCHS = 3
 SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
@@ -63,14 +65,14 @@ def main() -> None:
     )
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
-    docs = options.docs or (options.out / "quick" if options.quick else Path("docs/study"))
+    docs = options.docs or (options.out / "quick" if options.quick else STUDY)
     console = Console(highlight=False)
     try:
         chosen = [one for name, one in CONDITIONS.items() if any(fnmatch.fnmatch(name, only) for only in options.only)]
         if not chosen:
             sys.exit(f"Error: no condition is called {' '.join(options.only)}; there are {', '.join(CONDITIONS)}.")
         missing = [one for one in chosen if not (docs / one.data / f"{one.name}.json").exists()]
-        plan(console, chosen, missing, options.quick)
+        plan(console, chosen, missing, options)
         if options.plan:
             return
         if any(one.recipe for one in missing) and not (docs / SEARCHED / FILE).exists():
@@ -84,13 +86,16 @@ def main() -> None:
         sys.exit("Stopped. What was finished is kept; the same command goes on from there.")
 
 
-def plan(console: Console, chosen: list[Condition], missing: list[Condition], quick: bool) -> None:
+def plan(console: Console, chosen: list[Condition], missing: list[Condition], options: argparse.Namespace) -> None:
     """Print what is finished, what is to be trained, and about how long that takes on two cores."""
-    table = Table("condition", "what", "epochs", "hours", "state", box=None)
+    table = Table(Column("condition", no_wrap=True), "what", "epochs", "hours", "state", box=None)
     hours = 0.0
+    trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
-        epochs = 0 if one.part == "teacher" else QUICK_EPOCHS if quick else one.epochs
-        runs = FOLDS * (1 if quick else SEEDS)
+        epochs = 0 if one.part == "teacher" else QUICK_EPOCHS if options.quick else one.epochs
+        runs = FOLDS * (1 if options.quick else SEEDS)
+        if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
+            epochs = 0  # its students are there, or will be
         each = runs * epochs * _SECONDS_AN_EPOCH / 3600
         hours += each if one in missing else 0
         state = "to train" if one in missing else "finished"
@@ -99,11 +104,20 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], qu
     console.print(f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained.")
 
 
+def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
+    """Return whether the students that a condition asks are here; those that were trained elsewhere must be trained again."""
+    out = (options.out / "quick" if options.quick else options.out) / condition.data / "runs"
+    seeds = 1 if options.quick else SEEDS
+    return all(
+        is_complete(out / f"{condition.of}-fold{fold}-seed{seed}") for fold in range(FOLDS) for seed in range(seeds)
+    )
+
+
 def search_recipes(console: Console, docs: Path, options: argparse.Namespace) -> None:
     """Search the recipes, where that has not been done."""
     data = DATA[SEARCHED]
     out = options.out / "quick" if options.quick else options.out
-    store = store_of(data, options.out, options.tiles, docs)
+    store = store_of(data, options.out, options.tiles, options.docs or STUDY)
     console.print("[bold]Search[/bold]: the same recipes for six methods, on one inner split")
     with Progress(*COLUMNS[:-1], console=console) as shown:
         task = shown.add_task("recipes", total=None)
@@ -111,7 +125,7 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
             store,
             out / "search",
             docs / SEARCHED,
-            {"good": data.good, "views": SHARED_VIEWS},
+            {"good": data.good, "views": SHARED_VIEWS, "folds": FOLDS},
             images=options.tiles,
             jobs=options.jobs,
             epochs=1 if options.quick else SEARCH_EPOCHS,
@@ -122,19 +136,20 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
 def train(console: Console, condition: Condition, docs: Path, options: argparse.Namespace) -> None:
     """Train a condition on all folds and seeds, and keep what its runs say."""
     data = DATA[condition.data]
-    store = store_of(data, options.out, options.tiles, docs)
+    store = store_of(data, options.out, options.tiles, options.docs or STUDY)
     with embedstore.open(store) as opened:
         results.write_samples(docs / data.name, opened.samples)
-    started = time.monotonic()
     about: dict[str, Any] = {
         "data": data.says,
         "says": condition.says,
         "part": condition.part,
         "method": condition.method,
         "recipe": condition.recipe,
+        "of": condition.of,
+        "answer": condition.answer,
         "good": data.good,
         "folds": FOLDS,
-        "machine": machine(),
+        "machine": machine(),  # of this command, as the jobs
         "jobs": options.jobs,
     }
     seeds = 1 if options.quick else SEEDS
@@ -169,7 +184,6 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
             "curve": mean_curve([run.curve for run in runs]),
             "remarks": remarks,
         }
-    about["wall_seconds"] = round(time.monotonic() - started, 1)  # of this command, which may have found runs finished
     results.write(docs / data.name, condition.name, about, runs, data.good)
 
 

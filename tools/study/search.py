@@ -1,7 +1,8 @@
-"""The search: the same few recipes for six methods on one inner split, before any outer fold is looked at.
+"""The search: the same few recipes for six methods on one split, before all folds are trained.
 
-Each recipe is trained once, with one seed, and judged by the validation side of fold 0: the mean AUROC of its last epochs. Every
-recipe that was tried is written down with what it reached. The outer folds are then trained once, with each method's best.
+Each recipe is trained once, with one seed, and judged by the validation side of fold 0, which is a fold that is tested later:
+the mean AUROC of its last epochs. Every recipe that was tried is written down with what it reached. All folds are then trained
+once, with each method's best.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from distill.methods import settings_of
-from distill.training.run_directory import is_complete, read_metrics
+from distill.training.run_directory import is_complete, read, read_metrics
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
+from embedstore.errors import SettingsError
 
 EPOCHS, LAST = 30, 5
 FILE = "search.json"
@@ -69,7 +71,7 @@ def search(
         store: of the data.
         out: directory of the runs.
         docs: directory of `search.json`.
-        shared: settings that all share.
+        shared: settings that all share, the folds among them.
         images: the image folder.
         jobs: trainings at a time.
         epochs: of each.
@@ -83,7 +85,9 @@ def search(
     done = [0]
 
     def train(method: str, recipe: Mapping[str, Any], path: Path) -> None:
-        settings = settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs), "folds": 5}))
+        settings = settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs)}))
+        if is_complete(path) and read(path)["settings"] != json.loads(json.dumps(settings.to_dict())):
+            raise SettingsError(f"The run in '{path}' is of another recipe than '{method}' has now; delete it.")
         if not is_complete(path):
             train_apart(store, path, settings, images=images, threads=1, progress=lambda *_: None)
         done[0] += 1

@@ -87,13 +87,14 @@ def _most(main: Compared, ways: list[str]) -> Text:
     span = between(worst.low, worst.high, 2)
     kept = Text("", "")
     if nbytes is not None:
-        kept = Text(f", from {size(nbytes)} of what the teacher saw", f"、残した教師の知識は {size(nbytes)}")
+        kept = Text(f", from {size(nbytes)} of what the teacher saw", f"（教師から残した情報は {size(nbytes)}）")
     many = len(ways)
     return Text(
-        f"Of the {many} ways of training a student that are finished, **{code(name)} catches most rare defects**: "
+        f"Of the {many} ways of training and asking a student that are finished, **{code(name)} catches most rare defects**: "
         f"{share(ours.macro_mode_recall, 2)} of each kind on average, where 5 % of the good parts may be rejected, and "
         f"{share(worst.recall, 2)} of its worst kind, {worst.name} (95 % interval {span.en}){kept.en}.",
-        f"学習の終わった {many} 通りの生徒のうち、**まれな不良を最も多く検出したのは {code(name)}** です。良品の 5 % までの"
+        f"学習とたずね方の組み合わせで、終わった {many} 通りのうち、**まれな不良を最も多く検出したのは {code(name)}** です。"
+        "良品の 5 % までの"
         f"誤判定を許すとき、検出率は不良の種類の平均で {share(ours.macro_mode_recall, 2)}、最も苦手な {worst.name} で "
         f"{share(worst.recall, 2)}（95 % 区間 {span.ja}）でした{kept.ja}。",
     )
@@ -117,13 +118,13 @@ def _sure(main: Compared, name: str) -> Text:
     if trunk is None or rival is None:
         second = Text(
             f"; the strong rival, the teacher's own first stages fine-tuned without a store ({code(TRUNK)}), is not finished.",
-            f"。強力な対抗馬である {code(TRUNK)}（教師の最初の段をストアなしで微調整）の結果はまだありません。",
+            f"。強力な対抗馬である {code(TRUNK)}（教師の先頭の段をストアなしで微調整）の結果はまだありません。",
         )
     else:
         second = Text(
             f"; against the strong rival, the teacher's own first stages fine-tuned without a store ({code(trunk)}), "
             f"{_said(rival).en}.",
-            f"、強力な対抗馬である {code(trunk)}（教師の最初の段をストアなしで微調整）との差は {_said(rival).ja}です。",
+            f"、強力な対抗馬である {code(trunk)}（教師の先頭の段をストアなしで微調整）との差は {_said(rival).ja}です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)
 
@@ -133,8 +134,8 @@ def _said(one: Difference) -> Text:
     if one.low is None or one.high is None:
         return Text(share(one.value, 2, signed=True), share(one.value, 2, signed=True))
     verdict = {
-        "more": Text("more than chance gives", "偶然では説明できない差"),
-        "less": Text("less than chance gives", "偶然では説明できない差"),
+        "more": Text("beyond chance", "偶然では説明できない差"),
+        "less": Text("beyond chance", "偶然では説明できない差"),
     }.get(one.verdict, Text("which chance can explain", "偶然の範囲内"))
     low, high = (share(bound, 2, signed=True) for bound in (one.low, one.high))
     value = share(one.value, 2, signed=True)
@@ -156,13 +157,14 @@ def _small(main: Compared) -> Text:
     )
     if cheap is None:
         second = Text(
-            f"no smaller one is sure to keep its AUROC within {share(LOSS, 2)}.",
-            f"AUROC の低下が確実に {share(LOSS, 2)} 未満といえる小さな要約は、まだありません。",
+            f"of no smaller one the whole 95 % interval stays above -{share(LOSS, 2)} AUROC.",
+            f"AUROC の差の 95 % 区間全体が -{share(LOSS, 2)} より上にある小さな要約は、まだありません。",
         )
     else:
         second = Text(
-            f"the smallest that is sure to keep its AUROC within {share(LOSS, 2)} is {code(cheap)} "
+            f"the smallest whose whole 95 % interval stays above -{share(LOSS, 2)} AUROC is {code(cheap)} "
             f"({size(main.nbytes(cheap))}).",
-            f"AUROC の低下が確実に {share(LOSS, 2)} 未満である最小の要約は {code(cheap)}（{size(main.nbytes(cheap))}）です。",
+            f"AUROC の差の 95 % 区間全体が -{share(LOSS, 2)} より上にある最小の要約は {code(cheap)}"
+            f"（{size(main.nbytes(cheap))}）です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)

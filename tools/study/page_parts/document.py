@@ -71,8 +71,8 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
     main = evidence.main
     return {
         "answer": answer(evidence),
-        "folds": FOLDS,
-        "seeds": SEEDS,
+        "folds": FOLDS if main is None else main.comparison.folds,
+        "seeds": SEEDS if main is None else main.comparison.seeds,
         "overkill": percent(OVERKILL),
         "resamples": f"{RESAMPLES:,}",
         "counts": None,
@@ -188,4 +188,4 @@ def _waiting(evidence: Evidence, data: str, *parts: str) -> Piece:
     """Say which conditions a part waits for."""
     missing: Sequence[str] = evidence.missing(data, *parts)
     named = codes(missing)
-    return Text(f"*Still to be trained: {named.en}.*", f"*これから学習：{named.ja}*") if missing else None
+    return Text(f"*Still to be trained: {named.en}.*", f"*未学習：{named.ja}*") if missing else None

@@ -87,8 +87,14 @@ class Compared:
         return self.finished[name].about.get("bytes") if name in self.finished else None
 
     def of_known_bytes(self) -> list[str]:
-        """Return the baselines and summaries whose bytes are known."""
-        return [name for name in self.of_part("baselines", "summaries") if self.nbytes(name) is not None]
+        """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own."""
+        return [
+            name
+            for name in self.of_part("baselines", "summaries")
+            if self.nbytes(name) is not None
+            and self.finished[name].about["settings"]["student"] == "small"
+            and self.finished[name].about["method"] != "shuffled-own"
+        ]
 
     def of_part(self, *parts: str) -> list[str]:
         """Return the names of some parts of the study, the highest macro-mode recall first."""

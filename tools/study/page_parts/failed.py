@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from results import Finished
+
 from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
 from page_parts.evidence import OWN, PLAIN, Compared, Evidence
@@ -33,23 +35,32 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
     found = [
         name
         for name in compared.of_part("baselines", "summaries", "recipes")
-        if (one := compared.difference(name, PLAIN, DECIDES)) is not None and one.verdict == verdict
+        if not is_control(compared.finished[name])  # being no better is what a control is for
+        and (one := compared.difference(name, PLAIN, DECIDES)) is not None
+        and one.verdict == verdict
     ]
     if found:
         yield _listed(title, found)
 
 
 def _recipes(compared: Compared) -> Iterable[Text]:
-    """Yield which recipes gained nothing over own embeddings as they are."""
+    """Yield which recipes gained nothing over what they begin from: another condition's students, or own embeddings."""
     for name in compared.of_part("recipes"):
-        one = compared.difference(name, OWN, DECIDES)
+        about = compared.finished[name].about
+        before = about.get("of") or (PLAIN if about["method"] == PLAIN else OWN)
+        one = compared.difference(name, before, DECIDES)
         if one is not None and one.verdict != "more":
             said = gap_of(one)
             title = codes([name])
             yield Text(
-                f"{title.en} was to go past {codes([OWN]).en} and gained {said.en} in macro-mode recall.",
-                f"{title.ja} は {codes([OWN]).ja} を超えるためのものですが、種類の平均の差は {said.ja}でした。",
+                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall.",
+                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、種類の平均の差は {said.ja}でした。",
             )
+
+
+def is_control(one: Finished) -> bool:
+    """Return whether a condition is there to be no better."""
+    return str(one.about["says"]).startswith("control:")
 
 
 def _summaries(compared: Compared) -> Iterable[Text]:
@@ -80,8 +91,8 @@ def _searched(evidence: Evidence) -> Iterable[Text]:
         if lost:
             told.append((method, lost))
     if told:
-        english = "; ".join(f"{code(method)} with {', '.join(lost)}" for method, lost in told)
-        japanese = "；".join(f"{code(method)} の {'、'.join(lost)}" for method, lost in told)
+        english = "; ".join(f"{code(method)} with " + ", ".join(f"“{one}”" for one in lost) for method, lost in told)
+        japanese = "；".join(f"{code(method)} の" + "".join(f"「{one}」" for one in lost) for method, lost in told)
         yield Text(
             f"In the search, below the first recipe of its method: {english}.",
             f"設定の調整で、各方法の最初の設定を下回ったもの：{japanese}。",

@@ -25,10 +25,11 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
     rows = [one for one in found if one.low is not None]
     if not rows:
         return None
-    better = sum(one.verdict == "more" for one in rows)
+    students = [one for one in rows if compared.finished[one.policy].about["part"] != "teacher"]
+    better = sum(one.verdict == "more" for one in students)
     title = Text(
-        f"{better} of {len(rows)} conditions catch more than plain training beyond chance",
-        f"通常の学習を偶然以上に上回ったのは {len(rows)} 条件のうち {better} 条件",
+        f"{better} of {len(students)} students catch more than plain training beyond chance",
+        f"通常の学習を偶然以上に上回った生徒は {len(students)} 条件のうち {better} 条件",
     )
     under = Text(
         "macro-mode recall at 5 % overkill minus that of plain training, with its 95 % interval; filled where that excludes zero",

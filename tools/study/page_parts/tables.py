@@ -29,7 +29,7 @@ def planned(evidence: Evidence) -> Table:
         [
             code(key),
             described(key.split("/")[1], says),
-            Text("finished", "完了") if key in evidence.finished else Text("to train", "これから"),
+            Text("finished", "完了") if key in evidence.finished else Text("to train", "未学習"),
         ]
         for key, (says, _) in known.items()
     ]
@@ -80,7 +80,7 @@ def figures(compared: Compared, names: Iterable[str]) -> Table:
         Text("macro-mode recall", "種類の平均"),
         Text("worst kind", "最も苦手な種類"),
         Text("overkill for no escape", "見逃しゼロでの誤判定率"),
-        Text("seconds a training", "学習 1 回の秒数"),
+        Text("seconds a training, beside others", "学習 1 回の秒数（並行時）"),
         Text("parameters", "パラメータ"),
     ]
     return Table(heads, rows)
@@ -211,7 +211,7 @@ def trainings(evidence: Evidence) -> Table | None:
     """Return which machine trained what, in how many hours of training; None before anything is trained."""
     found: dict[tuple[str, int], list[str]] = {}
     for key, one in evidence.finished.items():
-        if one.about["part"] != "teacher":
+        if one.about["part"] != "teacher" and one.about.get("of") is None:  # asking trains nothing
             found.setdefault((one.about["machine"], one.about["jobs"]), []).append(key)
     most = max(found.values(), key=len, default=[])
     rows: list[Sequence[Words]] = []
