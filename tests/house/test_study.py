@@ -1,0 +1,130 @@
+"""The study itself: its conditions, what they cost in bytes, what is kept of them, and that nothing held out is looked at."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
+
+import probes  # noqa: E402
+import results  # noqa: E402
+from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
+from data import DATA  # noqa: E402
+from search import METHODS, best_recipe, recipe_settings  # noqa: E402
+from sizes import target_bytes  # noqa: E402
+
+import embedstore  # noqa: E402
+from distill.evaluation.report import Held  # noqa: E402
+from distill.evaluation.runs import RunScores  # noqa: E402
+from distill.training.run_data import make_run_data  # noqa: E402
+from distill.training.settings import Settings  # noqa: E402
+from embedstore import EmbeddingStore  # noqa: E402
+
+KEPT = ROOT / "docs" / "study"
+DIM, PARTS = 8, 60
+
+
+def make_store(path: Path, changed: dict[str, float] | None = None) -> EmbeddingStore:
+    """Make a store of 60 parts with two pictures each, a third of them defects; some vectors are changed."""
+    random = np.random.default_rng(0)
+    ids = [f"{part:02}-{at}" for part in range(PARTS) for at in range(2)]
+    labels = ["defect" if int(name[:2]) % 3 == 0 else "good" for name in ids]
+    vectors = random.normal(size=(len(ids), DIM)) + np.array([[label == "defect"] * DIM for label in labels])
+    for name, value in (changed or {}).items():
+        vectors[ids.index(name)] = value * np.arange(1, DIM + 1)
+    store = embedstore.create(path, teacher="given", dim=DIM)
+    with store.write() as writing:
+        writing.add(ids, vectors.astype(np.float32), labels=labels, groups=[f"part {name[:2]}" for name in ids])
+    return store
+
+
+def test_the_teachers_answers_do_not_hang_on_what_is_held_out(tmp_path: Path) -> None:
+    """A held-out picture that changes moves its own score and no other of the runs that hold it out."""
+    with make_store(tmp_path / "a") as store:
+        sides = make_run_data(store, Settings(good="good", folds=5, fold=0)).sides
+        moved = [store.samples[int(sides[side][0])].id for side in ("val", "test")]
+    make_store(tmp_path / "b", dict.fromkeys(moved, 3.0)).close()
+    for name in ("teacher-probe", "teacher-neighbours"):
+        before, after = (
+            probes.teacher_runs(tmp_path / one, name, "good", folds=5, seeds=1)[0][0].held for one in ("a", "b")
+        )
+        scores, others = ({one.id: one.probabilities[0] for one in held} for held in (before, after))
+        differing = {one for one in scores if abs(scores[one] - others[one]) > 1e-9}
+        assert differing
+        assert differing <= set(moved)
+
+
+def test_the_bytes_of_targets_are_those_of_the_training_side(tmp_path: Path) -> None:
+    with make_store(tmp_path / "store") as store:
+        training = len(make_run_data(store, Settings(good="good", folds=5)).sides["train"])
+    own = Settings(policy="own", good="good")
+    assert target_bytes(tmp_path / "store", own, 5) == training * 2 * DIM  # the plain view, float16
+    assert target_bytes(tmp_path / "store", Settings(policy="class-mean", good="good"), 5) == 2 * 2 * DIM
+    assert target_bytes(tmp_path / "store", Settings(policy="none", good="good"), 5) is None
+
+
+def test_a_recipe_is_as_long_as_any_other() -> None:
+    for recipes in METHODS.values():
+        assert len(recipes) == 4
+        for recipe in recipes.values():
+            settings = recipe_settings(recipe, 30)
+            assert settings["epochs"] + settings["pretrain_epochs"] == 30
+    assert recipe_settings({"weight": 5.0, "pretrained": 1 / 3}, 30) == {
+        "weight": 5.0,
+        "epochs": 20,
+        "pretrain_epochs": 10,
+    }
+
+
+def test_the_best_recipe_is_the_one_of_the_highest_validation(tmp_path: Path) -> None:
+    tried = {"own": {"a": {"recipe": {"weight": 1.0}, "val_auroc": 0.6}, "b": {"recipe": {}, "val_auroc": 0.7}}}
+    (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
+    assert best_recipe(tmp_path, "own") == ("b", {})
+
+
+@pytest.mark.parametrize("score", [0.0, 1e-300, 0.25, 0.5, 1 - 1e-9, 1.0])
+def test_scores_are_kept_in_their_order(score: float, tmp_path: Path) -> None:
+    samples = [embedstore.Sample(name, name, "good", None, None) for name in ("a", "b")]
+    results.write_samples(tmp_path, samples)
+    held = [
+        Held("a", "test", "good", None, None, (score, 1 - score)),
+        Held("b", "val", "good", None, None, (1 - score, score)),
+    ]
+    run = RunScores("way", 0, 0, held, ["other", "good"], 1.5, None, (), 1)
+    about = {"good": "good", "peak_memory": None, "curve": []}
+    results.write(tmp_path, "way", about, [run], "good")
+    (found,) = results.read(tmp_path)["way"].runs
+    assert (found.fold, found.seed, found.val_fold, found.seconds) == (0, 0, 1, 1.5)
+    for before, after in zip(held, found.held, strict=True):
+        assert (after.id, after.side, after.label, after.mode) == (before.id, before.side, "good", "good")
+        assert after.probabilities[0] == pytest.approx(before.probabilities[0], abs=2.5e-4)
+
+
+def test_other_samples_are_refused(tmp_path: Path) -> None:
+    results.write_samples(tmp_path, [embedstore.Sample("a", "a", "good", None, None)])
+    with pytest.raises(ValueError, match="is of other pictures, labels or groups than the store; delete the store"):
+        results.write_samples(tmp_path, [embedstore.Sample("a", "a", "defect", None, None)])
+
+
+@pytest.mark.parametrize("data", [name for name in DATA if (KEPT / name / "samples.json").exists()])
+def test_what_is_kept_was_trained_by_todays_conditions(data: str) -> None:
+    """A condition that is edited must be trained again: its JSON would stay as it is, and pass for the new one's."""
+    for name, one in results.read(KEPT / data).items():
+        condition = CONDITIONS[f"{data}/{name}"]
+        assert (one.about["part"], one.about["method"], one.about["recipe"]) == (
+            condition.part,
+            condition.method,
+            condition.recipe,
+        )
+        assert {(run.fold, run.seed) for run in one.runs} == {(f, s) for f in range(FOLDS) for s in range(SEEDS)}
+        if condition.part == "teacher":
+            continue
+        trained = CONDITIONS[f"{data}/{condition.of or name}"]
+        wanted = json.loads(json.dumps(trained.chosen(DATA[data].good, KEPT / "magnetic-tile").to_dict()))
+        plain = json.loads(json.dumps(Settings().to_dict()))  # what an earlier commit did not know was as it is now
+        assert plain | one.about["settings"] == wanted
+        assert one.about["settings"]["views"] in (VIEWS, 32)
