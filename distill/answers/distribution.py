@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distill.answers.memory import are
 from distill.answers.standard import standard
 from distill.students import Student
 
@@ -29,11 +31,13 @@ class Distribution:
 
     Attributes:
         centre: (f,) mean of the features.
-        scale: (f,) one over their spread; 0 for those that do not vary.
-        means: (c, f) of each class, centred and scaled, float64.
-        whiteners: (c, f, f) inverse Cholesky factors of their covariances.
+        scale: (f,) one over their spread; 0 for those that do not vary. The others are the k that answers come from.
+        means: (c, k) of each class, centred and scaled, float64.
+        whiteners: (c, k, k) inverse Cholesky factors of their covariances.
         volumes: (c,) half the logarithms of the determinants.
     """
+
+    turned: ClassVar[bool] = True  # they tell how a class spreads
 
     centre: Tensor
     scale: Tensor
@@ -51,7 +55,7 @@ class Distribution:
             parts: (n,) which part each shows.
         """
         centre, scale = standard(features)
-        points = ((features - centre) * scale).double()
+        points = _placed(features, centre, scale)
         of_class = [torch.from_numpy(labels == label).to(points.device) for label in range(int(labels.max()) + 1)]
         means = torch.stack([points[own].mean(dim=0) for own in of_class])
         scatters = torch.stack(
@@ -63,8 +67,8 @@ class Distribution:
             count = len({part for part, one in zip(parts, labels, strict=True) if one == label})
             share = count / (count + COMMON_PARTS)
             covariance = share * scatter / int(own.sum()) + (1 - share) * together
-            even = covariance.diagonal().mean().clamp_min(1e-6)  # where no feature varies at all, any will do
-            identity = torch.eye(len(centre), dtype=points.dtype, device=points.device)
+            even = covariance.diagonal().mean().clamp_min(1e-6)  # where no class varies at all, any will do
+            identity = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
             factors.append(torch.linalg.cholesky((1 - EVEN) * covariance + EVEN * even * identity))
         cholesky = torch.stack(factors)
         return cls(
@@ -77,19 +81,22 @@ class Distribution:
 
     def __call__(self, features: Tensor, _: Tensor) -> Tensor:
         """Map features (m, f) to probabilities (m, classes), float64; logits play no part."""
-        points = ((features - self.centre) * self.scale).double()
+        points = _placed(features, self.centre, self.scale)
         white = torch.einsum("cij,cmj->cmi", self.whiteners, points - self.means[:, None])
         likelihood = -(white**2).sum(dim=2).T / 2 - self.volumes
-        return (likelihood / features.shape[1]).softmax(dim=1)
+        return (likelihood / max(1, points.shape[1])).softmax(dim=1)
 
     @classmethod
     def fitting(cls, kept: Mapping[str, Tensor], student: Student) -> Distribution | None:
         """Return a distribution from a file's tensors; None where those are none for this student."""
-        f, c = student.features, student.head.out_features
-        shapes = {"centre": (f,), "scale": (f,), "means": (c, f), "whiteners": (c, f, f), "volumes": (c,)}
-        if {name: tuple(tensor.shape) for name, tensor in kept.items()} != shapes:
+        if not {"centre", "scale"} <= kept.keys():
             return None
-        wide = {field.name: torch.float64 for field in fields(cls) if field.name not in ("centre", "scale")}
-        if any(tensor.dtype != wide.get(name, torch.float32) for name, tensor in kept.items()):
-            return None
-        return cls(**kept)
+        f, c, k = student.features, student.head.out_features, int(kept["scale"].count_nonzero())
+        of_features, of_classes = ((f,), torch.float32), {"means": (c, k), "whiteners": (c, k, k), "volumes": (c,)}
+        wide = {name: (shape, torch.float64) for name, shape in of_classes.items()}
+        return cls(**kept) if are(kept, {"centre": of_features, "scale": of_features, **wide}) else None
+
+
+def _placed(features: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """Return (n, k) of features (n, f): those that vary, centred and scaled, float64."""
+    return ((features - centre) * scale).double()[:, scale != 0]

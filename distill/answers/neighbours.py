@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from distill.answers.memory import are
 from distill.answers.standard import standard
 from distill.students import Student
 
@@ -33,8 +35,11 @@ class Neighbours:
         scale: (f,) one over their spread; 0 for those that do not vary.
         points: (n, f) the training pictures, of unit length.
         voices: (n,) the part of each, numbered class by class.
-        classes: (v,) the class of each part; a part with pictures of two classes has two voices.
+        classes: (v,) the class of each part, rising; a part with pictures of two classes has two voices.
     """
+
+    # They would add none that is nearer, since the pictures that are asked for are turned and mirrored themselves.
+    turned: ClassVar[bool] = False
 
     centre: Tensor
     scale: Tensor
@@ -54,12 +59,13 @@ class Neighbours:
         centre, scale = standard(features)
         known = sorted(set(zip(labels.tolist(), parts, strict=True)))
         number = {voice: at for at, voice in enumerate(known)}
+        voices = [number[voice] for voice in zip(labels.tolist(), parts, strict=True)]
         return cls(
             centre,
             scale,
             _placed(features, centre, scale),
-            torch.tensor([number[voice] for voice in zip(labels.tolist(), parts, strict=True)]),
-            torch.tensor([label for label, _ in known]),
+            torch.tensor(voices, device=features.device),
+            torch.tensor([label for label, _ in known], device=features.device),
         )
 
     def __call__(self, features: Tensor, _: Tensor) -> Tensor:
@@ -78,17 +84,21 @@ class Neighbours:
     @classmethod
     def fitting(cls, kept: Mapping[str, Tensor], student: Student) -> Neighbours | None:
         """Return neighbours from a file's tensors; None where those are not neighbours for this student."""
-        if kept.keys() != {field.name for field in fields(cls)}:
+        if not {"points", "classes"} <= kept.keys():
             return None
-        shapes = {name: tuple(tensor.shape) for name, tensor in kept.items()}
-        f, n, v = student.features, len(kept["points"]), len(kept["classes"])
-        if (
-            shapes != {"centre": (f,), "scale": (f,), "points": (n, f), "voices": (n,), "classes": (v,)}
-            or set(kept["voices"].tolist()) != set(range(v))
-            or set(kept["classes"].tolist()) != set(range(student.head.out_features))
-        ):
+        n, v, of_features = kept["points"].shape[:1], kept["classes"].numel(), ((student.features,), torch.float32)
+        expected = {
+            "centre": of_features,
+            "scale": of_features,
+            "points": ((*n, student.features), torch.float32),
+            "voices": (tuple(n), torch.int64),
+            "classes": ((v,), torch.int64),
+        }
+        if not are(kept, expected) or set(kept["voices"].tolist()) != set(range(v)):
             return None
-        return cls(**kept)
+        classes = kept["classes"].tolist()
+        whole = classes == sorted(classes) and set(classes) == set(range(student.head.out_features))
+        return cls(**kept) if whole else None
 
 
 def _placed(features: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ class PolicyFigures:
         recall: share of all defects that is rejected at the stated overkill.
         overkill: share of good test parts that is rejected.
         zero_escape_recall, zero_escape_overkill: the same where the threshold lets no defect of the cross-fitted ones pass;
-            without such defects None.
+            without such defects None. That threshold is the lowest score over all trainings, so more seeds lower it and raise
+            both figures: they are not to be held against those of another number of seeds.
         mean_recall: recall averaged over thresholds for 2 to 10 % overkill.
         macro_mode_recall: recall averaged over the kinds of defect, each counting the same.
         auroc, aupr: mean over folds and runs of the areas within each run and fold.
@@ -121,6 +122,11 @@ class Comparison:
     looks: int = 1
     learned: int = 0
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def against_baseline(self) -> list[Difference]:
+        """The differences to `baseline` alone: what a report tells under its name."""
+        return [one for one in self.differences if one.baseline == self.baseline]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values without NaN."""

@@ -14,7 +14,7 @@ MOST_NAMES = 2  # of ways that find fewer; more are counted
 
 def answer(comparison: Comparison) -> Text:
     """Say which way of training finds more than the baseline and, where each was trained once, that this may be chance."""
-    found = [one for one in comparison.differences if one.figure == main_figure(comparison.good)]
+    found = [one for one in comparison.against_baseline if one.figure == main_figure(comparison.good)]
     first = _compared(comparison, found)
     if comparison.seeds > 1 or not any(one.verdict in ("more", "less") for one in found):
         return first

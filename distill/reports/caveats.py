@@ -57,7 +57,7 @@ def _trainings(looks: int, seeds: int) -> Text:
 
 def _few_parts(comparison: Comparison) -> list[Text]:
     resting: dict[int, dict[str, Text]] = {}  # parts -> the figures whose intervals rest on them
-    for one in comparison.differences:
+    for one in comparison.against_baseline:
         if one.low is not None and one.parts < FEW_PARTS:
             resting.setdefault(one.parts, {})[one.figure] = named(one.figure)
     return [
@@ -71,7 +71,7 @@ def _few_parts(comparison: Comparison) -> list[Text]:
 
 
 def _chance(comparison: Comparison) -> list[Text]:
-    intervals = sum(one.low is not None for one in comparison.differences)
+    intervals = sum(one.low is not None for one in comparison.against_baseline)
     if intervals < MANY_INTERVALS:
         return []
     return [
@@ -144,7 +144,7 @@ def _gaps(comparison: Comparison) -> list[Text]:
                 f"AUROC と AUPR は {folds} 分割中 {areas} 分割の値です。残りのテストには不良だけ、または良品だけしかありません。",
             )
         )
-    left_out = max((one.left_out for one in comparison.differences), default=0)
+    left_out = max((one.left_out for one in comparison.against_baseline), default=0)
     if left_out:
         said.append(
             Text(

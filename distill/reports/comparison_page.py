@@ -163,7 +163,9 @@ def misses(comparison: Comparison) -> Markup:
 def sureness(comparison: Comparison) -> Markup:
     """Return the paired differences to the baseline with their intervals."""
     figure = main_figure(comparison.good)
-    rows = [Interval(short(d.policy), d.value, d.low, d.high) for d in comparison.differences if d.figure == figure]
+    rows = [
+        Interval(short(d.policy), d.value, d.low, d.high) for d in comparison.against_baseline if d.figure == figure
+    ]
     if not rows:
         return Markup("")
     base, title = quoted(comparison.baseline), _main_title(comparison)

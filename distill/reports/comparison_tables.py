@@ -7,7 +7,7 @@ import math
 from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
-from distill.reports.words import LIVE, order, short, taught
+from distill.reports.words import LIVE, NO_ESCAPE, order, short, taught
 from embedstore.pages import (
     Cell,
     Column,
@@ -247,10 +247,7 @@ def _no_escape_table(comparison: Comparison) -> Markup:
             for one in comparison.policies
         ],
         caption=Text("With no escape among the training parts", "学習側の部品に見逃しがないしきい値のとき"),
-        note=Text(
-            "Each threshold is the lowest cross-fitted score of a defect, so one defect that looks good decides it.",
-            "しきい値は交差適合した不良のスコアの最小値なので、良品に見える不良 1 枚で決まります。",
-        ),
+        note=NO_ESCAPE,
     )
 
 

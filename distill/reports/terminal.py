@@ -9,7 +9,7 @@ from distill.evaluation.comparison import Comparison, PolicyFigures
 from distill.evaluation.intervals import FIGURES, Difference
 from distill.evaluation.report import Report
 from distill.reports.caveats import caveats
-from distill.reports.words import order
+from distill.reports.words import NO_ESCAPE, order
 from embedstore.visible import visible
 
 
@@ -69,12 +69,13 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     """Print policies side by side, then which differences are beyond noise, then what the figures can't tell."""
     out = console or Console(highlight=False)
     out.print(_tested(comparison), markup=False, soft_wrap=True)
-    for table in (_figures_table(comparison), _worst_table(comparison), *_no_escape_table(comparison)):
+    no_escape = _no_escape_table(comparison)
+    for table in (_figures_table(comparison), _worst_table(comparison), *no_escape):
         if not out.is_terminal:  # a file has no edge to fold at
             table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
         out.print(table, crop=False)
         out.print()
-    notes = [*(one.en for one in caveats(comparison)), *comparison.remarks]
+    notes = [*([NO_ESCAPE.en] if no_escape else []), *(one.en for one in caveats(comparison)), *comparison.remarks]
     said = order(comparison)
     notes = notes if said is None else [said.en, *notes]
     for sentence in [*difference_sentences(comparison), *(f"Note: {one}" for one in notes)]:
@@ -84,14 +85,14 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
 def difference_sentences(comparison: Comparison) -> list[str]:
     """Say each policy's differences to the baseline: those beyond noise, those within it, those without an interval."""
     sentences = []
-    for policy in dict.fromkeys(one.policy for one in comparison.differences):
+    for policy in dict.fromkeys(one.policy for one in comparison.against_baseline):
         for verdict, start in (
             ("more", f"More with '{policy}'"),
             ("less", f"Less with '{policy}'"),
             ("noise", f"No difference beyond noise with '{policy}'"),
             ("unknown", f"No interval with '{policy}', since too few parts tell"),
         ):
-            told = [_said(one) for one in comparison.differences if (one.policy, one.verdict) == (policy, verdict)]
+            told = [_said(one) for one in comparison.against_baseline if (one.policy, one.verdict) == (policy, verdict)]
             if told:
                 sentences.append(f"{start}: {'; '.join(told)}.")
     if sentences:

@@ -146,6 +146,14 @@ def quoted(policy: str) -> Text:
     return Text(f"'{name.en}'", f"「{name.ja}」")
 
 
+NO_ESCAPE = Text(
+    "The threshold for no escape is the lowest cross-fitted score of a defect over all trainings, so one defect that looks good "
+    "decides it, and more seeds only lower it: do not compare these figures with those of another number of seeds.",
+    "見逃しゼロのしきい値は、交差適合した不良のスコアの全学習での最小値なので、良品に見える不良 1 枚で決まり、乱数の通り数が"
+    "増えるほど下がります。乱数の通り数が違う比較の値とは比べられません。",
+)
+
+
 def order(comparison: Comparison) -> Text | None:
     """Say in which order ways stand; None of two, of which one is the baseline."""
     if len(comparison.policies) < 3:

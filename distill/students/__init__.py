@@ -7,6 +7,7 @@ from distill.students.own import own_trunk
 from distill.students.residual import MediumTrunk, SmallTrunk
 from distill.students.student import Student, device
 from distill.students.teacher_stages import teacher_stages
+from distill.students.timm_model import timm_model
 from distill.training.settings import is_code, is_of_teacher
 from embedstore.errors import SettingsError
 
@@ -61,8 +62,7 @@ def _timm_trunk(name: str) -> nn.Module:
         raise SettingsError(
             f"The student '{name}' is unknown; use {', '.join(TRUNKS)}, or a timm model such as {', '.join(near)}."
         )
-    trunk: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
-    return trunk
+    return timm_model(name, name)
 
 
 def _feature_count(name: str, trunk: nn.Module, size: int) -> int:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from distill.students.student import MIDDLE, SPREAD
-from distill.training.settings import TRUNK
+from distill.students.timm_model import timm_model
+from distill.training.settings import SCRATCH, TRUNK
 from embedstore.errors import SettingsError
 
 _LITE = {f"efficientnet-lite{size}": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}  # teacher -> its name in timm
@@ -49,12 +50,12 @@ def teacher_stages(name: str, size: int, *, pretrained: bool) -> TeacherStages:
 
     Args:
         name: `trunk:TEACHER:STAGES` or `scratch:TEACHER:STAGES`; the teacher is `efficientnet-lite0` to `-lite2`,
-            `timm:NAME@CHECKPOINT` or `timm:NAME`.
+            `timm:NAME@CHECKPOINT` (for `trunk:` only) or `timm:NAME`.
         size: side of its input, in pixels.
         pretrained: give `trunk:` the teacher's weights; else they are drawn, since others follow, and no teacher is needed.
 
     Raises:
-        SettingsError: the name is not of that form, or the teacher has no such stages.
+        SettingsError: the name is not of that form, the teacher has no such stages, or `scratch:` names a checkpoint.
         TeacherError, MissingPackageError: as `embedstore.load_teacher`, where the teacher's weights are to be read.
     """
     kind, _, rest = name.partition(":")
@@ -64,11 +65,15 @@ def teacher_stages(name: str, size: int, *, pretrained: bool) -> TeacherStages:
             f"The student '{name}' is not {kind}:TEACHER:STAGES; write for example {kind}:efficientnet-lite0:5 for the first "
             "five stages of that teacher."
         )
-    import timm
     from timm.data.config import resolve_model_data_config
 
+    if kind == SCRATCH and "@" in teacher:
+        raise SettingsError(
+            f"The student '{name}' begins from random weights, so no checkpoint is read; leave out what follows the @, or begin "
+            f"from the checkpoint with {TRUNK}:{rest}."
+        )
     architecture = _architecture(name, teacher)
-    model: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0)
+    model = timm_model(name, architecture)
     if kind == TRUNK and pretrained:
         model.load_state_dict(_weights(teacher))
     layers = _first_stages(name, model, int(count), size)
@@ -109,7 +114,7 @@ def _first_stages(name: str, model: nn.Module, count: int, size: int) -> nn.Sequ
     for own_name, child in model.named_children():
         if own_name in ("blocks", "stages") or re.fullmatch(r"(layer|s)\d", own_name):
             parts = list(child.children()) if own_name in ("blocks", "stages") else [child]
-            wanted = parts[: count - len(stages)]
+            wanted = parts[: max(0, count - len(stages))]
             stages += parts
             layers |= {f"{own_name}_{at}": part for at, part in enumerate(wanted)}
         elif len(stages) < count:
@@ -139,9 +144,11 @@ def _runs_alike(model: nn.Module, cut: nn.Sequential, last: nn.Module, size: int
             model(picture)
             hook.remove()
             maps = cut(picture)
-    except (AssertionError, IndexError, RuntimeError, ValueError):  # of one size only, or not to be run this way
-        return False
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return False  # of one size only, or not to be run this way, such as a stage that gives several maps
     finally:
         hook.remove()
         model.train()
+    if not seen or not isinstance(maps, Tensor):  # the model has the stage, but does not run it, or it gives no maps
+        return False
     return maps.ndim == 4 and maps.shape[2] == maps.shape[3] and torch.equal(maps, seen[0])

@@ -79,6 +79,6 @@ def fit(
         each = ", ".join(f"{name}: {length}" for name, length in sorted(lengths.items()))
         raise SettingsError(
             f"The mixture's policies give targets of different lengths ({each}); give all that take outputs the same ones, and "
-            "mix these with none but each other."
+            "mix compressed-own, whose targets are as long as its summary keeps axes, with 'none' only."
         )
     return Mixture(training, members, weights, seed)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from distill.answers import MEMORIES, Distribution, Neighbours
+from distill.answers import MEMORIES, Memory
 from distill.students import Student, device
 from distill.training import run_directory
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData
 from distill.training.scoring import Answer, Flips, by_head, features_of
 from distill.training.settings import Settings
+from embedstore.errors import TrainingError
 
 
 def keep_memory(  # noqa: PLR0917
@@ -22,21 +22,27 @@ def keep_memory(  # noqa: PLR0917
     """Write what a run's answers need into its directory: evaluating it then needs no training picture."""
     if settings.answer != "head":
         found = memory_of(student, data, settings.answer, pictures, flips)
-        run_directory.save_memory(path, {field.name: getattr(found, field.name) for field in fields(found)})
+        run_directory.save_memory(path, dict(vars(found)))
 
 
-def memory_of(
-    student: Student, data: RunData, answer: str, pictures: StudentPictures, flips: Flips
-) -> Neighbours | Distribution:
+def memory_of(student: Student, data: RunData, answer: str, pictures: StudentPictures, flips: Flips) -> Memory:
     """Look at a run's labelled training pictures.
 
-    Turned and mirrored ones tell a distribution how a class spreads; to neighbours they would add none that is nearer, since
-    the pictures that are asked for are turned and mirrored themselves.
+    Raises:
+        TrainingError: their labels are no longer the run's classes, or the student's features are no numbers.
     """
-    ways: Flips = flips if answer == "distribution" else ((),)
+    labels = data.labels("train").keys()
+    if changed := sorted(labels ^ set(data.classes)):
+        raise TrainingError(
+            f"The labels of the run's training pictures have changed in its store ('{changed[0]}' is "
+            f"{'new' if changed[0] in labels else 'gone'}), so its student can't be asked by them; give them the labels that "
+            "they had, or train again in another directory."
+        )
+    kind = MEMORIES[answer]
+    ways: Flips = flips if kind.turned else ((),)
     positions = [int(at) for at in data.sides["train"] if data.samples[at].label is not None]
     number = {label: index for index, label in enumerate(data.classes)}
-    return MEMORIES[answer].of(
+    return kind.of(
         features_of(student, pictures, np.array(positions, np.int64), ways),
         np.array([number[data.samples[at].label or ""] for at in positions] * len(ways), np.int64),
         [data.samples[at].part for at in positions] * len(ways),
@@ -58,7 +64,7 @@ def answer_of(path: Path, settings: Settings, student: Student) -> Answer:
     return through(memory, settings.answer)
 
 
-def through(memory: Neighbours | Distribution, answer: str) -> Answer:
+def through(memory: Memory, answer: str) -> Answer:
     """Return how a student with this memory answers."""
     if answer != "both":
         return memory

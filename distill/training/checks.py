@@ -34,15 +34,17 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
         SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
     """
     finished: set[Path] = set()
-    divided: dict[tuple[int, int], RunData] = {}
+    divided: dict[tuple[int | None, ...], RunData] = {}
     tested: dict[int, set[int]] = {}
     students: set[tuple[str, int]] = set()
     with opened_source(store) as source:
+        samples = list(source.samples)
         for one in planned:
             run, settings = one.path, one.settings
-            key = settings.fold, settings.seed
+            # Folds are dealt alike for all seeds; and all runs share one list of samples, which may be long.
+            key = (settings.fold, settings.seed) if settings.folds is None else (settings.fold, settings.val_fold)
             if key not in divided:
-                divided[key] = make_run_data(source, settings)
+                divided[key] = replace(make_run_data(source, settings), samples=samples)
                 test = set(divided[key].sides["test"])
                 if settings.folds is None and test != tested.setdefault(settings.fold, test):
                     raise TrainingError(_other_pictures(source))

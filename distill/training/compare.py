@@ -149,7 +149,8 @@ def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int
                 seed = settings.seed + number
                 val_fold = None if folds is None else val_fold_of(folds, fold, seed)
                 place = f"{way}-seed{seed}" if folds is None else f"{way}-fold{fold}-seed{seed}"
-                # The next fold is written down as earlier releases did, so that their runs go on.
+                # The next fold is left unsaid, as in earlier releases, which knew no other: of their runs, those that are still
+                # to be validated by it go on.
                 told = None if folds is None or val_fold == (fold + 1) % folds else val_fold
                 chosen = replace(settings, folds=folds, fold=fold, val_fold=told, seed=seed)
                 planned.append(Planned(way, fold, val_fold if last else None, seed, out / "runs" / place, chosen))

@@ -18,7 +18,7 @@ from distill.training.answers import answer_of, memory_of, through
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import Answer, Flips, by_head, class_probabilities, flips_of
-from distill.training.settings import Settings, is_code
+from distill.training.settings import ANSWERS, Settings, is_code
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
@@ -68,8 +68,11 @@ def ask(
         student: see `evaluate`.
 
     Raises:
-        TrainingError, SettingsError: see `evaluate`.
+        TrainingError: see `evaluate`; or the training samples have other labels now than the run's, where the answer needs them.
+        SettingsError: see `evaluate`; or there is no such answer.
     """
+    if answer not in ANSWERS:
+        raise SettingsError(f"The answer '{answer}' is unknown; use one of {', '.join(ANSWERS)}.")
     with _finished(run, store=store, images=images, student=student, training=answer != "head") as run_of:
         asked: Answer = by_head
         if answer != "head":

@@ -34,6 +34,7 @@ import torch
 from distill.evaluation.report import Held
 from distill.students import Student
 from distill.training.settings import Settings
+from distill.training.task_file import TASK
 from embedstore.errors import TrainingError
 from embedstore.images import SPLITS
 
@@ -352,9 +353,12 @@ def load_memory(path: Path) -> dict[str, torch.Tensor]:
 
 def damaged_memory(path: Path) -> TrainingError:
     """Return the error that says what to do where a run's memory is missing, damaged, or another student's."""
-    return TrainingError(
-        f"'{path / MEMORY}' is missing or damaged; write it anew with: distill train STORE --out '{path}' --resume"
-    )
+    return TrainingError(f"'{path / MEMORY}' is missing or damaged; write it anew with: {_train_again(path)}")
+
+
+def _train_again(path: Path) -> str:
+    """Return the command that goes on with a run: a run's settings must be given once more."""
+    return f"distill train STORE --task '{path / TASK}' --out '{path}' --resume"
 
 
 def load_student(path: Path, student: Student) -> None:
@@ -366,9 +370,7 @@ def load_student(path: Path, student: Student) -> None:
     from safetensors.torch import load_file
 
     if not is_complete(path):
-        raise TrainingError(
-            f"The run in '{path}' is not complete; go on with it: distill train STORE --out '{path}' --resume"
-        )
+        raise TrainingError(f"The run in '{path}' is not complete; go on with it: {_train_again(path)}")
     try:
         student.load_state_dict(load_file(path / STUDENT))
     except Exception as error:  # a damaged file raises whatever its decoder meets

@@ -13,6 +13,7 @@ from embedstore.errors import TrainingError
 from embedstore.views import WHOLE, Recipe
 
 _AT_ONCE = 64
+_DIVERGED = "The student's answers are no numbers: its training diverged; train with a smaller learning rate or lambda."
 Flips = Sequence[tuple[int, ...]]
 # Features (m, f) and logits (m, classes) -> probabilities (m, classes) in float64.
 Answer = Callable[[Tensor, Tensor], Tensor]
@@ -57,9 +58,7 @@ def class_probabilities(
             parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
-        raise TrainingError(
-            "The student's answers are no numbers: its training diverged; train with a smaller learning rate or lambda."
-        )
+        raise TrainingError(_DIVERGED)
     return probabilities
 
 
@@ -69,6 +68,9 @@ def features_of(
     """Return the features (flips x m, f) of the whole pictures at some positions in the store, all in one way, then in the next.
 
     See `class_probabilities`; of one position or more.
+
+    Raises:
+        TrainingError: they are no numbers, since the student's training diverged.
     """
     student.eval()
     with torch.inference_mode():
@@ -76,7 +78,10 @@ def features_of(
             [student(pixels.flip(way) if way else pixels)[0] for way in flips]
             for pixels in _whole(student, pictures, positions)
         ]
-    return torch.cat([part for of_way in zip(*seen, strict=True) for part in of_way])
+    features = torch.cat([part for of_way in zip(*seen, strict=True) for part in of_way])
+    if not features.isfinite().all():
+        raise TrainingError(_DIVERGED)
+    return features
 
 
 def _whole(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from distill.targets import MIXTURE
-from distill.training.settings import Settings
+from distill.training.settings import ANSWERS, Settings
 from embedstore.errors import SettingsError
 
 _COMMENTS_AT = 24  # the column where comments stand, if the line before them is short enough
@@ -59,7 +59,7 @@ SELDOM = {
     "weight_decay": Key("weight_decay", float, "of the optimiser AdamW"),
     "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
     "keep": Key("keep", str, "last, or best on the validation side"),
-    "answer": Key("answer", str, "who is asked in the end: head, neighbours, both or distribution"),
+    "answer": Key("answer", str, f"who is asked in the end: {', '.join(ANSWERS)}"),
 }
 TOP = MAIN | SELDOM
 LOSS = {

@@ -106,9 +106,18 @@ def test_answers_are_far_from_0_and_1_so_that_a_threshold_can_stand_between() ->
 def test_features_that_never_vary_say_nothing() -> None:
     features, labels = made(1)
     parts = [str(at) for at in range(len(labels))]
-    same = distribution_of(np.column_stack([features, np.full(len(features), 7.0)]), labels, parts)
-    one, other = (asked(same, np.column_stack([features[:6], np.full(6, value)])) for value in (7.0, -1e6))
-    np.testing.assert_array_equal(one, other)
+    expected = asked(distribution_of(features, labels, parts), features)
+    dead = np.full((len(features), 40), 7.0)
+    with_dead = distribution_of(np.column_stack([dead[:, :20], features, dead[:, 20:]]), labels, parts)
+    for value in (7.0, -1e6):
+        queries = np.column_stack([np.full_like(dead[:, :20], value), features, np.full_like(dead[:, 20:], value)])
+        np.testing.assert_allclose(asked(with_dead, queries), expected, rtol=1e-12)
+    assert np.ptp(expected[:, 0]) > 0.1
+
+
+def test_where_nothing_varies_all_classes_are_equally_likely() -> None:
+    nothing = distribution_of(np.ones((6, 3)), np.array([0, 0, 1, 1, 2, 2]), list("abcdef"))
+    np.testing.assert_allclose(asked(nothing, np.arange(6.0).reshape(2, 3)), 1 / 3)
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +143,14 @@ def test_turned_and_mirrored_training_pictures_tell_the_spread(run: Run, store: 
     labels = np.array([int(one.label == "good") for one in train] * 4)
     parts = [one.part for one in train] * 4
     held, _ = run_directory.read_scores(run.path)
-    # Features that do not vary take part in the even share of the covariance, so this is done with all that do.
     whitened = Distribution.of(torch.tensor(features, dtype=torch.float32), labels, parts)
     expected = np.mean([asked(whitened, seen([one.id for one in held], way)) for way in FLIPS], axis=0)
     pictures.close()
     assert varying.sum() > 20
     np.testing.assert_allclose([one.probabilities for one in held], expected, atol=1e-6)
-    plain = Distribution.of(torch.tensor(features[: len(ids)], dtype=torch.float32), labels[: len(ids)], parts[: len(ids)])
+    plain = Distribution.of(
+        torch.tensor(features[: len(ids)], dtype=torch.float32), labels[: len(ids)], parts[: len(ids)]
+    )
     assert np.abs(asked(plain, features[:5]) - asked(whitened, features[:5])).max() > 1e-3
 
 
@@ -154,11 +164,37 @@ def of_another_type(file: Path) -> None:
     save_file(kept | {"means": kept["means"].float()}, file)
 
 
+def of_no_numbers(file: Path) -> None:
+    kept = load_file(file)
+    kept["volumes"][0] = torch.inf
+    save_file(kept, file)
+
+
+def of_fewer_features_than_vary(file: Path) -> None:
+    kept = load_file(file)
+    kept["scale"][kept["scale"].nonzero()[0]] = 0
+    save_file(kept, file)
+
+
+def of_a_single_number(file: Path) -> None:
+    save_file(load_file(file) | {"scale": torch.tensor(1.0)}, file)
+
+
 def of_neighbours(file: Path) -> None:
     save_file({"points": torch.zeros(3, 2)}, file)
 
 
-@pytest.mark.parametrize("harm", [of_another_student, of_another_type, of_neighbours])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        of_another_student,
+        of_another_type,
+        of_no_numbers,
+        of_fewer_features_than_vary,
+        of_a_single_number,
+        of_neighbours,
+    ],
+)
 def test_what_is_no_distribution_of_this_student_is_refused(
     harm: Callable[[Path], None], run: Run, tmp_path: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """Ways of asking a student: the neighbours are those that a plain search finds, and all ways belong to one student."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,15 @@ from toy_parts import quick
 
 import distill
 from distill.answers.neighbours import TEMPERATURE, VOICES, Neighbours
+from distill.answers.standard import standard
 from distill.students import make_student
 from distill.training import run_directory
 from distill.training.evaluate import ask
 from distill.training.loop import Run
 from distill.training.pictures import StudentPictures
+from distill.training.task_file import read_task
 from embedstore import EmbeddingStore, Sample
-from embedstore.errors import TrainingError
+from embedstore.errors import SettingsError, TrainingError
 from embedstore.views import WHOLE
 
 WAYS = ("head", "neighbours", "both", "distribution")
@@ -107,6 +111,24 @@ def test_a_feature_that_never_varied_in_training_says_nothing() -> None:
     dead = neighbours_of(np.column_stack([features, np.full(len(features), 3.0)]), labels, parts)
     wild = asked(dead, np.column_stack([queries, np.linspace(-1e6, 1e6, len(queries))]))
     np.testing.assert_allclose(wild, by_hand(features, labels, parts, queries), atol=2e-5)
+
+
+def test_noise_of_rounding_is_no_variation() -> None:
+    """A feature that is large and always the same, as float32 computes it in batches of several sizes."""
+    features = torch.linspace(-1, 1, 20).outer(torch.tensor([1.0, 0.01, 0]))
+    features[:, 2] = 100
+    features[::3, 2] = torch.nextafter(torch.tensor(100.0), torch.tensor(200.0))
+    assert features[:, 2].std() > 1e-6 * features.std(dim=0).max()
+    centre, scale = standard(features)
+    spread = float(np.linspace(-1, 1, 20).std())
+    np.testing.assert_allclose(scale, [1 / spread, 100 / spread, 0], rtol=1e-5)
+    np.testing.assert_allclose(centre, [0, 0, 100], atol=1e-5)
+
+
+def test_neighbours_are_where_the_features_are() -> None:
+    _, labels, parts = made(0)
+    elsewhere = Neighbours.of(torch.zeros(len(labels), 7, device="meta"), labels, parts)
+    assert {tensor.device.type for tensor in vars(elsewhere).values()} == {"meta"}
 
 
 @pytest.fixture(scope="module")
@@ -207,23 +229,79 @@ def of_an_unknown_part(file: Path) -> None:
     save_file(kept | {"voices": kept["voices"] + 1}, file)
 
 
+def of_classes_out_of_order(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"classes": kept["classes"].flip(0).contiguous()}, file)
+
+
+def of_one_class_only(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"classes": torch.zeros_like(kept["classes"])}, file)
+
+
+def of_a_single_number(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"points": torch.tensor(1.0)}, file)
+
+
+def of_wider_numbers(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"points": kept["points"].double()}, file)
+
+
+def of_voices_that_are_no_numbers_of_voices(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"voices": kept["voices"].float()}, file)
+
+
+def of_no_numbers(file: Path) -> None:
+    kept = load_file(file)
+    kept["points"][3, 4] = torch.nan
+    save_file(kept, file)
+
+
 def lacking_a_tensor(file: Path) -> None:
     kept = load_file(file)
     del kept["scale"]
     save_file(kept, file)
 
 
-@pytest.mark.parametrize("harm", [lost, nonsense, of_another_student, of_an_unknown_part, lacking_a_tensor])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        of_another_student,
+        of_an_unknown_part,
+        of_classes_out_of_order,
+        of_one_class_only,
+        of_a_single_number,
+        of_wider_numbers,
+        of_voices_that_are_no_numbers_of_voices,
+        of_no_numbers,
+        lacking_a_tensor,
+    ],
+)
+def test_what_are_no_neighbours_for_this_student_is_refused(
+    harm: Callable[[Path], None], runs: dict[str, Run], tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(runs["both"].path / "memory.safetensors", tmp_path))
+    student = make_student("small", 2, 32, 0)
+    assert Neighbours.fitting(load_file(file), student) is not None
+    harm(file)
+    assert Neighbours.fitting(load_file(file), student) is None
+
+
+@pytest.mark.parametrize("harm", [lost, nonsense, of_an_unknown_part])
 def test_damaged_neighbours_are_refused_and_written_anew(
     harm: Callable[[Path], None], runs: dict[str, Run], store: EmbeddingStore, tmp_path: Path
 ) -> None:
     run = shutil.copytree(runs["both"].path, tmp_path / "run")
     harm(run / "memory.safetensors")
+    again_with = re.escape(f"distill train STORE --task '{run / 'task.toml'}' --out '{run}' --resume")
     with pytest.raises(
-        TrainingError, match=r"memory.safetensors' is missing or damaged; write it anew with: .*--resume"
+        TrainingError, match=f"memory.safetensors' is missing or damaged; write it anew with: {again_with}"
     ):
         distill.evaluate(run)
-    again = distill.train(store, run, quick(policy="own", answer="both"), resume=True)
+    again = distill.train(store, run, read_task(run / "task.toml"), resume=True)
     assert again.report == runs["both"].report
     assert (run / "memory.safetensors").read_bytes() == (runs["both"].path / "memory.safetensors").read_bytes()
 
@@ -239,3 +317,54 @@ def test_a_finished_run_can_be_asked_in_any_way(
     assert [one.id for one in held] == ids
     np.testing.assert_allclose([one.probabilities for one in held], expected, atol=1e-12)
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before  # nothing is written
+
+
+def test_an_unknown_answer_is_refused(runs: dict[str, Run]) -> None:
+    with pytest.raises(SettingsError, match="The answer 'nearest' is unknown; use one of head, neighbours, both, dist"):
+        ask(runs["head"].path, "nearest")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"good": None}, "'good' is gone"),
+        ({"defect": "good"}, "'defect' is gone"),
+        ({"defect": "scratch"}, "'defect' is gone"),
+    ],
+)
+@pytest.mark.parametrize("way", ["neighbours", "distribution"])
+def test_training_pictures_of_other_labels_than_the_students_are_refused(
+    way: str, labels: dict[str, str | None], told: str, runs: dict[str, Run], tmp_path: Path
+) -> None:
+    rows = toy_parts.everything()
+    changed = [
+        replace(row, label=labels.get(row.label, row.label)) if row.split == "train" and row.label else row
+        for row in rows
+    ]
+    own = toy_parts.make_store(tmp_path, changed)
+    with pytest.raises(
+        TrainingError, match=f"labels of the run's training pictures have changed in its store \\({told}"
+    ):
+        ask(runs["head"].path, way, store=own)
+    assert len(ask(runs["head"].path, "head", store=own)) == len(scores(runs["head"].path)[0])
+
+
+def test_one_training_picture_of_a_new_label_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:
+    rows = toy_parts.everything()
+    at = next(at for at, row in enumerate(rows) if row.split == "train" and row.label == "good")
+    rows[at] = replace(rows[at], label="scratch")
+    own = toy_parts.make_store(tmp_path, rows)
+    with pytest.raises(
+        TrainingError, match=r"in its store \('scratch' is new\), so its student can't be asked by them"
+    ):
+        ask(runs["head"].path, "both", store=own)
+
+
+def test_a_student_that_diverged_is_told_of(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = shutil.copytree(runs["head"].path, tmp_path / "run")
+    weights = load_file(run / "student.safetensors")
+    weights["trunk.layers.0.0.weight"].fill_(torch.nan)
+    save_file(weights, run / "student.safetensors")
+    for way in WAYS:
+        with pytest.raises(TrainingError, match="The student's answers are no numbers: its training diverged"):
+            ask(run, way)

@@ -20,6 +20,7 @@ from distill.source import Source
 from distill.training import checks, run_data, run_directory, trainer
 from distill.training.compare import Step, train_ways
 from distill.training.run_data import RunData
+from distill.training.trainer import Planned
 
 FOLDS = 3
 POLICIES = ["own", "none"]
@@ -295,7 +296,7 @@ def test_what_every_run_of_a_policy_remarks_is_told_once(compared: Compared, tmp
     assert "1 groups (such as 'one of all') are on several sides of the split" in torn.remarks[0]
 
 
-def test_each_fold_is_dealt_once_for_all_policies(
+def test_each_fold_is_dealt_once_for_all_policies_and_seeds(
     copy: Path, compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dealt: list[tuple[int, int]] = []
@@ -307,3 +308,20 @@ def test_each_fold_is_dealt_once_for_all_policies(
     monkeypatch.setattr(checks, "make_run_data", make_run_data)
     compare(compared.store, copy, POLICIES, SETTINGS)
     assert dealt == [(fold, 0) for fold in range(FOLDS)]
+    dealt.clear()
+    held_out = [
+        (fold, val_fold, seed) for seed in range(3) for fold in range(FOLDS) for val_fold in (None, (fold + 2) % 3)
+    ]
+    planned = [
+        Planned(
+            "none",
+            fold,
+            val_fold,
+            seed,
+            copy / "new",
+            replace(SETTINGS, folds=FOLDS, fold=fold, val_fold=val_fold, seed=seed),
+        )
+        for fold, val_fold, seed in held_out
+    ]
+    assert checks.finished_runs(compared.store, planned, None) == set()
+    assert dealt == [(fold, 0) for fold in range(FOLDS) for _ in range(2)]

@@ -141,6 +141,8 @@ def test_what_a_threshold_without_escapes_costs_is_told() -> None:
         f"{share}\u202f%" for share in ("60.0", "97.5", "25.0", "50.0")
     ]
     assert any("学習側の部品に見逃しがない" in text for text in texts(told, "ja"))
+    assert any("more seeds only lower it" in text for text in texts(told, "en"))
+    assert any("乱数の通り数が違う比較の値とは比べられません" in text for text in texts(told, "ja"))
     nothing = {"zero_escape_recall": None, "zero_escape_overkill": None}
     assert "no escape" not in page.details(comparison(policies=[replace(PLAIN, **nothing), replace(OWN, **nothing)]))
 

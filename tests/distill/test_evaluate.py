@@ -173,7 +173,10 @@ def test_an_incomplete_run_is_refused(store: EmbeddingStore, tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         distill.train(store, tmp_path / "run", quick(), progress=stop)
-    refused(tmp_path / "run", "is not complete; go on with it: distill train STORE --out '.*run' --resume")
+    refused(
+        tmp_path / "run",
+        "is not complete; go on with it: distill train STORE --task '.*run.task.toml' --out '.*run' --resume",
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]"])

@@ -105,6 +105,23 @@ def test_a_training_label_without_weights_is_named(training: TrainingSet) -> Non
         mixture(training, {GOOD: {"own": 1}, DEFECT: {"own": 1}, ONE_PART: {"own": 1}})
 
 
+def test_targets_of_several_lengths_are_refused_with_both_reasons(training: TrainingSet) -> None:
+    class Short:
+        dim, prototypes = DIM - 1, None
+
+        def targets(self, samples: npt.NDArray[Any], views: npt.NDArray[Any], step: int = 0) -> Targets:
+            raise AssertionError("nothing is asked")
+
+    members = {"compressed-own": Short(), "own": fitted("own", training), "none": None}
+    weights = everyone({"compressed-own": 1, "own": 1, "none": 1})
+    told = (
+        rf"different lengths \(compressed-own: {DIM - 1}, own: {DIM}\); give all that take outputs the same ones, and mix "
+        "compressed-own, whose targets are as long as its summary keeps axes, with 'none' only"
+    )
+    with pytest.raises(SettingsError, match=told):
+        POLICIES[MIXTURE].fit(training, None, 0, weights=weights, members=members)
+
+
 def test_options_reach_the_members_of_a_mixture(training: TrainingSet) -> None:
     for alpha in (0, 1):
         asked: list[Mapping[str, Any]] = []

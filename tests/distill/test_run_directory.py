@@ -344,7 +344,10 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
 
 def test_a_students_weights_are_found_again_and_mark_the_run_complete(tmp_path: Path) -> None:
     student = make_student("small", 2, 32, seed=0)
-    with pytest.raises(TrainingError, match=r"is not complete; go on with it: distill train STORE --out '.*' --resume"):
+    with pytest.raises(
+        TrainingError,
+        match=r"is not complete; go on with it: distill train STORE --task '.*task.toml' --out",
+    ):
         run_directory.load_student(tmp_path, student)
     assert not run_directory.is_complete(tmp_path)
     nn.init.constant_(student.head.bias, 5)

@@ -159,6 +159,13 @@ def test_an_unknown_student_is_refused_with_names_that_are_known() -> None:
         make_student("qq", 2, 32, seed=0)
 
 
+def test_a_tag_that_timm_does_not_know_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"timm refuses 'resnet18\.evil' \(Invalid pretrained tag.*; leave out what follows"
+    ):
+        make_student("resnet18.evil", 2, 32, seed=0)
+
+
 def test_a_student_of_one_size_only_says_which() -> None:
     with pytest.raises(SettingsError, match="takes no pictures of 32 x 32 pixels; it was made for --size 224"):
         make_student("vit_tiny_patch16_224", 2, 32, seed=0)

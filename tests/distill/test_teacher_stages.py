@@ -12,7 +12,7 @@ import torch
 import toy_parts
 from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
-from torch import Tensor
+from torch import Tensor, nn
 from toy_parts import quick
 
 import distill
@@ -139,6 +139,11 @@ def test_pixels_reach_the_layers_as_the_teacher_has_them() -> None:
         ("scratch:timm:densenet121:1", r"the teacher has 0 that can be told apart; use a convolutional one"),
         ("scratch:timm:test_vit:3", r"the teacher does not run its layers one by one on pictures of 64 x 64 pixels"),
         (
+            "scratch:timm:test_resnet@weights.pt:2",
+            r"begins from random weights, so no checkpoint is read; leave out what foll",
+        ),
+        ("scratch:timm:resnet18.evil:2", r"can't be made, since timm refuses 'resnet18.evil' \(Invalid pretrained tag"),
+        (
             "scratch:timm:test_mambaout:2",
             r"the teacher does not run its layers one by one",
         ),  # channels stand last there
@@ -147,6 +152,119 @@ def test_pixels_reach_the_layers_as_the_teacher_has_them() -> None:
 def test_what_is_no_stage_of_a_teacher_is_refused(name: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         make_student(name, 2, 64, 0)
+
+
+class Several(nn.Module):
+    """A stage that gives several maps."""
+
+    def forward(self, maps: Tensor) -> list[Tensor]:
+        return [maps, maps]
+
+
+class Last(nn.Module):
+    """A stage that takes several maps."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return maps[0] + maps[1] * maps[1].mean(dim=1, keepdim=True)
+
+
+class TwoTowers(nn.Module):
+    """A model with two modules of stages, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Conv2d(5, 6, 3))
+        self.stages = nn.Sequential(nn.Conv2d(6, 7, 3), nn.Conv2d(7, 8, 3), nn.Conv2d(8, 9, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.stages(self.blocks(pixels))
+        return maps
+
+
+class ListOfMaps(nn.Module):
+    """A model whose first stage gives several maps, and whose second one takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Several(), Last())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.blocks(pixels)
+        return maps
+
+
+class Shaped(nn.Module):
+    """A model whose stages take what they need to know beside the maps."""
+
+    class Stage(nn.Module):
+        def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+            return maps[:, :, : size[0] // 2, : size[1] // 2]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(self.Stage())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.blocks[0](pixels, (32, 32))
+        return maps
+
+
+class Idle(nn.Module):
+    """A model that has a stage and does not run it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Conv2d(3, 4, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+
+class NoMaps(nn.Module):
+    """A model whose stage gives something that can be copied, and is no tensor."""
+
+    class Stage(nn.Module):
+        def forward(self, maps: Tensor) -> dict[str, Tensor]:
+            return Copied(maps=maps)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(self.Stage())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.blocks(pixels)["maps"]
+        return maps
+
+
+class Copied(dict[str, Tensor]):
+    def clone(self) -> "Copied":
+        return Copied(self)
+
+
+def made_by_timm(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: model)
+
+
+@pytest.mark.parametrize("stages", range(1, 7))
+def test_stages_of_two_modules_are_counted_through(stages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = TwoTowers()
+    made_by_timm(model, monkeypatch)
+    maps = (pixels(32).float() / 255 - torch.tensor(0.5)) / 0.5
+    student = make_student(f"scratch:timm:test_resnet:{stages}", 2, 32, 0)
+    assert student.features == 3 + stages
+    expected = nn.Sequential(*model.blocks, *model.stages)[:stages](maps).mean(dim=(2, 3))
+    trunk = student.trunk
+    assert isinstance(trunk, TeacherStages)
+    torch.testing.assert_close(trunk.layers(maps).mean(dim=(2, 3)), expected)
+
+
+@pytest.mark.parametrize("model", [ListOfMaps, Shaped, Idle, NoMaps])
+def test_stages_that_are_not_run_from_maps_to_maps_are_refused(
+    model: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by_timm(model(), monkeypatch)
+    with pytest.raises(SettingsError, match="the teacher does not run its layers one by one"):
+        make_student("scratch:timm:test_resnet:1", 2, 32, 0)
 
 
 def test_weights_that_are_not_there_or_not_the_teachers_are_refused(

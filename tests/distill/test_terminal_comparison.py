@@ -12,6 +12,7 @@ from toy_comparison import HOSTILE, OTHER, OWN, PLAIN, WORST, comparison, differ
 from distill.evaluation.comparison import Comparison, PolicyFigures
 from distill.reports.caveats import caveats
 from distill.reports.terminal import difference_sentences, print_comparison
+from distill.reports.words import NO_ESCAPE
 
 
 def printed(one: Comparison, **options: Any) -> str:
@@ -61,6 +62,7 @@ def test_what_a_threshold_without_escapes_costs_stands_in_a_table_of_its_own() -
     rows = cells(text)
     at = rows.index(["no", "escape", "among", "over-"])
     assert rows[at + 1 : at + 4] == [["the", "training", "parts", "kill", "recall"], ["none", "0.600", "0.975"], []]
+    assert "more seeds only lower it: do not compare these figures with those of another number of seeds." in text
     plain = replace(PLAIN, zero_escape_recall=None, zero_escape_overkill=None)
     assert "no escape" not in printed(comparison(policies=[plain], differences=[]))
 
@@ -166,7 +168,13 @@ def test_each_policy_has_its_own_sentences() -> None:
     assert [sentence.split(":")[0] for sentence in said[1:]] == ["More with 'sub-prototypes'", "Less with 'own'"]
 
 
+def test_differences_to_further_baselines_are_not_told_under_the_first_ones_name() -> None:
+    further = [difference(policy="none", baseline="own"), difference(baseline="own", figure="auroc", parts=1)]
+    one = comparison(differences=[*comparison().differences, *further])
+    assert difference_sentences(one) == difference_sentences(comparison())
+
+
 def test_every_sentence_is_printed_on_a_line_of_its_own() -> None:
     lines = printed(comparison(), width=30).splitlines()
-    notes = [f"Note: {one.en}" for one in caveats(comparison())]
+    notes = [f"Note: {one.en}" for one in (NO_ESCAPE, *caveats(comparison()))]
     assert lines[-6 - len(notes) :] == [*difference_sentences(comparison()), *notes, "Note: Split by chance."]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from distill.training.settings import Settings
+from distill.training.settings import ANSWERS, Settings
 
 _DEFAULT = Settings()
 
@@ -67,7 +67,7 @@ Answer = Annotated[
     str | None,
     typer.Option(
         help=explained(
-            "Who is asked in the end: head, neighbours (training pictures), both, or distribution of the classes.",
+            f"Who is asked in the end: {', '.join(ANSWERS)}; all but the head are made of the training pictures.",
             _DEFAULT.answer,
         )
     ),
