@@ -14,7 +14,7 @@ from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.ingest import BuildReport, keeping, publish
-from embedstore.store.own_teacher import checked_teacher
+from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
 from embedstore.teachers import Teacher
@@ -74,7 +74,14 @@ def add(
             if manifest is None:
                 listing = _under_known_ids(listing, store.records())
             embedding = EmbeddingPass(
-                store, session, listing, teacher=loaded, views=store.views, progress=progress, keep=kept
+                store,
+                session,
+                listing,
+                teacher=loaded,
+                space=kept_by(store, loaded),
+                views=store.views,
+                progress=progress,
+                keep=kept,
             )
             embedding.run()
             report = publish(store, session, listing, embedding, action="add", label=label and as_stored(label.strip()))

@@ -53,6 +53,8 @@ class _Picture:
 class EmbeddingPass:
     """Brings all listed pictures into rows, under the writer's lock; nothing of it is visible before a publication.
 
+    `space` is what the store is to say of its teacher, see `own_teacher.kept_by`; it is written with the first vectors.
+
     Attributes:
         views: augmented views that every sample is to have.
         known: sample id -> its record in the version that is replaced.
@@ -72,6 +74,7 @@ class EmbeddingPass:
         listing: Listing,
         *,
         teacher: Teacher | None,
+        space: dict[str, Any],
         views: int,
         progress: Progress | None,
         keep: KeptPictures | None = None,
@@ -80,10 +83,9 @@ class EmbeddingPass:
         self._progress = progress or (lambda done, total: None)
         self.views = views
         self._head = store.head
-        self._outputs = list(store.space["outputs"])
-        if teacher is not None:
-            check_outputs(store, teacher)
-        self._input_size = int(store.space["input_size"])
+        self._space = space
+        self._outputs = list(space["outputs"])
+        self._input_size = int(space["input_size"])
         self.aside = dict(listing.unreadable)
         self.done: dict[str, tuple[int, bytes]] = {}  # sample id -> its row and content in the new version
         self._waiting: list[tuple[_Picture, dict[str, Any]]] = []  # embedded, not committed
@@ -274,6 +276,8 @@ class EmbeddingPass:
             self.done[picture.sample.id] = (picture.row, picture.content)
 
         def write(tables: Tables) -> None:
+            if self._space != self._store.space:  # outputs that the store has not kept so far
+                tables.put_space(self._head.space, self._space)
             for block in sorted({row // BLOCK for row, _, _ in fresh}):
                 rows = tables.row_block(block)
                 for row, key, content in fresh:

@@ -19,10 +19,11 @@ from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.layout import Column
-from embedstore.store.own_teacher import checked_teacher, description_of, keep_outputs
+from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
 from embedstore.store.rows import staged
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
+from embedstore.teachers.outputs import refuse_text
 from embedstore.views import Recipe
 
 DEFAULT_VIEWS = 2
@@ -88,7 +89,7 @@ def build(
     Raises:
         SettingsError: a number is out of range, or another recipe is given than the store's.
         ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
-        TeacherError: the teacher can't be loaded, or can't give an output.
+        TeacherError: the teacher can't be loaded, or can't give an output, or the outputs are one text.
         TeacherMismatchError: the store was filled by another teacher.
         StoreError: `path` is something else, or is being written by another process.
     """
@@ -96,6 +97,7 @@ def build(
     store_path = Path(path)
     if views is not None and not 0 <= views <= 65_535:
         raise SettingsError(f"The number of views is {views}; expected 0 to 65535.")
+    refuse_text(outputs or ())
     listing = list_images(images, manifest)
     is_new = not os.path.exists(store_path / layout.CURRENT)  # Path.exists raises where a name is too long
     if keep_images and (is_new or recipe is not None):
@@ -158,20 +160,29 @@ def _build_existing(
                 "leave the view options out, or build another store."
             )
         loaded = checked_teacher(store, teacher, outputs)
-        with writer(store.path) as session, keeping(store, keep_images) as kept:
+        with writer(store.path) as session:
             store.refresh()
-            keep_outputs(store, session, loaded, outputs)
-            asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
-            views = max(asked, store.views)
-            embedding = EmbeddingPass(
-                store, session, listing, teacher=loaded, views=views, progress=progress, keep=kept
-            )
-            _refuse_another_folder(store, listing, set(embedding.known))
-            embedding.run()
-            if not embedding.done and not embedding.known:
-                raise _no_picture(listing.root, embedding.aside)
-            report = publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
-            return replace(report, kept=_kept_only(store, kept))
+            space = kept_by(store, loaded, outputs)
+            _refuse_another_folder(store, listing)
+            with keeping(store, keep_images) as kept:
+                asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
+                embedding = EmbeddingPass(
+                    store,
+                    session,
+                    listing,
+                    teacher=loaded,
+                    space=space,
+                    views=max(asked, store.views),
+                    progress=progress,
+                    keep=kept,
+                )
+                embedding.run()
+                if not embedding.done and not embedding.known:
+                    raise _no_picture(listing.root, embedding.aside)
+                if space != store.space:  # also where there was nothing to embed
+                    session.write(lambda tables: tables.put_space(store.fingerprint, space))
+                report = publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
+                return replace(report, kept=_kept_only(store, kept))
 
 
 @contextlib.contextmanager
@@ -308,11 +319,12 @@ def publish(
     )
 
 
-def _refuse_another_folder(store: EmbeddingStore, listing: Listing, known: set[str]) -> None:
+def _refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
     """Refuse a folder that is not the store's: its pictures would come in again under other ids, twins of the old.
 
     A folder that was moved still holds most of the store's pictures.
     """
+    known = set(store.ids)
     found = sum(sample.id in known for sample in listing.samples)
     if known and str(listing.root.resolve()) != store.settings["image_root"] and found * 2 < len(known):
         raise ImagesError(

@@ -8,8 +8,8 @@
       generations/0001/DAMAGED   empty; a repair replaced this generation, which is to be kept aside
 
     database    key                                        value
-    meta        head | store | space:HEX | rows | names |  msgpack; of the head: version, space, columns, samples
-                publishing | compacted
+    meta        head | store | space:HEX | rows | names |  msgpack; of the head: version, space, columns, samples; of a
+                publishing | compacted                     space: see below
     rows        block (8)                                  256 x ROW: when a row was born and died, whose it is
     fields      name's number (2) + block (8)              256 codes (u16), then msgpack: the texts they stand for
                 + version (8)
@@ -20,6 +20,10 @@
     lost        id key (16)                                msgpack: what is known of a sample whose vectors were lost
     aside       id key (16)                                msgpack: a picture set aside, and why
     summaries   name                                       safetensors
+
+A *space* is a teacher, by its fingerprint: the name it was loaded by (`teacher`), `outputs` (name -> dimension; `embedding` is
+always there), `input_size` in pixels, `declared` where its vectors were imported, and `definitions` (further output -> what it
+is, in words) where it has any. An output that is named here may still lack vectors; which columns are complete the head says.
 
 Integers in keys are big-endian, so that a cursor walks blocks in order; every value ends with the CRC32 of its key and
 itself. Rows are append-only: a row is part of version N when `born <= N < died`. One that an unfinished build has written

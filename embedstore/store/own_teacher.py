@@ -7,9 +7,8 @@ from typing import Any
 
 from embedstore.errors import TeacherError, TeacherMismatchError
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.writing import Writer
 from embedstore.teachers import Teacher, load_teacher
-from embedstore.teachers.protocol import EMBEDDING
+from embedstore.teachers.protocol import EMBEDDING, definitions_of
 
 
 def description_of(teacher: Teacher, outputs: Sequence[str] | None = None) -> dict[str, Any]:
@@ -57,41 +56,39 @@ def checked_teacher(
     return loaded
 
 
-def keep_outputs(store: EmbeddingStore, session: Writer, teacher: Teacher | None, outputs: Sequence[str]) -> None:
-    """Have a store keep more outputs of its teacher; its samples get them by the pass that follows.
+def kept_by(store: EmbeddingStore, teacher: Teacher | None, outputs: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a store is to say of its teacher once it keeps some outputs, too; changes nothing.
 
-    Until then no version shows them; see `_complete_columns` in `ingest`.
+    The pass that follows writes it with the first vectors, so that a build that is refused leaves the store as it was.
 
     Args:
-        store: to be read anew.
-        session: the writer.
+        store: read under the writer's lock.
         teacher: as `checked_teacher` gave it for these outputs.
-        outputs: those that it has already are passed over.
+        outputs: those that the store has already are passed over.
 
     Raises:
-        TeacherError: the teacher does not give one of them.
+        TeacherError: the teacher does not give all of both.
+        TeacherMismatchError: one that the store has is something else under the same name.
     """
-    fresh = [name for name in outputs if name not in store.space["outputs"]]
-    if not fresh:
-        return
-    assert teacher is not None  # noqa: S101  it was loaded for them
-    _refuse_missing(teacher, fresh)
-    described = _with_outputs(store.space, teacher, fresh)
-    session.write(lambda tables: tables.put_space(store.fingerprint, described))
-    store.refresh()
+    if teacher is None:
+        return store.space
+    check_outputs(store, teacher, outputs)
+    fresh = [name for name in dict.fromkeys(outputs) if name not in store.space["outputs"]]
+    return _with_outputs(store.space, teacher, fresh) if fresh else store.space
 
 
-def check_outputs(store: EmbeddingStore, teacher: Teacher) -> None:
-    """Raise where a teacher does not give all outputs that a store keeps, each as the store has it.
+def check_outputs(store: EmbeddingStore, teacher: Teacher, outputs: Sequence[str] = ()) -> None:
+    """Raise where a teacher does not give all outputs that a store keeps, each as the store has it, and some others.
 
     Raises:
         TeacherError: it was loaded without one.
         TeacherMismatchError: one is something else under the same name.
     """
     kept, definitions = store.space["outputs"], store.space.get("definitions", {})
-    _refuse_missing(teacher, kept)
+    _refuse_missing(teacher, list(dict.fromkeys([*kept, *outputs])))
     for name, dim in kept.items():
-        own, given = (dim, definitions.get(name, "")), (teacher.outputs[name], teacher.definitions.get(name, ""))
+        own = dim, definitions.get(name, "")
+        given = teacher.outputs[name], definitions_of(teacher).get(name, "")
         if own != given:
             raise TeacherMismatchError(
                 f"The output '{name}' of the store '{store.path}' is {_described(*own)}, but the teacher '{teacher.name}' gives "
@@ -101,18 +98,18 @@ def check_outputs(store: EmbeddingStore, teacher: Teacher) -> None:
 
 
 def _refuse_missing(teacher: Teacher, outputs: Sequence[str]) -> None:
-    missing = [name for name in outputs if name not in teacher.outputs]
-    if missing:
+    if any(name not in teacher.outputs for name in outputs):
+        further = [name for name in outputs if name != EMBEDDING]
         raise TeacherError(
-            f"The teacher '{teacher.name}' was loaded with the outputs {', '.join(teacher.outputs)}, but '{missing[0]}' is to be "
-            f"kept, too; load it with: load_teacher(SPEC, outputs={[*outputs]})"
+            f"The teacher '{teacher.name}' gives the outputs {', '.join(teacher.outputs)}, but the store is to keep "
+            f"{', '.join(outputs)}; give one that has all of them, as load_teacher(SPEC, outputs={further}) does."
         )
 
 
 def _with_outputs(described: dict[str, Any], teacher: Teacher, outputs: Sequence[str]) -> dict[str, Any]:
     """Return what a store says of a teacher with some outputs added."""
-    definitions = {name: teacher.definitions[name] for name in outputs if name in teacher.definitions}
-    definitions = described.get("definitions", {}) | definitions
+    said = definitions_of(teacher)
+    definitions = described.get("definitions", {}) | {name: said[name] for name in outputs if name in said}
     added = {"outputs": described["outputs"] | {name: teacher.outputs[name] for name in outputs}}
     return described | added | ({"definitions": definitions} if definitions else {})
 

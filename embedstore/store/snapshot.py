@@ -29,6 +29,11 @@ _FEW = 16
 _IDS_COMPARED = 20_000  # letter by letter with one that is not there, which takes 10 us each
 _BLOCKS_KEPT = 64  # blocks of fields, some 20 KB each
 
+HOW_TO_COMPLETE = (
+    "run the same embedstore build again; where pictures are gone or can't be read, first put them back, or delete the broken "
+    "files and remove the samples with --prune"
+)
+
 
 class Snapshot:
     """What a reader has in hand. Whoever takes one goes on reading this version, whatever the reader does meanwhile.
@@ -54,12 +59,14 @@ class Snapshot:
         self._blocks: dict[int, dict[str, tuple[list[str], npt.NDArray[np.int32]]]] = {}
         self._checked: dict[Column, set[int]] = {}  # blocks
 
-        def look(tables: Tables) -> tuple[Head, dict[str, Any], dict[str, Any], list[str]]:
-            head = tables.head() if asked is None else head_at(tables, asked)
-            return head, tables.settings(), tables.space(head.space), tables.names()
+        def look(tables: Tables) -> tuple[Head, bool, dict[str, Any], dict[str, Any], list[str]]:
+            newest = tables.head()
+            head = newest if asked is None else head_at(tables, asked)
+            is_older = head.version < newest.version
+            return head, is_older, tables.settings(), tables.space(head.space), tables.names()
 
         try:
-            self.head, self.settings, self.space, self.names = self.look(look)
+            self.head, self._is_older, self.settings, self.space, self.names = self.look(look)
             self.recipe = Recipe.from_dict(self.settings["recipe"])
         except BaseException:
             self.close()
@@ -206,18 +213,27 @@ class Snapshot:
     def column(self, view: int, output: str) -> Column:
         """Return the column of a view; raise where it is not complete."""
         column = Column(self.head.space, output, view)
+        if column in self.head.columns:
+            return column
+        if self._is_older:
+            raise StoreError(
+                f"The store '{self.path}' has no view {view} of the output '{output}' at version {self.version}, and earlier "
+                "versions get no more; open the newest version."
+            )
         if output not in self.space["outputs"]:
             raise StoreError(
                 f"The store '{self.path}' keeps no output '{output}' (it has {', '.join(self.space['outputs'])}); add it with: "
                 f"embedstore build '{self.path}' IMAGES --outputs {output}"
             )
-        if column not in self.head.columns:
-            have = f"{self.head.views} views" if self.head.columns else "no complete views yet"
+        if self.head.columns and view <= self.head.views:
             raise StoreError(
-                f"The store '{self.path}' has no view {view} of the output '{output}' ({have}); add it with: "
-                f"embedstore build '{self.path}' IMAGES --views {max(view, self.head.views)}"
+                f"Not all samples of the store '{self.path}' have view {view} of the output '{output}' yet; {HOW_TO_COMPLETE}."
             )
-        return column
+        have = f"{self.head.views} views" if self.head.columns else "no complete views yet"
+        raise StoreError(
+            f"The store '{self.path}' has no view {view} of the output '{output}' ({have}); add it with: "
+            f"embedstore build '{self.path}' IMAGES --views {max(view, self.head.views)}"
+        )
 
     def take(self, column: Column, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
         """Return the vectors (n, d) of rows (n,), ascending; a checksum is checked when its block is first met."""

@@ -240,6 +240,17 @@ class Tables(MetaTable):
             sealed = layout.pack_vectors(key, present, part)
             self._transaction.put(key, sealed, db=self._environment.database(layout.VECTORS))
 
+    def drop_vectors(self, column: Column, rows: npt.NDArray[np.int64]) -> None:
+        """Mark some rows (n,) as without a vector in a column."""
+        for block, inside in by_block(rows):
+            known = self.vector_block(column, block)
+            if known is None or not known[0][rows[inside] % BLOCK].any():
+                continue
+            key, present = layout.vector_key(column, block), known[0].copy()
+            present[rows[inside] % BLOCK] = False
+            sealed = layout.pack_vectors(key, present, known[1])
+            self._transaction.put(key, sealed, db=self._environment.database(layout.VECTORS))
+
     def columns(self) -> list[Column]:
         """Return all columns that hold anything, complete or not."""
         return list(dict.fromkeys(layout.column_of(key) for key in self._sound_keys(layout.VECTORS)))

@@ -21,6 +21,7 @@ MAXIMA, GRID = "maxima", "grid"
 STAGES = (-3, -2)  # the maps of most convolutional nets that are 8 and 16 times smaller than the picture
 _FINEST = 4  # cells a side of the grid
 _MOST = 4096  # numbers of a grid
+_SAME = 1e-4  # by which numbers of two embeddings of unit length may differ: the same sums, perhaps in another order on a GPU
 
 
 def _maxima(maps: Maps) -> torch.Tensor:
@@ -75,12 +76,20 @@ class Output(NamedTuple):
 OUTPUTS: dict[str, Output] = {MAXIMA: Output(_maxima, _define_maxima), GRID: Output(_grid, _define_grid)}
 
 
+def refuse_text(outputs: Iterable[str]) -> None:
+    """Raise where outputs are given as one text, of which each letter would be taken for a name."""
+    if isinstance(outputs, str):
+        names = [name.strip() for name in outputs.split(",")]
+        raise TeacherError(f"The outputs are the text '{outputs}'; give a list of names: outputs={names}.")
+
+
 def further(outputs: Iterable[str]) -> tuple[str, ...]:
     """Return the outputs that are asked for beside `embedding`, each once.
 
     Raises:
-        TeacherError: there is no such output.
+        TeacherError: there is no such output, or they are one text.
     """
+    refuse_text(outputs)
     asked = dict.fromkeys(name for name in outputs if name != EMBEDDING)
     for name in asked:
         if name not in OUTPUTS:
@@ -104,10 +113,10 @@ def definitions(
         asked: output names.
         encode: (n, 3, s, s) -> the embedding (n, d).
         staged: the same, with the maps of `STAGES`.
-        pixels: (1, 3, s, s) to try both on.
+        pixels: (1, 3, s, s) to try both on; of a picture on which every part of the pass shows.
 
     Raises:
-        TeacherError: it does not, or its maps are too wide for an output.
+        TeacherError: it does not, or its maps are too wide or too small for an output.
     """
     import torch
 
@@ -119,14 +128,21 @@ def definitions(
     try:
         embedding, maps = staged(pixels)
         fits = len(maps) == len(STAGES) and all(each.ndim == 4 for each in maps)
+    except torch.OutOfMemoryError:  # says nothing of the model
+        raise
     # What models raise that have no maps, too few stages, or a layout of their own.
-    except (AttributeError, AssertionError, TypeError, ValueError, RuntimeError, IndexError) as error:
+    except (AttributeError, AssertionError, TypeError, ValueError, RuntimeError, LookupError) as error:
         raise refused(f"its model gives no maps of the stages before the last ({type(error).__name__})") from error
     if not fits:
         raise refused("its model gives no maps of the stages before the last")
-    unit = torch.nn.functional.normalize
-    if not torch.allclose(unit(embedding.float()), unit(encode(pixels).float()), atol=1e-3):
+    plain, unit = encode(pixels), torch.nn.functional.normalize
+    same = embedding.shape == plain.shape and torch.allclose(
+        unit(embedding.float()), unit(plain.float()), rtol=0, atol=_SAME
+    )
+    if not same:
         raise refused("the pass that gives its maps gives another embedding")
+    if GRID in asked and min(maps[-1].shape[2:]) < 2:
+        raise refused(f"its {_shape(maps[-1])} maps are too small for a grid")
     if GRID in asked and _cells(maps[-1]) < 2:
         raise refused(f"a grid of its {_shape(maps[-1])} maps would have more than {_MOST} numbers")
     return {output: OUTPUTS[output].define(maps) for output in asked}

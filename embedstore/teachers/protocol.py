@@ -21,14 +21,14 @@ class Teacher(Protocol):
         name: the spec it was loaded by; for people, never compared.
         input_size: side of the square pictures it takes, in pixels.
         outputs: output name -> dimension; `embedding` is always there.
-        definitions: further output -> what it is, in words; compared, where `fingerprint` does not cover it.
         fingerprint: 32 hex digits over weights, preprocessing, precision and normalisation.
+
+    One that gives further outputs may have `definitions`, too; see `definitions_of`.
     """
 
     name: str
     input_size: int
     outputs: Mapping[str, int]
-    definitions: Mapping[str, str]
     fingerprint: str
 
     def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Vectors]:
@@ -47,6 +47,15 @@ class TextTeacher(Teacher, Protocol):
     def embed_text(self, texts: list[str]) -> Vectors:
         """Embed texts; return (n, d) float32 of unit length."""
         ...
+
+
+def definitions_of(teacher: Teacher) -> Mapping[str, str]:
+    """Return further output -> what it is, in words; of a teacher that does not say so, nothing.
+
+    The fingerprint is of the weights and covers no further output, so a store keeps these words and compares them.
+    """
+    said: Mapping[str, str] = getattr(teacher, "definitions", {})
+    return said
 
 
 def check_pictures(name: str, size: int, pictures: npt.NDArray[np.uint8]) -> None:

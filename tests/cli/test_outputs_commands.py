@@ -76,21 +76,35 @@ def test_damage_in_an_output_is_found_and_mended(line: Path) -> None:
     shutil.copytree(line / "s", line / "damaged.store")
     with embedstore.open(line / "damaged.store") as store:
         vector = store.read(np.array([7]), view=1, output="maxima").astype(np.float16).tobytes()
-        before = {output: store.vectors(view=1, output=output) for output in OUTPUTS}
+        before = {(output, view): store.vectors(view=view, output=output) for output in OUTPUTS for view in (0, 1)}
     file = read_current(line / "damaged.store") / "data.mdb"
     data = file.read_bytes()
     assert data.count(vector) == 1
     at = data.index(vector)
     file.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
     assert "view 1 of 'maxima'" in call("embedstore", "verify", "damaged.store", cwd=line, code=1).stdout
-    call("embedstore", "repair", "damaged.store", cwd=line)
+    shutil.copytree(line / "damaged.store", line / "told.store")
+    told = report(line, "embedstore", "repair", "damaged.store")
+    assert (told["samples"], told["embed_again"], told["outputs_incomplete"]) == (24, [], ["maxima"])
+    assert (told["version"], told["closed"]) == (2, [1])
+    shown = call("embedstore", "repair", "told.store", cwd=line).stdout
+    said = "Of maxima vectors were lost; no sample left for that. They come back by:\n  embedstore build 'told.store' IMAGES\n"
+    assert said in shown
     call("embedstore", "verify", "damaged.store", cwd=line)
-    assert report(line, "embedstore", "build", "damaged.store", "photos")["outputs"] == OUTPUTS
+    shown = call("embedstore", "info", "damaged.store", cwd=line).stdout
+    assert "\noutputs     embedding (96), grid (3072)\n" in shown
+    assert (
+        "\nincomplete  maxima: not all samples have it; run the same embedstore build again; where pictures are"
+        in shown
+    )
+    built = report(line, "embedstore", "build", "damaged.store", "photos")
+    assert (built["embedded"], built["outputs"], built["outputs_incomplete"]) == (24, OUTPUTS, [])
     call("embedstore", "verify", "damaged.store", cwd=line)
     with embedstore.open(line / "damaged.store") as store, embedstore.open(line / "s") as whole:
-        for output in OUTPUTS:
-            at = whole.positions(store.ids)
-            np.testing.assert_allclose(store.vectors(view=1, output=output), before[output][at], atol=1e-3)
+        assert len(store) == 24
+        assert store.ids == whole.ids
+        for (output, view), expected in before.items():
+            np.testing.assert_allclose(store.vectors(view=view, output=output), expected, atol=1e-3)
 
 
 def test_a_student_learns_from_them(line: Path) -> None:

@@ -75,6 +75,24 @@ def test_a_checked_teacher_stays_checked(ending: str, tmp_path: Path) -> None:
         assert view.declared
 
 
+@pytest.mark.parametrize("ending", NAMED)
+def test_a_checked_teacher_stays_checked_where_its_store_has_further_outputs(ending: str, tmp_path: Path) -> None:
+    teacher, photos = CountingTeacher(early=True), tmp_path / "photos"
+    write_pictures(photos, ["good/1.png", "good/2.png", "bad/3.png"])
+    embedstore.build(tmp_path / "s", photos, teacher=teacher, views=0)
+    with embedstore.open(tmp_path / "s") as store:
+        export(store, tmp_path / f"o{ending}")
+        import_vectors(tmp_path / "again", tmp_path / f"o{ending}", images=photos)
+        with embedstore.open(tmp_path / "again") as again:
+            assert (again.declared, again.fingerprint) == (False, store.fingerprint)
+            assert again.outputs == {"embedding": 12}  # the one that an export holds
+            np.testing.assert_array_equal(again.vectors(store.ids), store.vectors())
+        embedstore.build(tmp_path / "again", photos, teacher=teacher, outputs=["early"])
+        with embedstore.open(tmp_path / "again") as again:
+            expected = store.vectors(output="early")
+            np.testing.assert_array_equal(again.vectors(store.ids, output="early"), expected)
+
+
 @pytest.mark.parametrize(
     "about",
     [
@@ -83,6 +101,7 @@ def test_a_checked_teacher_stays_checked(ending: str, tmp_path: Path) -> None:
         b'{"teacher": "t"}',
         b'{"teacher": 1, "declared": true}',
         b'{"teacher": "t", "declared": false, "view": 0, "outputs": ["embedding"]}',
+        b'{"teacher": "t", "declared": false, "view": 0, "outputs": 3}',
     ],
 )
 def test_what_a_file_says_of_its_teacher_may_be_anything(about: bytes, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """More than one vector a view: a store keeps further outputs of its teacher, and gets them later where it lacks them."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +12,12 @@ from damaged_stores import examined
 from helpers import CountingTeacher, noise_picture, snapshot, write_picture, write_pictures
 
 import embedstore
-from embedstore import EmbeddingStore
-from embedstore.errors import StoreError, TeacherError, TeacherMismatchError
+from embedstore import EmbeddingStore, Recipe
+from embedstore.errors import EmbedstoreError, ImagesError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.pictures import decode
 from embedstore.store import embedding_pass
 from embedstore.store.own_teacher import description_of
+from embedstore.teachers import load_teacher
 from embedstore.views import draw_view, render
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(6)]
@@ -106,7 +109,8 @@ def test_an_interrupted_build_goes_on_and_shows_nothing_half_done(
     with embedstore.open(path) as store:
         assert store.outputs == {"embedding": 12}
         with pytest.raises(
-            StoreError, match=r"has no view 1 of the output 'early'.*add it with: embedstore build .* --vi"
+            StoreError,
+            match=r"^Not all samples of the store '.*' have view 1 of the output 'early' yet; run the same emb",
         ):
             store.vectors(view=1, output="early")
         store.compact()  # keeps the half that is there
@@ -122,6 +126,9 @@ def test_samples_without_a_picture_keep_an_output_from_being_read(path: Path, im
     report = embedstore.build(path, images, teacher=CountingTeacher(early=True), outputs=["early"])
     assert (report.gone, report.outputs, report.outputs_incomplete) == (1, {"embedding": 12}, ["early"])
     assert report.views == 2
+    message = r"run the same embedstore build again; where pictures are gone .* remove the samples with --prune\.$"
+    with embedstore.open(path) as store, pytest.raises(StoreError, match=message):
+        store.vectors(output="early")
     report = embedstore.build(path, images, prune=True)
     assert (report.embedded, report.removed, report.outputs_incomplete) == (0, 1, [])
     with embedstore.open(path) as store:
@@ -135,8 +142,12 @@ def test_an_earlier_version_has_the_output_only_where_its_samples_do(path: Path,
     embedstore.build(path, images, teacher=CountingTeacher(early=True), outputs=["early"])
     with embedstore.open(path, version="before") as store:
         assert store.outputs == {"embedding": 12}
-        with pytest.raises(StoreError, match="has no view 0 of the output 'early'"):
-            store.vectors(output="early")
+        for output in ("early", "late"):
+            message = (
+                rf"no view 0 of the output '{output}' at version 1, and earlier versions get no more; open the newest"
+            )
+            with pytest.raises(StoreError, match=message):
+                store.vectors(output=output)
     with embedstore.open(path) as store:
         assert_early(store, images)
 
@@ -154,19 +165,20 @@ def test_of_a_new_store_the_outputs_can_be_chosen(tmp_path: Path, images: Path) 
 
 def test_a_teacher_that_lacks_an_output_of_the_store_is_refused(path: Path, images: Path, tmp_path: Path) -> None:
     message = (
-        r"^The teacher 'counting' was loaded with the outputs embedding, but 'early' is to be kept, too; load it with: "
-        r"load_teacher\(SPEC, outputs=\['early'\]\)$"
+        r"^The teacher 'counting' gives the outputs embedding, but the store is to keep embedding, early; give one that has all "
+        r"of them, as load_teacher\(SPEC, outputs=\['early'\]\) does\.$"
     )
-    with pytest.raises(TeacherError, match=message):
-        embedstore.build(path, images, teacher=CountingTeacher(), outputs=["early"])
-    with pytest.raises(TeacherError, match=r"outputs=\['embedding', 'early'\]\)$"):
-        embedstore.build(tmp_path / "new", images, teacher=CountingTeacher(), outputs=["early"])
+    for place in (path, tmp_path / "new"):
+        with pytest.raises(TeacherError, match=message):
+            embedstore.build(place, images, teacher=CountingTeacher(), outputs=["early"])
     assert not (tmp_path / "new").exists()
     embedstore.build(path, images, teacher=CountingTeacher(early=True), outputs=["early"])
     write_picture(images / "good/new.png", noise_picture(99))
     for change in (embedstore.build, embedstore.add):
-        with pytest.raises(TeacherError, match="'early' is to be kept, too"):
+        with pytest.raises(TeacherError, match="the store is to keep embedding, early;"):
             change(path, images, teacher=CountingTeacher())
+    with pytest.raises(TeacherError, match=r"is to keep embedding, early, late; .* outputs=\['early', 'late'\]\) does"):
+        embedstore.build(path, images, teacher=CountingTeacher(), outputs=["late"])
     with embedstore.open(path) as store:
         assert len(store) == 12
 
@@ -186,6 +198,109 @@ def test_an_output_that_is_something_else_under_the_same_name_is_refused(
     with pytest.raises(TeacherMismatchError, match=message):
         embedstore.build(path, images, teacher=other, views=3)
     assert other.seen == 0
+
+
+def elsewhere(images: Path) -> Path:
+    write_pictures(images.parent / "elsewhere", ["good/a.png", "good/b.png"], seed=5)
+    return images.parent / "elsewhere"
+
+
+@pytest.mark.parametrize("case", ["folder", "teacher", "definition", "kept output", "students", "fault"])
+def test_a_build_that_is_refused_changes_nothing(path: Path, images: Path, case: str) -> None:
+    teacher, late = CountingTeacher(early=True), ["late"]
+    embedstore.build(path, images, teacher=teacher, outputs=["early"])
+    teacher.outputs["late"] = 3
+    options: dict[str, Any] = {
+        "images": images,
+        "outputs": late,
+        "teacher": teacher,
+        "keep_images": Recipe.student_side,
+    }
+    match case:
+        case "folder":
+            options["images"] = elsewhere(images)
+        case "teacher":
+            options["teacher"] = CountingTeacher(kind="another", early=True)
+        case "definition":
+            teacher.definitions = {"early": "the last four"}
+        case "kept output":
+            del teacher.outputs["early"]
+        case "students":
+            options["keep_images"] = Recipe.student_side + 1
+        case "fault":
+            teacher.stop_after, teacher.stop_with = teacher.seen, MemoryError
+            del options["keep_images"]
+    with embedstore.open(path) as store:
+        before = snapshot(store), store.space
+    with pytest.raises(MemoryError if case == "fault" else EmbedstoreError):
+        embedstore.build(path, **options)
+    with embedstore.open(path) as store:
+        assert (snapshot(store), store.space) == before
+    assert not (path / "pictures").exists()
+    report = embedstore.build(path, images, teacher=CountingTeacher(early=True))  # that never heard of the other output
+    assert (report.embedded, report.outputs) == (0, {"embedding": 12, "early": 4})
+
+
+def test_a_store_without_samples_is_not_promised_an_output_by_pictures_that_cant_be_read(path: Path) -> None:
+    stopped, broken = path.parent / "stopped", path.parent / "broken"
+    write_pictures(broken, ["good/0.png"])
+    with pytest.raises(KeyboardInterrupt):
+        embedstore.build(stopped, broken, teacher=CountingTeacher(stop_after=0))
+    (broken / "good/0.png").write_bytes(b"no picture")
+    with pytest.raises(ImagesError, match="None of the 1 pictures"):
+        embedstore.build(stopped, broken, teacher=CountingTeacher(early=True), outputs=["early"])
+    with embedstore.open(stopped) as store:
+        assert list(store.space["outputs"]) == ["embedding"]
+
+
+def test_an_output_that_is_asked_for_while_no_picture_can_be_read_comes_with_the_pictures(
+    path: Path, images: Path
+) -> None:
+    for name in NAMES:
+        (images / name).write_bytes(b"no picture")
+    report = embedstore.build(path, images, teacher=CountingTeacher(early=True), outputs=["early"])
+    assert (report.embedded, report.set_aside, report.outputs_incomplete) == (0, 12, ["early"])
+    write_pictures(images, NAMES)
+    report = embedstore.build(path, images, teacher=CountingTeacher(early=True))
+    assert (report.embedded, report.outputs) == (36, {"embedding": 12, "early": 4})
+    with embedstore.open(path) as store:
+        assert_early(store, images)
+
+
+@pytest.mark.parametrize("text", ["early", "early, late"])
+def test_outputs_are_no_text(path: Path, images: Path, text: str) -> None:
+    names = text.split(", ")
+    message = rf"^The outputs are the text '{text}'; give a list of names: outputs={re.escape(str(names))}\.$"
+    for place in (path, path.with_name("new")):
+        with pytest.raises(TeacherError, match=message):
+            embedstore.build(place, images, teacher=CountingTeacher(early=True), outputs=text)
+    with pytest.raises(TeacherError, match=message):
+        load_teacher("pixels", text)
+
+
+class Plain:
+    """A teacher as somebody may write it, with no more than what a teacher must have."""
+
+    name, input_size, outputs = "plain", 16, {"embedding": 12, "early": 4}
+    fingerprint = CountingTeacher().fingerprint
+
+    def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        return CountingTeacher(early=True).embed(pictures)
+
+
+def test_a_teacher_need_not_define_its_outputs(path: Path, images: Path) -> None:
+    embedstore.build(path, images, teacher=Plain(), outputs=["early"])
+    embedstore.build(path.with_name("new"), images, teacher=Plain(), views=0)
+    for place in (path, path.with_name("new")):
+        with embedstore.open(place) as store:
+            assert "definitions" not in store.space
+            assert_early(store, images)
+    write_picture(images / "good/new.png", noise_picture(99))
+    assert embedstore.add(path, images / "good/new.png", teacher=Plain()).new == 1
+    with pytest.raises(
+        TeacherMismatchError, match="is 4 numbers, but the teacher 'counting' gives 4 numbers, the first"
+    ):
+        embedstore.build(path, images, teacher=CountingTeacher(early=True))
 
 
 def test_another_teacher_brings_no_output(path: Path, images: Path) -> None:

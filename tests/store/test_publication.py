@@ -55,7 +55,12 @@ def view(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     with embedstore.open(path) as store:
-        return snapshot(store)
+        further = {
+            (output, number): store.vectors(view=number, output=output).tobytes()
+            for output in [name for name in store.outputs if name != "embedding"]
+            for number in range(store.views + 1)
+        }
+        return snapshot(store) | ({"further": further} if further else {})
 
 
 @contextmanager
@@ -258,12 +263,17 @@ def split(path: Path, images: Path) -> None:
         store.split(seed=9)
 
 
+def add_output(path: Path, images: Path) -> None:
+    embedstore.build(path, images, teacher=CountingTeacher(early=True), outputs=["early"])
+
+
 SCENARIOS = {
     "first build": Scenario(nothing, lambda path, images: build(path, images, views=1)),
     "changed, new, gone, relabelled, repaired": Scenario(
         full_and_changed, lambda path, images: build(path, images, prune=True)
     ),
     "more views": Scenario(full, lambda path, images: build(path, images, views=2)),
+    "another output": Scenario(full, add_output),
     "set aside": Scenario(full_and_damaged, build),
     "sweep": Scenario(full_and_staged, build),
     "sweep and new": Scenario(full_and_staged_and_new, build),
@@ -325,6 +335,7 @@ def test_a_kill_at_any_transaction_leaves_the_old_version_or_the_new_one(
         scenario.act(tmp_path / "between", images)
         found = view(tmp_path / "between")
         assert found["vectors"] == after["vectors"]
+        assert found.get("further") == after.get("further")
         assert found["aside"] == after["aside"]
         expected = {
             sample_id: replace(sample, split=splits.get(sample_id, sample.split))

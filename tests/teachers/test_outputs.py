@@ -207,6 +207,50 @@ def test_a_model_whose_pass_with_maps_gives_another_embedding_is_refused():
         encoder(TwoMaps(change=0.5), ["maxima"])
 
 
+@pytest.mark.parametrize("factor", [(1, 1, 1.001), (1, 0.999, 1), float("nan")])
+def test_a_small_difference_between_the_two_passes_is_refused_too(factor):
+    model = TwoMaps()
+    model.staged = lambda pixels: (model(pixels) * torch.tensor(factor), [pixels, pixels])  # on black they agree
+    with pytest.raises(TeacherError, match="the pass that gives its maps gives another embedding; leave them out"):
+        encoder(model, ["maxima"])
+
+
+def test_an_embedding_of_another_shape_is_refused():
+    model = TwoMaps()
+    for change in (lambda each: each[:, :2], lambda each: each[None]):
+        model.staged = lambda pixels, change=change: (change(model(pixels)), [pixels, pixels])
+        with pytest.raises(TeacherError, match="the pass that gives its maps gives another embedding; leave them out"):
+            encoder(model, ["maxima"])
+
+
+def test_a_grid_of_maps_of_one_cell_is_refused_for_that():
+    model = TwoMaps()
+    model.staged = lambda pixels: (model(pixels), [pixels, pixels[:, :, :1, :1]])
+    message = "^The teacher 'two maps' can't give grid: its 3 x 1 x 1 maps are too small for a grid; leave them out"
+    with pytest.raises(TeacherError, match=message):
+        encoder(model, ["grid"])
+    assert encoder(model, ["maxima"]).outputs["maxima"] == 6
+
+
+def test_a_pass_that_lacks_a_part_is_refused():
+    model = TwoMaps()
+    model.staged = lambda pixels: {}["image_features"]
+    with pytest.raises(
+        TeacherError, match=r"its model gives no maps of the stages before the last \(KeyError\); leave"
+    ):
+        encoder(model, ["maxima"])
+
+
+def test_too_little_memory_says_nothing_of_the_model():
+    def staged(pixels):
+        raise torch.OutOfMemoryError
+
+    model = TwoMaps()
+    model.staged = staged
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder(model, ["maxima"])
+
+
 def test_a_model_with_too_few_stages_is_refused(clip_checkpoint):
     message = (
         r"^The teacher 'open_clip:tiny-test-clip@.*' can't give maxima and grid: its model gives no maps of the stages "

@@ -13,7 +13,7 @@ from helpers import noise_picture, smooth_picture
 
 from embedstore.errors import MissingPackageError, TeacherError, WeightsUnavailableError
 from embedstore.teachers import DEFAULT_TEACHER, TEACHERS, TextTeacher, load_teacher, torch_encoder
-from embedstore.teachers.protocol import fingerprint
+from embedstore.teachers.protocol import definitions_of, fingerprint
 from embedstore.views import WHOLE, render
 
 KINDS = ["pixels", "efficientnet-lite0", "timm", "open_clip"]
@@ -109,6 +109,15 @@ def test_teachers_have_different_fingerprints(request):
 
 def test_only_open_clip_reads_texts(teacher):
     assert isinstance(teacher, TextTeacher) == teacher.name.startswith("open_clip:")
+
+
+def test_a_teacher_of_ones_own_that_reads_texts_need_not_define_outputs():
+    class Own:
+        name, input_size, outputs, fingerprint = "own", 8, {"embedding": 2}, "0" * 32
+        embed = embed_text = len
+
+    assert isinstance(Own(), TextTeacher)
+    assert definitions_of(Own()) == {}
 
 
 def test_only_the_name_tells_two_copies_of_the_weights_apart(teacher, spec, tmp_path):

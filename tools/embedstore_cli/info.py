@@ -60,9 +60,10 @@ def info(
             "whose vectors a repair had to give up; embed them again with: embedstore build"
         )
     if facts["outputs_incomplete"]:
+        from embedstore.store.snapshot import HOW_TO_COMPLETE
+
         console.say(
-            f"incomplete  {', '.join(facts['outputs_incomplete'])}, which not all samples have; run the same embedstore build "
-            "again."
+            f"incomplete  {', '.join(facts['outputs_incomplete'])}: not all samples have it; {HOW_TO_COMPLETE}."
         )
     if facts["unfinished"]:
         console.say(

@@ -49,6 +49,10 @@ def _lines(store: Path, report: "RepairReport") -> Iterator[str]:
         yield f"{len(report.embed_again):,} samples lost their vectors. What else is known of them is kept. They come back by:"
         yield f"  embedstore build '{store}' IMAGES (or embedstore import, where their vectors were made elsewhere)"
         yield f"  {_some(report.embed_again)}"
+    if report.outputs_incomplete:
+        yield ""
+        yield f"Of {_some(report.outputs_incomplete)} vectors were lost; no sample left for that. They come back by:"
+        yield f"  embedstore build '{store}' IMAGES"
     if report.nameless:
         yield ""
         yield f"{report.nameless:,} samples lost their ids, so nobody can tell whose vectors they were, and they are out."

@@ -1,9 +1,11 @@
 """Mending: makes a store of what could be salvaged, as one new version where samples changed; runs apart, see `isolation`.
 
-A lost block of vectors, or rows whose ids nobody can tell: their samples leave the newest version. What is known of those
-with an id is kept as *lost*, and the next build that meets their pictures gives it back to them. A lost block of another
-field is empty, and so is what the source said of it last, so that the next build takes the source's word anew. Earlier
-versions that are not what they were can't be read any more; a version never says another thing than it did.
+A lost block of embeddings, or rows whose ids nobody can tell: their samples leave the newest version. What is known of those
+with an id is kept as *lost*, and the next build that meets their pictures gives it back to them. Where only vectors of a
+further output were lost, no sample leaves: the newest version does without that column until a build has filled it again. A
+lost block of another field is empty, and so is what the source said of it last, so that the next build takes the source's
+word anew. Earlier versions that are not what they were can't be read any more; a version never says another thing than it
+did.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import re
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +32,11 @@ from embedstore.store.health.raw import RawStore
 from embedstore.store.health.salvage import Salvaged, salvage
 from embedstore.store.health.soundness import Examination
 from embedstore.store.health.verification import FRESH, WHOLE, current_generation, examine_generation
-from embedstore.store.layout import BLOCK, FIELDS, META, ROWS
-from embedstore.store.rows import visible
+from embedstore.store.layout import BLOCK, FIELDS, META, ROWS, Column
+from embedstore.store.rows import by_block, visible
 from embedstore.store.tables import Compacted, Tables
 from embedstore.store.writing import Writer, next_head
+from embedstore.teachers.protocol import EMBEDDING
 
 _LIGHT = {Kind.CURRENT, Kind.INDEX}
 _LEAVE = {Kind.NAMELESS, Kind.MISNAMED, Kind.DUPLICATE, Kind.HOLE, Kind.INFINITE}
@@ -124,8 +128,17 @@ class _Ending:
         self._changed = {version for problem in problems for version in problem.versions} | {
             version for version in self._readable if any(start <= version < end for start, end in first.changed)
         }
-        leaving = [problem.rows for problem in problems if problem.kind in _LEAVE]
-        self._leaving = np.unique(np.concatenate([np.zeros(0, np.int64), *leaving]))
+        further: dict[Column, list[Places]] = {}
+        leaving = [np.zeros(0, np.int64)]
+        for problem in problems:
+            if problem.column is not None and problem.column.output != EMBEDDING:
+                further.setdefault(problem.column, []).append(problem.rows)
+            elif problem.kind in _LEAVE:
+                leaving.append(problem.rows)
+        self._leaving = np.unique(np.concatenate(leaving))
+        # A build gives further outputs back to the samples that stay, so none leaves for them.
+        lacking = {column: np.setdiff1d(np.concatenate(rows), self._leaving) for column, rows in further.items()}
+        self._incomplete = {column: rows for column, rows in lacking.items() if len(rows)}
         stays = visible(self._rows, self._head.version)
         stays[self._leaving] = False
         self._stays = np.flatnonzero(stays)
@@ -134,17 +147,21 @@ class _Ending:
         """Do all of it."""
         first = self._first
         version = self._head.version
-        if len(self._leaving) or first.lost_rows or first.emptied or first.unsure:
+        if len(self._leaving) or first.lost_rows or first.emptied or first.unsure or self._incomplete:
             version = self._session.begin()
             emptied = yield from self._empty_fields(version)
             lost = yield from self._keep_lost(version)
             if not lost and not len(self._stays) and (len(self._leaving) or first.lost_rows):
                 raise first.hopeless("nothing of its samples is left")
             details = {"removed": max(lost, len(self._leaving)), "updated": emptied}
-            head = next_head(self._head)
+            columns = tuple(column for column in self._head.columns if column not in self._incomplete)
+            head = replace(next_head(self._head), columns=columns)
+            self._drop_incomplete()
             self._session.publish(
                 head, "repair", details={name: count for name, count in details.items() if count}, died=self._leaving
             )
+        if outputs := sorted({column.output for column in self._incomplete}):
+            yield {"list": "outputs_incomplete", "names": outputs}
         yield {"version": version, "samples": len(self._stays)}
         yield from self._close_versions(version)
         yield from self._drop_summaries()
@@ -157,6 +174,16 @@ class _Ending:
                 yield {"list": database.decode(), "names": names}
         for database in {*self._left.torn, *self._left.fewer} - {ROWS, layout.VECTORS, FIELDS, META}:
             yield {"said": f"Entries of the table '{database.decode()}' are missing, and nothing says which."}
+
+    def _drop_incomplete(self) -> None:
+        """Forget what stands in place of lost vectors of further outputs, for a build takes what is there as good."""
+        for column, rows in self._incomplete.items():
+            for _, inside in by_block(rows):
+
+                def drop(tables: Tables, column: Column = column, rows: Places = rows[inside]) -> None:
+                    tables.drop_vectors(column, rows)
+
+                self._session.write(drop)
 
     def _empty_fields(self, version: int) -> Generator[Event, None, int]:
         """Empty the lost blocks of fields, with what the source said of them; return of how many samples."""

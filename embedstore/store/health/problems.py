@@ -64,6 +64,7 @@ class Problem:
         count: of how many entries or rows.
         rows: rows of the newest version that it concerns.
         versions: readable versions that are not as they were.
+        column: of the vectors that it concerns; None where it concerns none.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Problem:
     count: int = 1
     rows: Places = field(default_factory=lambda: np.zeros(0, np.int64))
     versions: frozenset[int] = frozenset()
+    column: Column | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class RepairReport:
         samples: it has.
         embed_again: ids of samples that left, for their vectors or rows were lost; a build from their pictures brings them
             back with all that was known of them.
+        outputs_incomplete: further outputs of the teacher of which vectors were lost; no sample left for that, and a build from
+            the pictures gives them back.
         nameless: how many samples left whose id can't be told.
         emptied: field -> ids of the samples that have none any more.
         closed: versions that can't be read any more, for something of them was lost.
@@ -47,6 +49,7 @@ class RepairReport:
     version: int | None = None
     samples: int | None = None
     embed_again: tuple[str, ...] = ()
+    outputs_incomplete: tuple[str, ...] = ()
     nameless: int = 0
     emptied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     closed: tuple[int, ...] = ()
@@ -107,6 +110,7 @@ class _Told:
         self.facts: Event = {}
         self._lists: dict[str, list[Any]] = {
             "embed_again": [],
+            "outputs_incomplete": [],
             "closed": [],
             "tags": [],
             "summaries": [],

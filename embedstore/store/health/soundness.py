@@ -6,6 +6,7 @@ Every value is read once. What is held in memory grows with the rows, some 50 by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
 import numpy as np
@@ -318,6 +319,10 @@ class Examination:
         return None
 
     def _vectors_of(self, column: Column, block: int, payload: memoryview | None) -> Iterator[Problem]:
+        for problem in self._unsound_vectors(column, block, payload):
+            yield replace(problem, column=column)
+
+    def _unsound_vectors(self, column: Column, block: int, payload: memoryview | None) -> Iterator[Problem]:
         """Yield the rows of a block that a version sees while their vector is missing or not finite."""
         seen = Seen.of(self.rows[block * BLOCK : (block + 1) * BLOCK], self._columns[column])
         if not seen.mask.any():
