@@ -88,13 +88,17 @@ class Codes:
         """How many augmented views each sample has a code of, beside the plain one."""
         return int(self.codes.shape[1]) - 1
 
+    def taken(self, rows: npt.NDArray[np.int64]) -> Codes:
+        """Return the codes of some of the samples, at rising rows (m,)."""
+        return Codes(self.of[rows], self.codes[rows], self.book)
+
     @property
     def nbytes(self) -> int:
         """How many bytes all of it takes."""
         return self.nbytes_of(self.views)
 
     def nbytes_of(self, views: int) -> int:
-        """Return how many bytes the plain picture and some of the views take, with the codebook."""
+        """Return how many bytes the plain picture and some of the views take, with the codebook and its float16 centroids."""
         each = (views + 1) * self.codes.shape[2] + self.of.itemsize
         return int(len(self.of) * each + self.book.centroids.nbytes + self.book.parts.nbytes)
 
@@ -112,10 +116,13 @@ def decoded(codes: Sequence[Codes], samples: npt.NDArray[np.integer], views: npt
     return vectors
 
 
-def codes_fit(codes: Sequence[Codes], samples: int, views: int) -> bool:
-    """Return whether codes fit together and each sample has one, of that many views at most; a file may say anything."""
+def codes_fit(codes: Sequence[Codes], samples: int, views: int, dim: int) -> bool:
+    """Return whether codes fit together and each sample has one; a file may say anything.
+
+    There may be codes of fewer views than `views`, and of fewer axes than the `dim` of the vectors, not of more.
+    """
     return not codes or (
-        all(_fit(one, views) and one.views == codes[0].views for one in codes)
+        all(_fit(one, views) and one.views == codes[0].views and one.book.dim <= dim for one in codes)
         and np.array_equal(np.sort(np.concatenate([one.of for one in codes])), np.arange(samples))
     )
 

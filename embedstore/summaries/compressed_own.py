@@ -4,7 +4,6 @@ A student learns from the angles between targets, so what is kept is centred dir
 product-quantised. The axes themselves are not kept: nothing that trains needs them.
 """
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from embedstore.errors import SummaryError
 from embedstore.summaries import class_mean
 from embedstore.summaries.codes import MOST_BYTES, Codebook, Codes, decoded
-from embedstore.summaries.sizes import check_share
+from embedstore.summaries.sizes import check_share, share_of
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
 from embedstore.vectors import Vectors, unit_length
 
@@ -36,13 +35,15 @@ def fit(
     """Give each sample and view a code, and the samples that these describe worst a longer one. Prototypes are class means.
 
     Rare samples are described worst, since axes and centroids are fitted to what there is much of. A sample counts by
-    the mean over its views of the cosine between its centred vector and what the code says of it.
+    the mean over its views of the cosine between its centred vector and what the code says of it. Longer codes are fitted
+    to the worst samples alone, so they may describe few samples no better; a sample keeps the short code then.
 
     Args:
         training: n samples of d dimensions.
         seed: of the clustering, and of the vectors that it sees where there are more than 32,768.
         bytes: of the code of each view of a sample, 1 to 256; it describes 4 principal axes a byte.
-        share: of all samples, whatever their label, that get the longer code, above 0 and up to 1, rounded up.
+        share: of all samples, whatever their label, that get the longer code where it describes them better, above 0 and up
+            to 1, rounded up.
         rare_bytes: of the longer code, from `bytes` to 256; as many as `bytes` means that there is none. No code has more
             bytes than there are axes along which the samples vary.
         kept_views: how many augmented views are kept, beside the plain one; None keeps all.
@@ -67,18 +68,17 @@ def fit(
     if min(rare_bytes, space.dim) > bytes:
         by_id = np.array(sorted(everyone, key=training.ids.__getitem__))
         worst = by_id[np.argsort(cosine[by_id], kind="stable")]
-        rare = np.sort(worst[: math.ceil(share * len(worst) - 1e-9)])
+        rare = np.sort(worst[: share_of(share, len(worst))])
         finer, cosine_of_rare = space.coded(rare, rare_bytes)
-        rest = np.delete(everyone, rare)
-        found = (Codes(codes.of[rest], codes.codes[rest], codes.book), finer) if len(rest) else (finer,)
-        remarks.append(
-            f"{len(rare)} of {len(everyone)} pictures, which these describe worst, have {finer.book.code_bytes}; their mean "
-            f"cosine to what is kept rises from {cosine[rare].mean():.3f} to {cosine_of_rare.mean():.3f}."
-        )
-        cosine[rare] = cosine_of_rare
+        better = cosine_of_rare > cosine[rare]
+        gain, rest = rare[better], np.delete(everyone, rare[better])
+        parts = (codes.taken(rest), finer.taken(np.flatnonzero(better)))
+        found = tuple(part for part in parts if len(part.of))
+        remarks.append(_on_longer(finer.book.code_bytes, len(everyone), cosine[rare], cosine_of_rare))
+        cosine[gain] = cosine_of_rare[better]
     remarks.append(
-        f"That of all pictures is {cosine.mean():.3f}. What is hidden is told by how far each lies from what is kept of it, not "
-        "from its label's mean."
+        f"The mean cosine of all pictures to what is kept is {cosine.mean():.3f}. What is hidden is told by how far each lies "
+        "from what is kept of it, not from its label's mean."
     )
     means = class_mean.fit(training, seed)
     return Prototypes(
@@ -89,6 +89,20 @@ def fit(
         tuple(remarks),
         codes=found,
         distances=space.distances(found),
+    )
+
+
+def _on_longer(code_bytes: int, count: int, short: npt.NDArray[np.float64], long: npt.NDArray[np.float64]) -> str:
+    """Say to how many of the worst samples longer codes go, by their cosines to what short and long codes say of them."""
+    better = long > short
+    if not better.any():
+        return (
+            f"None of the {len(short)} pictures that these describe worst gains by {code_bytes} bytes; all keep these."
+        )
+    which = "which these describe worst" if better.all() else f"those that gain of the {len(short)} described worst"
+    return (
+        f"{better.sum()} of {count} pictures, {which}, have {code_bytes}; their mean cosine to what is kept rises from "
+        f"{short[better].mean():.3f} to {long[better].mean():.3f}."
     )
 
 
@@ -136,9 +150,11 @@ class _Space:
         return Codes(samples.astype(np.int32), codes, book), np.round(cosine / (self._views + 1), _DIGITS)
 
     def distances(self, codes: tuple[Codes, ...]) -> npt.NDArray[np.float64]:
-        """Return how far each sample lies, at unit length, from the point of that length towards which its code points.
+        """Return how far each sample lies from the point towards which its code points from the centre, 0 to 2.
 
-        The direction is from the centre, which lies within the unit sphere, so there is one such point.
+        That point has the sample's own length, since codes tell no lengths; imported vectors may have any. Both are then
+        brought to unit length, as prototypes are. A vector that is shorter than the centre may lie at either of two such
+        points: the one on its own side counts; and where no point is so short, the shortest.
         """
         training = self._training
         centre = training.centre.astype(np.float64)
@@ -146,10 +162,13 @@ class _Space:
         for at, vectors in training.blocks(0):
             said = decoded(codes, at, np.zeros_like(at))
             towards = unit_length(said @ self._axes[:, : said.shape[1]].T).astype(np.float64)
-            along = towards @ centre
-            length = np.sqrt(np.maximum(0, along**2 + 1 - centre @ centre)) - along
-            points = centre + length[:, None] * towards
-            distance[at] = np.linalg.norm(unit_length(vectors) - points, axis=1)
+            own = vectors.astype(np.float64)
+            shortest = -(towards @ centre)  # how far from the centre the shortest point lies
+            beyond = np.sqrt(np.maximum(0, shortest**2 + (own**2).sum(axis=1) - centre @ centre))
+            before = (np.linalg.norm(own - centre, axis=1) < shortest) & (beyond < shortest)
+            away = np.maximum(0, shortest + np.where(before, -beyond, beyond))
+            points = unit_length(centre + away[:, None] * towards).astype(np.float64)
+            distance[at] = np.linalg.norm(unit_length(own) - points, axis=1)
         return np.round(distance, _DIGITS)
 
     def _along(self, vectors: npt.NDArray[np.floating], dims: int) -> Vectors:

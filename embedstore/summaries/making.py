@@ -121,7 +121,7 @@ def _summary(
         serving=serving,
         fitted=prototypes.fitted,
         averaging_loss={
-            label: _class_loss(training, members, distance, training.near[label], modes)
+            label: _class_loss(training, members, distance, modes, bool(prototypes.codes))
             for label, members in training.members.items()
         },
         axes=prototypes.axes,
@@ -150,12 +150,13 @@ def _class_loss(
     training: TrainingVectors,
     members: npt.NDArray[np.int64],
     distance: npt.NDArray[np.float64],
-    near: float | None,
     modes: list[str | None],
+    coded: bool,
 ) -> ClassLoss:
     """Say what is hidden of one label; the same whatever the row order, to the last bit."""
     ordered = sorted(members, key=lambda one: (-distance[one], training.ids[one]))  # of equally far, the first by id
     worst = ordered[0]
+    near = training.near[training.labels[worst]]
     far = [one for one in ordered if near is not None and distance[one] > near]
     far_modes = Counter(mode for one in far if (mode := modes[one]) is not None)
     all_modes = Counter(mode for one in members if (mode := modes[one]) is not None)
@@ -170,4 +171,5 @@ def _class_loss(
         far=len(far),
         far_modes=dict(sorted(far_modes.items())),
         modes=dict(sorted(all_modes.items())),
+        coded=coded,
     )

@@ -4,14 +4,13 @@ The farthest samples alone are dirt and wrong labels, and losing them costs noth
 of the samples without a prototype near, those are kept first that stand for the most others.
 """
 
-import math
 from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 
 from embedstore.summaries.kmeans import spherical_clusters
-from embedstore.summaries.sizes import check_k, check_share
+from embedstore.summaries.sizes import check_k, check_share, share_of
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
 from embedstore.summaries.sub_prototypes import cluster_means
 from embedstore.vectors import Vectors, squared_distances, unit_length
@@ -41,8 +40,7 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
         groups = [training.groups[at] for at in members]
         points = directions(samples, training.centre)
         gap = distances_beyond_own_part(samples, groups, spherical_clusters(points, k, seed))
-        count = math.ceil(share * len(members) - 1e-9)
-        rare = rarest(samples, groups, gap, training.near[label], max(1, count))
+        rare = rarest(samples, groups, gap, training.near[label], share_of(share, len(members)))
         rest = np.setdiff1d(np.arange(len(members)), rare)
         means = samples[:0]
         if len(rest):  # again, so that what is kept does not pull them

@@ -26,6 +26,11 @@ def check_share(share: float | None) -> None:
         raise SummaryError(f"The share of samples to keep is {share}; expected a number above 0 and up to 1.")
 
 
+def share_of(share: float, count: int) -> int:
+    """Return how many of so many samples a share is: rounded up, so that no share is none."""
+    return max(1, math.ceil(share * count - 1e-9))
+
+
 def sizes(
     training: TrainingVectors, k: int | None, share: float | None, default_share: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -46,7 +51,7 @@ def sizes(
     check_share(share)
     if k is None:
         part = default_share if share is None else share
-        return {label: max(1, math.ceil(part * len(at) - 1e-9)) for label, at in training.members.items()}, ()
+        return {label: share_of(part, len(at)) for label, at in training.members.items()}, ()
     small = [(label, len(at)) for label, at in training.members.items() if len(at) < k]
     remarks = tuple(
         f"The label '{label}' has {count} samples, so it gets {count} prototypes, not {k}." for label, count in small

@@ -18,8 +18,9 @@ from embedstore.errors import SummaryError
 from embedstore.summaries.codes import Codes, codes_fit, codes_from_tensors, codes_to_tensors
 from embedstore.vectors import Vectors
 
-_FORMAT = 2  # 2: which prototype serves each view, which prototypes are samples, remarks, modes
-
+# 2: which prototype serves each view, which prototypes are samples, remarks, modes. 3: the same with codes, written only where
+# there are some: a program that does not know them would read such a summary, and write it again, without them.
+_FORMAT, _WITH_CODES = 2, 3
 
 _NOT_REPLAYED = ("medoids", "k-centre")  # samples as prototypes, of which only the plain vector is ever a target
 
@@ -29,17 +30,19 @@ _PLAIN = ("name", "strategy", "parameters", "seed", "split", "fingerprint", "sto
 
 @dataclass(frozen=True)
 class ClassLoss:
-    """What a summary hides of one label. Distances are Euclidean, prototypes brought to unit length: 0 to 2.
+    """What a summary hides of one label. Distances are Euclidean between vectors at unit length: 0 to 2.
 
     Attributes:
         label: the label.
         count: its samples.
-        mean, p95, worst: how far they lie from the prototype that speaks for them.
+        mean, p95, worst: how far they lie from what the summary keeps of them: the prototype that speaks for them; where it
+            has codes, what their own code says.
         worst_id: the farthest.
         near: the label's near distance (see `nearness`); None where all samples are of one group.
-        far: how many samples have no prototype near.
+        far: how many samples have no prototype, or code, near.
         far_modes: of these, how many of each mode.
         modes: how many samples it has of each mode.
+        coded: whether distances are those from own codes. Not written: a summary that has codes says so.
     """
 
     label: str
@@ -52,15 +55,16 @@ class ClassLoss:
     far: int
     far_modes: dict[str, int]
     modes: dict[str, int]
+    coded: bool = False
 
     @property
     def mostly_hidden(self) -> bool:
-        """Whether over half of the label has no prototype near."""
+        """Whether over half of the label has no prototype, or code, near."""
         return 2 * self.far > self.count
 
     @property
     def hidden_modes(self) -> dict[str, int]:
-        """The modes of which over half has no prototype near, with how many of each."""
+        """The modes of which over half has no prototype, or code, near, with how many of each."""
         found = self.far_modes.items()
         return {mode: far for mode, far in found if 2 * far > self.modes[mode] and mode != self.label}
 
@@ -69,14 +73,18 @@ class ClassLoss:
         said = []
         if self.mostly_hidden:
             said.append(
-                f"Most of '{self.label}' ({self.far} of {self.count} pictures) has no prototype near, so this summary alone "
-                "says little of what the label looks like."
+                f"Most of '{self.label}' ({self.far} of {self.count} pictures) has no {self._kept} near, so this "
+                "summary alone says little of what the label looks like."
             )
         return said + [
-            f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no prototype near, so "
-            "a student that learns from this summary alone may miss it."
+            f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no {self._kept} near, "
+            "so a student that learns from this summary alone may miss it."
             for mode, far in self.hidden_modes.items()
         ]
+
+    @property
+    def _kept(self) -> str:
+        return "code" if self.coded else "prototype"
 
     def in_words(self) -> str:
         """Say it as a technician would."""
@@ -85,18 +93,18 @@ class ClassLoss:
         if self.near is None:
             return (
                 f"'{self.label}': its {self.count} pictures all show one part, so how different parts of it are is "
-                f"unknown; the farthest from its prototype is '{self.worst_id}' ({self.worst:.2f})."
+                f"unknown; the farthest from its {self._kept} is '{self.worst_id}' ({self.worst:.2f})."
             )
         if self.far == 0:
             verdict = (
-                "every picture lies nearer to its prototype than pictures of its kind usually lie to the nearest other part, "
-                "so little is hidden"
+                f"every picture lies nearer to its {self._kept} than pictures of its kind usually lie to the nearest other "
+                "part, so little is hidden"
             )
         else:
             verb, whose = ("is", "its") if self.far == 1 else ("are", "their")
             verdict = (
                 f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%}) {verb} farther from {whose} "
-                f"prototype than pictures of {whose} kind usually are from the nearest other part"
+                f"{self._kept} than pictures of {whose} kind usually are from the nearest other part"
             )
         if self.far_modes:
             verdict += "; among them " + ", ".join(
@@ -171,7 +179,8 @@ class Summary:
 
         Where it has codes, those with their codebooks. Else prototypes and their axes; own vectors in all views of the
         prototypes that are samples, where those are replayed; and which prototype serves each sample, in the smallest whole
-        numbers, where its label does not tell. Vectors count as float16, as in a store. Ids and labels are not counted.
+        numbers, where its label does not tell. Vectors count as float16, as in a store and as centroids are kept. Ids and
+        labels are not counted.
 
         Args:
             views: how many augmented views are trained with; None: as many as it knows.
@@ -180,9 +189,7 @@ class Summary:
             SummaryError: it knows fewer.
         """
         known = self.codes[0].views if self.codes else self.views
-        used = known if views is None else views
-        if not 0 <= used <= known:
-            raise SummaryError(f"The summary '{self.name}' knows {known} views, not {used}; ask for 0 to {known}.")
+        used = self._checked(views, known)
         if self.codes:
             return sum(one.nbytes_of(used) for one in self.codes)
         replayed = 0 if self.strategy in _NOT_REPLAYED else int((self.source >= 0).sum())
@@ -193,8 +200,19 @@ class Summary:
         return vectors * self._float16_bytes + chosen * np.min_scalar_type(len(self.labels) - 1).itemsize
 
     def own_bytes(self, views: int | None = None) -> int:
-        """Return how many bytes the own vectors of its training samples take in a store, plain and in some views, or all."""
-        return len(self.seen) * ((self.views if views is None else views) + 1) * self._float16_bytes
+        """Return how many bytes the own vectors of its training samples take in a store, plain and in some views, or all.
+
+        Raises:
+            SummaryError: the store did not have so many views when the summary was made.
+        """
+        return len(self.seen) * (self._checked(views, self.views) + 1) * self._float16_bytes
+
+    def _checked(self, views: int | None, known: int) -> int:
+        """Return a number of views, `known` where none is given, or say that it can't be."""
+        used = known if views is None else views
+        if not 0 <= used <= known:
+            raise SummaryError(f"The summary '{self.name}' knows {known} views, not {used}; ask for 0 to {known}.")
+        return used
 
     @property
     def _float16_bytes(self) -> int:
@@ -231,9 +249,9 @@ class Summary:
             **(extra or {}),
         }
         header = {
-            "format": _FORMAT,
+            "format": _WITH_CODES if self.codes else _FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
-            "averaging_loss": [asdict(loss) for loss in self.averaging_loss.values()],
+            "averaging_loss": [_written(loss) for loss in self.averaging_loss.values()],
         }
         sealed = json.dumps({**header, "crc32": _checksum(header, tensors)})
         data: bytes = save_tensors(tensors, metadata={"embedstore.summary": sealed})
@@ -258,9 +276,9 @@ class Summary:
         try:
             size = int.from_bytes(data[:8], "little")
             header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["embedstore.summary"])
-            if header["format"] != _FORMAT:
+            if header["format"] not in (_FORMAT, _WITH_CODES):
                 raise SummaryError(
-                    f"The summary has format {header['format']}, this program reads {_FORMAT}; make it again."
+                    f"The summary has format {header['format']}, this program reads {_FORMAT} and {_WITH_CODES}; make it again."
                 )
             tensors = load_tensors(data)
             if header.pop("crc32") != _checksum(header, tensors):
@@ -268,6 +286,8 @@ class Summary:
             ends = tensors.pop("id_ends")
             text = tensors.pop("ids").tobytes()
             starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+            codes = codes_from_tensors(tensors)
+            losses = [ClassLoss(**loss, coded=bool(codes)) for loss in header["averaging_loss"]]
             summary = cls(
                 **{name: header[name] for name in _PLAIN},
                 vectors=tensors.pop("vectors"),
@@ -278,9 +298,9 @@ class Summary:
                 serving=tensors.pop("serving"),
                 fitted=tensors.pop("fitted").astype(bool),
                 seen=[text[start:end].decode() for start, end in zip(starts, ends, strict=True)],
-                averaging_loss={loss["label"]: ClassLoss(**loss) for loss in header["averaging_loss"]},
+                averaging_loss={loss.label: loss for loss in losses},
                 axes=tensors.pop("axes", None),
-                codes=codes_from_tensors(tensors),
+                codes=codes,
             )
             if not _fits(summary):
                 raise ValueError("its parts do not fit together")
@@ -289,6 +309,11 @@ class Summary:
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
         return summary, tensors
+
+
+def _written(loss: ClassLoss) -> dict[str, Any]:
+    """Return a loss as the header holds it."""
+    return {name: value for name, value in asdict(loss).items() if name != "coded"}
 
 
 def _fits(summary: Summary) -> bool:
@@ -314,7 +339,7 @@ def _fits(summary: Summary) -> bool:
         and bool(((summary.serving >= 0) & (summary.serving < k)).all())
         and len(set(summary.seen)) == n
         and all(loss.count > 0 for loss in summary.averaging_loss.values())
-        and codes_fit(summary.codes, n, summary.views)
+        and codes_fit(summary.codes, n, summary.views, d)
     )
 
 

@@ -1,6 +1,7 @@
 """Own embeddings in a few bytes by the real commands: made, sized, exported, and learned from without the store."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,21 @@ def test_sizes_are_told_as_training_needs_them(place: Path) -> None:
     assert (facts["training_bytes"], facts["own_bytes"]) == (few.training_bytes(), vectors)
     shown = call("embedstore", "summaries", "s", cwd=place).stdout
     assert f"{few.training_bytes() / 1024:.0f} kB" in shown
-    assert f"a store keeps {vectors / 1024:.0f} kB of vectors" in " ".join(shown.split())
+    assert f"a store keeps {vectors / 1024:.0f} kB of vectors of the same pictures." in " ".join(shown.split())
+
+
+def test_what_a_store_keeps_is_told_only_where_all_saw_the_same_pictures(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "s", tmp_path / "s")
+    call("embedstore", "summarize", "s", "class-mean", "--name", "train", cwd=tmp_path)
+    assert "a store keeps" in " ".join(call("embedstore", "summaries", "s", cwd=tmp_path).stdout.split())
+    call("embedstore", "summarize", "s", "class-mean", "--name", "whole", "--split", "all", cwd=tmp_path)
+    shown = " ".join(call("embedstore", "summaries", "s", cwd=tmp_path).stdout.split())
+    assert "own vectors in all views included where pictures are kept. far: pictures" in shown
+    assert "a store keeps" not in shown
+    facts = json.loads(call("embedstore", "summaries", "s", "--json", cwd=tmp_path).stdout)["summaries"]
+    own = {one["name"]: one["own_bytes"] / one["seen"] for one in facts}
+    assert len(set(own.values())) == 1
+    assert len({one["seen"] for one in facts}) == 2
 
 
 def test_an_exported_one_is_learned_from_without_the_store(place: Path) -> None:

@@ -4,9 +4,11 @@ import html
 import re
 from types import SimpleNamespace
 
+import pytest
 from drawings import HOSTILE
+from helpers import store_of, unit_vectors
 
-from embedstore.pages.summaries import warnings_list
+from embedstore.pages.summaries import hidden_modes, summaries_table, warnings_list
 from embedstore.summaries.summary import ClassLoss, Summary
 
 
@@ -17,8 +19,8 @@ def summary(name, *losses):
     return one
 
 
-def loss(label, far, far_modes):
-    return ClassLoss(label, 40, 0.5, 0.7, 0.9, "x.png", 0.6, far, far_modes, dict.fromkeys(far_modes, 20))
+def loss(label, far, far_modes, coded=False):
+    return ClassLoss(label, 40, 0.5, 0.7, 0.9, "x.png", 0.6, far, far_modes, dict.fromkeys(far_modes, 20), coded)
 
 
 def said(markup, language):
@@ -44,6 +46,41 @@ def test_each_warning_is_there_in_both_languages():
         f"all：「good」{label.format(40)}",
         f"all：種類「thin」の過半数（「good」{kind.format(20)}",
     ]
+
+
+def test_where_there_are_codes_they_are_named():
+    listed = warnings_list([summary("few bytes", loss("crack", 25, {"thin": 11}, coded=True))])
+    assert said(listed, "ja") == [
+        "few bytes：「crack」の過半数（画像 40 枚中 25 枚）には近い符号がなく、"
+        "この要約だけではこのラベルの見た目がほとんど分かりません。",
+        "few bytes：種類「thin」の過半数（「crack」の画像 20 枚中 11 枚）には近い符号がなく、"
+        "この要約だけで学習すると見逃すおそれがあります。",
+    ]
+    assert all("has no code near" in one for one in said(listed, "en"))
+
+
+def made(path, *strategies):
+    with store_of(path, unit_vectors(0, 40), labels=["good", "crack"] * 20, modes=["thin", "wide"] * 20) as store:
+        return [store.summarize(strategy, name=strategy) for strategy in strategies]
+
+
+@pytest.mark.parametrize(
+    ("strategies", "en", "ja"),
+    [
+        (["class-mean"], "prototype", "代表例"),
+        (["compressed-own"], "code", "符号"),
+        (["class-mean", "compressed-own"], "prototype or code", "代表例・符号"),
+    ],
+)
+def test_tables_and_charts_name_what_is_near_and_say_what_size_means(strategies, en, ja, tmp_path):
+    summaries = made(tmp_path / "store", *strategies)
+    table = summaries_table(summaries)
+    assert said(table, "en").count(f"no {en} near") == said(table, "ja").count(f"近い{ja}なし") == 2
+    assert sum(one.startswith("Size: of all that training needs of the summary") for one in said(table, "en")) == 1
+    assert sum(one.startswith("「サイズ」とは、学習に必要な") for one in said(table, "ja")) == 1
+    chart = hidden_modes(summaries)
+    assert f"Training pictures with a {en} near, by kind" in said(chart, "en")
+    assert f"近い{ja}がある学習画像（種類別）" in said(chart, "ja")
 
 
 def test_nothing_to_warn_of_leaves_nothing():

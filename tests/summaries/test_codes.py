@@ -155,9 +155,10 @@ def test_codes_come_back_from_tensors_and_leave_the_others() -> None:
 
 
 def test_codes_that_fit_are_told() -> None:
-    assert codes_fit((), 4, 1)
-    assert codes_fit(two_codes(), 4, 1)
-    assert codes_fit(two_codes(), 4, 7)  # of fewer views than the summary
+    assert codes_fit((), 4, 1, 3)
+    assert codes_fit(two_codes(), 4, 1, 3)  # the longer code tells three axes
+    assert codes_fit(two_codes(), 4, 1, 4)
+    assert codes_fit(two_codes(), 4, 7, 3)  # of fewer views than the summary
 
 
 Change = Callable[[Codes], Codes]
@@ -193,13 +194,14 @@ NOT_FITTING: dict[str, Change] = {
 @pytest.mark.parametrize("case", NOT_FITTING)
 def test_codes_that_do_not_fit_are_told(case: str) -> None:
     short, long = two_codes()
-    assert not codes_fit((NOT_FITTING[case](short), long), 4, 1)
+    assert not codes_fit((NOT_FITTING[case](short), long), 4, 1, 3)
 
 
-def test_codes_of_other_samples_and_views_are_told() -> None:
+def test_codes_of_other_samples_views_and_axes_are_told() -> None:
     short, long = two_codes()
-    assert not codes_fit((short, long), 5, 1)
-    assert not codes_fit((short, long), 3, 1)
-    assert not codes_fit((short, long), 4, 0)
-    assert not codes_fit((short,), 4, 1)
-    assert not codes_fit((short, replace(long, codes=long.codes[:, :1])), 4, 1)
+    assert not codes_fit((short, long), 5, 1, 3)
+    assert not codes_fit((short, long), 3, 1, 3)
+    assert not codes_fit((short, long), 4, 0, 3)
+    assert not codes_fit((short, long), 4, 1, 2)
+    assert not codes_fit((short,), 4, 1, 3)
+    assert not codes_fit((short, replace(long, codes=long.codes[:, :1])), 4, 1, 3)

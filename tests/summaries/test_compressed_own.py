@@ -11,7 +11,8 @@ from helpers import store_of, training_of, unit_vectors
 
 from embedstore.errors import SummaryError
 from embedstore.summaries import STRATEGIES, Prototypes, TrainingVectors
-from embedstore.summaries.codes import decoded
+from embedstore.summaries.codes import Codebook, Codes, decoded
+from embedstore.summaries.compressed_own import _Space
 from embedstore.vectors import unit_length
 
 DIM, VIEWS, FEW, MANY = 12, 2, 5, 300
@@ -30,6 +31,14 @@ def many_vectors() -> npt.NDArray[np.float16]:
     plain[:12] = random.normal(size=(12, DIM)) * np.array([*[0.02] * 8, 1, 1, 1, 1])
     views = plain + random.normal(size=(VIEWS + 1, MANY, DIM)) * 0.02
     return unit_length(views + 0.3).astype(np.float16)
+
+
+def flat_vectors(count: int, views: int) -> npt.NDArray[np.float16]:
+    """Return vectors (views + 1, count, 64) that vary along 8 axes, but for what float16 rounds: short codes tell all."""
+    random = np.random.default_rng(0)
+    plain = random.normal(size=(count, 8)) @ random.normal(size=(8, 64))
+    moved = random.normal(size=(views + 1, count, 8)) * 0.3 @ random.normal(size=(8, 64))
+    return unit_length(plain + (moved if views else 0)).reshape(views + 1, count, 64).astype(np.float16)
 
 
 def labels(count: int) -> list[str]:
@@ -57,7 +66,7 @@ def true_directions(vectors: npt.NDArray[np.float16]) -> Wide:
 
 def principal(directions: Wide, count: int) -> Wide:
     """Return the first axes (d, count) of directions, by a singular value decomposition."""
-    return np.linalg.svd(directions.reshape(-1, DIM), full_matrices=False)[2][:count].T
+    return np.linalg.svd(directions.reshape(-1, directions.shape[2]), full_matrices=False)[2][:count].T
 
 
 def cosines(prototypes: Prototypes, vectors: npt.NDArray[np.float16]) -> Wide:
@@ -140,10 +149,46 @@ def test_a_sample_counts_by_all_of_its_views() -> None:
 
 def test_the_share_is_of_all_samples_rounded_up_and_all_of_them_leave_no_short_code() -> None:
     vectors = many_vectors()
-    for share, count in ((1 / MANY, 1), (0.1, 30), (0.101, 31)):
-        assert len(fitted(vectors, bytes=1, share=share, rare_bytes=2).codes[1].of) == count
-    (one,) = fitted(vectors, bytes=1, share=1.0, rare_bytes=2).codes
-    assert (len(one.of), one.book.code_bytes) == (MANY, 2)
+    for share, count in ((5e-324, 1), (1e-12, 1), (1 / MANY, 1), (0.1, 30), (0.101, 31)):
+        assert len(fitted(vectors, bytes=1, share=share, rare_bytes=12).codes[1].of) == count
+    (one,) = fitted(vectors, bytes=1, share=1.0, rare_bytes=12).codes
+    assert (len(one.of), one.book.code_bytes) == (MANY, 12)
+
+
+NO_GAIN = "None of the {} pictures that these describe worst gains by {} bytes; all keep these."
+
+
+@pytest.mark.parametrize(
+    ("count", "views", "options", "longer", "said"),
+    [
+        (600, 2, {"bytes": 16}, 0, NO_GAIN.format(60, 64)),  # fitted to few samples, longer codes have fewer centroids
+        (200, 8, {"bytes": 32, "rare_bytes": 40}, 0, NO_GAIN.format(20, 40)),
+        (600, 0, {"bytes": 16}, 32, "32 of 600 pictures, those that gain of the 60 described worst, have 64; "),
+        (
+            600,
+            2,
+            {"bytes": 4, "rare_bytes": 8},
+            59,
+            "59 of 600 pictures, those that gain of the 60 described worst, have 8; ",
+        ),
+    ],
+    ids=["none gains", "none gains of many views", "some gain", "nearly all gain"],
+)
+def test_no_sample_gets_a_longer_code_that_describes_it_no_better(
+    count: int, views: int, options: dict[str, Any], longer: int, said: str
+) -> None:
+    vectors = flat_vectors(count, views)
+    short = fitted(vectors, **options | {"rare_bytes": options["bytes"]})
+    found = fitted(vectors, **options)
+    assert sum(map(len, (one.of for one in found.codes[1:]))) == longer
+    before, after = (cosines(one, vectors).mean(axis=0) for one in (short, found))
+    changed = np.isin(np.arange(count), found.codes[1].of) if longer else np.zeros(count, bool)
+    np.testing.assert_array_equal(after[~changed], before[~changed])
+    assert (after[changed] > before[changed]).all()
+    assert found.remarks[1].startswith(said)
+    if longer:
+        told = re.findall(r"[01]\.\d{3}", found.remarks[1])
+        assert told == [f"{one[changed].mean():.3f}" for one in (before, after)]
 
 
 @pytest.mark.parametrize(("code_bytes", "rare_bytes"), [(2, 2), (12, 64), (16, 64)])
@@ -196,22 +241,64 @@ def test_remarks_tell_the_true_cosines() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_hidden_is_the_distance_from_the_vector_of_unit_length_that_is_kept() -> None:
+def farness(vector: Wide, centre: Wide, direction: Wide) -> float:
+    """Return how far a vector lies from the point of its length in a direction from the centre, found by looking everywhere."""
+    far = np.linspace(0, 8, 400_001)
+    off = np.abs(centre @ centre + 2 * far * (centre @ direction) + far**2 - vector @ vector)
+    there = far[1:-1][(off[1:-1] <= off[:-2]) & (off[1:-1] <= off[2:])]  # where it has that length, or nearly
+    away = there[np.abs(there - np.linalg.norm(vector - centre)).argmin()] if len(there) else 0.0
+    return float(np.linalg.norm(unit_length(vector) - unit_length(centre + away * direction)))
+
+
+def test_what_is_hidden_is_the_distance_from_the_vector_of_its_own_length_that_is_kept() -> None:
     vectors = many_vectors()
     found = fitted(vectors, bytes=1, share=0.04, rare_bytes=12)
     truth, coded = true_directions(vectors), kept(found)
     axes = principal(truth, DIM)
-    axes *= np.sign(((truth @ axes)[..., :12] * coded).sum(axis=(0, 1)))
+    axes *= np.sign((truth @ axes * coded).sum(axis=(0, 1)))
     towards = unit_length(coded[0] @ axes.T).astype(float)
-    centre = vectors[0].astype(float).mean(axis=0)
-    far = np.linspace(0, 2, 200_001)
-    expected = []
-    for plain, direction in zip(unit_length(vectors[0]), towards, strict=True):
-        squares = centre @ centre + 2 * far * (centre @ direction) + far**2
-        point = centre + far[np.abs(squares - 1).argmin()] * direction
-        expected.append(np.linalg.norm(plain - point))
+    plain = vectors[0].astype(float)
+    expected = [
+        farness(vector, plain.mean(axis=0), direction) for vector, direction in zip(plain, towards, strict=True)
+    ]
     assert found.distances is not None
     np.testing.assert_allclose(found.distances, expected, atol=1e-4)
+
+
+def test_vectors_of_any_length_are_as_far_from_whatever_direction_is_kept_of_them() -> None:
+    random = np.random.default_rng(3)
+    vectors = (random.normal(size=(MANY, 3)) * 0.6 + [1, 0, 0]).astype(np.float16)
+    apart = vectors - vectors.mean(axis=0, dtype=float)
+    towards = unit_length(apart + random.normal(size=(MANY, 3)) * np.linspace(0, 3, MANY)[:, None])
+    space = _Space(training_of(vectors, labels(MANY)), 0, 0, 3)
+    everyone = np.arange(MANY, dtype=np.int32)
+    told = [
+        Codes(everyone[at : at + 1], np.zeros((1, 1, 1), np.uint8), Codebook(along[None], np.zeros(3, np.uint8)))
+        for at, along in enumerate((towards @ space._axes).astype(np.float16))
+    ]
+    plain = vectors.astype(float)
+    expected = [
+        farness(vector, plain.mean(axis=0), direction) for vector, direction in zip(plain, towards, strict=True)
+    ]
+    found = space.distances(tuple(told))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert found.max() <= 2
+
+
+def test_vectors_of_any_length_that_are_kept_whole_hide_nothing_and_none_is_farther_than_2() -> None:
+    random = np.random.default_rng(2)
+    whole = few_vectors() * random.uniform(0.2, 20, (FEW, 1)).astype(np.float16)
+    centre = whole[0].astype(float).mean(axis=0)
+    assert (
+        np.linalg.norm(whole[0].astype(float), axis=1) < np.linalg.norm(centre)
+    ).any()  # on this side of it, and beyond
+    found = fitted(whole, bytes=16, rare_bytes=16).distances
+    assert found is not None
+    assert found.max() < 5e-3
+    lossy = (many_vectors() * random.uniform(0.2, 200, (MANY, 1))).astype(np.float16)
+    found = fitted(lossy, bytes=1, rare_bytes=1).distances
+    assert found is not None
+    assert 0.5 < found.max() <= 2
 
 
 def test_a_summary_tells_that_distance_and_serves_by_class_means(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from embedstore.errors import SummaryError
 from embedstore.summaries import summarize
 from embedstore.summaries.nearness import near_distances
 from embedstore.summaries.strategy import TrainingVectors
-from embedstore.summaries.summary import ClassLoss
 from embedstore.vectors import unit_length
 
 COUNT = 400
@@ -132,69 +130,6 @@ def test_positions_may_be_given_in_place_of_a_split(store: EmbeddingStore, summa
     assert half.seen == [IDS[at] for at in positions[::2] if LABELS[at] is not None]
 
 
-# In words
-
-
-def loss(**changes: Any) -> ClassLoss:
-    base = ClassLoss(
-        label="crack",
-        count=40,
-        mean=0.5123,
-        p95=0.7,
-        worst=0.8449,
-        worst_id="crack/7.png",
-        near=0.6181,
-        far=3,
-        far_modes={"thin": 2, "wide": 1},
-        modes={"thin": 20, "wide": 20},
-    )
-    return dataclasses.replace(base, **changes)
-
-
-SENTENCES = [
-    (
-        loss(),
-        "'crack': 3 of its 40 pictures (8%) are farther from their prototype than pictures of their kind usually "
-        "are from the nearest other part; among them 2 of 20 thin, 1 of 20 wide. "
-        "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' "
-        "(0.84).",
-    ),
-    (
-        loss(far=1, far_modes={}),
-        "'crack': 1 of its 40 pictures (2%) is farther from its prototype than pictures of its kind usually are from "
-        "the nearest other part. Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' (0.84).",
-    ),
-    (
-        loss(far=0, far_modes={}),
-        "'crack': every picture lies nearer to its prototype than pictures of its kind usually lie to the nearest other "
-        "part, so little is hidden. "
-        "Typical distance 0.51, near means below 0.62; the farthest is 'crack/7.png' (0.84).",
-    ),
-    (
-        loss(near=None, far=0, far_modes={}),
-        "'crack': its 40 pictures all show one part, so how different parts of it are is unknown; the farthest from "
-        "its prototype is 'crack/7.png' (0.84).",
-    ),
-    (
-        loss(count=1, near=None, far=0, far_modes={}),
-        "'crack': it has one picture, 'crack/7.png', so there is nothing to average.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("told", "sentence"), SENTENCES, ids=["far", "one far", "none far", "one part", "one picture"])
-def test_what_it_hides_in_words(told: ClassLoss, sentence: str) -> None:
-    assert told.in_words() == sentence
-
-
-def test_a_mode_of_which_most_has_no_prototype_near_is_warned_of() -> None:
-    assert loss(far_modes={"thin": 10, "wide": 10}).warnings() == []  # half is not most
-    assert loss(far=11, far_modes={"thin": 11}).warnings() == [
-        "Most of the kind 'thin' (11 of 20 pictures of 'crack') has no prototype near, so a student that learns from this "
-        "summary alone may miss it."
-    ]
-
-
 # Which prototype serves which view
 
 
@@ -287,6 +222,15 @@ def test_axes_of_no_length_at_all_come_back(tmp_path: Path) -> None:
         assert_equal(store.summary("alone"), made)
 
 
+def test_losses_know_by_the_codes_whether_they_are_of_codes(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", VECTORS[:40], labels=["a", "b"] * 20) as store:
+        for strategy, coded in (("class-mean", False), ("compressed-own", True)):
+            found = store.summarize(strategy, name=strategy)
+            for one in (found, store.summary(strategy)):
+                assert [loss.coded for loss in one.averaging_loss.values()] == [coded] * 2
+            assert b"coded" not in found.to_bytes()
+
+
 def test_a_summary_is_one_safetensors_file_whose_header_does_not_grow_with_the_ids(store: EmbeddingStore) -> None:
     large, small = store.summarize("class-mean"), summarize(store, "class-mean", positions=np.arange(12))
     sizes = [int.from_bytes(one.to_bytes()[:8], "little") for one in (large, small)]
@@ -329,9 +273,9 @@ def test_a_changed_byte_is_found_or_changes_nothing(summary: Summary) -> None:
 def test_another_format_is_refused(summary: Summary) -> None:
     data = summary.to_bytes()
     text = json.dumps({"format": 2})[1:-1]
-    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("2", "3").replace('"', '\\"').encode(), 1)
+    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("2", "4").replace('"', '\\"').encode(), 1)
     assert changed != data
-    with pytest.raises(SummaryError, match=r"^The summary has format 3, this program reads 2; make it again\.$"):
+    with pytest.raises(SummaryError, match=r"^The summary has format 4, this program reads 2 and 3; make it again\.$"):
         Summary.from_bytes(changed)
 
 

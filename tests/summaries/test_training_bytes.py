@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import store_of, unit_vectors
+from helpers import store_of, training_of, unit_vectors
 
+from distill.targets.policy import fitting_policy
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SummaryError
+from embedstore.summaries import STRATEGIES
+from embedstore.summaries.summary import _NOT_REPLAYED
 
 COUNT, DIM, VIEWS = 600, 10, 3  # 300 of each label
 VECTOR = 2 * DIM  # bytes, as float16
@@ -87,3 +90,14 @@ def test_all_views_are_counted_where_none_are_named_and_no_more_than_there_are(s
         for wrong in (-1, views + 1):
             with pytest.raises(SummaryError, match=rf"knows {views} views, not {wrong}; ask for 0 to {views}\.$"):
                 summary.training_bytes(wrong)
+    for wrong in (-1, VIEWS + 1):
+        with pytest.raises(SummaryError, match=rf"knows {VIEWS} views, not {wrong}; ask for 0 to {VIEWS}\.$"):
+            few.own_bytes(wrong)
+    assert few.own_bytes(VIEWS) == few.own_bytes()  # of the store, whatever it keeps itself
+
+
+def test_the_policy_that_fits_replays_kept_samples_but_of_those_strategies_that_say_so() -> None:
+    training = training_of(unit_vectors(0, 40), ["good", "defect"] * 20)
+    samples = {name for name, fit in STRATEGIES.items() if (fit(training, 0).source >= 0).any()}
+    assert "rare-samples" in samples
+    assert {name for name in samples if fitting_policy(name) != "rare-samples"} == set(_NOT_REPLAYED)

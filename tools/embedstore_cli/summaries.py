@@ -21,6 +21,9 @@ def summaries(
 ) -> None:
     """Compare the saved summaries by what they cost and by what they hide.
 
+    In JSON, bytes are what prototypes (float32) and codes take in memory, training_bytes what training needs of them, as in the
+    column size, and own_bytes what a store keeps of the same pictures, plain and in all views.
+
     Example: embedstore summaries parts.store
     """
     import embedstore
@@ -59,11 +62,13 @@ def summaries(
     columns = ["name", "made by", "prototypes", "size", *(f"far: {label}" for label in labels), "hides most of"]
     if rows:
         console.table(f"Summaries of '{store}'", columns, rows, right=(2, 3, *range(4, 4 + len(labels))))
+        size = "size: of all that training needs of it, own vectors in all views included where pictures are kept"
+        if len({(frozenset(summary.seen), summary.own_bytes()) for summary in kept}) == 1:
+            size += f"; a store keeps {kept[0].own_bytes() / 1024:.0f} kB of vectors of the same pictures"
         console.say(
-            "size: of all that training needs of it, own vectors in all views included where pictures are kept; a store keeps "
-            f"{max(summary.own_bytes() for summary in kept) / 1024:.0f} kB of vectors of the same pictures.",
+            f"{size}.",
             "far: pictures without a prototype near, that is nearer than pictures of the label usually are to the nearest "
-            "other part; with compressed-own, a picture's own code.",
+            "other part; with compressed-own, without their own code near.",
         )
         if _nears_differ(kept):
             console.say(
@@ -103,7 +108,7 @@ def _far(summary: "Summary", label: str) -> str:
 
 
 def _hidden(summary: "Summary") -> str:
-    """Name the mode of which the largest share has no prototype near."""
+    """Name the mode of which the largest share has no prototype, or code, near."""
     far: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for loss in summary.averaging_loss.values():  # a mode may stand under several labels

@@ -26,7 +26,7 @@ def summarize(
         float | None,
         typer.Option(
             help="Share of each label's samples to keep, for strategies that keep samples; compressed-own: share of all that "
-            "get the longer code."
+            "get the longer code, where that describes them better."
         ),
     ] = None,
     code_bytes: Annotated[
