@@ -224,7 +224,7 @@ def test_chosen_recipes_are_bold(made: dict[Path, str]) -> None:
 
 def test_the_training_free_part_is_told(made: dict[Path, str]) -> None:
     text = english(made)
-    assert "Of 3 conditions, 1 are above plain k-means" in text
+    assert "Of 3 conditions, 1 are above k-means" in text
     assert "class-distribution, vectors 8 (+.20)" in text
     assert "reach AUROC .990 instead of .750" in text
     best = text.split("The best of each summary, whatever its size:")[1].split("\n\n")[1].splitlines()[2:]

@@ -1,10 +1,8 @@
-"""The study of prototypes: no leak, thresholds by hand, figures, codes and choices against oracles, a record that goes on."""
+"""The study of prototypes: no leak, thresholds and figures by hand, and a record that goes on where it stopped."""
 
 import json
 import sys
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +11,15 @@ import numpy.typing as npt
 import pytest
 from helpers import store_of
 from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import LocalOutlierFactor
 
 from distill.evaluation.metrics import OVERKILL_GRID
-from embedstore.images import Sample
-from embedstore.summaries import STRATEGIES
-from embedstore.vectors import unit_length
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tools" / "study"))
+sys.path.append(str(Path(__file__).parents[2] / "tools" / "study"))
 
-import prototypes  # noqa: E402
-from prototype_parts import codes, conditions, distribution, figures, rarity, readers, scorers, sizes  # noqa: E402
-from prototype_parts.making import of_each_label, own  # noqa: E402
-from prototype_parts.pictures import Fold, Pictures, Side, Trial, make_folds  # noqa: E402
-from prototype_parts.scorers import nearest  # noqa: E402
-
-DIM = 32
-
-
-def pictures_of(
-    vectors: npt.ArrayLike, labels: list[str], parts: list[str], modes: list[str] | None = None
-) -> Pictures:
-    kinds = modes or labels
-    samples = [
-        Sample(f"{number:04d}", f"{number:04d}", label, mode, part)
-        for number, (label, mode, part) in enumerate(zip(labels, kinds, parts, strict=True))
-    ]
-    return Pictures(samples, np.asarray(vectors, np.float16), "good")
-
-
-def with_twins(seed: int, parts: int = 120, between: float = 0.0) -> Pictures:
-    """Each part photographed twice, all but the same; good and defect differ along one axis by `between` deviations."""
-    random = np.random.default_rng(seed)
-    labels = ["good", "good", "defect"] * (parts // 3)
-    once = random.normal(size=(parts, DIM))
-    once[:, 0] += between * (np.array(labels) == "defect")
-    twice = np.repeat(once, 2, axis=0) + random.normal(size=(2 * parts, DIM)) * 0.02
-    names = [f"part {number}" for number in range(parts)]
-    return pictures_of(unit_length(twice), list(np.repeat(labels, 2)), list(np.repeat(names, 2)))
+import prototypes
+from prototype_parts import conditions, figures
+from prototype_parts.pictures import Fold, Pictures, Side, Trial, make_folds
+from study_pictures import pictures_of, with_twins
 
 
 def area(pictures: Pictures) -> float:
@@ -172,173 +140,6 @@ def test_figures_by_hand() -> None:
     assert 0.2 < np.nanmean(scratch) < 0.6
 
 
-def test_prototypes_are_divided_by_what_is_due() -> None:
-    of = {"defect": 300, "good": 900}
-    assert sizes.divided(2, of, "size", "good") == {"defect": 1, "good": 1}
-    assert sizes.divided(40, of, "equal", "good") == {"defect": 20, "good": 20}
-    assert sizes.divided(40, of, "size", "good") == {"defect": 10, "good": 30}
-    assert sizes.divided(40, of, "defects", "good") == {"defect": 30, "good": 10}
-    assert sizes.divided(1000, of, "equal", "good") == {"defect": 300, "good": 700}
-    assert sizes.divided(5000, of, "defects", "good") == of
-    assert sizes.divided(41, {"a": 100, "b": 400, "good": 900}, "root", "good") == {"a": 7, "b": 14, "good": 20}
-
-
-@pytest.fixture(scope="module")
-def side() -> Side:
-    pictures = with_twins(5, between=3.0)
-    return make_folds(pictures)[0].outer.side
-
-
-def test_bytes_are_those_of_all_that_is_kept(side: Side) -> None:
-    n = len(side.samples)
-    assert nearest(side, 0, make=partial(of_each_label, strategy="medoids", count=10)).nbytes == 2 * DIM + 10 * (
-        2 * DIM + 1
-    )
-    assert nearest(side, 0, make=own).nbytes == 2 * DIM + n * (2 * DIM + 1)
-    assert codes.few_bits(side, 0, make=own, bits=2).nbytes == 2 * DIM + n * (2 * DIM // 8 + 1)
-    whole = codes.principal_components(side, 0, rank=4, whole_bytes=True)
-    assert whole.nbytes == 2 * DIM + n * (4 + 1) + 2 * 4 * DIM + 2 * 4
-    assert codes.principal_components(side, 0, rank=4, whole_bytes=False).nbytes == 2 * DIM + n * (8 + 1) + 2 * 4 * DIM
-    quantised = codes.product_quantised(side, 0, code=4, bits=4)
-    assert quantised.nbytes == 2 * DIM + n * (4 + 1) + 2 * 16 * DIM
-    assert distribution.class_distribution(side, 0, count=8).nbytes == 8 * (2 * DIM + 1) + 2 * 2
-    in_bits = codes.few_bits_in_bytes_of(side, 0, strategy="random-samples", count=20, bits=8)
-    assert in_bits.count == 20 * (2 * DIM + 1) // (DIM + 1)
-    assert in_bits.nbytes <= scorers.budget(20, DIM) < in_bits.nbytes + DIM + 1
-    assert readers.probe(side, 0).nbytes == 4 * DIM
-
-
-def test_codes_give_back_what_they_can(side: Side) -> None:
-    def agreement(found: scorers.Nearest) -> float:
-        return float((found.points * side.points).sum(axis=1).mean())
-
-    assert codes.normal_levels(1) == pytest.approx([-0.7979, 0.7979], abs=1e-3)
-    assert codes.normal_levels(2) == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=2e-3)  # Max 1960, table 1
-    near = [agreement(codes.few_bits(side, 0, make=own, bits=bits)) for bits in (1, 2, 4, 8)]
-    assert near[0] == pytest.approx(np.sqrt(2 / np.pi), abs=0.02)
-    assert all(a < b for a, b in pairwise(near))
-    assert near[-1] > 0.9995
-    full = codes.principal_components(side, 0, rank=DIM, whole_bytes=False)
-    assert full.points == pytest.approx(side.points, abs=2e-3)
-    products = [agreement(codes.product_quantised(side, 0, code=code, bits=4)) for code in (1, 4, 16)]
-    assert all(a < b for a, b in pairwise(products))
-    assert products[-1] > 0.99  # of 16 levels for each number
-
-
-def test_outlier_scores_skip_the_own_part(side: Side) -> None:
-    points = side.points[:60]
-    each = np.arange(60)
-    reference = LocalOutlierFactor(n_neighbors=rarity.LOF_NEIGHBOURS).fit(points)
-    assert rarity.local_outlier_factor(points, each) == pytest.approx(-reference.negative_outlier_factor_, rel=1e-4)
-    parts = each // 2
-    distance = np.linalg.norm(points[:, None] - points, axis=2)
-    expected = [np.sort(distance[at][parts != parts[at]])[: rarity.NEIGHBOURS].mean() for at in each]
-    assert rarity.knn_distance(points, parts) == pytest.approx(expected, rel=1e-4)
-    assert rarity.highest(np.array([5.0, 4, 3, 2, 1]), np.array([0, 0, 1, 1, 2]), 4).tolist() == [0, 2, 4, 1]
-
-
-def test_of_a_rare_part_one_picture_is_kept_unless_twins_count() -> None:
-    """The part lies far from all others of its label, and was photographed twice."""
-    pictures = with_twins(5)
-    pictures.vectors[:, 0] += np.where(pictures.defect, 4, -4)  # so that those of a label lie together
-    odd = np.flatnonzero(pictures.defect)[:2]
-    pictures.vectors[odd] = np.array([[4.0], [4.1]]) * np.eye(1, DIM, 1)
-    side = Side(pictures, np.arange(len(pictures.samples)))
-    for score in rarity.SCORES[:4]:
-        vectors, labels = rarity.mixture(side, 0, count=12, share=0.5, score=score)
-        assert labels == ["defect"] * 6 + ["good"] * 6
-        kept = {vector.tobytes() for vector in vectors[3:6]}  # the means come first
-        held = [vector.astype(np.float32).tobytes() in kept for vector in pictures.vectors[odd]]
-        assert sum(held) == (2 if score == "kNN, twins counted" else 1), score
-
-
-def test_half_of_todays_mixture_is_samples() -> None:
-    pictures = with_twins(5)
-    side = Side(pictures, np.arange(len(pictures.samples)))
-    samples = {vector.astype(np.float32).tobytes() for vector in pictures.vectors}
-    for share, expected in ((0.0, 0), (0.5, 6), (1.0, 10)):  # at least one common prototype of each label
-        vectors, labels = rarity.todays_mixture(side, 0, count=12, share=share)
-        assert labels == ["defect"] * 6 + ["good"] * 6
-        assert sum(vector.tobytes() in samples for vector in vectors) == expected
-
-
-def test_doubts_are_of_probes_that_did_not_see_the_part() -> None:
-    """Where labels are drawn by lot for each part, twins would make a probe sure; it is not."""
-    pictures = with_twins(7)
-    doubts = Side(pictures, np.arange(len(pictures.samples))).doubts
-    assert np.mean(doubts) == pytest.approx(0.5, abs=0.1)
-    clear = with_twins(7, between=12.0)
-    assert np.mean(Side(clear, np.arange(len(clear.samples))).doubts) < 0.2
-    students = {one.id: float(one.label == "good") for one in clear.samples}  # each ranked the wrong way round
-    side = Side(clear, np.arange(len(clear.samples)))
-    assert rarity.disagreement(side, students).mean() > 0.4
-    assert rarity.disagreement(side, {}).tolist() == [0.0] * len(clear.samples)
-
-
-def test_likelihoods_are_those_of_the_covariance_written_out(side: Side) -> None:
-    from scipy.stats import multivariate_normal
-
-    found = distribution.class_distribution(side, 0, count=10)
-    reference = STRATEGIES["class-distribution"](side.training, 0, rank=4)
-    assert reference.axes is not None
-    for ours, theirs in zip(found.spreads.values(), reference.axes, strict=True):
-        for one, other in zip(ours.axes, theirs, strict=True):
-            assert one * np.sign(one @ other) == pytest.approx(other, abs=1e-3)
-    asked = side.training.read(np.arange(20))
-    by_label = []
-    for label, members in side.training.members.items():
-        total = side.training.read(members).astype(np.float64).var(axis=0, ddof=1).sum()
-        axes = found.spreads[label].axes.astype(np.float64)
-        across = np.eye(DIM) - sum(np.outer(a, a) / (a @ a) for a in axes)
-        left = (total - (axes**2).sum()) / (DIM - 4)
-        covariance = 0.9 * (axes.T @ axes + left * across) + 0.1 * total / DIM * np.eye(DIM)
-        by_label.append(multivariate_normal(found.spreads[label].means[0], covariance).logpdf(asked))
-    assert list(side.training.members) == ["defect", "good"]
-    assert found.scores(asked) == pytest.approx(by_label[0] - by_label[1], rel=1e-2, abs=1e-2)
-
-
-def test_around_one_mean_of_each_label_it_is_the_class_distribution(side: Side) -> None:
-    asked = side.training.read(np.arange(20))
-    means = partial(of_each_label, strategy="sub-prototypes", count=2)
-    one = distribution.around_prototypes(side, 0, make=means, rank=4)
-    whole = distribution.class_distribution(side, 0, count=10)
-    assert (one.nbytes, one.count) == (whole.nbytes, whole.count)
-    assert one.scores(asked) == pytest.approx(whole.scores(asked), rel=1e-3, abs=1e-2)
-    good = distribution.good_distribution(side, 0, count=5)
-    assert good.scores(asked) == pytest.approx(-whole.spreads["good"].likelihood(asked))
-    shared = distribution.shared_axes(side, 0, count=10)
-    assert shared.count == 10
-    middle = shared.scores(asked[:2].mean(axis=0, keepdims=True))[0]
-    assert middle == pytest.approx(shared.scores(asked[:2]).mean(), rel=1e-3, abs=1e-3)  # a linear score
-
-
-def test_several_prototypes_share_the_spread_around_them() -> None:
-    """Four tight heaps of good parts, defects between them: one normal distribution hides what four tell."""
-    random = np.random.default_rng(0)
-    corners = np.repeat(np.eye(4, DIM) * 3, 15, axis=0)
-    good = corners + random.normal(size=corners.shape) * 0.1
-    defect = corners.mean(axis=0) + random.normal(size=(20, DIM)) * 0.1
-    labels = ["good"] * 60 + ["defect"] * 20
-    pictures = pictures_of(np.concatenate([good, defect]), labels, [f"part {at}" for at in range(80)])
-    side = Side(pictures, np.arange(80))
-    found = distribution.around_prototypes(
-        side, 0, make=partial(of_each_label, strategy="sub-prototypes", count=8), rank=0
-    )
-    assert found.spreads["good"].total == pytest.approx(DIM * 0.1**2, rel=0.1)
-    assert len(found.spreads["good"].axes) == 0
-    scores = found.scores(pictures.vectors.astype(np.float32))
-    assert scores[60:].min() > scores[:60].max()
-
-
-def test_a_probe_of_all_samples_is_the_same_as_of_prototypes_that_are_all_samples(side: Side) -> None:
-    asked = side.training.read(np.arange(40))
-    direct = readers.probe(side, 0).scores(asked)
-    through = readers.probe_of_prototypes(side, 0, fit=partial(nearest, make=own))
-    assert np.corrcoef(direct, through.scores(asked))[0, 1] > 0.999
-    drawn = readers.probe_of_distribution(side, 0, count=20)
-    assert roc_auc_score(side.defect[:40], drawn.scores(asked)) > 0.7
-
-
 def test_the_record_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = with_twins(1, parts=60, between=3.0)
     out = tmp_path / "record.json"
@@ -383,6 +184,20 @@ def test_the_whole_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         prototypes.main(
             [str(tmp_path / "store"), "--good", "good", "--out", str(out), "--students", str(tmp_path / "students.csv")]
         )
+
+
+def test_what_is_read_by_a_probe_is_held_against_what_is_read_by_a_probe() -> None:
+    every = {one.name: one for one in conditions.all_conditions(None, quick=False)}
+    plain = conditions.rivals(every["medoids, prototypes 8"], 8)
+    assert {key: one.name for key, one in plain.items()} == {
+        "sub-prototypes": "sub-prototypes, prototypes 8", "own": "own",
+    }  # fmt: skip
+    probed = conditions.rivals(every["medoids, read by probe, prototypes 8"], 8)
+    assert probed["sub-prototypes"].name == "sub-prototypes, read by probe, prototypes 8"
+    both = conditions.rivals(every["class-distribution, vectors 8"], 8)
+    assert [one.name for one in both.values()] == [
+        "sub-prototypes, prototypes 8", "sub-prototypes, read by probe, prototypes 8", "own",
+    ]  # fmt: skip
 
 
 def test_every_condition_has_a_name_of_its_own() -> None:

@@ -16,12 +16,13 @@ import argparse
 import csv
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prototype_parts.conditions import BASELINE, Condition, all_conditions, baseline, everything
+from prototype_parts.conditions import BASELINE, Condition, all_conditions, everything, rivals
 from prototype_parts.figures import AT, FIGURES, Resamples, hold_out
 from prototype_parts.pictures import INNER, OUTER, Pictures, make_folds
 from prototype_parts.scorers import Scores, centre_bytes, prototype_bytes
@@ -35,6 +36,8 @@ from embedstore.errors import EmbedstoreError, SettingsError
 
 Record = dict[str, Any]
 
+OTHERS = ("macro_mode_recall", "mean_macro_mode_recall", "auroc")  # told of differences to what is not the baseline
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Try what is not yet written down, and print all of it."""
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--students", type=Path, help="CSV with columns id and score")
     parser.add_argument("--quick", action="store_true", help="one seed, fewer conditions and draws")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 170)  # in a file, no column is cut
     try:
         students = None if options.students is None else read_students(options.students)
         with embedstore.open(options.store) as store:
@@ -147,16 +150,15 @@ class Study:
             "figures": {name: _interval(ours[name]) for name in FIGURES},
             "modes": {name: _interval(ours[name]) for name in self._pictures.modes},
             "against": {},
-            "caught": held.caught(),
         }
-        for rival, figures in (
-            (self._equal_in_bytes(held.nbytes), FIGURES),
-            (everything(), ("macro_mode_recall", "auroc")),
-        ):
+        if condition.part == "curve":
+            told["caught"] = held.caught()
+        for key, rival in rivals(condition, self._as_many(held.nbytes)).items():
             if rival.name != condition.name:
                 nbytes, theirs = self._figures(rival)
+                figures = FIGURES if key == BASELINE else OTHERS
                 gaps = {name: _interval(ours[name] - theirs[name]) for name in figures}
-                told["against"][rival.summary] = {"bytes": round(nbytes), **gaps}
+                told["against"][key] = {"bytes": round(nbytes), **gaps}
         self.record["conditions"][condition.name] = told
         self._write()
         return True
@@ -172,10 +174,10 @@ class Study:
             self.record["leak"][name] = {key: round(float(figures[key][0]), 4) for key in FIGURES}
         self._write()
 
-    def _equal_in_bytes(self, nbytes: float) -> Condition:
-        """Return the baseline with as many prototypes as fit into the bytes best."""
+    def _as_many(self, nbytes: float) -> int:
+        """Return how many plain prototypes fill so many bytes best, at least one of each label."""
         dim, labels = self._pictures.vectors.shape[1], len({one.label for one in self._pictures.samples})
-        return baseline(max(labels, round((nbytes - centre_bytes(dim)) / prototype_bytes(dim))))
+        return max(labels, round((nbytes - centre_bytes(dim)) / prototype_bytes(dim)))
 
     def _figures(self, rival: Condition) -> tuple[float, dict[str, Scores]]:
         """Return the bytes and figures of a rival, made anew where this process has not yet."""

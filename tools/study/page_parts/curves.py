@@ -92,9 +92,10 @@ def untrained(record: Mapping[str, object]) -> Picture | None:
         if lines:
             panels.append((title, Chart([*lines, *([means] if means.points else [])], around=every)))
     under = Text(
-        "recall of held-out defects by the nearest prototypes, averaged over the kinds and over 2 to 10 % overkill, against the "
-        "bytes kept; grey: k-means",
-        "最も近い代表例による、テスト側の不良の検出率（種類と誤判定 2～10 % の平均）。横軸は残した容量、灰色は k-means",
+        "recall of held-out defects by the nearest prototypes, class-distribution by its likelihood, averaged over the kinds and "
+        "over 2 to 10 % overkill, against the bytes kept; grey: k-means",
+        "最も近い代表例（class-distribution は尤度）による、テスト側の不良の検出率（種類と誤判定 2～10 % の平均）。横軸は容量、"
+        "灰色は k-means",
     )
 
     def draw(language: str, width: int, top: float) -> tuple[Markup, float]:

@@ -20,7 +20,7 @@ from prototype_parts.sizes import RULES
 
 COUNTS = (8, 32, 64, 128, 256, 512)  # plain prototypes in all, good and defect, which say the bytes of a budget
 CHOICES = (32, 128)  # at which choices inside of a strategy are tried
-BASELINE = "sub-prototypes"
+BASELINE, DISTRIBUTION = "sub-prototypes", "class-distribution"
 CHOOSING = {"medoids": True, "k-centre": False, "herding": False, "random-samples": True}  # whether they draw
 
 
@@ -56,9 +56,28 @@ def baseline(count: int) -> Condition:
     return Condition("curve", BASELINE, {"prototypes": count}, fit, draws=True)
 
 
+def probed_baseline(count: int) -> Condition:
+    """Return the same k-means read by a probe that is fitted to it."""
+    fit = partial(nearest, make=partial(of_each_label, strategy=BASELINE, count=count))
+    return _probed(BASELINE, {"prototypes": count}, fit, draws=True)
+
+
 def everything() -> Condition:
     """Return every sample, as stored: what a summary may lose against."""
     return Condition("curve", "own", {}, partial(nearest, make=own))
+
+
+def rivals(condition: Condition, count: int) -> dict[str, Condition]:
+    """Return what a condition of as many bytes as `count` plain prototypes is held against.
+
+    That is k-means, read by a probe too where the condition is, and every sample. A distribution is read in a way of its
+    own, so it is held against k-means in both.
+    """
+    probed = condition.part == "fitted probe"
+    found = {BASELINE: probed_baseline(count) if probed else baseline(count)}
+    if not probed and (condition.part == "distribution" or condition.summary == DISTRIBUTION):
+        found[f"{BASELINE}, read by probe"] = probed_baseline(count)
+    return {**found, "own": everything()}
 
 
 def all_conditions(students: Mapping[str, float] | None, quick: bool) -> Iterator[Condition]:
@@ -95,7 +114,7 @@ def _prototypes_by_bytes(counts: tuple[int, ...]) -> Iterator[Condition]:
             told = {"share": share, "prototypes": count}
             yield Condition("curve", "rare-samples", told, partial(nearest, make=mixed), draws=True)
     for count in counts:
-        yield Condition("curve", "class-distribution", {"vectors": count}, partial(class_distribution, count=count))
+        yield Condition("curve", DISTRIBUTION, {"vectors": count}, partial(class_distribution, count=count))
     for name in (BASELINE, "rare-samples"):
         default = partial(as_it_is, strategy=name)
         yield Condition("curve", name, {"settings": "default"}, partial(nearest, make=default), draws=True)
@@ -142,12 +161,15 @@ def _bits() -> Iterator[Condition]:
 
 
 def _distributions() -> Iterator[Condition]:
-    name = "class-distribution"
+    name = DISTRIBUTION
     for count in COUNTS[1:]:
         yield Condition("distribution", name, {"axes": "shared", "vectors": count}, partial(shared_axes, count=count))
         of_good = partial(good_distribution, count=count // 2)
         yield Condition("distribution", name, {"of": "good alone", "vectors": count // 2}, of_good)
     for count in CHOICES:
+        for rule in ("size", "defects"):
+            fit = partial(class_distribution, count=count, rule=rule)
+            yield Condition("distribution", name, {"divided by": rule, "vectors": count}, fit)
         shrunk = partial(class_distribution, count=count, shrinkage=0.5)
         yield Condition("distribution", name, {"shrinkage": 0.5, "vectors": count}, shrunk)
     for count in (32, 128, 256):
@@ -171,20 +193,22 @@ def _softness() -> Iterator[Condition]:
 
 
 def _fitted_probes() -> Iterator[Condition]:
-    def read(summary: str, told: Mapping[str, Any], fit: Callable[[Side, int], Nearest], draws: bool) -> Condition:
-        fitted = partial(probe_of_prototypes, fit=fit)
-        return Condition("fitted probe", summary, {"read by": "probe", **told}, fitted, draws)
-
-    yield read("class-mean", {}, partial(nearest, make=partial(as_it_is, strategy="class-mean")), False)
+    yield _probed("class-mean", {}, partial(nearest, make=partial(as_it_is, strategy="class-mean")), False)
     for count in (8, 32, 128, 512):
-        for name, draws in {BASELINE: True, **CHOOSING}.items():
+        yield probed_baseline(count)
+        for name, draws in CHOOSING.items():
             chosen = partial(of_each_label, strategy=name, count=count)
-            yield read(name, {"prototypes": count}, partial(nearest, make=chosen), draws)
+            yield _probed(name, {"prototypes": count}, partial(nearest, make=chosen), draws)
         mixed = partial(todays_mixture, count=count, share=0.5)
-        yield read("rare-samples", {"share": 0.5, "prototypes": count}, partial(nearest, make=mixed), True)
+        yield _probed("rare-samples", {"share": 0.5, "prototypes": count}, partial(nearest, make=mixed), True)
         drawn = partial(probe_of_distribution, count=count)
         told = {"read by": "probe", "vectors": count}
-        yield Condition("fitted probe", "class-distribution", told, drawn, draws=True)
+        yield Condition("fitted probe", DISTRIBUTION, told, drawn, draws=True)
     for bits in (1, 2):
-        yield read("own, few bits", {"bits": bits}, partial(few_bits, make=own, bits=bits), False)
-    yield read("own", {}, partial(nearest, make=own), False)
+        yield _probed("own, few bits", {"bits": bits}, partial(few_bits, make=own, bits=bits), False)
+    yield _probed("own", {}, partial(nearest, make=own), False)
+
+
+def _probed(summary: str, told: Mapping[str, Any], fit: Callable[[Side, int], Nearest], draws: bool) -> Condition:
+    told = {"read by": "probe", **told}
+    return Condition("fitted probe", summary, told, partial(probe_of_prototypes, fit=fit), draws)

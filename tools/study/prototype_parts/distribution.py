@@ -10,6 +10,7 @@ import numpy.typing as npt
 from embedstore.vectors import Vectors, squared_distances
 from prototype_parts.pictures import Side
 from prototype_parts.scorers import Make, Scores, prototype_bytes
+from prototype_parts.sizes import divided
 
 Floats = npt.NDArray[np.floating]
 
@@ -80,10 +81,14 @@ class Normal:
         return np.asarray(np.max(others, axis=0) - of_good if others else -of_good, np.float64)
 
 
-def class_distribution(side: Side, seed: int, *, count: int, shrinkage: float = SHRINKAGE) -> Normal:
+def class_distribution(
+    side: Side, seed: int, *, count: int, rule: str = "equal", shrinkage: float = SHRINKAGE
+) -> Normal:
     """Take each label's mean and axes, as the strategy `class-distribution` does, so many vectors in all."""
-    rank = count // len(side.sizes) - 1
-    spreads = {label: _spread(of, of.mean(axis=0)[None], rank, shrinkage) for label, of in _by_label(side).items()}
+    number = divided(count, side.sizes, rule, side.good)
+    spreads = {
+        label: _spread(of, of.mean(axis=0)[None], number[label] - 1, shrinkage) for label, of in _by_label(side).items()
+    }
     return Normal(side.good, spreads, sum(1 + len(one.axes) for one in spreads.values()))
 
 
