@@ -24,8 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
-from data import DATA, TEACHER, Data, store_of  # noqa: E402
-from data import VIEWS as TILE_VIEWS  # noqa: E402
+from data import DATA, STORED_VIEWS, TEACHER, Data, store_of  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from solar_cells import write_manifest  # noqa: E402
@@ -135,7 +134,7 @@ def plan(console: Console, missing: list[str], options: argparse.Namespace, epoc
 
 def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
     """Ask for advice without an outer fold, train every way on the other parts, and test it on that fold."""
-    store = store_of(data, options.out, options.tiles, TILE_VIEWS if data.name == TILES else VIEWS)
+    store = store_of(data, options.out, options.tiles, STORED_VIEWS if data.name == TILES else VIEWS)
     place = work / data.name / str(fold)
     with embedstore.open(store) as opened:
         aside = [one.id for one in opened.samples if one.split == "aside"]

@@ -20,7 +20,7 @@ from embedstore.analysis.twins import find_twins
 from embedstore.errors import SettingsError
 
 TEACHER = "efficientnet-lite0"
-VIEWS = 32
+STORED_VIEWS = 32
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ DATA = {
 }
 
 
-def store_of(data: Data, out: Path, folder: Path | None, docs: Path, views: int = VIEWS) -> Path:
+def store_of(data: Data, out: Path, folder: Path | None, docs: Path, views: int = STORED_VIEWS) -> Path:
     """Return the store of some data, built where it is not there yet.
 
     Args:

@@ -21,8 +21,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import results  # noqa: E402
-from conditions import CONDITIONS, FOLDS, SEEDS, Condition  # noqa: E402
-from conditions import VIEWS as SHARED_VIEWS  # noqa: E402
+from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
 from data import DATA, store_of  # noqa: E402
 from probes import teacher_runs  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -125,7 +124,7 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
             store,
             out / "search",
             docs / SEARCHED,
-            {"good": data.good, "views": SHARED_VIEWS, "folds": FOLDS},
+            {"good": data.good, "views": VIEWS, "folds": FOLDS},
             images=options.tiles,
             jobs=options.jobs,
             epochs=1 if options.quick else SEARCH_EPOCHS,
