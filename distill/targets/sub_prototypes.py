@@ -5,7 +5,7 @@ from embedstore import Summary
 
 
 def fit(training: TrainingSet, summary: Summary | None, seed: int) -> Policy:
-    """Take the prototypes of any summary: sub-prototypes, medoids, k-centre, and so on.
+    """Take the prototypes of any summary: sub-prototypes, medoids, and so on.
 
     Raises:
         SummaryError: the summary does not know the training samples.

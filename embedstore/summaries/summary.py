@@ -22,7 +22,7 @@ from embedstore.vectors import Vectors
 # there are some: a program that does not know them would read such a summary, and write it again, without them.
 _FORMAT, _WITH_CODES = 2, 3
 
-_NOT_REPLAYED = ("medoids", "k-centre")  # samples as prototypes, of which only the plain vector is ever a target
+_NOT_REPLAYED = ("medoids",)  # samples as prototypes, of which only the plain vector is ever a target
 
 # The fields that the header holds as they are.
 _PLAIN = ("name", "strategy", "parameters", "seed", "split", "fingerprint", "store_version", "labels", "remarks")

@@ -36,7 +36,7 @@ SUMMARIES: list[tuple[str, dict[str, Any]]] = [
     ("sub-prototypes", {}),
     ("sub-prototypes", {"k": 9}),
     ("rare-samples", {"share": 0.3, "k": 3}),
-    ("k-centre", {"k": 12}),
+    ("herding", {"k": 12}),
 ]
 
 
@@ -319,7 +319,7 @@ def test_a_saved_summary_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_what_the_summary_saw_may_have_left_the_store(store: EmbeddingStore, tmp_path: Path) -> None:
-    summary = store.summarize("k-centre", split="train", k=12)
+    summary = store.summarize("herding", split="train", k=12)
     kept = [at for at in range(COUNT) if at % 2]
     with make(tmp_path / "s", kept) as half:
         found = find_odd(half, summary, top=5)

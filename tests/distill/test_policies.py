@@ -212,12 +212,14 @@ def test_a_policy_is_found_for_strategies_of_texts_and_of_a_later_release_too() 
     assert (fitting_policy("text"), fitting_policy("of a later release")) == ("class-mean", "sub-prototypes")
 
 
-@pytest.mark.parametrize(("name", "strategy"), [("rare-samples", "herding"), ("sub-prototypes", "k-centre")])
+@pytest.mark.parametrize(
+    ("name", "strategy", "size"), [("rare-samples", "herding", {"share": 0.3}), ("sub-prototypes", "medoids", {"k": 5})]
+)
 def test_an_option_names_another_strategy_to_make_the_summary_by(
-    name: str, strategy: str, training: TrainingSet
+    name: str, strategy: str, size: dict[str, float], training: TrainingSet
 ) -> None:
-    found = whole(fitted(name, training, strategy=strategy, share=0.3), training)
-    by_hand = POLICIES[name].fit(training, summary_of(training, strategy, share=0.3), 0)
+    found = whole(fitted(name, training, strategy=strategy, **size), training)
+    by_hand = POLICIES[name].fit(training, summary_of(training, strategy, **size), 0)
     assert by_hand is not None
     np.testing.assert_array_equal(found.vectors, whole(by_hand, training).vectors)
     assert not np.array_equal(found.vectors, whole(fitted(name, training), training).vectors)

@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"policy": "sub-prototypes", "options": {"sub-prototypes": {"k": "three"}}},
         "'k' of 'sub-prototypes' is 'three'; expected a whole number",
     ),
-    "a number for yes": ({"policy": "class-mean", "options": {"class-mean": {"weighted": 1}}}, "is 1; expected true or f"),
+    "a number for yes": ({"policy": "live-teacher", "options": {"live-teacher": {"centred": 1}}}, "is 1; expected true or f"),
     "a rank in fractions": (
         {"policy": "class-distribution", "options": {"class-distribution": {"rank": 2.5}}},
         "'rank' of 'class-distribution' is 2.5; expected a whole number",

@@ -142,7 +142,7 @@ def nearest_own(
 
 
 @pytest.mark.parametrize("view", range(VIEWS + 1))
-@pytest.mark.parametrize("strategy", ["sub-prototypes", "medoids", "k-centre", "random-samples", "class-mean"])
+@pytest.mark.parametrize("strategy", ["sub-prototypes", "medoids", "random-samples", "class-mean"])
 def test_sub_prototypes_are_the_nearest_of_the_own_label_in_each_view(
     strategy: str, view: int, training: TrainingSet
 ) -> None:

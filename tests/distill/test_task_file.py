@@ -154,7 +154,7 @@ def test_every_setting_has_its_place_in_the_file() -> None:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "class-mean": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
+    "class-mean": {"per_class": st.integers(1, 1000)},
     "sub-prototypes": {"k": st.integers(1, 1000)},
     "rare-samples": {"share": st.floats(0, 1), "k": st.integers(1, 1000)},
     "compressed-own": {
@@ -165,8 +165,8 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "own": {"outputs": st.sampled_from(["embedding", "embedding, maxima"])},
     "shuffled-own": {"outputs": st.sampled_from(["embedding", "grid"])},
-    "rotated-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
-    "uncentred-means": {"per_class": st.integers(1, 1000), "weighted": st.booleans()},
+    "rotated-means": {"per_class": st.integers(1, 1000)},
+    "uncentred-means": {"per_class": st.integers(1, 1000)},
     "class-distribution": {"rank": st.integers(1, 1000)},
     "live-teacher": {"teacher": TEXTS, "centred": st.booleans()},
     "retrieved": {
@@ -325,7 +325,7 @@ def test_labels_are_written_to_be_read() -> None:
         ('[policy]\ngood = "sub"', "'FILE' can't be used: The mixture of 'good' names the policy 'sub'; use none,"),
         ("[policy]\ngood = { own = 0 }", "'FILE' can't be used: The mixture of 'good' has no policy with a weight above 0."),
         ("[policies.rare-samples]\nshares = 0.3", "'FILE' can't be used: The strategy 'rare-samples' takes no 'shares'; it"),
-        ("[policies.class-mean]\nweighted = 1", "The parameter 'weighted' of 'class-mean' is 1; expected true or false."),
+        ("[policies.live-teacher]\ncentred = 1", "The option 'centred' of 'live-teacher' is 1; expected true or false."),
         ("[policies.class-mean]\nper_class = true", "The parameter 'per_class' of 'class-mean' is True; expected a whole num"),
         ('[policies.class-mean]\nsummary = "a"\nper_class = 3', "name a saved summary and parameters to make one; give one"),
         # no TOML
@@ -422,7 +422,7 @@ def test_a_mistake_in_the_changes_is_not_blamed_on_the_file(tmp_path: Path) -> N
     ("strategy", "policy"),
     [
         *((name, name) for name in ("class-mean", "sub-prototypes", "rare-samples")),
-        *((name, "sub-prototypes") for name in ("medoids", "k-centre", "of a later release")),
+        *((name, "sub-prototypes") for name in ("medoids", "of a later release")),
         *((name, "rare-samples") for name in ("random-samples", "herding")),
         ("text", "class-mean"),
     ],

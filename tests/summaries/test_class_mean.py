@@ -1,12 +1,9 @@
-"""class-mean: exact, in any order, N per label where N are asked for, weighted by confidence where that is."""
+"""class-mean: exact, in any order, N per label where N are asked for."""
 
-import math
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from helpers import store_of, training_of, unit_vectors
 from hypothesis import given, settings
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 
 from embedstore.errors import SummaryError
 from embedstore.summaries import class_mean
-from embedstore.vectors import unit_length
 
 
 def test_the_means_of_a_hand_made_example() -> None:
@@ -92,104 +88,6 @@ def test_a_draw_is_fair() -> None:
     assert (np.abs(times - expected) < 4.5 * deviation).all()
 
 
-# Weighted by the teacher's confidence
-
-
-def weighted_by_definition(
-    vectors: npt.NDArray[np.float16], labels: Sequence[str], drawn: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.float64]:
-    """Return the weighted means, labels sorted, one sample at a time in float64."""
-    wide, of = vectors.astype(np.float64), np.array(labels)
-    taken = np.ones(len(of), bool) if drawn is None else drawn
-    names = sorted(set(labels))
-    centre = wide.mean(axis=0)
-    means = [wide[taken & (of == name)].mean(axis=0) for name in names]
-    sums, total = np.zeros_like(means), np.zeros(len(names))
-    for vector, label in zip(wide[taken], of[taken], strict=True):
-        off = vector - centre
-        cosines = [
-            float(off @ (mean - centre)) / float(np.linalg.norm(off) * np.linalg.norm(mean - centre)) for mean in means
-        ]
-        likely = [math.exp(cosine / 0.1) for cosine in cosines]
-        own = names.index(label)
-        sums[own] += vector * likely[own] / sum(likely)
-        total[own] += likely[own] / sum(likely)
-    return np.asarray(sums / total[:, None])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_weighted_means_are_those_of_the_definition(seed: int) -> None:
-    vectors = unit_vectors(seed, 200)
-    labels = ["a" if number % 3 else "b" if number % 2 else "c" for number in range(200)]
-    found = class_mean.fit(training_of(vectors, labels), 0, weighted=True)
-    exact = weighted_by_definition(vectors, labels)
-    assert np.abs(found.vectors - exact).max() <= 2e-3  # a confidence is told in steps of 2^-12
-    plain = class_mean.fit(training_of(vectors, labels), 0).vectors
-    assert np.abs(found.vectors - plain).max() > 2e-2
-    assert found.fitted.all()
-
-
-def test_a_sample_that_looks_like_another_label_hardly_counts() -> None:
-    """Ten samples a label, each around its own axis, and one in the wrong folder."""
-    random = np.random.default_rng(0)
-    axes = np.eye(6)[np.repeat([0, 1, 1], [10, 1, 10])]
-    vectors = unit_length(axes + random.normal(size=(21, 6)) * 0.03).astype(np.float16)
-    labels = ["a"] * 11 + ["b"] * 10  # the eleventh is a `b` that was filed under `a`
-    plain = class_mean.fit(training_of(vectors, labels), 0).vectors[0]
-    weighted = class_mean.fit(training_of(vectors, labels), 0, weighted=True).vectors[0]
-    clean = vectors[:10].astype(np.float64).mean(axis=0)
-    assert np.linalg.norm(plain - clean) > 0.1
-    assert np.linalg.norm(weighted - clean) < 1e-3
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.data(), st.integers(1, 120))
-def test_weighted_means_are_the_same_in_any_order_to_the_last_bit(data: st.DataObject, count: int) -> None:
-    vectors = unit_vectors(data.draw(st.integers(0, 10**6)), count)
-    labels = data.draw(st.lists(st.sampled_from("abc"), min_size=count, max_size=count))
-    order = data.draw(st.permutations(range(count)))
-    block = data.draw(st.integers(1, 130))
-    found = class_mean.fit(training_of(vectors, labels, order=order, block=block), 0, weighted=True)
-    straight = class_mean.fit(training_of(vectors, labels, block=1000), 0, weighted=True)
-    assert found.vectors.tobytes() == straight.vectors.tobytes()
-
-
-def test_with_one_label_there_is_no_doubt() -> None:
-    training = training_of(VECTORS, ["only"] * COUNT)
-    plain, weighted = class_mean.fit(training, 0), class_mean.fit(training, 0, weighted=True)
-    assert weighted.vectors.tobytes() == plain.vectors.tobytes()
-
-
-def test_a_label_whose_samples_all_look_like_other_labels_still_has_a_mean() -> None:
-    """Twelve labels around an axis each, and one with a picture on each axis, whose mean is in no direction."""
-    axes = np.eye(12, dtype=np.float16)
-    vectors = np.concatenate([axes.repeat(3, axis=0), axes])
-    labels = [f"{number:02d}" for number in range(12) for _ in range(3)] + ["mixed"] * 12
-    training = training_of(vectors, labels)
-    found = class_mean.fit(training, 0, weighted=True)
-    assert found.vectors[-1] == pytest.approx(np.full(12, 1 / 12), abs=1e-6)
-    confidence = class_mean._confidence(training, np.arange(13).repeat([3] * 12 + [12]), found.vectors)
-    assert confidence[:36].min() > 0.9
-    assert confidence[36:].tolist() == [2**-12] * 12  # the least that there is
-
-
-def test_confidence_has_so_few_digits_that_sums_are_exact() -> None:
-    training = training_of(VECTORS, LABELS)
-    plain = class_mean.fit(training, 0)
-    label_of = np.array([plain.labels.index(label) for label in LABELS])
-    steps = class_mean._confidence(training, label_of, plain.vectors) * 2**12
-    assert (steps == np.round(steps)).all()
-    assert len(set(steps.tolist())) > 40
-
-
-def test_of_drawn_samples_only_those_are_weighed() -> None:
-    found = class_mean.fit(training_of(VECTORS, LABELS), 7, per_class=10, weighted=True)
-    plain = class_mean.fit(training_of(VECTORS, LABELS), 7, per_class=10)
-    assert found.fitted.tolist() == plain.fitted.tolist()
-    exact = weighted_by_definition(VECTORS, LABELS, plain.fitted)
-    assert np.abs(found.vectors - exact).max() <= 2e-3
-
-
 # Refused, kept
 
 
@@ -205,7 +103,7 @@ def test_less_than_one_per_class_is_refused(tmp_path: Path, per_class: int) -> N
 def test_the_parameters_are_kept(tmp_path: Path) -> None:
     with store_of(tmp_path / "store", VECTORS, labels=LABELS) as store:
         summary = store.summarize("class-mean", per_class=3, seed=11)
-        made_by = {"per_class": 3, "weighted": False}
+        made_by = {"per_class": 3}
         assert (summary.strategy, summary.parameters, summary.seed) == ("class-mean", made_by, 11)
         assert int(summary.fitted.sum()) == 10
         assert int(summary.counts.sum()) == COUNT

@@ -1,6 +1,5 @@
-"""Prototypes that are samples: medoids, k-centre, random-samples and herding, against their definitions."""
+"""Prototypes that are samples: medoids, random-samples and herding, against their definitions."""
 
-import itertools
 import math
 import tracemalloc
 from collections import Counter
@@ -14,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedstore.errors import SummaryError
-from embedstore.summaries import Prototypes, herding, k_centre, medoids, random_samples, sub_prototypes
-from embedstore.summaries.k_centre import farthest_first
+from embedstore.summaries import Prototypes, herding, medoids, random_samples, sub_prototypes
 from embedstore.summaries.strategy import Strategy
 from embedstore.vectors import unit_length
 
@@ -35,10 +33,10 @@ def sizes_of(found: Prototypes) -> dict[str, int]:
 
 # k and share, the same for all that choose samples
 
-CHOOSERS = [k_centre.fit, random_samples.fit, herding.fit]
+CHOOSERS = [random_samples.fit, herding.fit]
 LABELS = ["many"] * 70 + ["some"] * 15 + ["few"] * 4 + ["one"]
 VECTORS = unit_vectors(4, len(LABELS))
-choosers = pytest.mark.parametrize("fit", CHOOSERS, ids=["k-centre", "random-samples", "herding"])
+choosers = pytest.mark.parametrize("fit", CHOOSERS, ids=["random-samples", "herding"])
 
 
 @choosers
@@ -79,12 +77,11 @@ def test_a_number_or_share_that_can_not_be_is_refused(fit: Strategy) -> None:
             fit(training_of(VECTORS, LABELS), 0, **wrong)
 
 
-@pytest.mark.parametrize("fit", [k_centre.fit, herding.fit], ids=["k-centre", "herding"])
-def test_no_table_of_all_distances_is_made(fit: Strategy) -> None:
+def test_no_table_of_all_distances_is_made() -> None:
     training = training_of(unit_vectors(0, 6000, 4), ["x"] * 6000)
-    fit(training, 0, k=1)
+    herding.fit(training, 0, k=1)
     tracemalloc.start()
-    fit(training, 0, k=20)
+    herding.fit(training, 0, k=20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8_000_000  # 6,000 x 6,000 numbers take 36 MB and more
@@ -118,68 +115,6 @@ def test_a_random_draw_is_another_than_that_of_class_mean() -> None:
     training = training_of(VECTORS[:70], LABELS[:70])
     other = training.drawn(0, b"class-mean")["many"][:10]
     assert set(random_samples.fit(training, 0, k=10).source) != set(other)
-
-
-# k-centre
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.data(), st.integers(0, 10**6), st.integers(1, 20), st.integers(2, 6))
-def test_k_centre_is_farthest_first_by_its_definition(data: st.DataObject, seed: int, count: int, dim: int) -> None:
-    vectors = unit_vectors(seed, count, dim)
-    groups = data.draw(st.lists(st.sampled_from("pqrstu"), min_size=count, max_size=count))
-    k = data.draw(st.integers(1, count))
-    found = k_centre.fit(training_of(vectors, ["x"] * count, groups=groups), 0, k=k).source.tolist()
-    points = [row / np.linalg.norm(row) for row in vectors.astype(np.float64)]
-    mean = np.mean(points, axis=0)
-    assert len(set(found)) == k
-    assert math.dist(points[found[0]], mean) <= min(math.dist(point, mean) for point in points) + 1e-5
-    for step in range(1, k):
-        chosen = found[:step]
-        taken = {groups[one] for one in chosen}
-        free = [at for at in range(count) if groups[at] not in taken] or [at for at in range(count) if at not in chosen]
-        gap = {at: min(math.dist(points[at], points[one]) for one in chosen) for at in free}
-        assert gap[found[step]] >= max(gap.values()) - 1e-5
-
-
-def radius(points: Rows, chosen: Sequence[int]) -> float:
-    """Return how far the farthest point is from the nearest chosen one."""
-    return max(min(math.dist(point, points[one]) for one in chosen) for point in points)
-
-
-@pytest.mark.parametrize(("seed", "k"), [(seed, k) for seed in range(6) for k in (2, 3, 4)])
-def test_k_centre_leaves_no_sample_more_than_twice_as_far_as_the_best_choice(seed: int, k: int) -> None:
-    vectors = unit_vectors(seed, 12, 3)
-    points = unit_length(vectors).astype(np.float64)
-    best = min(radius(points, chosen) for chosen in itertools.combinations(range(12), k))
-    found = k_centre.fit(training_of(vectors, ["x"] * 12), 0, k=k).source.tolist()
-    assert best <= radius(points, found) <= 2 * best
-
-
-def test_k_centre_covers_where_a_random_choice_does_not() -> None:
-    vectors = np.concatenate([unit_vectors(0, 300), -unit_vectors(1, 3)])
-    training = training_of(vectors, ["x"] * 303)
-    points = unit_length(vectors).astype(np.float64)
-    covered = radius(points, k_centre.fit(training, 0, k=20).source.tolist())
-    assert all(covered < radius(points, random_samples.fit(training, seed, k=20).source.tolist()) for seed in range(10))
-
-
-def test_k_centre_takes_a_second_picture_of_a_part_only_when_every_part_has_one() -> None:
-    """Part p shows itself from opposite sides; its other side is by far the farthest from all."""
-    points = unit_length([[1, 0, 0], [-1, 0, 0], [1, 0.1, 0], [1, 0, 0.1], [1, 0.1, 0.1], [0.9, 0, 0]])
-    groups = ["p", "p", "q", "r", "s", "s"]
-    found = farthest_first(points, groups, 6).tolist()
-    assert sorted(groups[at] for at in found[:4]) == ["p", "q", "r", "s"]
-    assert 1 in found[:4] or found[4] == 1
-    alone = farthest_first(points, [str(number) for number in range(6)], 2).tolist()
-    assert alone[1] == 1  # where each picture is of a part of its own, the farthest comes second
-
-
-def test_k_centre_chooses_equal_samples_last_and_none_twice() -> None:
-    vectors = np.repeat(unit_vectors(3, 4), 3, axis=0)
-    found = k_centre.fit(training_of(vectors, ["x"] * 12), 0, k=12).source.tolist()
-    assert sorted(at // 3 for at in found[:4]) == [0, 1, 2, 3]
-    assert sorted(found) == list(range(12))
 
 
 # herding

@@ -52,7 +52,7 @@ def test_a_summary_knows_what_made_it(store: EmbeddingStore, summary: Summary) -
     assert (summary.name, summary.strategy, summary.parameters) == (
         "class-mean",
         "class-mean",
-        {"per_class": 20, "weighted": False},
+        {"per_class": 20},
     )
     assert (summary.seed, summary.split, summary.store_version) == (4, "train", 1)
     assert summary.fingerprint == store.fingerprint
@@ -154,7 +154,7 @@ def test_parameters_that_were_not_given_are_written_down_too(store: EmbeddingSto
 
 def test_a_parameter_of_another_strategy_is_refused(store: EmbeddingStore) -> None:
     with pytest.raises(
-        SummaryError, match=r"^The strategy 'class-mean' takes no 'k'; it takes per_class and weighted\.$"
+        SummaryError, match=r"^The strategy 'class-mean' takes no 'k'; it takes per_class\.$"
     ):
         store.summarize("class-mean", k=3)
 

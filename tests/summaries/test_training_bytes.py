@@ -44,7 +44,6 @@ def codes(count: int, views: int, code_bytes: int, dims: int, centroids: int) ->
         ("sub-prototypes", {"k": 20}, 40, 0, "uint8 for each view"),
         ("sub-prototypes", {"k": 130}, 260, 0, "uint16 for each view"),
         ("medoids", {"k": 8}, 16, 0, "uint8 for each view"),
-        ("k-centre", {"k": 4}, 8, 0, "uint8 for each view"),
         ("random-samples", {"share": 0.1}, 60, 60, "uint8 once"),
         ("herding", {"k": 150}, 300, 300, "uint16 once"),
         ("rare-samples", {"share": 0.1, "k": 5}, 10 + 60, 60, "uint8 once"),

@@ -13,8 +13,8 @@ def summarize(
     strategy: Annotated[
         str,
         typer.Argument(
-            help="class-mean, class-distribution, sub-prototypes, rare-samples, compressed-own, medoids, k-centre, text, or the "
-            "controls random-samples and herding.",
+            help="class-mean, class-distribution, sub-prototypes, rare-samples, compressed-own, medoids, text, or the controls "
+            "random-samples and herding.",
             show_default=False,
         ),
     ],
@@ -48,9 +48,6 @@ def summarize(
     rank: Annotated[
         int | None, typer.Option(help="class-distribution: axes of each label's spread; 16 where not given.")
     ] = None,
-    weighted: Annotated[
-        bool, typer.Option("--weighted", help="class-mean: weigh samples by the teacher's confidence in their label.")
-    ] = False,
     prompt: Annotated[
         str | None, typer.Option(help="text: what is told to the teacher, with {} for the label.", show_default=False)
     ] = None,
@@ -76,7 +73,6 @@ def summarize(
         "kept_views": kept_views,
         "per_class": per_class,
         "rank": rank,
-        "weighted": weighted or None,
         "prompt": prompt,
     }
     parameters = {option: value for option, value in given.items() if value is not None}

@@ -96,7 +96,7 @@ def all_conditions(students: Mapping[str, float] | None, quick: bool) -> Iterato
 
 def _references() -> Iterator[Condition]:
     yield Condition("curve", "class-mean", {}, partial(nearest, make=partial(as_it_is, strategy="class-mean")))
-    weighted = partial(as_it_is, strategy="class-mean", weighted=True)
+    weighted = partial(as_it_is, strategy="confident means")
     yield Condition("curve", "class-mean", {"weighted by": "teacher confidence"}, partial(nearest, make=weighted))
     yield everything()
     yield Condition("reference", "linear probe", {}, probe)
