@@ -7,7 +7,7 @@ imported before a teacher is loaded.
 from collections.abc import Callable, Iterable
 
 from embedstore.errors import TeacherError
-from embedstore.teachers import efficientnet_lite, open_clip, pixels, timm
+from embedstore.teachers import efficientnet_lite, joined, open_clip, pixels, timm
 from embedstore.teachers.outputs import further
 from embedstore.teachers.protocol import Teacher, TextTeacher
 
@@ -20,6 +20,7 @@ TEACHERS: dict[str, Callable[[str, tuple[str, ...]], Teacher]] = {
     "efficientnet-lite1": efficientnet_lite.load_lite1,
     "efficientnet-lite2": efficientnet_lite.load_lite2,
     "pixels": pixels.load,
+    joined.KIND: lambda argument, outputs: joined.load(argument, outputs, load_teacher, tuple(TEACHERS)),
 }
 
 __all__ = ["DEFAULT_TEACHER", "TEACHERS", "Teacher", "TextTeacher", "load_teacher"]
@@ -30,7 +31,8 @@ def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
 
     Args:
         spec: `open_clip:ARCH/TAG`, `open_clip:ARCH@CHECKPOINT`, `timm:NAME`, `timm:NAME@CHECKPOINT`,
-            `efficientnet-lite0`, `-lite1`, `-lite2`, or `pixels` (NumPy only, for tests and trials).
+            `efficientnet-lite0`, `-lite1`, `-lite2`, `pixels` (NumPy only, for tests and trials), or `joined:A+B`, the
+            embeddings of several of these side by side.
         outputs: further vectors of the same pass, beside `embedding`: `maxima`, the maximum over space of each channel of the
             maps of two stages before the last, and `grid`, the same of the later one in 4 x 4 cells (fewer where that gives
             more than 4,096 numbers).
@@ -45,6 +47,6 @@ def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
     if kind not in TEACHERS:
         raise TeacherError(
             f"The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME, "
-            "timm:NAME@CHECKPOINT, efficientnet-lite0, efficientnet-lite1, efficientnet-lite2 or pixels."
+            "timm:NAME@CHECKPOINT, efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, pixels or joined:A+B."
         )
     return TEACHERS[kind](argument, further(outputs))

@@ -16,7 +16,7 @@ from embedstore.teachers import DEFAULT_TEACHER, TEACHERS, TextTeacher, load_tea
 from embedstore.teachers.protocol import definitions_of, fingerprint
 from embedstore.views import WHOLE, render
 
-KINDS = ["pixels", "efficientnet-lite0", "timm", "open_clip"]
+KINDS = ["pixels", "efficientnet-lite0", "timm", "open_clip", "joined"]
 
 
 def spec_of(kind, request):
@@ -26,6 +26,8 @@ def spec_of(kind, request):
         return f"timm:test_resnet@{request.getfixturevalue('timm_checkpoint')}"
     if kind == "open_clip":
         return f"open_clip:tiny-test-clip@{request.getfixturevalue('clip_checkpoint')}"
+    if kind == "joined":
+        return f"joined:pixels+timm:test_resnet@{request.getfixturevalue('timm_checkpoint')}"
     return kind
 
 
@@ -221,7 +223,7 @@ def test_a_fingerprint_is_the_same_in_every_release():
 @pytest.mark.parametrize("spec", ["", "Pixels", "resnet50", "clip:ViT-B-32", "/some/model.pt"])
 def test_unknown_teachers(spec):
     with pytest.raises(
-        TeacherError, match=rf"^The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, .* or pixels\.$"
+        TeacherError, match=rf"^The teacher '{spec}' is unknown; use open_clip:ARCH/TAG, .* or joined:A\+B\.$"
     ):
         load_teacher(spec)
 

@@ -19,8 +19,8 @@ def build(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME[@CHECKPOINT], efficientnet-lite0|1|2 or pixels; "
-            "the store's own, or for a new store open_clip:ViT-B-32/laion2b_s34b_b79k."
+            help="open_clip:ARCH/TAG, open_clip:ARCH@CHECKPOINT, timm:NAME[@CHECKPOINT], efficientnet-lite0|1|2, pixels, or "
+            "joined:A+B of several; the store's own, or for a new store open_clip:ViT-B-32/laion2b_s34b_b79k."
         ),
     ] = None,
     outputs: Annotated[
