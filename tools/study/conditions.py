@@ -178,6 +178,7 @@ def _asked(*names: str) -> list[Condition]:
     ]
 
 
+_THIN = ("none", "own", "class-mean", "compressed-16", "compressed-16-even", "k-means-32", "rare-20")
 _SIX = ("none", "own", "class-mean", "clip-embed-kd-corrected", "clip-embed-kd")
 
 _TEACHER: tuple[tuple[Any, ...], ...] = (
@@ -198,6 +199,9 @@ CONDITIONS: dict[str, Condition] = {
         *_of(
             "magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] in ("none", "own")), _RIVALS[0]
         ),
+        *_of("magnetic-tile-thinned", "teacher", *_TEACHER),
+        *_of("magnetic-tile-thinned", "baselines", *(line for line in _SEARCHED if line[0] in _THIN), _RIVALS[0]),
+        *_of("magnetic-tile-thinned", "summaries", *(line for line in _SUMMARIES if line[0] in _THIN)),
         *_of("magnetic-tile-six", "baselines", *(one for one in (*_SEARCHED, *_CONTROLS) if one[0] in _SIX)),
     ]
 }

@@ -83,7 +83,7 @@ def teacher_runs(
                     scores = _by_probe(vectors, data, good, strength)
                 held = [
                     Held(s.id, side, s.label, s.mode, s.group, (scores[at], 1 - scores[at]))
-                    for side in ("val", "test")
+                    for side in ("val", "test", "aside")
                     for at in data.sides[side]
                     for s in [data.samples[at]]
                 ]

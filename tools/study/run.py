@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import results  # noqa: E402
+from aside import with_aside  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
 from data import DATA, store_of  # noqa: E402
 from probes import teacher_runs  # noqa: E402
@@ -137,7 +138,8 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
     data = DATA[condition.data]
     store = store_of(data, options.out, options.tiles, options.docs or STUDY)
     with embedstore.open(store) as opened:
-        results.write_samples(docs / data.name, opened.samples)
+        samples = list(opened.samples)
+    results.write_samples(docs / data.name, samples)
     about: dict[str, Any] = {
         "data": data.says,
         "says": condition.says,
@@ -183,6 +185,7 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
             "curve": mean_curve([run.curve for run in runs]),
             "remarks": remarks,
         }
+    runs = [with_aside(run, samples, FOLDS) for run in runs]
     results.write(docs / data.name, condition.name, about, runs, data.good)
 
 

@@ -150,18 +150,25 @@ def _leaking(evidence: Evidence) -> Piece:
     return [tables.leaking(evidence), by_kind]
 
 
+_TITLES = {
+    "magnetic-tile-thinned": Text("A tail made by thinning", "意図的に減らした希少な不良"),
+    "magnetic-tile-six": Text("Six labels", "6 ラベル"),
+}
+
+
 def _other(evidence: Evidence, data: str) -> dict[str, Any]:
     """Return the section of a further set of pictures."""
     compared = evidence.data.get(data)
-    title = Text("Six labels", "6 ラベル") if data.endswith("-six") else Text(data, data)
-    section: dict[str, Any] = {"title": title, "waiting": _waiting(evidence, data)}
+    section: dict[str, Any] = {"title": _TITLES.get(data, Text(data, data)), "waiting": _waiting(evidence, data)}
     if compared is None:
         return section | dict.fromkeys(("says", "figures", "differences", "by_kind"))
     names = list(compared.figures)
     return section | {
         "says": pictures_of(data, next(iter(compared.finished.values())).about["data"]),
         "figures": tables.figures(compared, names),
-        "differences": tables.differences(compared, names, PLAIN) if PLAIN in names and len(names) > 1 else None,
+        "differences": [
+            tables.differences(compared, names, one) for one in (PLAIN, OWN) if one in names and len(names) > 1
+        ],
         "by_kind": Folded(_BY_KIND, tables.by_kind(compared, names)),
     }
 

@@ -42,6 +42,7 @@ _ASKED_JA = {  # at the end of the name of a condition that asks another one's s
 _DATA_JA = {
     "magnetic-tile": "磁性タイル：良品と不良の 2 ラベル。不良 5 種類の区別は学習に使わない",
     "magnetic-tile-given": "同じタイル、付属のグループのまま（リークあり）",
+    "magnetic-tile-thinned": "同じタイル、良品と不良の 2 ラベル。Blowhole と Break はごく一部の部品だけで学習し、全部品でテスト",
     "magnetic-tile-six": "同じタイルを 6 ラベル（良品と不良 5 種類）で学習。論文の手法は本来この形で使われる",
 }
 _SIZE = re.compile(r"-(\d+)(?=-|$)")
