@@ -7,7 +7,7 @@ together changes with the seed, so that with two seeds and five folds each fold 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +90,7 @@ def train_ways(
     *,
     folds: int | None = 5,
     seeds: int = 3,
+    only: Collection[tuple[int, int]] | None = None,
     images: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     progress: Callable[[Step], None] | None = None,
@@ -102,12 +103,13 @@ def train_ways(
         ways: name -> settings; the folds are set here, and the first seed is that of the settings.
         folds: see `compare`, as for the others.
         seeds: runs of each way on each fold.
+        only: (fold, seed) of the runs that are wanted, for a way that costs too much; all where not given.
         images: the image folder, where it is not where the store remembers it.
         jobs: runs that train at the same time.
         progress: called with how far all are.
 
     Raises:
-        SettingsError, SummaryError, TrainingError: see `compare`.
+        SettingsError, SummaryError, TrainingError: see `compare`; or there is none of the runs that are wanted.
     """
     if seeds < 1:
         raise SettingsError(f"The number of seeds is {seeds}; expected 1 or more.")
@@ -123,7 +125,9 @@ def train_ways(
                 f"The ways differ in {name} ({', '.join(sorted(map(str, given)))}), so they would be tested otherwise; give all "
                 "of them the same."
             )
-    planned = _plan(Path(out), ways, folds, seeds)
+    planned = [one for one in _plan(Path(out), ways, folds, seeds) if only is None or (one.fold, one.seed) in only]
+    if not planned:
+        raise SettingsError(f"None of the runs {sorted(only or ())} is one of {seeds} seeds on {folds} folds.")
     folder = None if images is None else Path(images)
     finished = finished_runs(store, planned, folder)
     Trainer(Path(store), planned, finished, folder, progress or (lambda step: None)).train(jobs)

@@ -21,6 +21,7 @@ from distill.training import checks, run_data, run_directory, trainer
 from distill.training.compare import Step, train_ways
 from distill.training.run_data import RunData
 from distill.training.trainer import Planned
+from embedstore.errors import SettingsError
 
 FOLDS = 3
 POLICIES = ["own", "none"]
@@ -195,6 +196,15 @@ def test_ways_may_differ_in_anything_that_is_not_tested(compared: Compared, stor
     plain = [run for run in runs if (run.policy, run.seed) == ("plain", 0)]
     for run in plain:
         assert run.held == run_directory.read_scores(compared.out / "runs" / f"none-fold{run.fold}-seed0")[0]
+
+
+def test_only_some_of_the_runs_are_trained_where_all_would_take_days(store_path: Path, tmp_path: Path) -> None:
+    wanted = {(0, 0), (2, 1)}
+    runs, _ = train_ways(store_path, tmp_path, {"own": SETTINGS}, folds=FOLDS, seeds=2, only=wanted)
+    assert {(run.fold, run.seed) for run in runs} == wanted
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["own-fold0-seed0", "own-fold2-seed1"]
+    with pytest.raises(SettingsError, match=r"^None of the runs \[\(3, 0\)\] is one of 2 seeds on 3 folds\.$"):
+        train_ways(store_path, tmp_path, {"own": SETTINGS}, folds=FOLDS, seeds=2, only=[(3, 0)])
 
 
 def test_a_run_that_keeps_its_best_epoch_is_tested_on_one_fold_alone(store_path: Path, tmp_path: Path) -> None:

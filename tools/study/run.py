@@ -45,7 +45,8 @@ QUICK_EPOCHS = 3
 SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
 # Measured on two cores, two trainings at a time: seconds of the wall for one epoch of one training on 806 pictures.
-_SECONDS_AN_EPOCH = 0.85
+_SECONDS_AN_EPOCH = {"small": 0.98, "medium": 2.0, "trunk:efficientnet-lite0:5": 2.0}
+_SECONDS_LIVE = 16.0  # of one alone, beside its teacher
 
 
 def main() -> None:
@@ -93,15 +94,21 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
         epochs = 0 if one.part == "teacher" else QUICK_EPOCHS if options.quick else one.epochs
-        runs = FOLDS * (1 if options.quick else SEEDS)
+        runs = len(one.only or ()) or FOLDS * (1 if options.quick else SEEDS)
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
-        each = runs * epochs * _SECONDS_AN_EPOCH / 3600
+        each = runs * epochs * seconds_an_epoch(one) / 3600
         hours += each if one in missing else 0
         state = "to train" if one in missing else "finished"
         table.add_row(f"{one.data}/{one.name}", one.says, str(epochs), f"{each:.1f}", state)
     console.print(table)
     console.print(f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained.")
+
+
+def seconds_an_epoch(condition: Condition) -> float:
+    """Return about how long an epoch takes on two cores."""
+    live = condition.method.startswith("live-teacher")
+    return _SECONDS_LIVE if live else _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
 
 
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
@@ -169,6 +176,7 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
                 {way: settings},
                 folds=FOLDS,
                 seeds=seeds,
+                only=condition.only,
                 images=options.tiles,
                 jobs=options.jobs,
                 progress=progress,
