@@ -13,7 +13,7 @@ sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
 import probes  # noqa: E402
 import results  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
-from data import DATA  # noqa: E402
+from data import DATA, MAXIMA, Data, Kept, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
@@ -23,6 +23,7 @@ from distill.evaluation.runs import RunScores  # noqa: E402
 from distill.training.run_data import make_run_data  # noqa: E402
 from distill.training.settings import Settings  # noqa: E402
 from embedstore import EmbeddingStore  # noqa: E402
+from embedstore.errors import SettingsError  # noqa: E402
 
 KEPT = ROOT / "docs" / "study"
 DIM, PARTS = 8, 60
@@ -129,3 +130,44 @@ def test_what_is_kept_was_trained_by_todays_conditions(data: str) -> None:
         plain = json.loads(json.dumps(Settings().to_dict()))  # what an earlier commit did not know was as it is now
         assert plain | one.about["settings"] == wanted
         assert one.about["settings"]["views"] in (VIEWS, 32)
+
+
+def test_each_kind_of_store_is_built_once_and_then_changed_for_each_data(tmp_path: Path) -> None:
+    """What the teacher saw is copied; another teacher, or further outputs, is another store."""
+    built = []
+
+    def build(path: Path, folder: Path | None, kept: Kept) -> None:
+        built.append((path.parent.name, kept.name))
+        make_store(path).close()
+
+    def all_aside(path: Path, folder: Path | None, docs: Path) -> None:
+        with embedstore.open(path) as store, store.write("aside") as changes:
+            changes.set("split", dict.fromkeys(store.ids, "aside"))
+
+    plain, changed = Data("plain", "good", "as built", build=build), Data("changed", "good", "aside", all_aside, build)
+    with pytest.MonkeyPatch.context() as patch:
+        for one in (plain, changed):
+            patch.setitem(DATA, one.name, one)
+        paths = [store_of(one, tmp_path, None, tmp_path) for one in (plain, changed, plain)]
+        paths.append(store_of(changed, tmp_path, None, tmp_path, MAXIMA))
+    assert built == [("plain", "standard"), ("changed", "maxima")]
+    assert [str(path.relative_to(tmp_path)) for path in paths] == [
+        "plain/store", "changed/store", "plain/store", "changed/store-maxima",
+    ]  # fmt: skip
+    for path, side in zip(paths, (None, "aside", None, "aside"), strict=True):
+        with embedstore.open(path) as store:
+            assert {one.split for one in store.samples} == {side}
+
+
+def test_stores_of_tiles_need_their_folder(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="tell where its pictures are: --tiles DIR"):
+        store_of(DATA["magnetic-tile"], tmp_path, None, tmp_path)
+
+
+def test_further_outputs_count_among_the_bytes(tmp_path: Path) -> None:
+    with make_store(tmp_path / "store") as store:
+        training = len(make_run_data(store, Settings(good="good", folds=5)).sides["train"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(EmbeddingStore, "outputs", {"embedding": DIM, "maxima": 3 * DIM})
+            both = Settings(policy="own", good="good", options={"own": {"outputs": "embedding, maxima"}})
+            assert target_bytes(tmp_path / "store", both, 5) == training * 2 * 4 * DIM

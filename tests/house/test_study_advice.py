@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools" / "study"))
 
 import advice as study  # noqa: E402
+from data import FEW_VIEWS, Data, Kept  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,12 @@ def small(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
     monkeypatch.setattr(trainer, "train_apart", here)
     monkeypatch.setattr(candidates, "CANDIDATES", tuple(two))
     monkeypatch.setattr(trials, "plan_trials", lambda *_, **__: Plan(3, 1, 1, 1.0))
-    monkeypatch.setattr(study, "store_of", lambda *_: store)
+
+    def copied(path: Path, folder: Path | None, kept: Kept) -> None:
+        assert (folder, kept) == (None, FEW_VIEWS)
+        shutil.copytree(store, path)
+
+    monkeypatch.setitem(study.TASKS, "textiles", Data("textiles", "good", "stripes", build=copied))
 
 
 def test_an_outer_fold_is_set_aside_for_the_advice_and_tested_by_all_ways(

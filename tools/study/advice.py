@@ -24,7 +24,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
-from data import DATA, STORED_VIEWS, TEACHER, Data, store_of  # noqa: E402
+from data import DATA, FEW_VIEWS, STANDARD, Data, Kept, build, store_of  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from solar_cells import write_manifest  # noqa: E402
@@ -40,21 +40,22 @@ from distill.training.settings import Settings  # noqa: E402
 from embedstore.errors import EmbedstoreError, MissingPackageError  # noqa: E402
 from embedstore.splits import plan_split  # noqa: E402
 
-FOLDS, OUTER, VIEWS = 5, 3, 8  # of five outer folds three are looked at
+FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
+DOCS = Path("docs/study")
 RULES = ("class-mean", "own")  # that always take one way
 TILES = "magnetic-tile"
 _SECONDS = {TILES: 1.0, "solar-cells": 2.0, "textiles": 1.5}  # an epoch of one way, measured roughly on one core
 
 
-def solar_cells(path: Path, _: Path, views: int) -> None:
+def solar_cells(path: Path, _: Path | None, kept: Kept) -> None:
     """Build the solar cells of the pilot; the unsure ones are aside."""
     manifest = path.with_name("cells.csv")
     manifest.parent.mkdir(parents=True, exist_ok=True)
     cells = write_manifest(manifest)
-    _build(path, cells.folder, manifest, views)
+    build(path, cells.folder, manifest, kept)
 
 
-def textiles(path: Path, _: Path, views: int) -> None:
+def textiles(path: Path, _: Path | None, kept: Kept) -> None:
     """Build the simulated textiles: nominal ones, and two kinds of defect, each as often as half of those."""
     package = importlib.util.find_spec("conformal_clip_data")
     if package is None or not package.submodule_search_locations:
@@ -69,20 +70,15 @@ def textiles(path: Path, _: Path, views: int) -> None:
             label = "good" if kind == "nominal" else "defect"
             for picture in sorted((folder / kind).glob("*.jpg")):
                 writer.writerow((f"{kind}/{picture.name}", label, "" if label == "good" else kind))
-    _build(path, folder, manifest, views)
-
-
-def _build(path: Path, folder: Path, manifest: Path, views: int) -> None:
-    side = embedstore.Recipe().student_side
-    embedstore.build(path, folder, manifest=manifest, teacher=TEACHER, views=views, keep_images=side)
+    build(path, folder, manifest, kept)
 
 
 TASKS = {
     one.name: one
     for one in (
         DATA[TILES],
-        Data("solar-cells", "good", "solar cells in electroluminescence", solar_cells),
-        Data("textiles", "good", "simulated textiles", textiles),
+        Data("solar-cells", "good", "solar cells in electroluminescence", build=solar_cells),
+        Data("textiles", "good", "simulated textiles", build=textiles),
     )
 }
 
@@ -103,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     epochs, outer = (5, 1) if options.quick else (EPOCHS, OUTER)
     work = options.out / ("advice-quick" if options.quick else "advice")
-    file = (options.docs or (work if options.quick else Path("docs/study"))) / "advice.json"
+    file = (options.docs or (work if options.quick else DOCS)) / "advice.json"
     console = Console(highlight=False)
     found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     missing = [f"{task}/{fold}" for task in options.only for fold in range(outer) if f"{task}/{fold}" not in found]
@@ -134,7 +130,8 @@ def plan(console: Console, missing: list[str], options: argparse.Namespace, epoc
 
 def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
     """Ask for advice without an outer fold, train every way on the other parts, and test it on that fold."""
-    store = store_of(data, options.out, options.tiles, STORED_VIEWS if data.name == TILES else VIEWS)
+    kept = STANDARD if data.name == TILES else FEW_VIEWS
+    store = store_of(data, options.out, options.tiles, DOCS, kept)
     place = work / data.name / str(fold)
     with embedstore.open(store) as opened:
         aside = [one.id for one in opened.samples if one.split == "aside"]

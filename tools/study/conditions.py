@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data import MAXIMA, STANDARD, TWO_TEACHERS, Kept
 from search import best_recipe, recipe_settings
 
 from distill.methods import settings_of
@@ -35,6 +36,7 @@ class Condition:
         of: the condition, on the same data, whose trainings it asks in another way; None: it has its own.
         answer: that way, one of `settings.ANSWERS`.
         only: (fold, seed) of its runs, where all would take days.
+        kept: what its store keeps of a teacher.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Condition:
     of: str | None = None
     answer: str = "head"
     only: tuple[tuple[int, int], ...] | None = None
+    kept: Kept = STANDARD
 
     def chosen(self, good: str, docs: Path, epochs: int | None = None) -> Settings:
         """Return its settings.
@@ -191,6 +194,22 @@ _TEACHER: tuple[tuple[Any, ...], ...] = (
     ("teacher-neighbours", "teacher-neighbours", None, "nearest neighbours in the teacher's space"),
 )
 
+# More of the teacher, or two of them: what a probe on it says, and what a student makes of it. Name, part, method, recipe, ...
+_MORE = (
+    (
+        "teacher-probe-two",
+        "teacher",
+        "teacher-probe",
+        None,
+        "a linear probe on two teachers' vectors side by side",
+        TWO_TEACHERS,
+    ),
+    ("teacher-probe-maxima", "teacher", "teacher-probe", None, "a linear probe on the vectors and on maxima", MAXIMA),
+    ("own-two", "recipes", "own", "own", "own embeddings of two teachers, Lite0 and Lite2, side by side", TWO_TEACHERS),
+    ("own-maxima", "recipes", "own", "own", "own embeddings and the maxima of two earlier stages", MAXIMA),
+)
+_ALL_OUTPUTS = {"options": {"own": {"outputs": "embedding, maxima"}}}
+
 CONDITIONS: dict[str, Condition] = {
     f"{one.data}/{one.name}": one
     for one in [
@@ -200,6 +219,19 @@ CONDITIONS: dict[str, Condition] = {
         *(replace(one, only=((0, 0),)) for one in _of("magnetic-tile", "baselines", *_LIVE)),
         *_of("magnetic-tile", "summaries", *_SUMMARIES),
         *_of("magnetic-tile", "recipes", *_RECIPES),
+        *(
+            Condition(
+                name,
+                "magnetic-tile",
+                part,
+                method,
+                recipe,
+                says,
+                _ALL_OUTPUTS if name == "own-maxima" else {},
+                kept=kept,
+            )
+            for name, part, method, recipe, says, kept in _MORE
+        ),
         *_asked("own", "compressed-16", "trunk"),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of(

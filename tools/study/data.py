@@ -23,8 +23,54 @@ from embedstore.errors import SettingsError
 from embedstore.images import Sample
 
 TEACHER = "efficientnet-lite0"
-STORED_VIEWS = 32
 THINNED, LEFT = ("Blowhole", "Break"), 2  # kinds of some 25 parts each, and how many of these training may see
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a store keeps of a teacher.
+
+    Attributes:
+        name: of the store.
+        teacher: its spec.
+        views: augmented ones.
+        outputs: beside the embedding.
+    """
+
+    name: str
+    teacher: str = TEACHER
+    views: int = 8
+    outputs: tuple[str, ...] = ()
+
+
+STANDARD = Kept("standard", views=32)
+FEW_VIEWS = Kept("few-views")
+MAXIMA = Kept("maxima", outputs=("maxima",))
+TWO_TEACHERS = Kept("two-teachers", "joined:efficientnet-lite0+efficientnet-lite2")
+
+
+def build_tiles(path: Path, folder: Path | None, kept: Kept) -> None:
+    """Build the store of the magnetic tiles."""
+    if folder is None:
+        raise SettingsError(f"There is no store in '{path.parent}' yet; tell where its pictures are: --tiles DIR")
+    build(path, folder, folder / "manifest.csv", kept)
+
+
+def build(path: Path, folder: Path, manifest: Path, kept: Kept) -> None:
+    """Build a store from the pictures of a manifest."""
+    embedstore.build(
+        path,
+        folder,
+        manifest=manifest,
+        teacher=kept.teacher,
+        outputs=list(kept.outputs),
+        views=kept.views,
+        keep_images=embedstore.Recipe().student_side,
+    )
+
+
+def as_it_is(path: Path, folder: Path | None, docs: Path) -> None:
+    """Change nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +81,18 @@ class Data:
         name: of the folder of its results.
         good: the label of good parts.
         says: what it is, in a few words.
-        make: (path of the built store, folder of the tiles, folder of the study's results) -> None; makes it this data's.
+        change: (path of the built store, folder of the tiles, folder of the study's results) -> None; makes it this data's.
+        build: (path of the store, folder of the tiles, what to keep) -> None.
     """
 
     name: str
     good: str
     says: str
-    make: Callable[[Path, Path, Path], None]
+    change: Callable[[Path, Path | None, Path], None] = as_it_is
+    build: Callable[[Path, Path | None, Kept], None] = build_tiles
 
 
-def tiles(path: Path, folder: Path, docs: Path) -> None:
+def tiles(path: Path, folder: Path | None, docs: Path) -> None:
     """Unite the groups that are twins of each other, since the given ones are incomplete."""
     begun = docs / "magnetic-tile" / SAMPLES
     with embedstore.open(path) as store:
@@ -57,22 +105,24 @@ def tiles(path: Path, folder: Path, docs: Path) -> None:
             changes.set("group", groups)
 
 
-def tiles_as_given(path: Path, folder: Path, docs: Path) -> None:
+def tiles_as_given(path: Path, folder: Path | None, docs: Path) -> None:
     """Take the groups that the tiles come with; pictures of one tile fall on two sides."""
+    if folder is None:
+        raise SettingsError("The given groups stand in the tiles' manifest; tell where it is: --tiles DIR")
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         given = {row["path"]: row["group"] for row in csv.DictReader(file)}
     with embedstore.open(path) as store, store.write("the groups that the pictures come with") as changes:
         changes.set("group", {name: given[name] for name in store.ids})
 
 
-def tiles_six(path: Path, folder: Path, docs: Path) -> None:
+def tiles_six(path: Path, folder: Path | None, docs: Path) -> None:
     """Take the kind of defect as the label: six labels, as published methods take them."""
     tiles(path, folder, docs)
     with embedstore.open(path) as store, store.write("the kind of defect as the label") as changes:
         changes.set("label", {one.id: one.mode or "" for one in store.samples})
 
 
-def tiles_thinned(path: Path, folder: Path, docs: Path) -> None:
+def tiles_thinned(path: Path, folder: Path | None, docs: Path) -> None:
     """Set most parts of two kinds aside, which are tested and never learned: a tail whose rarity is known."""
     tiles(path, folder, docs)
     with embedstore.open(path) as store, store.write("two kinds thinned") as changes:
@@ -113,7 +163,7 @@ DATA = {
 }
 
 
-def store_of(data: Data, out: Path, folder: Path | None, docs: Path, views: int = STORED_VIEWS) -> Path:
+def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept = STANDARD) -> Path:
     """Return the store of some data, built where it is not there yet.
 
     Args:
@@ -121,36 +171,28 @@ def store_of(data: Data, out: Path, folder: Path | None, docs: Path, views: int 
         out: directory of the stores.
         folder: of the tiles; needed where the store is not there yet.
         docs: directory of the study's results.
-        views: augmented ones.
+        kept: what it keeps of a teacher; each has a store of its own.
 
     Raises:
         SettingsError: the folder of pictures is needed and not given.
     """
-    path = out / data.name / "store"
+    path = _path(out, data.name, kept)
     if path.exists():
         return path
-    if folder is None:
-        raise SettingsError(
-            f"The data '{data.name}' has no store in '{path}' yet; tell where its pictures are: --tiles DIR"
-        )
-    other = next(
-        (at for name in ("magnetic-tile", "magnetic-tile-given") if (at := out / name / "store").exists()), None
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name("store.unfinished")
+    unfinished = path.with_name(f"{path.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
+    of_tiles = (_path(out, one.name, kept) for one in DATA.values() if one.build is data.build)
+    other = next((at for at in of_tiles if at.exists()), None)
     if other is not None:  # what the teacher saw is the same
         shutil.copytree(other, unfinished)
     else:
-        embedstore.build(
-            unfinished,
-            folder,
-            manifest=folder / "manifest.csv",
-            teacher=TEACHER,
-            views=views,
-            keep_images=embedstore.Recipe().student_side,
-        )
-    data.make(unfinished, folder, docs)
+        data.build(unfinished, folder, kept)
+    data.change(unfinished, folder, docs)
     unfinished.rename(path)
     return path
+
+
+def _path(out: Path, data: str, kept: Kept) -> Path:
+    return out / data / ("store" if kept == STANDARD else f"store-{kept.name}")

@@ -39,6 +39,7 @@ from distill.training.compare import Step, train_ways  # noqa: E402
 from distill.training.evaluate import ask  # noqa: E402
 from distill.training.run_directory import is_complete  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
+from embedstore.teachers.protocol import EMBEDDING  # noqa: E402
 
 STUDY = Path("docs/study")
 QUICK_EPOCHS = 3
@@ -143,7 +144,7 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
 def train(console: Console, condition: Condition, docs: Path, options: argparse.Namespace) -> None:
     """Train a condition on all folds and seeds, and keep what its runs say."""
     data = DATA[condition.data]
-    store = store_of(data, options.out, options.tiles, options.docs or STUDY)
+    store = store_of(data, options.out, options.tiles, options.docs or STUDY, condition.kept)
     with embedstore.open(store) as opened:
         samples = list(opened.samples)
     results.write_samples(docs / data.name, samples)
@@ -162,7 +163,9 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
     }
     seeds = 1 if options.quick else SEEDS
     if condition.part == "teacher":
-        runs, strength = teacher_runs(store, condition.method, data.good, folds=FOLDS, seeds=seeds)
+        runs, strength = teacher_runs(
+            store, condition.method, data.good, folds=FOLDS, seeds=seeds, outputs=(EMBEDDING, *condition.kept.outputs)
+        )
         about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}
     else:
         way = condition.of or condition.name

@@ -8,8 +8,10 @@ from pathlib import Path
 import embedstore
 from distill.targets import POLICIES
 from distill.targets.making import strategy_of
+from distill.targets.own import named
 from distill.training.run_data import make_run_data, summary_for, views_used
 from distill.training.settings import Settings
+from embedstore.teachers.protocol import EMBEDDING
 
 
 def target_bytes(path: Path, settings: Settings, folds: int) -> int | None:
@@ -29,6 +31,8 @@ def target_bytes(path: Path, settings: Settings, folds: int) -> int | None:
         chosen = replace(settings, folds=folds)
         data, views = make_run_data(store, chosen), views_used(store, chosen)
         if kind.strategy is None:
-            return len(data.sides["train"]) * (views + 1) * 2 * store.dim
+            outputs = named(settings.options.get(settings.policy, {}).get("outputs", EMBEDDING))
+            numbers = sum(store.outputs[output] for output in outputs)
+            return len(data.sides["train"]) * (views + 1) * 2 * numbers
         strategy, parameters = strategy_of(settings.policy, settings.options.get(settings.policy, {}))
         return summary_for(store, data, chosen, strategy, parameters).training_bytes(views)
