@@ -44,6 +44,10 @@ class StoreLockedError(StoreError, BlockingIOError):
     """Another process is writing to the store."""
 
 
+class ConflictError(StoreError):
+    """What a decision was based on has been changed meanwhile, by somebody else or by a later version."""
+
+
 class TeacherMismatchError(StoreError):
     """The store was filled by another teacher than the one at hand."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import TYPE_CHECKING
@@ -74,9 +74,7 @@ def propose(samples: Sequence[Sample], found: Sequence[Sequence[int]], vectors: 
         if len(met) > 1:
             conflicts.append(met)
         if not fixed:
-            name = f"twins of {samples[members[0]].id}"
-            while name in taken:
-                name += "+"
+            name = fresh_group(samples[members[0]].id, taken)
             taken.add(name)
             groups |= dict.fromkeys((samples[at].id for at in members), name)
             continue
@@ -84,10 +82,18 @@ def propose(samples: Sequence[Sample], found: Sequence[Sequence[int]], vectors: 
             nearest = fixed[int(np.argmax(vectors[fixed] @ vectors[at]))]
             groups[samples[at].id] = str(samples[nearest].group)
     sizes = Counter(groups.get(sample.id, sample.group) for sample in samples)
-    return Proposal(groups, _unite(conflicts, sizes), conflicts)
+    return Proposal(groups, unite(conflicts, sizes), conflicts)
 
 
-def _unite(conflicts: Sequence[Sequence[str]], sizes: Mapping[str | None, int]) -> dict[str, str]:
+def fresh_group(sample_id: str, taken: Container[str | None]) -> str:
+    """Return a name for the group of a sample that has none, other than those that are taken."""
+    name = f"twins of {sample_id}"
+    while name in taken:
+        name += "+"
+    return name
+
+
+def unite(conflicts: Sequence[Sequence[str]], sizes: Mapping[str | None, int]) -> dict[str, str]:
     """Return for each group that meets others the one it goes into: the largest, of equals the first by name."""
     above: dict[str, str] = {}  # union-find
 

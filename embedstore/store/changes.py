@@ -47,6 +47,7 @@ class StoreWriter:
         self._ended: set[int] = set()  # rows
         self._changed: set[str] = set()  # fields
         self._details: Counter[str] = Counter()
+        self._noted: Mapping[str, int] | None = None
         self._lost: dict[str, dict[str, str]] | None = None  # id -> fields
         self._found: list[str] = []  # ids of samples that were lost
         self._rows = RowStream(session, store.fingerprint)
@@ -105,7 +106,7 @@ class StoreWriter:
         if not all(issubclass(kind, str) for kind in set(map(type, ids))) or not all(ids):
             raise StoreError("An id is empty or no text; give each sample an id, as a text.")
         names = list(ids) if "".join(ids).isascii() else [as_stored(name) for name in ids]
-        _refuse_surrogates("id", names)
+        refuse_surrogates("id", names)
         stacked = self._checked_shape(len(names), vectors)
         given = dict(own) | {_attribute(name): texts for name, texts in attributes.items()}
         fields = {name: _checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
@@ -134,7 +135,7 @@ class StoreWriter:
         """
         with self._step():
             named = list(ids)
-            _refuse_surrogates("id", named)
+            refuse_surrogates("id", named)
             rows = self._store.rows[np.unique(self._store.positions(named))]
             rows = rows[~np.isin(rows, list(self._ended))]
             if len(rows):
@@ -156,7 +157,7 @@ class StoreWriter:
             return self._set(field, texts)
 
     def _set(self, field: str, texts: Mapping[str, str | None]) -> int:
-        _refuse_surrogates("id", texts)
+        refuse_surrogates("id", texts)
         positions = self._store.positions(list(texts))
         ended = np.isin(self._store.rows[positions], list(self._ended))
         if ended.any():
@@ -182,6 +183,11 @@ class StoreWriter:
             self._details["updated"] += len(changed)
         return len(changed)
 
+    def note(self, details: Mapping[str, int]) -> None:
+        """Say in the log how much of what was done, in place of how many samples are new, changed, updated and removed."""
+        with self._step():
+            self._noted = dict(details)
+
     def publish(self, action: str) -> None:
         """Make the changes visible as one version; the store calls it at the end of the `with`.
 
@@ -198,7 +204,7 @@ class StoreWriter:
             if self._added and not head.columns:
                 columns = (Column(head.space, EMBEDDING, view) for view in range((self._views or 0) + 1))
                 head = replace(head, columns=tuple(columns))
-            self._session.publish(head, action, details=details, found=self._found)
+            self._session.publish(head, action, details=self._noted or details, found=self._found)
 
     def close(self) -> None:
         """Let go of what is under way; the store calls it whatever ends the `with`."""
@@ -331,7 +337,7 @@ def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[s
         raise StoreError(
             f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
         )
-    _refuse_surrogates(f"value of the field '{shown}'", (text for text in distinct if text is not None))
+    refuse_surrogates(f"value of the field '{shown}'", (text for text in distinct if text is not None))
     # A path is kept as it is on the disk; all else has one Unicode form.
     known = {text: text if text is None or name == URI else as_stored(text) for text in distinct}
     stored = list(map(known.__getitem__, texts))
@@ -349,12 +355,16 @@ def _attribute(name: str) -> str:
         raise StoreError(
             f"An attribute can't be named '{name}', for that is the name of another column in every export; choose another name."
         )
-    _refuse_surrogates("name of an attribute", [name])
+    refuse_surrogates("name of an attribute", [name])
     return ATTRIBUTE + as_stored(name)
 
 
-def _refuse_surrogates(what: str, texts: Iterable[str]) -> None:
-    """Refuse what UTF-8 can't hold, such as half an emoji or a file name that is no text."""
+def refuse_surrogates(what: str, texts: Iterable[str]) -> None:
+    """Refuse what UTF-8 can't hold, such as half an emoji or a file name that is no text.
+
+    Raises:
+        StoreError: one of the texts is such; `what` says what it is.
+    """
     for text in texts:
         if isinstance(text, str) and not text.isascii():
             try:

@@ -12,7 +12,7 @@ from embedstore.errors import SettingsError, StoreError, SummaryError
 from embedstore.splits import SplitPlan, plan_split
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
-from embedstore.store.reading import as_stored
+from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, refuse_tag
@@ -34,21 +34,22 @@ class EmbeddingStore(SearchableStore):
     # Changes
 
     @contextmanager
-    def write(self, action: str = "write") -> Iterator[StoreWriter]:
+    def write(self, action: str = "write", *, wait: float = 0) -> Iterator[StoreWriter]:
         """Change the store: all that is done inside becomes one new version at the end, or nothing where it raises.
 
         Inside, this store reads what the change began from; afterwards it is at the new version.
 
         Args:
             action: what to call it in the log.
+            wait: for another writer, so many seconds.
 
         Raises:
-            StoreLockedError: another process writes, or this one does.
+            StoreLockedError: another process writes, or this one does, and did not end within that time.
             StoreError: this store was opened at an earlier version, or something inside failed: then nothing is stored, even
                 where that was caught inside.
         """
         self.refuse_pinned()
-        with writer(self.path) as session:
+        with writer(self.path, wait=wait) as session:
             self.refresh()
             with closing(StoreWriter(self, session)) as changes:
                 yield changes
@@ -59,14 +60,15 @@ class EmbeddingStore(SearchableStore):
     def split(self, *, folds: int = 5, fold: int = 0, seed: int = 0, keep: bool = False) -> SplitPlan:
         """Write a split by group into the records; see `splits.plan_split`.
 
-        A split that the manifest gave is kept; with `keep`, so is every split that a sample already has.
+        A split that the manifest gave is kept, and so is `aside`, which no deal gives; with `keep`, so is every split that a
+        sample already has.
         """
         with self.write("split") as writing:
             splits, given = self.field("split"), self.given("split")
             kept = [
                 name
                 for name, split, said in zip(self.ids, splits, given, strict=True)
-                if split is not None and (keep or said == split)
+                if split is not None and (keep or split in (said, "aside"))
             ]
             plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
             writing.set("split", plan.splits)
@@ -88,25 +90,8 @@ class EmbeddingStore(SearchableStore):
             StoreError: an id is unknown, a name is empty, a sample has another group, which only `merge` changes, or
                 `merge` moves a group into one that it moves as well.
         """
-        moves: dict[str | None, str | None] = {as_stored(old): as_stored(new) for old, new in (merge or {}).items()}
-        for group, into in moves.items():
-            if not into or into in moves:
-                raise StoreError(
-                    f"The group '{group}' can't go into '{into}'; give a name, and of a group that goes nowhere itself."
-                )
         with self.write("groups") as writing:
-            named = dict(zip(self.positions(list(groups)).tolist(), map(as_stored, groups.values()), strict=True))
-            changed = {}
-            for position, (sample_id, group) in enumerate(zip(self.ids, self.field("group"), strict=True)):
-                asked = named.get(position, group)
-                before, after = moves.get(group, group), moves.get(asked, asked)
-                if position in named and (not asked or before not in (None, after)):
-                    raise StoreError(
-                        f"The sample '{sample_id}' can't get the group '{asked}' (it has {group or 'none'}); give a "
-                        "name, and only to samples without a group."
-                    )
-                if group != after:
-                    changed[sample_id] = after
+            changed = regrouped(self, groups, merge or {})
             writing.set("group", changed)
         return len(changed)
 
@@ -177,7 +162,7 @@ class EmbeddingStore(SearchableStore):
         Args:
             strategy: a key of `embedstore.summaries.STRATEGIES`, such as `class-mean`.
             name: to save it under.
-            split: `train` in all ordinary work; None takes every sample.
+            split: `train` in all ordinary work; None takes every sample but those set aside.
             seed: of whatever is drawn.
             parameters: of the strategy.
 

@@ -14,6 +14,11 @@ ID, URI = "id", "uri"  # the uri stands there only where it is not the id
 ATTRIBUTE, SAID = "attribute:", "said:"  # a field of the user's own; what folder or manifest said last of a field
 
 
+def spelt(name: str) -> str:
+    """Return the field that holds label, mode, group, split or, under any other name, an attribute."""
+    return name if name in FIELDS else ATTRIBUTE + name
+
+
 @dataclass(frozen=True)
 class Field:
     """A text per row, or None: each text is kept once, and the rows hold its place.

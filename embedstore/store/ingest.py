@@ -24,6 +24,7 @@ from embedstore.store.rows import staged
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.teachers.outputs import refuse_text
+from embedstore.verdicts import VERDICT
 from embedstore.views import Recipe
 
 DEFAULT_VIEWS = 2
@@ -353,7 +354,8 @@ def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> R
     """Return the sample's new record: of its fields only those change of which the source says something new.
 
     So a label that a technician put right in the store survives the next build from the same folder, and a folder tree,
-    which knows no splits, leaves those that the store has. A cell that is and was empty says nothing.
+    which knows no splits, leaves those that the store has. A cell that is and was empty says nothing. What a person set aside
+    as dirt stays there, whatever side it is given.
     """
     said = {name: getattr(sample, name) for name in FIELDS if name in sample.given}
     said |= {f"attribute {name}": sample.attributes.get(name) for name in sorted(sample.given - set(FIELDS))}
@@ -366,8 +368,9 @@ def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> R
         )  # fmt: skip
     after = replace(before, uri=sample.uri, row=row, content=content, source=source)
     attributes = dict(before.attributes or {})
+    is_dirt = (before.split, attributes.get(VERDICT)) == ("aside", "dirt")
     for name, value in said.items():
-        if said_before.get(name) == value:
+        if said_before.get(name) == value or (name == "split" and is_dirt):
             continue
         if name in FIELDS:
             setattr(after, name, value)

@@ -150,7 +150,9 @@ def column_prefix(column: Column) -> bytes:
 def id_keys(ids: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return the keys (n, 16) of many ids."""
     digest = hashlib.blake2b  # as `id_key`, but a million of them at once
-    return np.frombuffer(b"".join([digest(i.encode(), digest_size=16).digest() for i in ids]), np.uint8).reshape(-1, 16)
+    # Who asks for what UTF-8 can't hold finds nothing; writers refuse it before.
+    texts = [i.encode(errors="surrogatepass") for i in ids]
+    return np.frombuffer(b"".join([digest(text, digest_size=16).digest() for text in texts]), np.uint8).reshape(-1, 16)
 
 
 def column_of(key: bytes) -> Column:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import StoreError
-from embedstore.images import FIELDS, Sample
+from embedstore.images import Sample
 from embedstore.store.environment import Environment, release_dropped
-from embedstore.store.fields import ATTRIBUTE, ID, SAID, Field, Record
+from embedstore.store.fields import ID, SAID, Field, Record, spelt
 from embedstore.store.layout import BLOCK, Head
 from embedstore.store.rows import Rows, staged, visible
 from embedstore.store.snapshot import KEY, Snapshot
@@ -268,8 +268,7 @@ class StoreReader:
 
     def counts(self, name: str) -> dict[str | None, int]:
         """Return how often each value of a field occurs, most frequent first."""
-        field = self.text_field(name if name in FIELDS else ATTRIBUTE + name)
-        return dict(Counter(field.to_list()).most_common())
+        return dict(Counter(self.text_field(spelt(name)).to_list()).most_common())
 
     def given(self, name: str) -> list[str | None]:
         """Return what folder or manifest said last of label, mode, group or split, for each sample."""
@@ -293,6 +292,20 @@ class StoreReader:
         another_row = now.alive["born"] > np.uint64(version)
         current, ids = now.text_field("label").to_list(), now.ids
         return {ids[at] for at in np.flatnonzero(had_key).tolist() if another_row[at] or labels.at(at) != current[at]}
+
+    def changed_by(self, ids: Sequence[str], name: str) -> list[int]:
+        """Return the version that gave each of some samples what it has in a field: label, mode, group, split or an attribute.
+
+        That is never before the one that gave the sample its picture. After a compaction it is the first later one that is
+        left.
+
+        Raises:
+            StoreError: an id is not in the store.
+        """
+        now = self._now
+        at = now.positions([as_stored(sample_id) for sample_id in ids])
+        since = now.look(lambda tables: tables.texts_since(spelt(name), now.rows[at], now.version))
+        return [max(one, int(born)) for one, born in zip(since, now.alive["born"][at], strict=True)]
 
     @property
     def set_aside(self) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from embedstore.errors import CorruptStoreError, StoreError
 from embedstore.images import FIELDS
 from embedstore.store.environment import open_current, release_with
-from embedstore.store.fields import ATTRIBUTE, ID, Field, Record, record_of
+from embedstore.store.fields import ATTRIBUTE, ID, Field, Record, record_of, spelt
 from embedstore.store.layout import BLOCK, Column, Head, id_keys
 from embedstore.store.rows import Rows, visible
 from embedstore.store.tables import Tables
@@ -161,9 +161,9 @@ class Snapshot:
 
     def known_field(self, name: str) -> Field:
         """Return label, mode, group, split or an attribute of all samples; raise where no sample has such an attribute."""
-        field = self.text_field(name if name in FIELDS else ATTRIBUTE + name)
+        field = self.text_field(spelt(name))
         if name not in FIELDS and (field.codes < 0).all():
-            known = [one for one in self.attribute_names if (self.text_field(ATTRIBUTE + one).codes >= 0).any()]
+            known = [one for one in self.attribute_names if (self.text_field(spelt(one)).codes >= 0).any()]
             raise StoreError(f"No sample has the field '{name}'; use one of {', '.join([*FIELDS, *known])}.")
         return field
 

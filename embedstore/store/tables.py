@@ -46,6 +46,21 @@ class Tables(MetaTable):
             found += [known[code] for code in codes[rows[inside] % BLOCK].tolist()]
         return found
 
+    def texts_since(self, name: str, rows: npt.NDArray[np.int64], version: int) -> list[int]:
+        """Return by which version each of some rows (n,) got what it has in a field as of a version; 0 where it never had any."""
+        names, since = self.names(), [0] * len(rows)
+        for block, inside in by_block(rows) if name in names else ():
+            before: list[str | None] = [None] * len(inside)
+            prefix = layout.field_key(names.index(name), block, 0)[:-8]
+            for key in self.keys(layout.FIELDS, prefix):  # oldest first
+                if layout.version_of(key) > version:
+                    break
+                after = self.texts(name, rows[inside], layout.version_of(key))
+                for at, old, new in zip(inside.tolist(), before, after, strict=True):
+                    since[at] = layout.version_of(key) if new != old else since[at]
+                before = after
+        return since
+
     def needed_field_blocks(self, versions: Iterable[int]) -> int:
         """Return how many blocks of fields some of these versions read."""
         asked = sorted(versions)

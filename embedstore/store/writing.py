@@ -108,11 +108,11 @@ def refuse_other_content(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other writers from a store while inside.
+def locked(path: Path, *, wait: float = 0) -> Iterator[None]:
+    """Keep other writers from a store while inside; wait so many seconds for one that is there.
 
     Raises:
-        StoreLockedError: another process writes, which the message names, or this one does.
+        StoreLockedError: after that, another process writes, which the message names, or this one does.
         StoreError: the system does not let the lock be taken.
     """
     if (path / layout.LOCK).is_symlink():  # whoever opens it would empty the file that it leads to
@@ -120,19 +120,20 @@ def locked(path: Path) -> Iterator[None]:
             f"'{path / layout.LOCK}' is a link, which no store has; remove it, then run the command again."
         )
     real, own, pid_file = path.resolve(), os.getpid(), path / layout.PID
-    lock = filelock.FileLock(path / layout.LOCK, timeout=0)
+    lock = filelock.FileLock(path / layout.LOCK, timeout=wait)
     try:
         lock.acquire()
     except filelock.Timeout as error:
+        waited = f", and still was after {wait:g} s" if wait else ""
         if _held.get(real) == own:
             raise StoreLockedError(
-                f"This process (id {own}) is already changing the store '{path}'; end that change first."
+                f"This process (id {own}) is already changing the store '{path}'{waited}; end that change first."
             ) from error
         owner = "unknown"
         with contextlib.suppress(OSError, UnicodeDecodeError):
             owner = pid_file.read_text("utf-8").strip() or owner
         raise StoreLockedError(
-            f"Another process (id {owner}) is writing to '{path}'; wait until it is done, or stop it."
+            f"Another process (id {owner}) is writing to '{path}'{waited}; wait until it is done, or stop it."
         ) from error
     except OSError as error:
         raise StoreError(
@@ -163,16 +164,20 @@ def _write_pid(file: Path, pid: int) -> None:
 
 
 @contextmanager
-def writer(path: Path) -> Iterator[Writer]:
+def writer(path: Path, *, wait: float = 0) -> Iterator[Writer]:
     """Be the store's one writer while inside; clean up after a writer that died.
 
     What was changed inside and not published is taken back, whatever ends it.
+
+    Args:
+        path: the store.
+        wait: for another writer, so many seconds.
 
     Raises:
         StoreLockedError: another process writes, which the message names, or this one does.
         StoreError, CorruptStoreError: the store can't be opened; nothing of it was removed.
     """
-    with locked(path):
+    with locked(path, wait=wait):
         generation = layout.read_current(path)  # under the lock, for a compaction may have replaced it
         environment = open_environment(generation)
         try:

@@ -35,8 +35,9 @@ def fit(
     """Give each sample and view a code, and the samples that these describe worst a longer one. Prototypes are class means.
 
     Rare samples are described worst, since axes and centroids are fitted to what there is much of. A sample counts by
-    the mean over its views of the cosine between its centred vector and what the code says of it. Longer codes are fitted
-    to the worst samples alone, so they may describe few samples no better; a sample keeps the short code then.
+    the mean over its views of the cosine between its centred vector and what the code says of it. What a person called rare
+    is among the worst in any case, beyond the share. Longer codes are fitted to the worst samples alone, so they may describe
+    few samples no better; a sample keeps the short code then.
 
     Args:
         training: n samples of d dimensions.
@@ -68,13 +69,15 @@ def fit(
     if min(rare_bytes, space.dim) > bytes:
         by_id = np.array(sorted(everyone, key=training.ids.__getitem__))
         worst = by_id[np.argsort(cosine[by_id], kind="stable")]
-        rare = np.sort(worst[: share_of(share, len(worst))])
+        rare = np.union1d(worst[: share_of(share, len(worst))], training.rare)
         finer, cosine_of_rare = space.coded(rare, rare_bytes)
         better = cosine_of_rare > cosine[rare]
         gain, rest = rare[better], np.delete(everyone, rare[better])
         parts = (codes.taken(rest), finer.taken(np.flatnonzero(better)))
         found = tuple(part for part in parts if len(part.of))
-        remarks.append(_on_longer(finer.book.code_bytes, len(everyone), cosine[rare], cosine_of_rare))
+        remarks.append(
+            _on_longer(finer.book.code_bytes, len(everyone), cosine[rare], cosine_of_rare, len(training.rare))
+        )
         cosine[gain] = cosine_of_rare[better]
     remarks.append(
         f"The mean cosine of all pictures to what is kept is {cosine.mean():.3f}. What is hidden is told by how far each lies "
@@ -92,14 +95,24 @@ def fit(
     )
 
 
-def _on_longer(code_bytes: int, count: int, short: npt.NDArray[np.float64], long: npt.NDArray[np.float64]) -> str:
-    """Say to how many of the worst samples longer codes go, by their cosines to what short and long codes say of them."""
-    better = long > short
+def _on_longer(
+    code_bytes: int, count: int, short: npt.NDArray[np.float64], long: npt.NDArray[np.float64], said: int
+) -> str:
+    """Say to how many of the worst samples longer codes go, by their cosines to what short and long codes say of them.
+
+    Of these samples, `said` were called rare by a person.
+    """
+    better, or_rare = long > short, f" or that a person called rare ({said})" if said else ""
     if not better.any():
         return (
-            f"None of the {len(short)} pictures that these describe worst gains by {code_bytes} bytes; all keep these."
+            f"None of the {len(short)} pictures that these describe worst{or_rare} gains by {code_bytes} bytes; all keep "
+            "these."
         )
-    which = "which these describe worst" if better.all() else f"those that gain of the {len(short)} described worst"
+    which = (
+        f"which these describe worst{or_rare}"
+        if better.all()
+        else f"those that gain of the {len(short)} described worst{or_rare}"
+    )
     return (
         f"{better.sum()} of {count} pictures, {which}, have {code_bytes}; their mean cosine to what is kept rises from "
         f"{short[better].mean():.3f} to {long[better].mean():.3f}."

@@ -33,7 +33,9 @@ def summarize(
     seed: int = 0,
     **parameters: Any,
 ) -> Summary:
-    """Make a summary of the labelled samples of a split, of all, or of some positions; see `EmbeddingStore.summarize`.
+    """Make a summary of the labelled samples of a split, of all but those set aside, or of some positions.
+
+    See `EmbeddingStore.summarize`.
 
     Raises:
         SummaryError: the strategy is unknown, or there is no labelled sample to summarise.
@@ -45,7 +47,7 @@ def summarize(
     if name is not None and not re.fullmatch(r"[\w.\-]{1,100}", name):
         raise SummaryError(f"The name '{name}' can't be used; use up to 100 letters, digits, '-', '_' and '.'.")
     if positions is None:
-        chosen = np.ones(len(store), bool) if split is None else store.where({"split": split})
+        chosen = ~store.where({"split": "aside"}) if split is None else store.where({"split": split})
         if split is not None and not chosen.any():
             raise SummaryError(
                 f"No sample of '{store.path}' is in the split '{split}'; write a split first: embedstore split "

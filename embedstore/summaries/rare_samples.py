@@ -1,10 +1,12 @@
 """rare-samples: the samples that means would lose, each kept as its own prototype beside some common ones.
 
 The farthest samples alone are dirt and wrong labels, and losing them costs nothing. So rarity is balanced with coverage:
-of the samples without a prototype near, those are kept first that stand for the most others.
+of the samples without a prototype near, those are kept first that stand for the most others. What a person called rare and
+real is no dirt, so that is kept in any case.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ _MOST_LOST = 5_000  # samples of a label that are weighed against each other, th
 def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32) -> Prototypes:
     """Keep a share of each label's samples, the rare ones, and summarise the others by sub-prototypes.
 
+    Those that a person called rare are kept first, and if they are more than the share, all of them.
+
     Args:
         training: n samples of d dimensions.
         seed: of the clustering.
@@ -35,12 +39,15 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
     check_k(k)
     vectors, labels, sources = [], [], []
     fitted = np.zeros(len(training.ids), bool)
+    beyond = 0  # the share
     for label, members in training.members.items():
         samples = training.read(members)
         groups = [training.groups[at] for at in members]
         points = directions(samples, training.centre)
         gap = distances_beyond_own_part(samples, groups, spherical_clusters(points, k, seed))
-        rare = rarest(samples, groups, gap, training.near[label], share_of(share, len(members)))
+        said, wanted = np.flatnonzero(np.isin(members, training.rare)), share_of(share, len(members))
+        beyond += max(0, len(said) - wanted)
+        rare = rarest(samples, groups, gap, training.near[label], max(wanted, len(said)), said=said)
         rest = np.setdiff1d(np.arange(len(members)), rare)
         means = samples[:0]
         if len(rest):  # again, so that what is kept does not pull them
@@ -49,7 +56,18 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
         labels += [label] * (len(means) + len(rare))
         sources += [np.full(len(means), -1, np.int64), members[rare]]
         fitted[members] = True
-    return Prototypes(np.concatenate(vectors), labels, np.concatenate(sources), fitted)
+    return Prototypes(
+        np.concatenate(vectors), labels, np.concatenate(sources), fitted, _on_said(len(training.rare), beyond)
+    )
+
+
+def _on_said(said: int, beyond: int) -> tuple[str, ...]:
+    """Say how many samples are kept since a person called them rare."""
+    if not said:
+        return ()
+    pictures, them = (f"{said} pictures are", "them") if said > 1 else ("1 picture is", "it")
+    more = f", {beyond} of them beyond the share that was asked for" if beyond else ""
+    return (f"{pictures} kept because a person called {them} rare{more}.",)
 
 
 def distances_beyond_own_part(
@@ -80,7 +98,13 @@ def distances_beyond_own_part(
 
 
 def rarest(
-    samples: Vectors, groups: list[str], distance: npt.NDArray[np.float64], near: float | None, count: int
+    samples: Vectors,
+    groups: list[str],
+    distance: npt.NDArray[np.float64],
+    near: float | None,
+    count: int,
+    *,
+    said: Positions | Sequence[int] = (),
 ) -> Positions:
     """Return which samples (n, d) of one label to keep, the first to be kept first.
 
@@ -94,7 +118,8 @@ def rarest(
         groups: the part that each shows.
         distance: (n,) of each to the nearest prototype that the label has already.
         near: the label's near distance; None where all of its samples are of one part.
-        count: how many to keep.
+        count: how many to keep, with those in `said`.
+        said: which are kept in any case, before all others.
     """
     points = unit_length(samples)
     gap = distance.copy()  # from each sample to the nearest of all that is kept
@@ -105,6 +130,8 @@ def rarest(
         np.minimum(gap, np.sqrt(np.maximum(0, 2 - 2 * (points @ points[one]))), out=gap)
         gap[one] = -1  # never again
 
+    for one in said:
+        keep(int(one))
     if near is not None:
         lost = np.flatnonzero(gap > near)
         lost = lost[np.argsort(-gap[lost], kind="stable")][:_MOST_LOST]

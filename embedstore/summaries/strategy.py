@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from embedstore.summaries.codes import Codes
 from embedstore.vectors import Vectors, unit_length
+from embedstore.verdicts import VERDICT
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -33,6 +34,7 @@ class TrainingVectors:
         embed_text: texts (m) -> vectors (m, d) of unit length by the teacher's text tower.
         dim: d.
         views: how many augmented views each has, beside the plain one.
+        rare: positions (r,) of those that a person called rare and real.
     """
 
     ids: list[str]
@@ -43,6 +45,7 @@ class TrainingVectors:
     embed_text: Callable[[list[str]], Vectors]
     dim: int
     views: int = 0
+    rare: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def from_store(cls, store: EmbeddingStore, positions: Positions) -> TrainingVectors:
@@ -66,6 +69,7 @@ class TrainingVectors:
             embed_text=store.embed_text,
             dim=store.dim,
             views=store.views,
+            rare=np.flatnonzero([sample.attributes.get(VERDICT) == "rare" for sample in samples]),
         )
 
     @cached_property

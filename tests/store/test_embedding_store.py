@@ -65,6 +65,7 @@ def test_one_sample_is_found_by_id_and_by_position(store: EmbeddingStore) -> Non
     assert store.sample("sample 00451") == store.sample_at(451) == store.samples[451]
     assert "sample 00451" in store
     assert "sample 00700" not in store
+    assert "\udcff" not in store  # part of a file name that is no text, so no sample's
     assert store.content_at(451) == b"c" * 16
 
 

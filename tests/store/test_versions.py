@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ class Oracle:
     def used(self) -> int:
         return len({sample.row for version in self.kept() for sample in self.versions[version].values()})
 
+    def changed_by(self, name: str, field: str) -> int:
+        """Return which version gave a sample the text that it has; of those that are left, the first that has it."""
+        row = self.versions[self.newest][name].row
+        had = [(number, own[name]) for number, own in self.versions.items() if name in own and own[name].row == row]
+        left = [(0, None), *((number, known.texts[field]) for number, known in had if number in self.readable)]
+        return max(had[0][0], *(number for (_, before), (number, after) in pairwise(left) if after != before), 0)
+
     def add_version(self, action: str, samples: Samples) -> None:
         self.actions.append(action)
         self.versions[self.newest] = samples
@@ -88,6 +96,9 @@ class Changes:
         actions[self.random.choice(4, p=[0.6, 0.2, 0.1, 0.1])]()
         assert self.store.version == self.oracle.newest
         self.check_samples(self.store, self.oracle.versions[self.oracle.newest])
+        some = self.random.permutation(self.store.ids)[:5].tolist()
+        for name in NAMES:
+            assert self.store.changed_by(some, name) == [self.oracle.changed_by(one, name) for one in some]
         self.check_version(int(self.random.choice(list(self.oracle.versions))))
         assert self.store.row_total == self.oracle.rows
         assert self.store.tags == self.oracle.tags

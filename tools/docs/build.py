@@ -13,6 +13,7 @@ MODULES = (
     "embedstore",
     "embedstore.results",
     "embedstore.errors",
+    "embedstore.triage",
     "embedstore.summaries",
     "embedstore.teachers",
     "embedstore.imports",

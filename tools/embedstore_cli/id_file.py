@@ -13,9 +13,19 @@ STDIN = Path("-")
 
 
 def read_ids(source: Path, column: str | None = None) -> tuple[list[str], list[str] | None]:
-    """Return the column `id` of a CSV file with a header, and another of its columns where it has that; `-` is stdin.
+    """Return the column `id` of a CSV file with a header, and another of its columns without outer blanks; see `read_columns`.
 
-    Where there is no `id`, the column `path` has the ids. They are taken as they stand there, other cells without outer blanks.
+    None in its place: the file has no such column.
+    """
+    ids, found = read_columns(source, [] if column is None else [column])
+    texts = found.get(column or "")
+    return ids, None if texts is None else [text.strip() for text in texts]
+
+
+def read_columns(source: Path, columns: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the column `id` of a CSV file with a header, and others of its columns, those that it has; `-` is stdin.
+
+    Where there is no `id`, the column `path` has the ids. All cells are taken as they stand there.
 
     Raises:
         SourceError: the file can't be read, or is no CSV.
@@ -28,8 +38,8 @@ def read_ids(source: Path, column: str | None = None) -> tuple[list[str], list[s
         header = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, cells) for cells in reader if cells]
     key = "path" if "path" in header and "id" not in header else "id"
-    for name in (key, column):
-        if header.count(name or "") > 1 and name:
+    for name in (key, *columns):
+        if header.count(name) > 1:
             raise SettingsError(f"{shown} has the column '{name}' more than once; delete all but one.")
     if key not in header:
         found = ", ".join(header) or "none"
@@ -44,10 +54,7 @@ def read_ids(source: Path, column: str | None = None) -> tuple[list[str], list[s
                 f"Line {line} of {shown} has {len(cells)} cells, but the header has {len(header)}; put a text that contains "
                 "a comma in quotes."
             )
-    ids = _cells(header, rows, key)
-    if column is None or column not in header:
-        return ids, None
-    return ids, [text.strip() for text in _cells(header, rows, column)]
+    return _cells(header, rows, key), {name: _cells(header, rows, name) for name in columns if name in header}
 
 
 def one_text_each(ids: Sequence[str], texts: Sequence[str | None]) -> dict[str, str | None]:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from embedstore.store.versions import Version
+from embedstore.triage.undoing import UNDONE
 from embedstore_cli import console
 
 
@@ -30,8 +32,8 @@ def log(
         [
             str(version.number),
             local_time(version.time),
-            version.action,
-            ", ".join(f"{count} {what}" for what, count in version.details.items()),
+            made_by(version),
+            how_much(version),
             ", ".join(version.tags),
             "yes" if version.readable else "no",
         ]
@@ -44,6 +46,17 @@ def log(
             "A compaction removes what only old versions need. It keeps the newest version, those with a tag, and those that "
             "saved summaries were made of."
         )
+
+
+def made_by(version: Version) -> str:
+    """Return what made a version; of an undo, with the version that it took back."""
+    undone = version.details.get(UNDONE)
+    return version.action if undone is None else f"{version.action} of {undone}"
+
+
+def how_much(version: Version) -> str:
+    """Return how much of what a version changed."""
+    return ", ".join(f"{count} {what}" for what, count in version.details.items() if what != UNDONE)
 
 
 def local_time(time: str) -> str:

@@ -24,7 +24,9 @@ try:
         summaries,
         summarize,
         tag,
+        triage,
         twins,
+        undo,
         upgrade,
         verify,
     )
@@ -43,6 +45,8 @@ for verb in (
     add.add,
     delete.delete,
     relabel.relabel,
+    triage.triage,
+    undo.undo,
     info.info,
     log.log,
     tag.tag,
@@ -68,7 +72,8 @@ _KEPT = "Stopped. What was finished is kept; the same command goes on from there
 _NOTHING = "Stopped. Nothing was changed; give the same command again."
 _WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
 _RESUMED = {"build", "add"}
-_READING = {"info", "log", "query", "inspect", "export", "verify", "compact", "index"}  # or replaced in one last step
+# Or replaced in one last step.
+_READING = {"info", "log", "query", "inspect", "export", "verify", "compact", "index"}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def split(
 ) -> None:
     """Write train, val and test into the records, so that pictures of one part never fall on two sides.
 
-    A split that the manifest gave is kept, 'aside' too.
+    A split that the manifest gave is kept, and so is 'aside', whoever gave it.
 
     Example: embedstore split parts.store --folds 5 --seed 0
     """

@@ -54,7 +54,9 @@ def summarize(
     name: Annotated[str | None, typer.Option(help="Save it under this name; the strategy's where not given.")] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Summarise this side of the split, or 'all'; train where one is written, else all samples."),
+        typer.Option(
+            help="Summarise this side of the split, or 'all' that is not set aside; train where one is written, else all."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -77,7 +79,7 @@ def summarize(
     }
     parameters = {option: value for option, value in given.items() if value is not None}
     with embedstore.open(store) as opened:
-        trained = opened.counts("split").get("train")
+        trained, aside = (opened.counts("split").get(side) for side in ("train", "aside"))
         side = None if split == "all" else split or ("train" if trained else None)
         summary = opened.summarize(strategy, name=name or strategy, split=side, seed=seed, **parameters)
     losses = list(summary.averaging_loss.values())
@@ -99,7 +101,8 @@ def summarize(
         }
         console.print_json(facts)
         return
-    seen = f"the {side} side" if side else "all samples" if split or trained else "all samples, since none is in train"
+    every = "all samples that are not set aside" if aside else "all samples"
+    seen = f"the {side} side" if side else every if split or trained else f"{every}, since none is in train"
     console.say(
         f"Saved '{summary.name}': {len(summary.labels)} prototypes of {len(summary.seen)} pictures ({seen}).",
         *summary.remarks,
