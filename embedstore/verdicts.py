@@ -15,7 +15,7 @@ class Verdict:
     """What a person says of one sample.
 
     rare: rare and real. `rare-samples` keeps it as a prototype, and `compressed-own` with the longer code where that says more.
-    wrong-label: its label is another.
+    wrong-label: its label is another; or it is right, where the value is the label that it has. `suggest` leaves it out then.
     dirt: dirt, or a bad picture. It is set aside, so that nothing learns from it.
     twin: it shows the same part as another sample, so their groups become one.
 

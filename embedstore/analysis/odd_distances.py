@@ -6,7 +6,7 @@ the order of rows nor on how blocks are cut, and equal vectors are equally far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,18 +28,19 @@ _QUERIES = 1_024
 
 
 class OrderedSamples:
-    """All samples of a store in the order of their ids, so that the order of rows decides nothing.
+    """Samples of a store, all or those of some ids, in the order of their ids, so that the order of rows decides nothing.
 
     Attributes:
         ids, samples: (n,).
+        positions: (n,) where each stands in the store.
         parts: (n,) a number for the part that each shows.
     """
 
-    def __init__(self, store: EmbeddingStore):
+    def __init__(self, store: EmbeddingStore, ids: Iterable[str] | None = None):
         self._store = store
-        self.ids = sorted(store.ids)
-        self._positions = store.positions(self.ids)
-        self.samples: list[Sample] = [store.sample_at(int(at)) for at in self._positions]
+        self.ids = sorted(store.ids if ids is None else ids)
+        self.positions = store.positions(self.ids)
+        self.samples: list[Sample] = [store.sample_at(int(at)) for at in self.positions]
         codes: dict[str, int] = {}
         self.parts = np.array([codes.setdefault(sample.part, len(codes)) for sample in self.samples], np.int64)
 
@@ -48,7 +49,7 @@ class OrderedSamples:
 
     def directions(self, at: Positions) -> Numbers:
         """Return the plain vectors (m, d) at some places in `ids`, at unit length."""
-        return _exact(self._store.read(self._positions[at]))
+        return _exact(self._store.read(self.positions[at]))
 
     def blocks(self, others: int) -> Iterator[tuple[Positions, Numbers]]:
         """Yield places and directions of some samples at a time, as many as can be compared with so many others."""
@@ -104,6 +105,26 @@ def prototype_distances(samples: OrderedSamples, summary: Summary, progress: Cal
                     which[at[rows]] = np.where(np.isfinite(squares[rows, best]), best, -1)
         progress(int(at[-1]) + 1)
     return Distances(nearest, distance, other, other_distance, member_of, member_distance)
+
+
+def percentiles(samples: OrderedSamples, distances: Distances) -> Numbers:
+    """Return of each sample (n,) how many of 100 members of its nearest prototype, of other parts, lie closer to that.
+
+    NaN where there is no such prototype, or it has no such members.
+    """
+    found = np.full(len(samples), np.nan)
+    for prototype in range(int(distances.member_of.max(initial=-1)) + 1):
+        members = np.flatnonzero(distances.member_of == prototype)
+        members = members[np.lexsort((distances.member_distance[members], samples.parts[members]))]
+        away, parts = distances.member_distance[members], samples.parts[members]
+        rows = np.flatnonzero(distances.nearest == prototype)
+        closer = np.searchsorted(np.sort(away), distances.distance[rows])
+        first, last = (np.searchsorted(parts, samples.parts[rows], side) for side in ("left", "right"))
+        for at in np.flatnonzero(last > first).tolist():  # those of its own part do not count
+            closer[at] -= np.searchsorted(away[first[at] : last[at]], distances.distance[rows[at]])
+        others = len(members) - (last - first)
+        found[rows] = np.where(others > 0, 100 * closer / np.maximum(others, 1), np.nan)
+    return found
 
 
 def nearest_parts(

@@ -32,6 +32,11 @@ class Neighbour:
     seen: bool
 
 
+def prototype_name(label: str, number: int) -> str:
+    """Return what a prototype is called: its label, and its number where the label has several (else 0)."""
+    return f"{label} {number}" if number else label
+
+
 @dataclass(frozen=True)
 class NearestPrototype:
     """The prototype that a sample is compared with.
@@ -53,7 +58,7 @@ class NearestPrototype:
     @property
     def name(self) -> str:
         """Its label, and its number where the label has several."""
-        return f"{self.label} {self.number}" if self.number else self.label
+        return prototype_name(self.label, self.number)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class OddSample:
         near: the near distance of its prototype's label; None where unknown.
         alike: so many more pictures of its part and label are as odd and near to it, and not listed; 0 where `near`
             is unknown.
+        verdict: what a person has said of it; see `triage.Verdict`.
     """
 
     id: str
@@ -90,6 +96,7 @@ class OddSample:
     nearest: tuple[Neighbour, ...]
     near: float | None
     alike: int
+    verdict: str | None = None
 
     @property
     def reason(self) -> Reason:

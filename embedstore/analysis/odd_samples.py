@@ -6,6 +6,7 @@ twin of it, or the mean of both. Such prototypes are passed over, and neighbours
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,15 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.analysis.odd_distances import Distances, OrderedSamples, nearest_parts, prototype_distances
-from embedstore.analysis.odd_reasons import NEIGHBOURS, NearestPrototype, Neighbour, OddSample, Reason
+from embedstore.analysis.odd_reasons import NEIGHBOURS, NearestPrototype, Neighbour, OddSample, Reason, prototype_name
 from embedstore.analysis.odd_words import Sentence, compared_with, remarks, why
 from embedstore.errors import SettingsError, SummaryError
+from embedstore.verdicts import VERDICT
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
     from embedstore.summaries import Summary
 
-__all__ = ["NearestPrototype", "Neighbour", "OddSample", "OddSamples", "Reason", "Sentence", "find_odd", "why"]
+__all__ = [
+    "Comparison",
+    "NearestPrototype",
+    "Neighbour",
+    "OddSample",
+    "OddSamples",
+    "Reason",
+    "Sentence",
+    "find_odd",
+    "why",
+]
 
 # The summary that is made where none is given. With 8 to 64 prototypes a label, 10 to 11 of 12 spoilt pictures planted among
 # magnetic tiles were among the 20 oddest; with a number chosen for each label (128), 8: two spoilt alike shared a prototype.
@@ -47,6 +59,54 @@ class OddSamples:
     counts: dict[str | None, int]
     by_label: dict[str | None, list[OddSample]]
     remarks: list[Sentence]
+
+
+class Comparison:
+    """A store compared with a summary, once; then asked which samples are the oddest, and of any sample why it is.
+
+    Samples are given by their places in `samples`, which is in the order of ids.
+
+    Args:
+        store: whose samples to look at; it is not refreshed while this is in use.
+        against: see `find_odd`, as for the errors.
+        progress: called with the number of samples compared; first with 0, once a summary is there to compare with.
+
+    Attributes:
+        samples: the samples.
+        summary: what they are compared with.
+        given: whether that was given, or made for this.
+        distances: of each sample, to prototypes.
+        names: of the prototypes, as `NearestPrototype.name` is.
+    """
+
+    def __init__(
+        self,
+        store: EmbeddingStore,
+        against: Summary | str | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ):
+        self.summary, self.given = _summary(store, against), against is not None
+        self.names = [
+            prototype_name(*one) for one in zip(self.summary.labels, _numbers(self.summary.labels), strict=True)
+        ]
+        self.samples = OrderedSamples(store)
+        progress(0)
+        self.distances = prototype_distances(self.samples, self.summary, progress)
+
+    def oddest(self, label: str | None, top: int) -> list[tuple[int, int]]:
+        """Return places of the oddest samples of a label, each with how many of its part stand for it; see `find_odd`."""
+        return _oddest(self.samples, self.summary, self.distances, label, top)
+
+    def describe(
+        self, listed: Sequence[tuple[int, int]], progress: Callable[[int], None] = lambda done: None
+    ) -> list[OddSample]:
+        """Say what is odd of some samples, given as `oddest` does; one more pass over the vectors for their neighbours."""
+        rows = np.array([row for row, _ in listed], np.int64)
+        neighbours = _neighbours(self.samples, self.summary, rows, progress)
+        return [
+            _describe(self.samples, self.summary, self.distances, row, alike=alike, nearest=neighbours[row])
+            for row, alike in listed
+        ]
 
 
 def find_odd(
@@ -87,27 +147,19 @@ def find_odd(
     if top < 1:
         raise SettingsError(f"The number of samples to list is {top}; ask for 1 or more.")
     counts = _counts(store, labels)
-    summary, given = _summary(store, against), against is not None
-    samples = OrderedSamples(store)
-    tell, total = progress or (lambda done, total: None), 2 * len(samples)
-    tell(0, total)
-    distances = prototype_distances(samples, summary, lambda done: tell(done, total))
-    by_label: dict[str | None, list[tuple[int, int]]] = {
-        label: _oddest(samples, summary, distances, label, top) for label in counts
-    }
-    rows = np.array([row for listed in by_label.values() for row, _ in listed], np.int64)
-    neighbours = _neighbours(samples, summary, rows, lambda done: tell(total // 2 + done, total))
+    tell, total = progress or (lambda done, total: None), 2 * len(store)
+    comparison = Comparison(store, against, lambda done: tell(done, total))
+    listed = [(label, one) for label in counts for one in comparison.oddest(label, top)]
+    described = comparison.describe([one for _, one in listed], lambda done: tell(total // 2 + done, total))
+    by_label: dict[str | None, list[OddSample]] = {label: [] for label in counts}
+    for (label, _), odd in zip(listed, described, strict=True):
+        by_label[label].append(odd)
+    summary, given = comparison.summary, comparison.given
     return OddSamples(
         against=summary,
         compared_with=compared_with(summary, given=given),
         counts=counts,
-        by_label={
-            label: [
-                _describe(samples, summary, distances, row, alike=alike, nearest=neighbours[row])
-                for row, alike in listed
-            ]
-            for label, listed in by_label.items()
-        },
+        by_label=by_label,
         remarks=remarks(store, summary, counts, given=given),
     )
 
@@ -127,12 +179,21 @@ def _summary(store: EmbeddingStore, against: Summary | str | None) -> Summary:
         train = any(sample.split == "train" and sample.label is not None for sample in store.samples)
         return store.summarize(STRATEGY, k=K, split="train" if train else None)
     summary = store.summary(against) if isinstance(against, str) else against
+    check_teacher(store, summary)
+    return summary
+
+
+def check_teacher(store: EmbeddingStore, summary: Summary) -> None:
+    """Raise where a summary does not belong to the store's vectors.
+
+    Raises:
+        SummaryError: it is of another teacher.
+    """
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
             f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the store "
             f"'{store.path}' ({store.fingerprint[:12]}); make it again from this store."
         )
-    return summary
 
 
 def _near(summary: Summary, label: str | None, prototype: int) -> float | None:
@@ -209,6 +270,7 @@ def _describe(
         nearest=nearest,
         near=_near(summary, sample.label, index),
         alike=alike,
+        verdict=sample.attributes.get(VERDICT),
     )
 
 
@@ -221,12 +283,21 @@ def _prototype(
     members = members[np.argsort(distances.member_distance[members], kind="stable")]
     _, first = np.unique(samples.parts[members], return_index=True)
     closer = int((distances.member_distance[members] < distances.distance[row]).sum())
-    label = summary.labels[index]
     prototype = NearestPrototype(
         index=index,
-        label=label,
-        number=summary.labels[: index + 1].count(label) if summary.labels.count(label) > 1 else 0,
+        label=summary.labels[index],
+        number=_numbers(summary.labels)[index],
         members=len(members),
         typical=tuple(samples.ids[one] for one in members[np.sort(first)][:TYPICAL]),
     )
     return prototype, 100 * closer / len(members) if len(members) else None
+
+
+def _numbers(labels: Sequence[str]) -> list[int]:
+    """Return each prototype's number among those of its label, from 1; 0 where it is the only one."""
+    total, so_far = Counter(labels), Counter[str]()
+    numbers = []
+    for label in labels:
+        so_far[label] += 1
+        numbers.append(so_far[label] if total[label] > 1 else 0)
+    return numbers

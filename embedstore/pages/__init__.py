@@ -6,6 +6,7 @@ a document that needs no network.
 
 from embedstore.pages.curves import Series, line_chart
 from embedstore.pages.gallery import OddSample, Picture, odd_samples, picture, picture_row, thumbnail
+from embedstore.pages.histogram import Mark, histogram
 from embedstore.pages.intervals import Interval, interval_chart
 from embedstore.pages.page import (
     bullets,
@@ -25,6 +26,7 @@ __all__ = [
     "Cell",
     "Column",
     "Interval",
+    "Mark",
     "OddSample",
     "Picture",
     "Series",
@@ -34,6 +36,7 @@ __all__ = [
     "bullets",
     "callout",
     "fold",
+    "histogram",
     "interval_chart",
     "key_figure",
     "key_figures",

@@ -14,7 +14,15 @@ from embedstore.pages.markup import part
 from embedstore.pages.words import Text, Words
 from embedstore.pictures import decode, read_picture
 
-Source = str | os.PathLike[str] | Image.Image | None
+
+@dataclass(frozen=True)
+class Address:
+    """Where a page that is served fetches a picture by itself, instead of holding a copy."""
+
+    href: str
+
+
+Source = str | os.PathLike[str] | Image.Image | Address | None
 
 NO_PICTURE = Text("No picture", "画像なし")
 NEAREST_PROTOTYPE = Text("Nearest prototype", "最も近い代表例")
@@ -27,13 +35,15 @@ class Picture:
 
     Attributes:
         name: what identifies it, such as its id; also its alternative text.
-        source: the file, or the picture itself; None where there is none.
+        source: the file, the picture itself, or its address; None where there is none.
         caption: below it, beside the name; such as its label or distance.
+        link: where it leads; None: nowhere.
     """
 
     name: str
     source: Source
     caption: Words | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class OddSample:
         prototype: the name of the nearest prototype, such as `good 3, 412 samples`.
         prototype_pictures: the samples that are most typical of it.
         neighbours: the nearest samples.
+        reason: what is odd, in a few words.
     """
 
     picture: Picture
@@ -57,10 +68,16 @@ class OddSample:
     prototype: Words | None = None
     prototype_pictures: Sequence[Picture] = ()
     neighbours: Sequence[Picture] = ()
+    reason: Words | None = None
 
 
 def thumbnail(source: str | os.PathLike[str] | Image.Image, side: int = 160, *, quality: int = 80) -> str:
-    """Return a small copy as a `data:` address (WebP), for `<img src>`.
+    """Return a small copy as a `data:` address, for `<img src>`; see `small_copy`."""
+    return "data:image/webp;base64," + base64.b64encode(small_copy(source, side, quality=quality)).decode()
+
+
+def small_copy(source: str | os.PathLike[str] | Image.Image, side: int = 160, *, quality: int = 80) -> bytes:
+    """Return a small copy as a WebP file that holds nothing but pixels.
 
     Args:
         source: a file, read as `read_picture` does, or a picture of any mode.
@@ -78,7 +95,7 @@ def thumbnail(source: str | os.PathLike[str] | Image.Image, side: int = 160, *, 
     small = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def picture(one: Picture, *, side: int = 160, named: bool = True) -> Markup:
@@ -91,12 +108,14 @@ def picture(one: Picture, *, side: int = 160, named: bool = True) -> Markup:
     """
     address, reason = None, None
     try:
-        address = None if one.source is None else thumbnail(one.source, side)
+        if isinstance(one.source, Address):
+            address = one.source.href
+        elif one.source is not None:
+            address = thumbnail(one.source, side)
     except ValueError as error:  # a PictureError, or a name that no file can have
         reason = str(error)
-    return part(
-        "picture", address=address, reason=reason, missing=NO_PICTURE, name=one.name, caption=one.caption, named=named
-    )
+    later = isinstance(one.source, Address)  # fetched when it comes into sight
+    return part("picture", address=address, reason=reason, missing=NO_PICTURE, one=one, named=named, later=later)
 
 
 def picture_row(title: Words | None, pictures: Sequence[Picture], *, side: int = 160, named: bool = True) -> Markup:

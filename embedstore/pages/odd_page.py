@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from markupsafe import Markup
 
@@ -32,6 +32,12 @@ REASONS: dict[Reason, Text] = {
     "edge": Text("At the edge of its label", "ラベルの端"),
 }
 WITHOUT = Text("without a label", "ラベルなし")
+VERDICTS = {
+    "rare": Text("rare and real", "まれだが本物"),
+    "wrong-label": Text("label was wrong", "ラベルを訂正済み"),
+    "dirt": Text("dirt or bad picture", "汚れ・不良画像"),
+    "twin": Text("twin of another", "他の画像と同じ部品"),
+}
 
 
 def odd_cards(found: OddSamples, store: EmbeddingStore, *, images: str | os.PathLike[str] | None = None) -> Markup:
@@ -114,10 +120,23 @@ def write_odd_page(
 
 def _cards(listed: Sequence[OddSample], store: EmbeddingStore, images: str | os.PathLike[str] | None) -> Markup:
     root = store.image_root if images is None else Path(images)
-    return gallery.odd_samples([_card(odd, store, root) for odd in listed])
+
+    def show(sample_id: str, uri: str, caption: Words | None = None) -> gallery.Picture:
+        return gallery.Picture(sample_id, _file(root, uri), caption)
+
+    return gallery.odd_samples([odd_card(odd, store, show) for odd in listed])
 
 
-def _card(odd: OddSample, store: EmbeddingStore, root: Path) -> gallery.OddSample:
+class Show(Protocol):
+    """How a page shows a sample: as a file, or as an address with a link to more."""
+
+    def __call__(self, sample_id: str, uri: str, caption: Words | None = None) -> gallery.Picture:
+        """Return the picture of a sample."""
+        ...
+
+
+def odd_card(odd: OddSample, store: EmbeddingStore, show: Show) -> gallery.OddSample:
+    """Return what the card of an odd sample says, for `gallery.odd_samples`."""
     facts: list[tuple[Words, Words]] = []
     if odd.mode not in (None, odd.label):
         facts.append((Text("Kind", "種類"), str(odd.mode)))
@@ -129,10 +148,12 @@ def _card(odd: OddSample, store: EmbeddingStore, root: Path) -> gallery.OddSampl
         facts.append((Text("Part", "部品"), odd.group))
     if odd.split is not None:
         facts.append((Text("Side", "用途"), odd.split))
+    if odd.verdict is not None:
+        facts.append((Text("Verdict", "判定"), VERDICTS.get(odd.verdict, odd.verdict)))
     if odd.alike:
         facts.append((Text("More pictures like it of this part", "この部品の似た画像"), f"+{odd.alike}"))
     return gallery.OddSample(
-        picture=gallery.Picture(odd.id, _file(root, odd.uri)),
+        picture=show(odd.id, odd.uri),
         label=WITHOUT if odd.label is None else odd.label,
         why=Text(why(odd), why(odd, "ja")),
         figures=facts,
@@ -144,20 +165,21 @@ def _card(odd: OddSample, store: EmbeddingStore, root: Path) -> gallery.OddSampl
         ),
         prototype_pictures=[]
         if odd.prototype is None
-        else [_typical(store.sample(one), root) for one in odd.prototype.typical],
-        neighbours=[_neighbour(near, root) for near in odd.nearest],
+        else [_typical(store.sample(one), show) for one in odd.prototype.typical],
+        neighbours=[_neighbour(near, show) for near in odd.nearest],
+        reason=REASONS[odd.reason],
     )
 
 
-def _typical(sample: Sample, root: Path) -> gallery.Picture:
-    return gallery.Picture(sample.id, _file(root, sample.uri), _kind(sample.label, sample.mode))
+def _typical(sample: Sample, show: Show) -> gallery.Picture:
+    return show(sample.id, sample.uri, _kind(sample.label, sample.mode))
 
 
-def _neighbour(near: Neighbour, root: Path) -> gallery.Picture:
+def _neighbour(near: Neighbour, show: Show) -> gallery.Picture:
     kind = _kind(near.label, near.mode)
     away = number(near.distance, 2)
     caption = Text(f"{kind.en}, {away}", f"{kind.ja}、{away}") if isinstance(kind, Text) else f"{kind}, {away}"
-    return gallery.Picture(near.id, _file(root, near.uri), caption)
+    return show(near.id, near.uri, caption)
 
 
 def _kind(label: str | None, mode: str | None) -> Words:

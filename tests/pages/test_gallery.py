@@ -10,6 +10,7 @@ from PIL import Image
 
 from embedstore.errors import PictureError
 from embedstore.pages import OddSample, Picture, Text, odd_samples, picture, picture_row, thumbnail
+from embedstore.pages.gallery import Address
 
 PREFIX = "data:image/webp;base64,"
 
@@ -122,3 +123,17 @@ def test_hostile_names_are_escaped():
         assert "<script" not in html
         assert "onerror=alert(1)>" not in html
         assert not re.search(r"<img(?! src=\"data:image/webp)", html)
+
+
+def test_a_page_that_is_served_holds_addresses_and_links():
+    shown = picture(Picture("a & b", Address("/thumbnail?id=a%20%26%20b&side=160"), "good", "#sample=a%20%26%20b"))
+    assert '<a href="#sample=a%20%26%20b">' in shown
+    assert '<img src="/thumbnail?id=a%20%26%20b&amp;side=160" alt="a &amp; b"' in shown
+    assert 'loading="lazy"' in shown
+    assert "<a " not in picture(Picture("a", noise_picture()))
+    assert "loading" not in picture(Picture("a", noise_picture()))
+
+
+def test_the_reason_stands_above_the_sentence():
+    html = odd_samples([OddSample(Picture("a", None), "good", "It stands alone.", reason="Stands apart")])
+    assert html.index('<p class="reason">Stands apart</p>') < html.index("It stands alone.")

@@ -77,10 +77,11 @@ def inspect(
         return
     for name, listed in found.by_label.items():
         title = f"'{name}'" if name is not None else "without a label"
+        told = any(odd.verdict for odd in listed)
         console.table(
             f"{title}: the oddest {len(listed)} of {found.counts[name]}",
-            ["distance", "percentile", "kind", "id", "why"],
-            [_row(odd) for odd in listed],
+            ["distance", "percentile", "kind", "id", *["verdict"] * told, "why"],
+            [_row(odd, told=told) for odd in listed],
             right=(0, 1),
         )
     console.say(found.compared_with.en, *(remark.en for remark in found.remarks))
@@ -110,7 +111,7 @@ def _progress(*, summarises: bool) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def _row(odd: OddSample) -> list[str]:
+def _row(odd: OddSample, *, told: bool) -> list[str]:
     from embedstore.analysis.odd_samples import why
 
     return [
@@ -118,6 +119,7 @@ def _row(odd: OddSample) -> list[str]:
         "-" if odd.percentile is None else f"{odd.percentile:.0f}",
         odd.mode or "-",
         odd.id + (f" (+{odd.alike} alike)" if odd.alike else ""),
+        *[odd.verdict or "-"] * told,
         why(odd),
     ]
 

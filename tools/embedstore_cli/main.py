@@ -21,6 +21,7 @@ try:
         relabel,
         repair,
         split,
+        suggest,
         summaries,
         summarize,
         tag,
@@ -63,6 +64,7 @@ for verb in (
     index.index,
     twins.twins,
     inspect.inspect,
+    suggest.suggest,
 ):
     app.command()(verb)
 
@@ -73,7 +75,7 @@ _NOTHING = "Stopped. Nothing was changed; give the same command again."
 _WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
 _RESUMED = {"build", "add"}
 # Or replaced in one last step.
-_READING = {"info", "log", "query", "inspect", "export", "verify", "compact", "index"}
+_READING = {"info", "log", "query", "inspect", "suggest", "export", "verify", "compact", "index"}
 
 
 def main() -> None:

@@ -31,7 +31,11 @@ def triage(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID=LABEL", help="Its label is wrong, and this is the right one.", show_default=False),
+        typer.Option(
+            metavar="ID=LABEL",
+            help="Its label is wrong, and this is the right one; or it is right, where this is the label that it has.",
+            show_default=False,
+        ),
     ] = None,
     twin: Annotated[
         list[str] | None,

@@ -1,0 +1,150 @@
+"""embedstore suggest: samples to look at, each with its reason and the command that says what to do."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedstore.visible import visible
+from embedstore_cli import console
+from embedstore_cli.version_option import VersionOption, asked_version
+
+if TYPE_CHECKING:
+    from embedstore import EmbeddingStore
+    from embedstore.analysis.suggestions import Suggestion, Suggestions
+
+_TITLES = {
+    "wrong-labels": "labels that are likely wrong",
+    "torn-twins": "twins on two sides of the split",
+    "hidden-modes": "modes without a prototype",
+    "student": "samples that teacher and student see differently",
+}
+_OPTIONS = {"rare": "--rare", "dirt": "--dirt", "wrong-label": "--label", "twin": "--twin"}
+
+
+def suggest(
+    store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Look for hidden modes in this saved summary; where not given, in 16 sub-prototypes a label of the training "
+            "side, made for this and not saved.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this kind: wrong-labels, torn-twins, hidden-modes or student; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many of each kind, at most.")] = 50,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="A finished run: compare what its student says of held-out pictures with what the teacher sees.",
+            show_default=False,
+        ),
+    ] = None,
+    version: VersionOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List what deserves a look: wrong labels, twins across the split, hidden modes, and where teacher and student differ.
+
+    Nothing is written. Each row tells its reason; below stand the commands that say so, if you agree. Where a label is right,
+    say that with: embedstore triage STORE --label ID=LABEL, with the label that it has.
+
+    Example: embedstore suggest parts.store --kind wrong-labels --top 50
+    """
+    import embedstore
+    from embedstore.analysis import suggestions
+
+    with embedstore.open(store, version=asked_version(version)) as opened:
+        student = None
+        if run is not None:
+            from embedstore_cli.run_scores import held_out_scores
+
+            student = held_out_scores(run, opened)
+        with console.progress("Looking", "kinds") as progress:
+            found = suggestions.suggest(
+                opened, against=against, kinds=kind or None, top=top, student=student, progress=progress
+            )
+        commands = {
+            name: [command(one, opened, store, found.version) for one in listed]
+            for name, listed in found.by_kind.items()
+        }
+    if json:
+        console.print_json(_facts(found, commands))
+        return
+    for name, listed in found.by_kind.items():
+        if listed:
+            rows = [[f"{one.score:.2f}", ", ".join(one.ids), one.reason.en] for one in listed]
+            title = f"{name}: {_TITLES.get(name, name)} ({len(listed)})"
+            console.table(title, ["score", "ids", "why"], rows, right=(0,))
+            _print_commands(listed, commands[name])
+        else:
+            console.say(f"{name}: nothing was found.")
+        console.say(*(remark.en for remark in found.remarks[name]), "")
+
+
+def command(suggestion: Suggestion, opened: EmbeddingStore, store: Path, version: int) -> str | None:
+    """Return the command that says what a suggestion proposes; None where it proposes nothing, or no option can tell it.
+
+    Where the samples have changed since that version, the command is refused.
+    """
+    words = []
+    for sample_id, said in suggestion.verdicts.items():
+        text = sample_id if said.value is None else f"{sample_id}={said.value}"
+        if said.value is not None and _ways(opened, said.kind, text) > 1:
+            return None
+        option = _OPTIONS[said.kind]
+        words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+    place = f"./{store}" if str(store).startswith("-") else str(store)
+    return shlex.join(["embedstore", "triage", place, *words, "--since", str(version)]) if words else None
+
+
+def _ways(opened: EmbeddingStore, kind: str, text: str) -> int:
+    """Return in how many ways triage may read ID=VALUE: ids can hold '=' too."""
+    cuts = [at for at, letter in enumerate(text) if letter == "="]
+    return sum(text[:at] in opened and (kind != "twin" or text[at + 1 :] in opened) for at in cuts)
+
+
+def _print_commands(listed: list[Suggestion], commands: list[str | None]) -> None:
+    """Print what says so, one a line, to be copied."""
+    said = [(one, text) for one, text in zip(listed, commands, strict=True) if one.verdicts]
+    if said:
+        console.say("To say so:")
+    for one, text in said:
+        if text is None:
+            console.say(f"  for '{one.ids[0]}' in a file, with --from, since ids hold '=': see the verdicts in --json")
+        elif visible(text) != text:
+            console.say(f"  for '{one.ids[0]}' use --json: its command holds letters that can't be shown")
+        else:
+            console.say(text)
+
+
+def _facts(found: Suggestions, commands: dict[str, list[str | None]]) -> dict[str, object]:
+    return {
+        "version": found.version,
+        "kinds": {
+            name: {
+                "suggestions": [
+                    {
+                        "ids": one.ids,
+                        "score": one.score,
+                        "reason": asdict(one.reason),
+                        "verdicts": {sample_id: asdict(said) for sample_id, said in one.verdicts.items()},
+                        "command": text,
+                    }
+                    for one, text in zip(listed, commands[name], strict=True)
+                ],
+                "remarks": [asdict(remark) for remark in found.remarks[name]],
+            }
+            for name, listed in found.by_kind.items()
+        },
+    }
