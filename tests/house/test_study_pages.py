@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -352,3 +353,16 @@ def test_the_documents_kept_here_are_of_todays_json() -> None:
         assert path.read_text("utf-8") == text, (
             f"{path} is not of the JSON beside it; write it anew with: make study-pages"
         )
+
+
+def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_trained(docs: Path, tmp_path: Path) -> None:
+    assert "A student that begins with these stages" not in english(pages.make(docs, resamples=50))
+    copied = shutil.copytree(docs, tmp_path / "study")
+    about: dict[str, Any] = {
+        "data": "tiles", "says": "taught", "part": "baselines", "method": "own", "good": "good", "machine": "2 CPU cores",
+        "jobs": 2, "settings": {"student": "trunk:efficientnet-lite0:5"}, "parameters": 700_000, "peak_memory": None, "curve": [],
+    }  # fmt: skip
+    results.write(copied / MAIN, "trunk-own-30", about, runs_of("own", 50.0), "good")
+    told = english(pages.make(copied, resamples=50)).split("\n\n")[3]
+    assert "A student that begins with these stages and learns from the store (`trunk-own-30`) reaches 1.00" in told
+    assert re.search(r"the store's part in that is \+\.\d\d \(\+\.\d\d to \+\.\d\d, beyond chance\)\.", told)

@@ -1,4 +1,4 @@
-"""The answer in three sentences, made from the figures and saying no more than they do."""
+"""The answer in a few sentences, made from the figures and saying no more than they do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answer(evidence: Evidence) -> Text:
         f"*{done} of {all_of} planned conditions are finished; what is missing may change this.*",
         f"*予定した {all_of} 条件のうち {done} 条件が終わった時点の結果で、今後変わることがあります。*",
     )
-    found = [_most(main, ways), _sure(main, ways[0]), _small(main)]
+    found = [_most(main, ways), _sure(main, ways[0]), *_from_stages(main), _small(main)]
     said = [*found, *([still] if done < all_of else [])]
     return Text(" ".join(one.en for one in said), "".join(one.ja for one in said))
 
@@ -90,10 +90,12 @@ def _most(main: Compared, ways: list[str]) -> Text:
         kept = Text(f", from {size(nbytes)} of what the teacher saw", f"（教師から残した情報は {size(nbytes)}）")
     many = len(ways)
     return Text(
-        f"Of the {many} ways of training and asking a student that are finished, **{code(name)} catches most rare defects**: "
+        f"Of the {many} ways of training and asking a student from random weights that are finished, "
+        f"**{code(name)} catches most rare defects**: "
         f"{share(ours.macro_mode_recall, 2)} of each kind on average, where 5 % of the good parts may be rejected, and "
         f"{share(worst.recall, 2)} of its worst kind, {worst.name} (95 % interval {span.en}){kept.en}.",
-        f"学習とたずね方の組み合わせで、終わった {many} 通りのうち、**まれな不良を最も多く検出したのは {code(name)}** です。"
+        f"乱数の初期値から始める生徒の学習とたずね方の組み合わせで、終わった {many} 通りのうち、"
+        f"**まれな不良を最も多く検出したのは {code(name)}** です。"
         "良品の 5 % までの"
         f"誤判定を許すとき、検出率は不良の種類の平均で {share(ours.macro_mode_recall, 2)}、最も苦手な {worst.name} で "
         f"{share(worst.recall, 2)}（95 % 区間 {span.ja}）でした{kept.ja}。",
@@ -127,6 +129,23 @@ def _sure(main: Compared, name: str) -> Text:
             f"、強力な対抗馬である {code(trunk)}（教師の先頭の段をストアなしで微調整）との差は {_said(rival).ja}です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)
+
+
+def _from_stages(main: Compared) -> list[Text]:
+    """Say what a student that begins with the teacher's own stages makes of the store, where one was trained with it."""
+    rival = strongest_rival(main)
+    taught = next((name for name in trunks(main) if main.finished[name].about["method"] != PLAIN), None)
+    if rival is None or taught is None or (gained := main.difference(taught, rival, DECIDES)) is None:
+        return []
+    reached, worst = share(main.figures[taught].macro_mode_recall, 2), main.figures[taught].by_mode[0]
+    return [
+        Text(
+            f"A student that begins with these stages and learns from the store ({code(taught)}) reaches {reached}, and "
+            f"{share(worst.recall, 2)} of its worst kind, {worst.name}; the store's part in that is {_said(gained).en}.",
+            f"教師の先頭の段から始めてストアで学習した生徒（{code(taught)}）は {reached}、最も苦手な {worst.name} で "
+            f"{share(worst.recall, 2)} に達します。そのうちストアによる差は {_said(gained).ja}です。",
+        )
+    ]
 
 
 def _said(one: Difference) -> Text:
