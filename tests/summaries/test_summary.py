@@ -153,9 +153,7 @@ def test_parameters_that_were_not_given_are_written_down_too(store: EmbeddingSto
 
 
 def test_a_parameter_of_another_strategy_is_refused(store: EmbeddingStore) -> None:
-    with pytest.raises(
-        SummaryError, match=r"^The strategy 'class-mean' takes no 'k'; it takes per_class\.$"
-    ):
+    with pytest.raises(SummaryError, match=r"^The strategy 'class-mean' takes no 'k'; it takes per_class\.$"):
         store.summarize("class-mean", k=3)
 
 
