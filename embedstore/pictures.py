@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from embedstore.errors import PictureError
 
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB of RGB
+_BLOCK = 1 << 20  # pixels of 16 bits that are scaled at once, in 64 bits
 
 # Not all that Pillow knows: it hands PostScript, whatever the file's name, to another program.
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -43,6 +46,24 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         PictureError: the bytes are no picture, are cut off, or claim more than `MOST_PIXELS`.
     """
+    with _opened(data) as picture:
+        picture.load()
+        return _to_8_bit(ImageOps.exif_transpose(picture))
+
+
+def claimed_pixels(data: bytes) -> int:
+    """Return how many pixels the bytes of a picture claim to have, without decoding them: what it will need in memory.
+
+    Raises:
+        PictureError: the bytes are no picture, or claim more than `MOST_PIXELS`.
+    """
+    with _opened(data) as picture:
+        return picture.size[0] * picture.size[1]
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture whose size is allowed; whatever is raised on its way to pixels becomes a PictureError."""
     if not data:
         raise PictureError("the file is empty")
     try:
@@ -50,8 +71,7 @@ def decode(data: bytes) -> Image.Image:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise PictureError(f"claims {width:,} x {height:,} pixels, more than {MOST_PIXELS:,}")
-            picture.load()
-            return _to_8_bit(ImageOps.exif_transpose(picture))
+            yield picture
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -66,12 +86,7 @@ def _to_8_bit(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     transparent = picture.info.get("transparency")  # the grey, colour or palette entries that are see-through
     if mode.startswith("I"):  # "I;16" and its byte orders; "I" is what some formats give for 16-bit grey
-        values = np.asarray(picture).astype(np.int64)
-        if transparent is not None:
-            values[values == transparent] = 0
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError("has integer pixels beyond 16 bits; save it as 8- or 16-bit grey")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        return _scaled(picture, transparent)
     if mode == "F":
         raise PictureError("has floating-point pixels; save it as 8- or 16-bit grey")
     if mode in ("LA", "La") or (mode in ("1", "L") and transparent is not None):
@@ -81,6 +96,21 @@ def _to_8_bit(picture: Image.Image) -> Image.Image:
     if mode in ("L", "RGB"):
         return picture
     return picture.convert("L" if mode == "1" else "RGB")
+
+
+def _scaled(picture: Image.Image, transparent: int | None) -> Image.Image:
+    """Return 16-bit grey as 8-bit grey; some rows at a time, for a big picture takes a GiB as integers of 64 bits."""
+    width, height = picture.size
+    rows = max(1, _BLOCK // max(1, width))
+    scaled = Image.new("L", picture.size)
+    for top in range(0, height, rows):
+        values = np.asarray(picture.crop((0, top, width, min(top + rows, height)))).astype(np.int64)
+        if transparent is not None:
+            values[values == transparent] = 0
+        if values.min() < 0 or values.max() > 65535:
+            raise PictureError("has integer pixels beyond 16 bits; save it as 8- or 16-bit grey")
+        scaled.paste(Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)), (0, top))
+    return scaled
 
 
 def _over_black(picture: Image.Image, mode: str) -> Image.Image:

@@ -2,6 +2,7 @@ import contextlib
 import hashlib
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from embedstore import pictures
 from embedstore.errors import PictureError
-from embedstore.pictures import MOST_PIXELS, content_hash, decode, read_picture
+from embedstore.pictures import MOST_PIXELS, claimed_pixels, content_hash, decode, read_picture
 
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 # How the stored rows become upright ones, by the definition of the tag.
@@ -71,6 +73,39 @@ def test_32_bit_integers_count_as_16_bit_where_they_fit():
     assert_decodes(
         encoded(Image.fromarray(EVERY_16_BIT_VALUE.astype(np.int32)), "TIFF"), "L", np.rint(EVERY_16_BIT_VALUE / 257)
     )
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I;16N", "I"])
+@pytest.mark.parametrize("transparent", [None, 30000])
+@pytest.mark.parametrize("rows", [1, 7, 256, 1000])
+def test_16_bit_grey_is_the_same_whatever_is_scaled_at_once(mode, transparent, rows, monkeypatch):
+    monkeypatch.setattr(pictures, "_BLOCK", 256 * rows + 5)
+    order = {"I;16B": ">u2", "I;16N": "=u2", "I": "<i4"}.get(mode, "<u2")
+    picture = Image.frombytes(mode, (256, 256), EVERY_16_BIT_VALUE.astype(order).tobytes())
+    if transparent is not None:
+        picture.info["transparency"] = transparent
+    expected = np.where(transparent == EVERY_16_BIT_VALUE, 0, np.rint(EVERY_16_BIT_VALUE / 257))
+    scaled = pictures._to_8_bit(picture)
+    assert scaled.mode == "L"
+    np.testing.assert_array_equal(np.asarray(scaled), expected)
+
+
+def test_a_big_picture_of_16_bits_takes_little_more_memory_than_its_pixels():
+    data = encoded(Image.new("I;16", (4000, 3000)))
+    tracemalloc.start()
+    try:
+        decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20  # 96 MB for each copy of all pixels in 64 bits
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_picture_claims_is_told_without_decoding_it():
+    assert claimed_pixels(png_that_claims(9000, 9000)) == 81_000_000  # of which it has a few
+    with pytest.raises(PictureError, match=r"^claims .*more than 89,478,485"):
+        claimed_pixels(png_that_claims(10_000, 10_000))
+    with pytest.raises(PictureError, match=r"^is not a picture in a known format$"):
+        claimed_pixels(b"a note")
 
 
 @pytest.mark.parametrize("value", [-1, 65536])

@@ -33,9 +33,9 @@ REASONS: dict[Reason, Text] = {
 }
 WITHOUT = Text("without a label", "ラベルなし")
 VERDICTS = {
-    "rare": Text("rare and real", "まれだが本物"),
+    "rare": Text("rare and real", "まれだが正しい画像"),
     "wrong-label": Text("label was wrong", "ラベルを訂正済み"),
-    "dirt": Text("dirt or bad picture", "汚れ・不良画像"),
+    "dirt": Text("dirt or bad picture", "汚れ・撮影不良"),
     "twin": Text("twin of another", "他の画像と同じ部品"),
 }
 

@@ -21,7 +21,7 @@ def refuse_changed(store: EmbeddingStore, since: int, watched: Mapping[str, Sequ
         watched: id -> fields that must be as they were, and with them the picture.
 
     Raises:
-        ConflictError: a sample is another, or nothing tells; the message names it.
+        ConflictError: a sample is another, or gone, or nothing tells; the message names it. One that was never there is none.
         StoreError: there was no such version.
     """
     from embedstore.store.embedding_store import open_store
@@ -36,6 +36,13 @@ def refuse_changed(store: EmbeddingStore, since: int, watched: Mapping[str, Sequ
     with open_store(store.path, since) as seen:
         now, then = store.find(list(watched)), seen.find(list(watched))
         for (sample_id, names), at, before in zip(watched.items(), now.tolist(), then.tolist(), strict=True):
+            if at < 0 and before < 0:
+                continue
+            if at < 0:
+                raise ConflictError(
+                    f"The sample '{sample_id}' is not in the store any more, and you looked at version {since}; nothing was "
+                    "written. Take the decision on it back."
+                )
             born = int(store.alive["born"][at])  # which a compaction keeps, other than the number of the row
             if before < 0 or born > since:
                 raise _conflict(store, sample_id, "was added" if before < 0 else "got another picture", born, since)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _WATCHED = ("label", "split", "group", VERDICT)  # what a person looks at and decides on
 
 
-def triage(store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int | None = None) -> Change:
+def triage(
+    store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int | Mapping[str, int] | None = None
+) -> Change:
     """Write what a person says of some samples, all as one version or nothing; `triage.undo` takes it back.
 
     Each sample keeps the kind of its verdict as its attribute `verdict`. Beside that, `wrong-label` sets the label; `dirt`
@@ -37,14 +39,15 @@ def triage(store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int
     Args:
         store: open at its newest version. Another writer is waited for, up to 10 s.
         verdicts: id -> verdict.
-        since: the version that the person looked at. Pass that of what was on the screen, not the newest: it is refused then
-            where somebody has changed one of these samples meanwhile.
+        since: the version that the person looked at, or that of each sample, by id. Pass that of what was on the screen, not
+            the newest: it is refused then where somebody has changed one of these samples meanwhile.
 
     Returns:
         What changed. Where all was said before, nothing did, and no version is made.
 
     Raises:
-        ConflictError: since that version a sample has got another label, split, group, verdict or picture.
+        ConflictError: since that version a sample has got another label, split, group, verdict or picture, or was deleted; other
+            than where it has got just what is said of it.
         StoreLockedError: another writer takes longer.
         StoreError: an id is unknown, a text can't be stored, or the attribute `verdict` says something else of a sample.
         SettingsError: an id is given twice, or as its own twin.
@@ -55,15 +58,19 @@ def triage(store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int
         return change.write(store, writing, Counter(said.kind for said in given.values()))
 
 
-def plan_triage(store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int | None = None) -> Change:
+def plan_triage(
+    store: EmbeddingStore, verdicts: Mapping[str, Verdict], *, since: int | Mapping[str, int] | None = None
+) -> Change:
     """Return what `triage` would change, and change nothing; it refuses the same."""
     given = _checked(verdicts)
     twins = _values(given, "twin")
+    before = set() if since is None else _said_before(store, given)
+    for version, some in _seen_at(given, since).items():
+        if new := [one for one in some if one not in before]:
+            twins_of_new = [twins[one] for one in new if one in twins]
+            refuse_changed(store, version, dict.fromkeys(twins_of_new, ("group",)) | dict.fromkeys(new, _WATCHED))
     told = _told(store, list(given))
     store.positions(list(twins.values()))  # refuses unknown ids
-    if since is not None:
-        watched = dict.fromkeys(twins.values(), ("group",)) | dict.fromkeys(given, _WATCHED)
-        refuse_changed(store, since, watched)
     united = _united(store, twins)
     aside = zip(given, told, texts_of(store, "split", list(given)), strict=True)
     back = [one for one, kind, split in aside if (kind, split) == ("dirt", ASIDE) and given[one].kind != "dirt"]
@@ -91,6 +98,41 @@ def _checked(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
         if said.kind == "twin" and as_stored(said.value or "") == sample_id:
             raise SettingsError(f"The sample '{sample_id}' was called its own twin; give the id of the other.")
     return given
+
+
+def _seen_at(given: Mapping[str, Verdict], since: int | Mapping[str, int] | None) -> dict[int, list[str]]:
+    """Return version -> ids of the samples that a person looked at then."""
+    if since is None:
+        return {}
+    if isinstance(since, int):
+        return {since: list(given)}
+    versions = {as_stored(sample_id): version for sample_id, version in since.items()}
+    if missing := next((one for one in given if one not in versions), None):
+        raise SettingsError(f"The version at which '{missing}' was looked at is missing; give one of each sample.")
+    found: dict[int, list[str]] = {}
+    for one in given:
+        found.setdefault(versions[one], []).append(one)
+    return found
+
+
+def _said_before(store: EmbeddingStore, given: Mapping[str, Verdict]) -> set[str]:
+    """Return the ids of samples of which the store says it all, so that it changes nothing to say it again."""
+    twins = _values(given, "twin")
+    met = {*given, *twins.values()}
+    there = [one for one, at in zip(met, store.find(list(met)).tolist(), strict=True) if at >= 0]
+    has = {
+        name: dict(zip(there, texts_of(store, name, there), strict=True))
+        for name in (spelt(VERDICT), "label", "split", "group")
+    }
+    labels, groups = _values(given, "wrong-label"), has["group"]
+    return {
+        one
+        for one, said in given.items()
+        if has[spelt(VERDICT)].get(one) == said.kind
+        and (one not in labels or has["label"][one] == labels[one])
+        and (said.kind != "dirt" or has["split"][one] == ASIDE)
+        and (one not in twins or (groups[one] is not None and groups[one] == groups.get(twins[one])))
+    }
 
 
 def _values(given: Mapping[str, Verdict], kind: str) -> dict[str, str]:

@@ -138,6 +138,10 @@ def _to(text: str | None) -> str:
 
 def _conflict(store: EmbeddingStore, version: int, what: str, by: int) -> StoreError:
     """Return the error that says what a later version changed, and what to do about that one."""
+    if any(entry.number == by and _undone_by(entry) == version for entry in store.log()):
+        return ConflictError(
+            f"Version {version} was undone already, by {in_words(store, by)}; to have it back, undo that one."
+        )
     try:
         _made_by(store, by)
         advice = "undo that first"

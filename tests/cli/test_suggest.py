@@ -63,6 +63,10 @@ def test_a_table_a_kind_with_reasons_and_commands(line: Path) -> None:
     assert f"embedstore triage s --twin '{twin}={twin_of}' --since 1" in lines
     assert f"embedstore triage s --label '{planted.IDS[planted.of(7)[1]]}=good' --since 1" in lines
     assert lines.count("To say so:") == 3
+    assert (
+        sum(one.startswith("To say that a label is right: embedstore triage STORE --label ID=LABEL") for one in lines)
+        == 1
+    )
     assert "'part 31', so" not in out
     assert "both have the group 'part 31'" in out
     assert "The student did not learn from it." in out
@@ -84,7 +88,9 @@ def test_json_tells_everything_and_its_commands_do_what_they_say(line: Path, tmp
     assert {one["ids"][0] for one in listed} == planted.WRONG_IDS
     assert {*listed[0]} == {"ids", "score", "reason", "verdicts", "command"}
     assert listed[0]["verdicts"] == {listed[0]["ids"][0]: {"kind": "wrong-label", "value": "good"}}
-    assert facts["kinds"]["wrong-labels"]["remarks"][0]["ja"].endswith("--label ID=ラベル")
+    remark = facts["kinds"]["wrong-labels"]["remarks"][0]
+    assert remark["ja"].endswith("今のラベルのままと判定すると、次から表示されません。")
+    assert "embedstore triage" not in remark["en"] + remark["ja"]  # the page has a button for it
     for one in listed:
         call(*shlex.split(one["command"]), cwd=tmp_path)
     with embedstore.open(tmp_path / "s") as store:

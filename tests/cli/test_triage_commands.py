@@ -262,4 +262,4 @@ def test_inspect_shows_verdicts_where_there_are_some(at: Line) -> None:
     assert listed["good/0.png"] == "rare"
     at.run("inspect", "s", "--html", "odd.html")
     page = Path("odd.html").read_text("utf-8")
-    assert page.count("rare and real") == page.count("まれだが本物") == 1
+    assert page.count("rare and real") == page.count("まれだが正しい画像") == 1

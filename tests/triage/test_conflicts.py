@@ -14,7 +14,7 @@ from toy_triage import IDS, make, rows
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.errors import ConflictError, StoreError, StoreLockedError
+from embedstore.errors import ConflictError, SettingsError, StoreError, StoreLockedError
 from embedstore.store.changes import StoreWriter
 from embedstore.store.environment import Environment
 from embedstore.triage import Verdict, decisions, plan_triage, triage, undo
@@ -33,7 +33,7 @@ def changed(store: EmbeddingStore, field: str, text: str | None, sample_id: str 
         writing.set(field, {sample_id: text})
 
 
-def refused(store: EmbeddingStore, verdicts: dict[str, Verdict], since: int) -> str:
+def refused(store: EmbeddingStore, verdicts: dict[str, Verdict], since: int | dict[str, int]) -> str:
     """Return why a triage is refused; the store must be as it was."""
     before = snapshot(store)
     said = []
@@ -90,6 +90,33 @@ def test_other_samples_and_other_fields_are_no_conflict(store: EmbeddingStore) -
     changed(store, "label", "pore", "f.png")  # of a twin only the group counts
     triage(store, {"a.png": Verdict("twin", "f.png")}, since=1)
     assert store.sample("a.png").group == "R"
+
+
+def test_each_sample_is_held_to_the_version_at_which_it_was_looked_at(store: EmbeddingStore) -> None:
+    changed(store, "label", "pore", "a.png")  # 2
+    changed(store, "label", "pore", "b.png")  # 3
+    both = {"a.png": RARE, "b.png": DIRT}
+    assert refused(store, both, {"a.png": 1, "b.png": 3}).startswith("The sample 'a.png' has the label 'pore' now")
+    assert refused(store, both, {"a.png": 2, "b.png": 2}).startswith("The sample 'b.png' has the label 'pore' now")
+    with pytest.raises(SettingsError, match=r"The version at which 'b\.png' was looked at is missing"):
+        triage(store, both, since={"a.png": 2})
+    assert triage(store, both, since={"a.png": 2, "b.png": 3}).version == 4
+    changed(store, "group", "Z", "f.png")  # 5
+    twin = {"a.png": Verdict("twin", "f.png"), "b.png": RARE}
+    assert "'f.png' has the group 'Z' now" in refused(store, twin, {"a.png": 4, "b.png": 5})
+    assert triage(store, twin, since={"a.png": 5, "b.png": 4}).version == 6
+
+
+def test_one_that_is_gone_is_a_conflict_and_one_that_never_was_is_unknown(store: EmbeddingStore) -> None:
+    with store.write("delete") as writing:
+        writing.delete(["a.png"])
+    for said in ({"a.png": RARE}, {"b.png": Verdict("twin", "a.png")}):
+        assert refused(store, said, 1).startswith(
+            "The sample 'a.png' is not in the store any more, and you looked at version 1"
+        )
+    with pytest.raises(StoreError, match="never") as caught:
+        triage(store, {"never": RARE}, since=1)
+    assert not isinstance(caught.value, ConflictError)
 
 
 def test_of_the_other_twin_the_group_counts(store: EmbeddingStore) -> None:

@@ -270,7 +270,7 @@ def compacted(store: EmbeddingStore) -> None:
             undone,
             2,
             ConflictError,
-            r"the verdict of 'b\.png' was changed again, to none, by version 3 \(undo\); undo that",
+            r"^Version 2 was undone already, by version 3 \(undo\); to have it back, undo that one\.$",
         ),
         (
             said_again,

@@ -87,6 +87,10 @@ def suggest(
             title = f"{name}: {_TITLES.get(name, name)} ({len(listed)})"
             console.table(title, ["score", "ids", "why"], rows, right=(0,))
             _print_commands(listed, commands[name])
+            if name == "wrong-labels":
+                console.say(
+                    "To say that a label is right: embedstore triage STORE --label ID=LABEL, with the label that it has"
+                )
         else:
             console.say(f"{name}: nothing was found.")
         console.say(*(remark.en for remark in found.remarks[name]), "")

@@ -155,11 +155,10 @@ def _remarks(evidence: Evidence, labelled: Labelled, suspected: int) -> list[Tex
         Text(
             f"The others speak against the labels of {number_of(suspected, 'picture')}. That is no count of wrong labels: a "
             "defect that is hard to see looks like one, too, and where all labels are right, every one of these is. Look at "
-            "each. If a label is right, say so, and it is not suggested again: embedstore triage STORE --label ID=LABEL, with "
-            "the label that it has.",
+            "each. If a label is right, say so, by a verdict with the label that it has, and it is not suggested again.",
             f"{suspected} 枚の画像で、他の画像がラベルと食い違います。これはラベルの誤りの数ではありません。"
             "見分けにくい欠陥も同じように見え、ラベルがすべて正しければ誤りは 1 枚もありません。1 枚ずつ確認してください。"
-            "ラベルが正しければ、今のラベルをそのまま指定すると次から表示されません: embedstore triage STORE --label ID=ラベル",
+            "ラベルが正しければ、今のラベルのままと判定すると、次から表示されません。",
         )
     ]
     if lone := _lone_labels(labelled):
