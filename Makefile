@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick pilot-full study study-pages test soak docs check format clean
+.PHONY: pilot pilot-quick pilot-full study study-pages test soak docs screenshots check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
@@ -34,6 +34,10 @@ soak: .venv/.dev
 # The API from the docstrings, in site/index.html; docs/format.md and docs/promises.md are read as they are.
 docs: .venv/.dev
 	$(BIN)/python tools/docs/build.py site
+
+# docs/live-page-*.webp, of drawn parts; needs Chromium.
+screenshots: .venv/.dev
+	$(BIN)/python tools/docs/screenshots.py docs
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

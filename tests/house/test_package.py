@@ -52,6 +52,7 @@ def test_wheel_holds_the_packages_and_nothing_of_everyones(built: Path) -> None:
         "distill",
         "embedstore_cli",
         "distill_cli",
+        "embedstore_inspector",
     }
 
 

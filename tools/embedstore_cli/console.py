@@ -182,3 +182,24 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total)
 
         yield update
+
+
+class Steps:
+    """One bar after another, for what is done one after another."""
+
+    def __init__(self) -> None:
+        self._bars, self._step = contextlib.ExitStack(), ""
+
+    def __enter__(self) -> "Steps":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.close()
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        """Show how far a step is."""
+        if step != self._step:
+            self._bars.close()
+            self._step, unit = step, "samples" if total > 1 else ""
+            self._update = self._bars.enter_context(progress(step, unit))
+        self._update(done, total)

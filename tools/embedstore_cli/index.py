@@ -2,7 +2,6 @@
 
 import re
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +51,7 @@ def index(
                 console.say(f"Deleted the index of '{store}'." if there else f"'{store}' has no index.")
             return
         begun = time.perf_counter()
-        with _Steps() as steps:
+        with console.Steps() as steps:
             info = opened.build_index(
                 factory,
                 memory=_bytes(memory),
@@ -87,27 +86,6 @@ def index(
                 f"Wanted was a {what} of {wanted}, which this kind does not reach here; give it more --memory, or another "
                 "--factory."
             )
-
-
-class _Steps:
-    """One bar after another, for what is done one after another."""
-
-    def __init__(self) -> None:
-        self._bars, self._step = ExitStack(), ""
-
-    def __enter__(self) -> "_Steps":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bars.close()
-
-    def progress(self, step: str, done: int, total: int) -> None:
-        """Show how far a step is."""
-        if step != self._step:
-            self._bars.close()
-            self._step, unit = step, "samples" if total > 1 else ""
-            self._update = self._bars.enter_context(console.progress(step, unit))
-        self._update(done, total)
 
 
 def _bytes(text: str | None) -> int | None:

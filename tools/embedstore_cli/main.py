@@ -17,9 +17,11 @@ try:
         info,
         inspect,
         log,
+        map,
         query,
         relabel,
         repair,
+        serve,
         split,
         suggest,
         summaries,
@@ -65,6 +67,8 @@ for verb in (
     twins.twins,
     inspect.inspect,
     suggest.suggest,
+    serve.serve,
+    map.map,
 ):
     app.command()(verb)
 
@@ -73,12 +77,13 @@ for verb in (
 _KEPT = "Stopped. What was finished is kept; the same command goes on from there."
 _NOTHING = "Stopped. Nothing was changed; give the same command again."
 _WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
-_RESUMED = {"build", "add"}
+_SERVED = "Stopped. The page is gone; what was saved on it is in the store."
 # Or replaced in one last step.
-_READING = {"info", "log", "query", "inspect", "suggest", "export", "verify", "compact", "index"}
+_READING = {"info", "log", "query", "inspect", "suggest", "export", "verify", "compact", "index", "map"}
+_LEFT = {**dict.fromkeys(_READING, _NOTHING), "build": _KEPT, "add": _KEPT, "serve": _SERVED}
 
 
 def main() -> None:
     """Run the command."""
     verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    console.run(app, interrupted=_KEPT if verb in _RESUMED else _NOTHING if verb in _READING else _WHOLE)
+    console.run(app, interrupted=_LEFT.get(verb, _WHOLE))

@@ -1,0 +1,245 @@
+"""All words of the page, in English and Japanese side by side. `{...}` stands for what is told at that place."""
+
+from embedstore.pages import Text
+from embedstore.pages.odd_page import VERDICTS
+
+WORDS: dict[str, Text] = {
+    # Views
+    "map": Text("Map", "マップ"),
+    "sample": Text("Picture", "画像"),
+    "prototypes": Text("Prototypes", "代表例"),
+    "picture": Text("1 picture", "画像 1 枚"),
+    "pictures": Text("{count} pictures", "画像 {count} 枚"),
+    "about": Text("{count} pictures · version {version}", "画像 {count} 枚 · バージョン {version}"),
+    "language": Text("Language", "言語"),
+    "help": Text("Keys", "キー操作"),
+    "close": Text("Close", "閉じる"),
+    "no_picture": Text("No picture", "画像なし"),
+    "without": Text("none", "なし"),
+    # The map
+    "map_hint": Text(
+        "Each dot is a picture; pictures that look alike lie close together.",
+        "点は 1 枚の画像です。似た画像ほど近くに並びます。",
+    ),
+    "map_method": Text("Map by", "配置"),
+    "pca": Text("principal axes", "主成分"),
+    "colour_by": Text("Colour by", "色分け"),
+    "label": Text("Label", "ラベル"),
+    "mode": Text("Kind", "種類"),
+    "split": Text("Side", "用途"),
+    "distance": Text("Distance to prototype", "代表例までの距離"),
+    "percentile": Text("Percentile in prototype", "代表例内のパーセンタイル"),
+    "error": Text("Student's error", "生徒モデルの誤差"),
+    "prototype": Text("Nearest prototype", "最も近い代表例"),
+    "others": Text("{count} others", "その他 {count} 種"),
+    "usual": Text("usual", "通常"),
+    "odd": Text("odd", "特異"),
+    "right": Text("right", "正しい"),
+    "wrong": Text("wrong", "誤り"),
+    "at_least": Text("Only from", "下限"),
+    "lasso": Text("Lasso", "投げ縄選択"),
+    "zoom_in": Text("Zoom in", "拡大"),
+    "zoom_out": Text("Zoom out", "縮小"),
+    "whole": Text("Whole map", "全体表示"),
+    "select_view": Text("Select what is in view", "表示範囲を選択"),
+    "points_shown": Text("{shown} of {count} shown", "{count} 枚中 {shown} 枚を表示"),
+    # Filters and search
+    "filter": Text("Filter", "絞り込み"),
+    "all": Text("all", "すべて"),
+    "clear": Text("Clear", "解除"),
+    "search": Text("Search", "検索"),
+    "search_hint": Text("Name, label or other words", "名前・ラベルなどの文字"),
+    "search_picture": Text("Search by picture", "画像で検索"),
+    "search_text": Text("Looks like these words", "言葉に似た画像"),
+    "drop": Text("Drop a picture to find what is like it", "画像をドロップすると似た画像を探します"),
+    "searching": Text("Searching…", "検索中…"),
+    "teacher_loads": Text(
+        "The teacher looks at the picture; the first time it has to be loaded, which takes a while.",
+        "教師モデルで画像を調べています。初回は読み込みに時間がかかります。",
+    ),
+    # The gallery
+    "oddest": Text("The oddest", "特異な画像"),
+    "selection": Text("Selection", "選択した画像"),
+    "found": Text("Found: {text}", "検索結果：{text}"),
+    "like_picture": Text("Like {name}", "{name} に似た画像"),
+    "like_text": Text("Looks like “{text}”", "「{text}」に似た画像"),
+    "members": Text("Pictures of prototype {name}", "代表例 {name} の画像"),
+    "nothing": Text("No picture meets this.", "該当する画像はありません。"),
+    "of_filter": Text("{shown} of {count} pass the filter", "{count} 枚中 {shown} 枚が条件に一致"),
+    "more_alike": Text("+{count} alike", "類似 +{count}"),
+    "back_to_oddest": Text("Back to the oddest", "特異な画像に戻る"),
+    "similarity": Text("similarity {value}", "類似度 {value}"),
+    "distance_is": Text("distance {value}", "距離 {value}"),
+    # A sample
+    "choose": Text(
+        "Choose a picture on the map or in the gallery to see why it is odd.",
+        "マップまたは一覧から画像を選ぶと、特異な理由を表示します。",
+    ),
+    "previous": Text("Previous", "前へ"),
+    "next": Text("Next", "次へ"),
+    "place": Text("{place} / {count}", "{place} / {count}"),
+    "show_like": Text("Find similar", "似た画像を探す"),
+    "show_on_map": Text("On the map", "マップで表示"),
+    "distances_of": Text(
+        "Distance to the nearest prototype: all pictures labelled '{label}'",
+        "最も近い代表例までの距離（「{label}」の全画像）",
+    ),
+    "distances_without": Text(
+        "Distance to the nearest prototype: all pictures without a label",
+        "最も近い代表例までの距離（ラベルなしの全画像）",
+    ),
+    # Prototypes
+    "hides": Text("What the prototypes hide", "代表例に表れないもの"),
+    "distances": Text("Distance to the nearest prototype", "最も近い代表例までの距離"),
+    "distances_lead": Text(
+        "One chart a label, on one scale. Beyond “near”, a picture is less like its prototype than pictures of its label usually "
+        "are like the nearest other part.",
+        "ラベルごとに同じ目盛りで示します。「近い」の線より右の画像は、同じラベルの別部品どうしの通常の近さより、代表例から離れています。",
+    ),
+    "prototypes_lead": Text(
+        "Each with its most typical pictures, and the one farthest from it.",
+        "それぞれの典型的な画像と、最も離れた画像を示します。",
+    ),
+    "stands_for": Text("Stands for", "代表する画像"),
+    "radius": Text("Radius", "半径"),
+    "far": Text("Not near", "近くない画像"),
+    "farthest": Text("farthest", "最も遠い"),
+    "show_members": Text("Show all", "すべて表示"),
+    # Deciding
+    "verdict": Text("Verdict", "判定"),
+    "verdict_rare": Text("Rare and real", "まれだが正しい画像"),
+    "verdict_wrong-label": Text("Wrong label", "ラベルが違う"),
+    "verdict_dirt": Text("Dirt or bad picture", "汚れ・撮影不良"),
+    "verdict_twin": Text("Twin of…", "同じ部品"),
+    **{f"said_{kind}": text for kind, text in VERDICTS.items()},
+    "short_rare": Text("rare", "まれ"),
+    "short_wrong-label": Text("label", "ラベル"),
+    "short_dirt": Text("dirt", "汚れ"),
+    "short_twin": Text("twin", "同一"),
+    "means_wrong-label": Text("Its label is “{value}”", "ラベルは「{value}」"),
+    "means_twin": Text("Twin of {value}", "{value} と同じ部品"),
+    "chosen_count": Text("{count} pictures chosen", "{count} 枚を選択中"),
+    "selected_count": Text("{count} pictures selected", "{count} 枚を選択中"),
+    "choose_none": Text("Choose none", "選択を解除"),
+    "too_many": Text(
+        "At most {most} decisions can wait; save first, or choose fewer pictures.",
+        "保存前の判定は {most} 件までです。先に保存するか、選択する画像を減らしてください。",
+    ),
+    "which_label": Text("Which label is right?", "正しいラベルを選択"),
+    "label_hint": Text("Find a label, or write a new one", "ラベルを検索、または新しいラベルを入力"),
+    "new_label": Text("New label: {text}", "新しいラベル：{text}"),
+    "which_twin": Text("Of which picture is it a twin?", "同じ部品の画像を選択"),
+    "twin_lead": Text(
+        "Twins show the same part: they will share one group, and so one side of the split.",
+        "同じ部品を写した画像を選んでください。同じグループになり、学習用と評価用に分かれることがなくなります。",
+    ),
+    "twin_hint": Text("Or write its name", "または画像の名前を入力"),
+    "twin_itself": Text("That is this picture; give the other one.", "この画像自身です。別の画像を指定してください。"),
+    "take": Text("Take it", "決定"),
+    "tray_one": Text("1 decision, not saved yet", "未保存の判定 1 件"),
+    "tray_count": Text("{count} decisions, not saved yet", "未保存の判定 {count} 件"),
+    "tray_changed": Text("{count} to look at again", "要確認 {count} 件"),
+    "others_wait": Text("… and {count} more", "… 他 {count} 件"),
+    "tray": Text("Not saved yet", "未保存の判定"),
+    "tray_since": Text("seen at version {version}", "バージョン {version} で確認"),
+    "tray_lead": Text(
+        "Saved together as one version, which can be undone.",
+        "まとめて 1 つのバージョンとして保存されます。後で取り消せます。",
+    ),
+    "take_back": Text("Take back", "取り消す"),
+    "take_all_back": Text("Take all back", "すべて取り消す"),
+    "look_again": Text("Look at it now", "現在の状態を見る"),
+    "save": Text("Save", "保存"),
+    "saving": Text("Saving…", "保存中…"),
+    "saved": Text("Saved as version {version}.", "バージョン {version} として保存しました。"),
+    "saved_nothing": Text(
+        "All of that was said before; nothing changed.", "すべて保存済みの内容です。変更はありません。"
+    ),
+    "put_back": Text(
+        "An earlier version of the store was put back since you looked at this picture. Look at it again, and decide anew.",
+        "確認した後に、ストアが以前のバージョンに戻されました。画像を見直して、もう一度判定してください。",
+    ),
+    "moved_on": Text(
+        "The page went on to a newer version of the store just then, so nothing was decided; decide again.",
+        "ページが新しいバージョンに切り替わったため、判定は行われませんでした。もう一度判定してください。",
+    ),
+    "replaced": Text(
+        "This took the place of {count} earlier decisions, not saved yet.", "未保存の判定 {count} 件を置き換えました。"
+    ),
+    "replaced_one": Text("This took the place of: {earlier}.", "次の判定を置き換えました：{earlier}"),
+    "bring_back": Text("Bring it back", "元に戻す"),
+    # History
+    "history": Text("History", "履歴"),
+    "history_lead": Text(
+        "Each save is a version. Undo sets back what a version changed, as a new version.",
+        "保存のたびにバージョンが作られます。取り消すと、その変更を元に戻した新しいバージョンが作られます。",
+    ),
+    "version_is": Text("Version {version}", "バージョン {version}"),
+    "undo": Text("Undo", "取り消す"),
+    "undo_it": Text("Undo version {version}", "バージョン {version} を取り消す"),
+    "cancel": Text("Leave it", "やめる"),
+    "undoing": Text("Undoing…", "取り消し中…"),
+    "undone": Text(
+        "Version {number} was taken back, as version {version}.",
+        "バージョン {number} を取り消しました（バージョン {version}）。",
+    ),
+    "undone_nothing": Text(
+        "All of it was back already; nothing changed.", "すべて元に戻っています。変更はありません。"
+    ),
+    "no_history": Text("The store has no versions yet.", "バージョンはまだありません。"),
+    "older_versions": Text("{count} older ones: embedstore log", "これより前の {count} 件：embedstore log"),
+    # Suggestions
+    "suggestions": Text("Suggestions", "確認候補"),
+    "suggesting": Text("Looking for what deserves a look…", "確認候補を探しています…"),
+    "kind_wrong-labels": Text("Likely wrong labels", "ラベルの誤り"),
+    "kind_torn-twins": Text("Twins on two sides", "用途をまたぐ同じ部品"),
+    "kind_hidden-modes": Text("Without a prototype", "代表例のない種類"),
+    "kind_student": Text("Student differs", "生徒と教師の不一致"),
+    "no_suggestion": Text("Nothing of this kind was found.", "該当する画像はありません。"),
+    "all_suggestions_done": Text("You have been through all of these.", "すべて確認しました。"),
+    "proposed": Text("Proposed", "提案"),
+    "nothing_proposed": Text("Nothing is proposed; decide below.", "提案はありません。下のボタンで判定してください。"),
+    "looks_right": Text("Looks right", "提案どおり"),
+    "keep_label": Text("Keep “{label}”", "「{label}」のまま"),
+    "skip": Text("Skip", "スキップ"),
+    "nearest": Text("Most like it", "最も似た画像"),
+    "in_tray": Text("Decided, not saved yet", "判定済み（未保存）"),
+    "skipped": Text("Skipped", "スキップ済み"),
+    # Work under way
+    "loading": Text("Loading…", "読み込み中…"),
+    "comparing": Text("Comparing: {done} of {total}", "比較中：{total} 枚中 {done} 枚"),
+    "summarising": Text("Making prototypes…", "代表例を作成中…"),
+    "newer": Text("The store has changed: version {version}.", "ストアが更新されました（バージョン {version}）。"),
+    "reload": Text("Show it", "表示する"),
+    "lost": Text(
+        "The server does not answer; is it still running?", "サーバーが応答しません。動作しているか確認してください。"
+    ),
+    # Keys
+    "key_next": Text("Next / previous picture", "次 / 前の画像"),
+    "key_open": Text("Open the picture", "画像を開く"),
+    "key_views": Text("Map, picture, prototypes, suggestions", "マップ、画像、代表例、確認候補"),
+    "key_verdicts": Text("Rare, wrong label, dirt, twin", "まれ、ラベル訂正、汚れ、同じ部品"),
+    "key_choose": Text("Choose the picture, for a decision on several", "画像を選択（まとめて判定）"),
+    "key_suggestion": Text(
+        "Suggestion: looks right; keep its label; skip it", "確認候補：提案どおり / ラベルはそのまま / スキップ"
+    ),
+    "key_unsay": Text("Take back the last decision", "直前の判定を取り消す"),
+    "key_tray": Text("Decisions that are not saved yet", "未保存の判定を表示"),
+    "key_save": Text("Save the decisions", "判定を保存"),
+    "key_history": Text("History, and undo", "履歴と取り消し"),
+    "key_search": Text("Search", "検索"),
+    "key_lasso": Text("Lasso on or off", "投げ縄選択のオン / オフ"),
+    "key_view": Text("Select all that the map shows", "マップの表示範囲をすべて選択"),
+    "key_zoom": Text("Zoom the map; the whole of it", "マップの拡大・縮小・全体表示"),
+    "key_pan": Text("Move the map", "マップを移動"),
+    "key_colour": Text("Next colouring", "次の色分け"),
+    "key_like": Text("Find pictures like this one", "この画像に似た画像を探す"),
+    "key_language": Text("English or Japanese", "日本語 / 英語"),
+    "key_back": Text("Back: close, then the oddest", "戻る：閉じる、特異な画像へ"),
+    "key_help": Text("These keys", "このキー一覧"),
+}
+
+
+def in_both() -> dict[str, list[str]]:
+    """Return the words for the scripts: name -> [English, Japanese]."""
+    return {name: [text.en, text.ja] for name, text in WORDS.items()}
