@@ -50,10 +50,18 @@ def test_closed_and_full_outputs_end_in_no_traceback(store: Path) -> None:
     assert len(full.stderr.splitlines()) == 1
 
 
-def test_bytes_that_are_no_text_are_refused(store: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_bytes_that_are_no_text_are_the_id_of_no_sample(store: Path, monkeypatch: Any, capsys: Any) -> None:
     code, out, err = given(monkeypatch, capsys, "query", store, "--id", "a\udcff")
     assert (code, out) == (2, "")
-    assert r"Error: The text 'a\udcff' is not valid UTF-8;" in err
+    assert r"has no sample 'a\udcff'; an id is the path below the image folder" in err
+
+
+def test_bytes_that_are_no_text_are_refused(store: Path, monkeypatch: Any, capsys: Any) -> None:
+    code, out, err = given(monkeypatch, capsys, "tag", store, "a\udcff")
+    assert (code, out) == (2, "")
+    assert r"a\udcff" in err
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
 
 
 def test_names_are_printed_as_they_are_and_in_one_line_for_a_program(
