@@ -99,3 +99,11 @@ export const onOld = (run) => (showNewest = run);
 export function looksOld(sentence) {
   notice(sentence, { kind: "caution", name: "old", stays: true, action: { words: pair("reload"), run: () => showNewest() } });
 }
+
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // an address that somebody typed; the server says that there is no such sample
+  }
+}

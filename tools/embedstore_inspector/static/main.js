@@ -35,7 +35,7 @@ async function route() {
     else tab.removeAttribute("aria-current");
   }
   if (desk.view === "map") desk.map.resize();
-  if (desk.view === "sample" && id !== undefined) await showSample(decoded(id));
+  if (desk.view === "sample" && id !== undefined) await showSample(api.decoded(id));
   if (desk.view === "prototypes") await drawPrototypes();
   if (desk.view === "suggestions") await desk.suggestions.show();
   desk.decisions.drawTarget();
@@ -47,14 +47,6 @@ function goTo(view) {
   if (location.hash === hash) return void focus();
   addEventListener("hashchange", focus, { once: true }); // after the one that shows the view
   location.hash = hash;
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // an address that somebody typed; the server says that there is no such sample
-  }
 }
 
 async function showSample(id) {
