@@ -19,16 +19,16 @@ V = {"v": "1"}
 def test_what_only_the_terminal_can_help_with_goes_there(
     kind: type[EmbedstoreError], caplog: pytest.LogCaptureFixture
 ) -> None:
-    said = refused(kind("The store '/home/ann/parts.store' is no good.")).sentence
+    said = refused(kind("The store '/srv/lines/parts.store' is no good.")).sentence
     assert "ann" not in said.en + said.ja
     assert not re.search("[a-z]", said.ja)
-    assert caplog.messages == ["The store '/home/ann/parts.store' is no good."]
+    assert caplog.messages == ["The store '/srv/lines/parts.store' is no good."]
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("No map is kept of '/home/ann/parts.store'; see '/tmp/x'.", "No map is kept of 'parts.store'; see 'x'."),
+        ("No map is kept of '/srv/lines/parts.store'; see '/tmp/x'.", "No map is kept of 'parts.store'; see 'x'."),
         ("At 'C:\\lines\\parts.store' and 'C:/lines/b'.", "At 'parts.store' and 'b'."),
         ("The sample 'good/1.png' can't be.", "The sample 'good/1.png' can't be."),
     ],
