@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
-import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
 import embedstore
 from embedstore_inspector.app import make_app
 from embedstore_inspector.security import Access
-from embedstore_inspector.serving import listen, settings
+from embedstore_inspector.serving import listen, running
 
 COUNT = 40
 HOSTILE_ID = (
@@ -62,12 +60,5 @@ def client_of(store: Path, *, access: Access | None = None, base: str = ADDRESS,
 @contextmanager
 def served(store: Path, **options: object) -> Iterator[str]:
     """Serve a store on a real socket; yields its address."""
-    with listen(store, port=0, **options) as server:  # type: ignore[arg-type]
-        running = uvicorn.Server(settings(server))
-        thread = Thread(target=running.run, kwargs={"sockets": [server.listening]})
-        thread.start()
-        try:
-            yield server.address
-        finally:
-            running.should_exit = True
-            thread.join()
+    with listen(store, port=0, **options) as server, running(server):  # type: ignore[arg-type]
+        yield server.address

@@ -1,5 +1,6 @@
 """The socket: where it can be reached, and how many may come at once."""
 
+import gc
 import socket
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 from inspected import served
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from embedstore.errors import SettingsError
 from embedstore_inspector import serving
@@ -68,3 +70,16 @@ def answer(address: str) -> int:
             return int(response.status)
     except HTTPError as error:
         return error.code
+
+
+def test_a_connection_that_comes_while_the_server_stops_is_ended(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AutoHTTPProtocol, "shutdown", lambda connection: None)  # as if it came too late to be told
+    with served(line / "store") as address:
+        host, port = address.removeprefix("http://").rstrip("/").split(":")
+        asking = socket.create_connection((host, int(port)), timeout=20)
+        asking.sendall(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        assert asking.recv(4) == b"HTTP"
+    with asking:
+        while asking.recv(65536):  # what was sent, then the end
+            pass
+    gc.collect()  # a socket that is still open is told of as a warning, which is an error here

@@ -9,14 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
@@ -25,7 +21,7 @@ from browser import driven  # noqa: E402
 from helpers import store_of  # noqa: E402
 
 from embedstore.vectors import unit_length  # noqa: E402
-from embedstore_inspector.serving import listen  # noqa: E402
+from embedstore_inspector.serving import listen, running  # noqa: E402
 
 
 def make_store(path: Path, samples: int, dim: int) -> None:
@@ -48,20 +44,6 @@ def make_store(path: Path, samples: int, dim: int) -> None:
     ).close()
 
 
-@contextmanager
-def served(path: Path) -> Iterator[str]:
-    """Serve a store in a thread; yields its address."""
-    with listen(path, port=0) as server:
-        running = uvicorn.Server(uvicorn.Config(server.app, log_level="warning", access_log=False))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [server.listening]})
-        thread.start()
-        try:
-            yield server.address
-        finally:
-            running.should_exit = True
-            thread.join()
-
-
 def main() -> None:
     """Make, serve, open, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -72,11 +54,11 @@ def main() -> None:
         place = Path(folder)
         make_store(place / "store", asked.samples, asked.dim)
         print(f"{asked.samples:,} samples of {asked.dim} numbers; seconds from the address to")
-        with served(place / "store") as address, driven(place / "profile") as page:
+        with listen(place / "store", port=0) as server, running(server), driven(place / "profile") as page:
             mark = "performance.getEntriesByName('points-painted')[0]?.startTime"
             for name in ("cold", "warm"):
                 page.open("about:blank")
-                page.open(address)
+                page.open(server.address)
                 print(f"  first paint of all points, {name} server    {page.until(mark, 120) / 1000:8.2f}")
             started = time.perf_counter()
             page.until("performance.getEntriesByName('all-known')[0]?.startTime", 600)

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +19,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 from browser import Page, driven  # noqa: E402
 
 import embedstore  # noqa: E402
-from embedstore_inspector.serving import listen  # noqa: E402
+from embedstore_inspector.serving import listen, running  # noqa: E402
 
 KINDS = {"good": 170, "scratch": 34, "dent": 26, "burr": 16, "stain": 5}
 WIDE, HIGH = 640, 480
@@ -93,20 +89,6 @@ def draw_line(folder: Path) -> None:
     (folder / "rings.csv").write_text("\n".join(rows), "utf-8")
 
 
-@contextmanager
-def served(store: Path) -> Iterator[str]:
-    """Serve a store in a thread; yields its address."""
-    with listen(store, port=0) as server:
-        running = uvicorn.Server(uvicorn.Config(server.app, log_level="warning", access_log=False))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [server.listening]})
-        thread.start()
-        try:
-            yield server.address
-        finally:
-            running.should_exit = True
-            thread.join()
-
-
 def look(page: Page, address: str, language: str, directory: Path) -> None:
     """Write the page's views in one language."""
     ending = "" if language == "en" else f".{language}"
@@ -160,10 +142,10 @@ def main(directory: Path) -> None:
         embedstore.build(
             store, pictures, manifest=pictures / "rings.csv", teacher="efficientnet-lite0", views=0, outputs=[]
         )
-        with served(store) as address, driven(place / "profile") as page:
+        with listen(store, port=0) as server, running(server), driven(place / "profile") as page:
             for language, dark in (("en", False), ("ja", True)):
                 page.dark(dark)
-                look(page, address, language, directory)
+                look(page, server.address, language, directory)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 import uvicorn
 from starlette.applications import Starlette
@@ -74,11 +76,31 @@ def listen(
 
 def run(server: Server) -> None:
     """Answer requests until Ctrl-C, which is raised on as KeyboardInterrupt."""
-    uvicorn.Server(settings(server)).run(sockets=[server.listening])
+    uvicorn.Server(_settings(server)).run(sockets=[server.listening])
 
 
-def settings(server: Server) -> uvicorn.Config:
-    """Return how a page is served."""
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Answer requests in a thread of its own while the block lasts."""
+    answering = uvicorn.Server(_settings(server))
+
+    async def answer() -> None:
+        await answering.serve(sockets=[server.listening])
+        # A browser that connected while the server was told to stop is not let go of there, and would outlive the loop.
+        for left in list(answering.server_state.connections):
+            left.transport.abort()
+        await asyncio.sleep(0)
+
+    thread = Thread(target=lambda: asyncio.run(answer()))
+    thread.start()
+    try:
+        yield
+    finally:
+        answering.should_exit = True
+        thread.join()
+
+
+def _settings(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         server.app,
         log_level="warning",
