@@ -4,13 +4,16 @@ from embedstore.errors import EmbedstoreError
 from embedstore.exports import export
 from embedstore.images import Sample
 from embedstore.imports import import_vectors
+from embedstore.refreshing import refresh, rollback
 from embedstore.store import BuildReport, EmbeddingStore, add, build, create
 from embedstore.store import open_store as open
 from embedstore.store.health.repair import repair
 from embedstore.store.health.verification import verify
 from embedstore.store.migrations import upgrade
 from embedstore.summaries import Summary
+from embedstore.teacher_change import migrate
 from embedstore.teachers import load_teacher
+from embedstore.thinning import thin
 from embedstore.views import Recipe
 
 __version__ = "0.1.0"
@@ -28,8 +31,12 @@ __all__ = [
     "export",
     "import_vectors",
     "load_teacher",
+    "migrate",
     "open",
+    "refresh",
     "repair",
+    "rollback",
+    "thin",
     "upgrade",
     "verify",
 ]

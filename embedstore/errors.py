@@ -66,3 +66,7 @@ class TrainingError(EmbedstoreError, ValueError):
 
 class SourceError(EmbedstoreError, ValueError):
     """Embeddings that were to be imported can't be used."""
+
+
+class ModelError(EmbedstoreError, ValueError):
+    """A model for the terminal can't be used, or not for what was asked of it."""

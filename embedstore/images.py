@@ -39,7 +39,12 @@ class Sample:
     @property
     def part(self) -> str:
         """The physical part that it shows: its group, or where it has none, a part of its own."""
-        return f"group\0{self.group}" if self.group is not None else f"sample\0{self.id}"
+        return part_of(self.id, self.group)
+
+
+def part_of(sample_id: str, group: str | None) -> str:
+    """Return the physical part that a sample shows: its group, or where it has none, a part of its own."""
+    return f"group\0{group}" if group is not None else f"sample\0{sample_id}"
 
 
 @dataclass(frozen=True)

@@ -187,8 +187,14 @@ def check_teacher(store: EmbeddingStore, summary: Summary) -> None:
     """Raise where a summary does not belong to the store's vectors.
 
     Raises:
-        SummaryError: it is of another teacher.
+        SummaryError: it is of another teacher, or an estimate of what it would be for this one.
     """
+    if summary.estimate is not None:
+        raise SummaryError(
+            f"The summary '{summary.name}' is an estimate, mapped from the vectors of '{summary.estimate.teacher}', and "
+            "distances to it would tell how good the map is, not which pictures are odd; make one from this store: embedstore "
+            "summarize"
+        )
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
             f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the store "

@@ -17,8 +17,9 @@ from embedstore.errors import CorruptStoreError, PictureError, SettingsError, St
 from embedstore.pictures import read_picture
 from embedstore.store.index import IndexWarning, VectorIndex, open_index
 from embedstore.store.index_file import IndexInfo
-from embedstore.teachers import TextTeacher, load_teacher
-from embedstore.teachers.protocol import EMBEDDING, Teacher
+from embedstore.teachers import TextTeacher
+from embedstore.teachers.protocol import EMBEDDING
+from embedstore.teachers.reduced import ReducedTeacher
 from embedstore.vectors import Vectors
 from embedstore.views import WHOLE, render
 
@@ -65,7 +66,7 @@ def query(
     if id is not None:
         return search(store, store.vectors([id]), top=top, where=where, exclude=[id], exact=exact)[0]
     if image is not None:
-        teacher = _own_teacher(store)
+        teacher = store.load_teacher()
         try:
             picture, _ = read_picture(image)
         except PictureError as error:
@@ -77,18 +78,16 @@ def query(
 
 def text_vectors(store: SearchableStore, texts: Sequence[str]) -> Vectors:
     """Return the vectors (n, d) of some texts; see `SearchableStore.embed_text`."""
-    teacher = _own_teacher(store)
+    teacher = store.load_teacher()
+    if isinstance(teacher, ReducedTeacher):
+        raise TeacherError(
+            f"The vectors of '{store.path}' are on fewer axes, where texts have no place; ask the store that it was thinned from."
+        )
     if not isinstance(teacher, TextTeacher):
         raise TeacherError(
             f"The teacher '{teacher.name}' reads no text; build the store with an open_clip teacher for that."
         )
     return teacher.embed_text(list(texts))
-
-
-def _own_teacher(store: SearchableStore) -> Teacher:
-    teacher = load_teacher(store.teacher)
-    store.check_teacher(teacher)
-    return teacher
 
 
 def search(

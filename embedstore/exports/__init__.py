@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedstore.errors import SettingsError
-from embedstore.exports import npy_file, parquet_file, summary_file, vectors_file
+from embedstore.exports import light_file, npy_file, parquet_file, prototypes_file, summary_file, vectors_file
+from embedstore.exports.light_file import LightFile, LightForm, is_light_file, read_light_file
+from embedstore.exports.prototypes_file import read_prototypes
 from embedstore.exports.selection import Selection
 from embedstore.exports.summary_file import SummaryFile
 
@@ -27,9 +29,14 @@ EXPORTS: dict[str, Callable[[Selection, Path], None]] = {
     ".safetensors": vectors_file.write,
 }
 SUMMARIES: dict[str, Callable[..., None]] = {".safetensors": summary_file.write}
+PROTOTYPES: dict[str, Callable[..., None]] = {".safetensors": prototypes_file.write}
+LIGHT = {".safetensors": light_file.write}
 BESIDE = {".npy": ".csv"}
 
-__all__ = ["BESIDE", "EXPORTS", "SUMMARIES", "Selection", "SummaryFile", "export"]
+__all__ = [
+    "BESIDE", "EXPORTS", "LIGHT", "PROTOTYPES", "SUMMARIES", "LightFile", "LightForm", "Selection", "SummaryFile", "export",
+    "is_light_file", "read_light_file", "read_prototypes",
+]  # fmt: skip
 
 
 def export(
@@ -37,11 +44,13 @@ def export(
     path: str | os.PathLike[str],
     *,
     summary: str | None = None,
+    prototypes_only: bool = False,
     where: Mapping[str, str | None] | None = None,
     view: int = 0,
+    light: LightForm | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write the vectors of a store with their fields to a file, or a summary; complete or not at all.
+    """Write the vectors of a store with their fields to a file, or a summary, or a light file; complete or not at all.
 
     Args:
         store: to read.
@@ -49,8 +58,12 @@ def export(
             fields, and `embedstore.imports.import_vectors` reads each of them again. With `summary`, `.safetensors` holds that
             summary, from which students can be trained without the store.
         summary: its name.
+        prototypes_only: of the summary, in a file that a terminal compares pictures with and no student is trained from; read
+            by `read_prototypes`.
         where: conditions on label, mode, group, split or attributes, as of `store.where`; all samples where there are none.
         view: whose vectors; 0 is the plain picture.
+        light: write directions in this form, to look for nearest neighbours where the store is not: `.safetensors`, read by
+            `read_light_file` and not imported. `embedstore.thinning.light_loss` measures what that loses.
         overwrite: replace a file that is there.
 
     Raises:
@@ -61,25 +74,27 @@ def export(
         MissingPackageError: the format needs a package that is not installed.
     """
     target = Path(path)
-    endings: Mapping[str, object] = EXPORTS if summary is None else SUMMARIES
-    if target.suffix not in endings:
-        what = "" if summary is None else " for a summary"
-        raise SettingsError(f"The ending of '{target}' names no format{what}; use one of {', '.join(endings)}.")
+    if prototypes_only and summary is None:
+        raise SettingsError("Prototypes are those of a summary; name it with --summary NAME.")
     if summary is not None and (where or view):
         raise SettingsError("A summary is exported whole; leave the conditions and the view out, or the summary.")
-    beside = BESIDE.get(target.suffix)
-    targets = [*([target.with_suffix(beside)] if beside else []), target]  # the file that was named comes last
-    for one in targets:
-        if one.exists() and not overwrite:
-            raise SettingsError(f"'{one}' exists; choose another name, or replace it with --overwrite.")
-    if not target.parent.is_dir():
-        raise SettingsError(f"The directory '{target.parent}' does not exist; make it first.")
+    if light is not None and (summary is not None or view):
+        raise SettingsError(
+            "A light file has the plain view and as many others as --views says; leave --view and --summary out."
+        )
+    _refuse_unknown_ending(target, summary, light)
+    targets = _targets(target, overwrite)
     aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
-        if summary is None:
-            EXPORTS[target.suffix](Selection(store, where=where, view=view), aside / target.name)
+        if summary is not None:
+            write = (PROTOTYPES if prototypes_only else SUMMARIES)[target.suffix]
+            write(store, aside / target.name, summary=summary)
         else:
-            SUMMARIES[target.suffix](store, aside / target.name, summary=summary)
+            selection = Selection(store, where=where, view=view)
+            if light is None:
+                EXPORTS[target.suffix](selection, aside / target.name)
+            else:
+                LIGHT[target.suffix](selection, store, aside / target.name, light)
         for one in targets:
             with (aside / one.name).open("r+b") as file:
                 os.fsync(file.fileno())
@@ -89,3 +104,22 @@ def export(
             (aside / one.name).replace(one)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _targets(target: Path, overwrite: bool) -> list[Path]:
+    """Return the files to write, of which none may be there unless it is to be replaced; the one that was named comes last."""
+    beside = BESIDE.get(target.suffix)
+    targets = [*([target.with_suffix(beside)] if beside else []), target]
+    for one in targets:
+        if one.exists() and not overwrite:
+            raise SettingsError(f"'{one}' exists; choose another name, or replace it with --overwrite.")
+    if not target.parent.is_dir():
+        raise SettingsError(f"The directory '{target.parent}' does not exist; make it first.")
+    return targets
+
+
+def _refuse_unknown_ending(target: Path, summary: str | None, light: LightForm | None) -> None:
+    endings: Mapping[str, object] = SUMMARIES if summary is not None else EXPORTS if light is None else LIGHT
+    if target.suffix not in endings:
+        what = " for a summary" if summary is not None else "" if light is None else " for a light file"
+        raise SettingsError(f"The ending of '{target}' names no format{what}; use one of {', '.join(endings)}.")

@@ -27,6 +27,7 @@ class Selection:
         view: 0 is the plain picture.
 
     Attributes:
+        positions: (n,) in the store.
         dim: of the vectors.
         about: what a file says of where it is from, as plain values.
 
@@ -38,6 +39,7 @@ class Selection:
     def __init__(self, store: EmbeddingStore, *, where: Mapping[str, str | None] | None = None, view: int = 0):
         self._store, self._view = store, view
         self._chosen: npt.NDArray[np.bool_] = store.where(where or {})
+        self.positions = np.flatnonzero(self._chosen)
         self.dim = store.dim
         self.about: dict[str, Any] = {
             "teacher": store.teacher,
@@ -71,9 +73,9 @@ class Selection:
     def _field(self, name: str) -> Texts:
         return self._store.text_field(name)[self._chosen].to_list()
 
-    def blocks(self) -> Iterator[npt.NDArray[np.float16]]:
-        """Yield the vectors (m, d), some thousands at a time."""
-        for positions, block in self._store.scan(view=self._view):
+    def blocks(self, view: int | None = None) -> Iterator[npt.NDArray[np.float16]]:
+        """Yield the vectors (m, d), some thousands at a time; of the selection's own view where none is named."""
+        for positions, block in self._store.scan(view=self._view if view is None else view):
             kept = self._chosen[positions]
             if kept.any():
                 yield block[kept]

@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import SummaryError
+from embedstore.errors import StoreError, SummaryError
 from embedstore.images import SPLITS, Sample, leaves
 from embedstore.summaries import Summary
 from embedstore.vectors import Vectors
@@ -31,6 +31,13 @@ _OWN, _TRAINING = "own", "training"  # names of the tensors beside the summary's
 def write(store: EmbeddingStore, path: Path, *, summary: str) -> None:
     """Write a saved summary with all that training needs; see `embedstore.exports.export`."""
     kept = store.summary(summary)
+    ahead = _is_ahead(kept, store)
+    if kept.fingerprint != store.fingerprint and not ahead:
+        earlier = f", or export it from a version that has its teacher (--version {kept.store_version})"
+        raise SummaryError(
+            f"The summary '{summary}' is of another teacher (fingerprint {kept.fingerprint[:12]}) than the store '{store.path}' "
+            f"at version {store.version} ({store.fingerprint[:12]}); make it again{'' if kept.estimate else earlier}."
+        )
     if kept.views != store.views:
         raise SummaryError(
             f"The summary '{summary}' knows {kept.views} views, but the store has {store.views} now; make it again under "
@@ -41,17 +48,25 @@ def write(store: EmbeddingStore, path: Path, *, summary: str) -> None:
         raise SummaryError(
             f"{len(gone)} pictures of the summary '{summary}' (such as '{gone[0]}') have left the store; make it again."
         )
-    changed = sorted(store.changed_since(kept.store_version) & set(kept.seen))
+    changed = sorted(_changed_since(store, kept) & set(kept.seen))
     if changed:
         raise SummaryError(
             f"{len(changed)} pictures of the summary '{summary}' (such as '{changed[0]}') have another picture or label since "
             "it was made; make it again under another name and export that."
         )
     sources = store.positions([kept.seen[at] for at in kept.source[kept.source >= 0]])
-    own = np.stack([store.read(sources, view=view) for view in range(store.views + 1)], axis=1).astype(np.float16)
+    if ahead and len(sources):
+        raise SummaryError(
+            f"The prototypes of the summary '{summary}' are pictures, whose own vectors in every view training takes, and by "
+            f"'{store.teachers[kept.fingerprint]}' not all are embedded; finish the migration first, or take a summary of means."
+        )
+    if len(sources):
+        own = np.stack([store.read(sources, view=view) for view in range(store.views + 1)], axis=1).astype(np.float16)
+    else:
+        own = np.zeros((0, kept.views + 1, kept.vectors.shape[1]), np.float16)
     training = {
         "version": store.version,
-        "teacher": store.teacher,
+        "teacher": store.teachers[kept.fingerprint],
         "recipe": store.recipe.to_dict(),
         "samples": [
             [s.id, s.uri, s.label, s.mode, s.group, s.split, store.content_at(at)] for at, s in enumerate(store.samples)
@@ -59,6 +74,40 @@ def write(store: EmbeddingStore, path: Path, *, summary: str) -> None:
     }
     packed = np.frombuffer(msgpack.packb(training), np.uint8)
     path.write_bytes(kept.to_bytes({_OWN: own, _TRAINING: packed}))
+
+
+def _is_ahead(kept: Summary, store: EmbeddingStore) -> bool:
+    """Return whether a summary was mapped from the teacher in use to one that the store has yet to change over to."""
+    if kept.estimate is None or kept.fingerprint == store.fingerprint:
+        return False
+    return kept.estimate.fingerprint == store.fingerprint and kept.fingerprint in store.teachers
+
+
+def _changed_since(store: EmbeddingStore, kept: Summary) -> set[str]:
+    try:
+        return store.changed_since(kept.store_version)
+    except StoreError as error:
+        raise SummaryError(
+            f"The summary '{kept.name}' was made of version {kept.store_version}, which was removed by a compaction, so nothing "
+            "tells whether its pictures are still the same; make it again under another name and export that."
+        ) from error
+
+
+def opened(path: Path) -> tuple[Summary, dict[str, npt.NDArray[Any]]]:
+    """Return the summary in a file, and the tensors beside it.
+
+    Raises:
+        SummaryError: there is no such file, or it is none.
+    """
+    if not os.path.isfile(path):
+        raise SummaryError(
+            f"There is no file '{path}'; write one with: embedstore export STORE '{path}' --summary NAME"
+        )
+    try:
+        return Summary.with_extra(path.read_bytes())
+    except (SummaryError, IndexError, AttributeError, RecursionError) as error:  # as a hostile header may raise
+        reason = error if isinstance(error, SummaryError) else "it is no summary; take it from a copy."
+        raise SummaryError(f"'{path}' can't be used: {reason}") from error
 
 
 class SummaryFile:
@@ -76,15 +125,12 @@ class SummaryFile:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        if not os.path.isfile(self.path):
+        self.kept, extra = opened(self.path)
+        if not self.kept.seen:
             raise SummaryError(
-                f"There is no file '{self.path}'; write one with: embedstore export STORE '{self.path}' --summary NAME"
+                f"'{self.path}' holds prototypes alone, which pictures are compared with and no student is trained from; export "
+                "the summary without --prototypes-only."
             )
-        try:
-            self.kept, extra = Summary.with_extra(self.path.read_bytes())
-        except (SummaryError, IndexError, AttributeError, RecursionError) as error:  # as a hostile header may raise
-            reason = error if isinstance(error, SummaryError) else "it is no summary; take it from a copy."
-            raise SummaryError(f"'{self.path}' can't be used: {reason}") from error
         try:
             training: dict[str, Any] = msgpack.unpackb(extra[_TRAINING].tobytes())
             self._own: npt.NDArray[np.float16] = extra[_OWN]

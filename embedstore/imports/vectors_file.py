@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SourceError
-from embedstore.exports.vectors_file import END, FORMAT, METADATA, NO_CRC, TEXT, VECTORS
+from embedstore.exports import light_file
+from embedstore.exports.sealed import END, TEXT, checksum, is_sound_column, unpacked
+from embedstore.exports.vectors_file import FORMAT, METADATA, VECTORS
 from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of, origin_of
-
-_CHUNK = 1 << 22  # bytes that are read at once for the checksum
 
 
 class VectorsFileSource:
@@ -50,13 +49,19 @@ class VectorsFileSource:
 
     def _read_header(self) -> None:
         with self._open() as file:
-            about = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            metadata = file.metadata() or {}
+            if light_file.METADATA in metadata:
+                raise SourceError(
+                    f"'{self.path}' is a light file, whose centred and rounded directions are no longer the teacher's vectors; "
+                    "export without --int8, --dims and --views, and import that."
+                )
+            about = json.loads(metadata.get(METADATA, "{}"))
             if about.get("format") != FORMAT:
                 raise SourceError(
                     f"'{self.path}' is no file of vectors of format {FORMAT}; write one with: embedstore export STORE FILE "
                     "(without --summary)"
                 )
-            if about["crc32"] != self._checksum(about["crc32"]):
+            if about["crc32"] != checksum(self.path, about["crc32"]):
                 raise SourceError(f"'{self.path}' fails its checksum; export it again, or take it from a copy.")
             self.origin: Origin | None = origin_of(about, self.path)
             vectors = file.get_slice(VECTORS)
@@ -66,28 +71,10 @@ class VectorsFileSource:
             names = [name.removeprefix(END) for name in file.keys() if name.startswith(END)]  # noqa: SIM118 (no mapping)
             self._ends: dict[str, npt.NDArray[np.int64]] = {name: file.get_tensor(END + name) for name in sorted(names)}
             for name, ends in self._ends.items():
-                whole = file.get_slice(TEXT + name).get_shape()
-                starts = np.concatenate([[0], ends])
-                if (
-                    ends.dtype != np.int64
-                    or ends.shape != (self.count,)
-                    or whole != [int(starts[-1])]
-                    or (np.diff(starts) < 0).any()
-                ):
+                if not is_sound_column(ends, self.count, *file.get_slice(TEXT + name).get_shape()):
                     raise ValueError("its parts do not fit together")
         if not self.count or not self.dim or "id" not in self._ends:
             raise ValueError("it holds nothing")
-
-    def _checksum(self, told: str) -> str:
-        with self.path.open("rb") as file:
-            size = int.from_bytes(
-                file.read(8), "little"
-            )  # of the header, which was read by now and so is no longer than the file
-            file.seek(0)
-            crc = zlib.crc32(file.read(8 + size).replace(told.encode(), NO_CRC.encode(), 1))
-            while chunk := file.read(_CHUNK):
-                crc = zlib.crc32(chunk, crc)
-        return f"{crc:08x}"
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows in their order."""
@@ -102,11 +89,10 @@ class VectorsFileSource:
                 yield batch_of(columns, vectors, first, self.path, texts=self.path, options=self._options)
 
     def _texts(self, file: Any, name: str, first: int, stop: int) -> Texts:
-        ends = self._ends[name][first:stop].tolist()
-        start = int(self._ends[name][first - 1]) if first else 0
-        data = file.get_slice(TEXT + name)[start : ends[-1]].tobytes() if start < ends[-1] else b""
-        starts = [start, *ends[:-1]]
-        return [data[one - start : end - start].decode() for one, end in zip(starts, ends, strict=True)]
+        ends = self._ends[name][first:stop]
+        start, end = int(self._ends[name][first - 1]) if first else 0, int(ends[-1])
+        data = file.get_slice(TEXT + name)[start:end].tobytes() if start < end else b""
+        return unpacked(data, ends, start)
 
     def _open(self) -> Any:
         from safetensors import safe_open

@@ -56,14 +56,21 @@ class CompactionReport:
     index_removed: bool
 
 
-def kept_versions(tables: Tables) -> tuple[int, ...]:
-    """Return the versions that a compaction leaves: the newest, those with a tag, and those of saved summaries."""
+def kept_versions(tables: Tables, only: str | None = None) -> tuple[int, ...]:
+    """Return the versions that a compaction leaves: the newest, those with a tag, and those of saved summaries.
+
+    With `only`, the fingerprint of a teacher, of these the ones that are read with its vectors.
+    """
     from embedstore.summaries import Summary
 
     summaries = (tables.summary(name) for name in tables.summary_names())
     made_of = {Summary.from_bytes(data).store_version for data in summaries if data is not None}
     left = {version for version in made_of if tables.compacted().left(version)}
-    return tuple(sorted({tables.head().version, *tables.tags().values(), *left}))
+    versions = {tables.head().version, *tables.tags().values(), *left}
+    if only is not None:
+        spaces = {version: entry["space"] for version in versions if (entry := tables.log_entry(version)) is not None}
+        versions = {version for version in versions if spaces.get(version) == only}
+    return tuple(sorted(versions))
 
 
 def needed_rows(rows: Rows, kept: Iterable[int]) -> npt.NDArray[np.bool_]:
@@ -119,10 +126,18 @@ def _superseded(tables: Tables, needed: int) -> bool:
     return useless > max(_SUPERSEDED_BYTES, size / 2)
 
 
-def compact(path: Path, session: Writer, progress: Progress | None = None) -> CompactionReport:
+def compact(
+    path: Path, session: Writer, progress: Progress | None = None, *, only: str | None = None
+) -> CompactionReport:
     """Write all that a kept version needs into a new generation, and remove the old one; a kill leaves either whole.
 
     Readers that have the old generation open go on reading it until they look anew.
+
+    Args:
+        path: the store.
+        session: its writer.
+        progress: called with (blocks done, blocks in all).
+        only: the fingerprint of the teacher in use, to leave out the vectors of all others, and the versions that need them.
 
     Raises:
         StoreLockedError: another process is making an index, which would be lost.
@@ -132,21 +147,24 @@ def compact(path: Path, session: Writer, progress: Progress | None = None) -> Co
     old = session.environment.directory
     had_index = (old / INDEX / MARKER).exists()
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
-    kept, versions = session.read(lambda tables: (kept_versions(tables), len(tables.log())))
+    kept, versions = session.read(lambda tables: (kept_versions(tables, only), len(tables.log())))
     with (
         building(old),
         next_generation(path, old, "compacted") as target,
     ):  # an index that is made meanwhile would be lost
         new = target.environment.directory
-        rows = _Compaction(session, target, kept, progress or (lambda done, total: None)).run()
+        rows = _Compaction(session, target, kept, progress or (lambda done, total: None), only).run()
     return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new), had_index)
 
 
 class _Compaction:
     """One run: all databases from one generation into another."""
 
-    def __init__(self, source: Writer, target: Writer, kept: tuple[int, ...], progress: Progress):
+    def __init__(
+        self, source: Writer, target: Writer, kept: tuple[int, ...], progress: Progress, only: str | None = None
+    ):
         self._source, self._target, self._kept, self._progress = source, target, kept, progress
+        self._only = only
         table = source.read(lambda tables: tables.rows())
         self._rows = np.flatnonzero(needed_rows(table, kept))  # their numbers; their places are the new numbers
         self._table = table[self._rows]
@@ -162,6 +180,7 @@ class _Compaction:
             for part in _parts(blocks, max(1, _SMALL_BLOCKS_AT_ONCE // len(self._kept))):
                 self._copy_field(name, part)
         columns = self._source.read(lambda tables: tables.columns())
+        columns = [column for column in columns if self._only in (None, column.space)]
         for number, column in enumerate(columns):
             for part in _parts(blocks, _BLOCKS_AT_ONCE):
                 self._copy_vectors(column, part)

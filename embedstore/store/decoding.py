@@ -17,6 +17,8 @@ from embedstore.store import layout
 from embedstore.store.fields import ID
 from embedstore.store.layout import ASIDE, BLOCK, FIELDS, LOG, LOST, META, ROWS, SUMMARIES, TAGS, VECTORS
 from embedstore.teachers.protocol import EMBEDDING
+from embedstore.teachers.reduction import KIND as REDUCED
+from embedstore.teachers.reduction import Reduction
 from embedstore.views import Recipe
 
 _KEY_BYTES = {ROWS: 8, FIELDS: 18, LOG: 8, LOST: 16, ASIDE: 16}
@@ -128,7 +130,13 @@ def _is_space_description(values: Any) -> bool:
         )
         and is_version(values.get("input_size"))
         and _is_texts(values.get("definitions", {}))
+        and _is_reduced(values)
     )
+
+
+def _is_reduced(values: Any) -> bool:
+    """Return whether axes that a space has give what its outputs say."""
+    return REDUCED not in values or Reduction.from_dict(values[REDUCED]).dim == values["outputs"][EMBEDDING]
 
 
 def _is_settings(values: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.fields import ID, record_of
+from embedstore.store.fields import ID, Record, record_of
 from embedstore.store.kept_pictures import MOST_BYTES, KeptPictures, Pixels, to_keep
 from embedstore.store.layout import BLOCK, Column
 from embedstore.store.own_teacher import check_outputs
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
-from embedstore.teachers import Teacher, load_teacher
+from embedstore.teachers import Teacher, load_described
 from embedstore.views import draw_view, render
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
@@ -54,6 +54,7 @@ class EmbeddingPass:
     """Brings all listed pictures into rows, under the writer's lock; nothing of it is visible before a publication.
 
     `space` is what the store is to say of its teacher, see `own_teacher.kept_by`; it is written with the first vectors.
+    `just_read` is id -> content hash of files that the caller has read: those that lack nothing are not read again.
 
     Attributes:
         views: augmented views that every sample is to have.
@@ -78,11 +79,13 @@ class EmbeddingPass:
         views: int,
         progress: Progress | None,
         keep: KeptPictures | None = None,
+        just_read: Mapping[str, bytes] | None = None,
     ):
         self._store, self._session, self._listing, self._teacher = store, session, listing, teacher
         self._progress = progress or (lambda done, total: None)
         self.views = views
         self._head = store.head
+        self._just_read = just_read or {}
         self._space = space
         self._outputs = list(space["outputs"])
         self._input_size = int(space["input_size"])
@@ -178,24 +181,22 @@ class EmbeddingPass:
 
     def _prepare(self, sample: Sample) -> _Picture:
         """Read a file, see what is missing of it, and cut the missing views. Runs in a thread; changes nothing."""
-        picture = _Picture(sample)
+        picture, known = _Picture(sample), self.known.get(sample.id)
+        if known is not None and known.content == self._just_read.get(sample.id) and self._needs_nothing(known):
+            picture.row, picture.content = known.row, known.content
+            return picture
         try:
             data = (self._listing.root / sample.uri).read_bytes()
         except OSError as error:
             picture.problem = f"can't be read: {error.strerror}"
             return picture
         picture.content = content_hash(data)
-        known = self.known.get(sample.id)
         if known is not None and known.content == picture.content:
             picture.row = known.row
         else:
             picture.row = self._staged.get((layout.id_key(sample.id), picture.content))
-        picture.views = [
-            view
-            for view in range(self.views + 1)
-            if not all(self._has(picture.row, Column(self._head.space, output, view)) for output in self._outputs)
-        ]
-        wanted = self._keep is not None and picture.content not in self._kept and self._kept_bytes < MOST_BYTES
+        picture.views = self._missing_views(picture.row)
+        wanted = self._is_wanted(picture.content)
         if picture.views or wanted:
             try:
                 image = decode(data)
@@ -210,6 +211,20 @@ class EmbeddingPass:
             drawn = (draw_view(recipe, sample.id, view) for view in picture.views)
             picture.crops = np.stack([render(image, view, self._input_size, recipe.fit) for view in drawn])
         return picture
+
+    def _missing_views(self, row: int | None) -> list[int]:
+        return [
+            view
+            for view in range(self.views + 1)
+            if not all(self._has(row, Column(self._head.space, output, view)) for output in self._outputs)
+        ]
+
+    def _is_wanted(self, content: bytes) -> bool:
+        """Return whether a picture is to be kept for students, and there is room for it."""
+        return self._keep is not None and content not in self._kept and self._kept_bytes < MOST_BYTES
+
+    def _needs_nothing(self, known: Record) -> bool:
+        return not self._missing_views(known.row) and not self._is_wanted(known.content)
 
     def _keep_pixels(self, picture: _Picture) -> None:
         pixels, picture.pixels = picture.pixels, None
@@ -240,7 +255,7 @@ class EmbeddingPass:
         if not batch:
             return
         if self._teacher is None:
-            self._teacher = load_teacher(self._store.teacher, self._outputs)
+            self._teacher = load_described(self._store.space, self._outputs)
             self._store.check_teacher(self._teacher)
             check_outputs(self._store, self._teacher)
         vectors = self._teacher.embed(np.concatenate([p.crops for p in batch if p.crops is not None]))

@@ -198,7 +198,7 @@ class EmbeddingStore(SearchableStore):
         return summary
 
     def summary(self, name: str) -> Summary:
-        """Return a saved summary.
+        """Return a saved summary; NAME@VERSION is the one of a name that was made of a version of the store.
 
         Raises:
             SummaryError: there is none of that name.
@@ -206,6 +206,10 @@ class EmbeddingStore(SearchableStore):
         from embedstore.summaries import Summary
 
         data = self._read(lambda tables: tables.summary(name))
+        plain, at, version = name.rpartition("@")
+        if data is None and at:  # nothing has taken its name since
+            data = self._read(lambda tables: tables.summary(plain))
+            data = data if data and version == str(Summary.from_bytes(data).store_version) else None
         if data is None:
             self._refuse_unknown(name)
         return Summary.from_bytes(data)

@@ -154,16 +154,31 @@ class VectorIndex:
 
 
 def open_index(store: StoreReader) -> VectorIndex | None:
-    """Return the index of a store's generation; None where it has none. It is read where it lies, not loaded.
+    """Return the index of a store's generation; None where it has none, or one of another of its teachers.
+
+    It is read where it lies, not loaded.
 
     Raises:
         CorruptStoreError: it can't be used, and why.
     """
     state = marker_state(store.generation)
+    if (
+        state is not None
+        and (space := _space(store.generation, state)) != store.fingerprint
+        and space in store.teachers
+    ):
+        return None  # a version from before, or after, the teacher changed
     index = None if state is None else _opened(store.generation, store.dim, state)
     if index is not None:
         check_belongs(store.generation, index.info, store.fingerprint, store.row_total)
     return index
+
+
+@functools.lru_cache(maxsize=4)
+def _space(generation: Path, state: tuple[int, ...]) -> str | None:
+    """Return the fingerprint of the teacher whose vectors an index is of; `state` as below."""
+    info = read_info(generation)
+    return None if info is None else info.space
 
 
 @functools.lru_cache(maxsize=4)

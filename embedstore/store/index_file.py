@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -226,13 +226,15 @@ def checked_size(generation: Path, name: str, size: int) -> Path:
     return path
 
 
-def problems(generation: Path, space: str, rows: int) -> list[str]:
+def problems(generation: Path, space: str, rows: int, others: Collection[str] = ()) -> list[str]:
     """Return what is wrong with the index of a generation, one sentence each; reads every byte of it, but not by FAISS.
 
     Args:
         generation: the directory in use.
         space: the fingerprint of the store's teacher.
         rows: how many rows the store has ever had.
+        others: fingerprints of all teachers that the store has, or had, vectors of: an index of theirs is sound, and serves again
+            once the store goes back to them.
     """
     try:
         info = read_info(generation)
@@ -246,7 +248,7 @@ def problems(generation: Path, space: str, rows: int) -> list[str]:
             )
             if sha256_of(checked_size(generation, name, size)) != sha
         ]
-        check_belongs(generation, info, space, rows)
+        check_belongs(generation, info, info.space if info.space in others else space, rows)
         if not found:
             read_rows(generation, info)
     except CorruptStoreError as error:

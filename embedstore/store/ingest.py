@@ -6,25 +6,25 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedstore.errors import ImagesError, SettingsError, StoreError
-from embedstore.images import FIELDS, Listing, Sample, list_images
+from embedstore.images import Listing, list_images
 from embedstore.store import layout
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.fields import Record
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.layout import Column
+from embedstore.store.merging import merge
 from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
 from embedstore.store.rows import staged
+from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.teachers.outputs import refuse_text
-from embedstore.verdicts import VERDICT
 from embedstore.views import Recipe
 
 DEFAULT_VIEWS = 2
@@ -164,7 +164,7 @@ def _build_existing(
         with writer(store.path) as session:
             store.refresh()
             space = kept_by(store, loaded, outputs)
-            _refuse_another_folder(store, listing)
+            refuse_another_folder(store, listing)
             with keeping(store, keep_images) as kept:
                 asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
                 embedding = EmbeddingPass(
@@ -183,7 +183,7 @@ def _build_existing(
                 if space != store.space:  # also where there was nothing to embed
                     session.write(lambda tables: tables.put_space(store.fingerprint, space))
                 report = publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
-                return replace(report, kept=_kept_only(store, kept))
+                return replace(report, kept=kept_only(store, kept))
 
 
 @contextlib.contextmanager
@@ -215,13 +215,16 @@ def keeping(store: EmbeddingStore, side: int | None = None) -> Iterator[KeptPict
         remove_kept(store.path)
 
 
-def _kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
-    """Drop kept pictures that no sample has any more; return how many are left."""
+def kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
+    """Drop kept pictures that no version has any more; return how many this one has.
+
+    A rollback may bring back what earlier versions saw, and by then the file may be another.
+    """
     if kept is None:
         return 0
-    used, there = {content.tobytes() for content in store.alive["content"]}, kept.contents()
-    kept.drop(there - used)
-    return len(there & used)
+    rows, there = store.look(lambda tables: tables.rows()), kept.contents()
+    kept.drop(there - {content.tobytes() for content in rows["content"][rows["born"] > 0]})
+    return len(there & {content.tobytes() for content in store.alive["content"]})
 
 
 class _NothingUsableError(ImagesError):
@@ -238,6 +241,9 @@ def publish(
     whole: bool = False,
     prune: bool = False,
     label: str | None = None,
+    notes: Mapping[str, int] | None = None,
+    also: Callable[[Tables], None] | None = None,
+    compact: bool = True,
 ) -> BuildReport:
     """Make what was embedded visible as one version, compact where that pays, and tell what changed.
 
@@ -250,6 +256,9 @@ def publish(
         whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
         prune: remove samples that are gone.
         label: given by hand to all samples of the listing, in place of what it says.
+        notes: for the log, beside how much changed.
+        also: see `Writer.publish`.
+        compact: False where the session goes on: after a compaction it would write what nobody reads.
     """
     known, done = embedding.known, embedding.done
     listed = {sample.id: sample for sample in listing.samples}
@@ -263,7 +272,7 @@ def publish(
     records = []
     for sample_id, (row, content) in done.items():
         before = known.get(sample_id) or embedding.lost.get(sample_id)
-        after = _merge(before, listed[sample_id], row, content)
+        after = merge(before, listed[sample_id], row, content)
         after.label = label or after.label
         if after != before:
             records.append(after)
@@ -284,18 +293,20 @@ def publish(
         session.publish(
             head,
             action,
-            details={name: count for name, count in details.items() if count},
+            details={name: count for name, count in details.items() if count} | dict(notes or {}),
             records=records,
             born=born,
             died=replaced + [known[sample_id].row for sample_id in pruned],
             swept=swept,
             aside=aside,
             found=[sample_id for sample_id in embedding.lost if sample_id in done],
+            also=also,
         )
     image_root = str(listing.root.resolve())
     if image_root != store.settings["image_root"]:
         session.write(lambda tables: tables.put_settings({**tables.settings(), "image_root": image_root}))
-    compact_if_wasteful(store.path, session)
+    if compact:
+        compact_if_wasteful(store.path, session)
     store.refresh()
     return BuildReport(
         version=head.version,
@@ -320,7 +331,7 @@ def publish(
     )
 
 
-def _refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
+def refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
     """Refuse a folder that is not the store's: its pictures would come in again under other ids, twins of the old.
 
     A folder that was moved still holds most of the store's pictures.
@@ -348,38 +359,6 @@ def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Colum
     columns = embedding.columns()
     kept = [column for column in columns if all(embedding.present[column][row] for row in left_behind)]
     return tuple(kept)
-
-
-def _merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Record:
-    """Return the sample's new record: of its fields only those change of which the source says something new.
-
-    So a label that a technician put right in the store survives the next build from the same folder, and a folder tree,
-    which knows no splits, leaves those that the store has. A cell that is and was empty says nothing. What a person set aside
-    as dirt stays there, whatever side it is given.
-    """
-    said = {name: getattr(sample, name) for name in FIELDS if name in sample.given}
-    said |= {f"attribute {name}": sample.attributes.get(name) for name in sorted(sample.given - set(FIELDS))}
-    said_before = {} if before is None or before.source is None else before.source
-    source = {name: value for name, value in {**said_before, **said}.items() if value is not None}
-    if before is None:
-        return Record(
-            sample.id, sample.uri, row, content, sample.label, sample.mode, sample.group, sample.split,
-            dict(sample.attributes) or None, source,
-        )  # fmt: skip
-    after = replace(before, uri=sample.uri, row=row, content=content, source=source)
-    attributes = dict(before.attributes or {})
-    is_dirt = (before.split, attributes.get(VERDICT)) == ("aside", "dirt")
-    for name, value in said.items():
-        if said_before.get(name) == value or (name == "split" and is_dirt):
-            continue
-        if name in FIELDS:
-            setattr(after, name, value)
-        elif value is None:
-            attributes.pop(name.removeprefix("attribute "), None)
-        else:
-            attributes[name.removeprefix("attribute ")] = value
-    after.attributes = attributes or None
-    return after
 
 
 def _refuse_all_unreadable(listing: Listing) -> None:

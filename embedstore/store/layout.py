@@ -22,8 +22,9 @@
     summaries   name                                       safetensors
 
 A *space* is a teacher, by its fingerprint: the name it was loaded by (`teacher`), `outputs` (name -> dimension; `embedding` is
-always there), `input_size` in pixels, `declared` where its vectors were imported, and `definitions` (further output -> what it
-is, in words) where it has any. An output that is named here may still lack vectors; which columns are complete the head says.
+always there), `input_size` in pixels, `declared` where its vectors were imported, `definitions` (further output -> what it is, in
+words) where it has any, and `reduced` where its vectors are another teacher's on fewer axes: that one's name and fingerprint,
+centre and axes. An output that is named here may still lack vectors; which columns are complete the head says.
 
 Integers in keys are big-endian, so that a cursor walks blocks in order; every value ends with the CRC32 of its key and
 itself. Rows are append-only: a row is part of version N when `born <= N < died`. One that an unfinished build has written

@@ -7,7 +7,7 @@ from typing import Any
 
 from embedstore.errors import TeacherError, TeacherMismatchError
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.teachers import Teacher, load_teacher
+from embedstore.teachers import Teacher, load_described, load_teacher
 from embedstore.teachers.protocol import EMBEDDING, definitions_of
 
 
@@ -50,7 +50,11 @@ def checked_teacher(
     wanted = list(dict.fromkeys([*kept, *outputs]))
     if teacher is None and len(wanted) > len(kept):
         teacher = store.teacher
-    loaded = load_teacher(teacher, wanted) if isinstance(teacher, str) else teacher
+    if isinstance(teacher, str):
+        own = teacher == store.teacher
+        loaded: Teacher | None = load_described(store.space, wanted) if own else load_teacher(teacher, wanted)
+    else:
+        loaded = teacher
     if loaded is not None:
         store.check_teacher(loaded)
     return loaded
@@ -68,10 +72,12 @@ def kept_by(store: EmbeddingStore, teacher: Teacher | None, outputs: Sequence[st
 
     Raises:
         TeacherError: the teacher does not give all of both.
-        TeacherMismatchError: one that the store has is something else under the same name.
+        TeacherMismatchError: one that the store has is something else under the same name; or the store has changed its teacher
+            while this one was loaded.
     """
     if teacher is None:
         return store.space
+    store.check_teacher(teacher)
     check_outputs(store, teacher, outputs)
     fresh = [name for name in dict.fromkeys(outputs) if name not in store.space["outputs"]]
     return _with_outputs(store.space, teacher, fresh) if fresh else store.space

@@ -127,6 +127,11 @@ class StoreReader:
         return str(self.space["teacher"])
 
     @property
+    def teachers(self) -> dict[str, str]:
+        """The name of each teacher that the store has, or had, vectors of, by fingerprint; `migrate` adds one."""
+        return self._read(lambda tables: {space: str(said["teacher"]) for space, said in tables.spaces().items()})
+
+    @property
     def declared(self) -> bool:
         """Whether the vectors were imported under the teacher's name, which nobody checked."""
         return bool(self.space.get("declared", False))
@@ -282,16 +287,21 @@ class StoreReader:
         """
         now = self._now
 
-        def then(tables: Tables) -> tuple[Rows, Field]:
+        def then(tables: Tables) -> tuple[npt.NDArray[np.int64], Rows, Field]:
             head_at(tables, version)
             rows = tables.rows()
-            return rows[visible(rows, version)], tables.field("label", version)[now.rows]
+            seen = np.flatnonzero(visible(rows, version))
+            return seen, rows[seen], tables.field("label", version)[seen]
 
-        earlier, labels = now.look(then)
-        had_key = np.isin(now.keys, np.ascontiguousarray(earlier["key"]).view(KEY).reshape(-1))
-        another_row = now.alive["born"] > np.uint64(version)
-        current, ids = now.text_field("label").to_list(), now.ids
-        return {ids[at] for at in np.flatnonzero(had_key).tolist() if another_row[at] or labels.at(at) != current[at]}
+        rows, earlier, labels = now.look(then)
+        had_key = np.ascontiguousarray(earlier["key"]).view(KEY).reshape(-1)
+        _, at, was = np.intersect1d(now.keys, had_key, assume_unique=True, return_indices=True)
+        content = now.alive["content"][at]  # of a rollback's rows that of the rows that they are copies of
+        same = (content == earlier["content"][was]).all(axis=1) & content.any(axis=1)
+        same |= now.rows[at] == rows[was]
+        current, ids = now.text_field("label"), now.ids
+        pairs = zip(same.tolist(), at.tolist(), was.tolist(), strict=True)
+        return {ids[one] for stays, one, then_at in pairs if not stays or labels.at(then_at) != current.at(one)}
 
     def changed_by(self, ids: Sequence[str], name: str) -> list[int]:
         """Return the version that gave each of some samples what it has in a field: label, mode, group, split or an attribute.
@@ -348,6 +358,10 @@ class StoreReader:
         for first, last in pairwise(cuts):
             if first < last:  # else all rows between two edges are dead
                 yield np.arange(first, last), now.take(column, now.rows[first:last])
+
+    def look(self, work: Callable[[Tables], T]) -> T:
+        """Run `work(tables)` in one read transaction, with no view of the map in what it returns; for the store's own code."""
+        return self._now.look(work)
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         return self._now.look(work)

@@ -158,6 +158,22 @@ class SearchableStore(StoreReader):
 
         return text_vectors(self, texts)
 
+    def load_teacher(self, outputs: Sequence[str] = ()) -> Teacher:
+        """Load the store's own teacher; that of a thinned store brings its vectors to the axes that the store keeps.
+
+        Args:
+            outputs: further vectors that it is to give; see `embedstore.load_teacher`.
+
+        Raises:
+            TeacherError: the teacher can't be loaded.
+            TeacherMismatchError: what loads under its name is another teacher.
+        """
+        from embedstore.teachers import load_described
+
+        teacher = load_described(self.space, outputs)
+        self.check_teacher(teacher)
+        return teacher
+
     def check_teacher(self, teacher: Teacher) -> None:
         """Raise where vectors of this teacher do not belong into the store.
 

@@ -45,10 +45,10 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         StoreError: something else is at `path`.
     """
     refuse_other_content(path)
-    _sweep_unfinished_stores(path)
+    sweep_unfinished_stores(path)
     fresh = None
     try:
-        fresh = _fresh_directory(path)
+        fresh = fresh_directory(path)
         generation = fresh / layout.GENERATIONS / layout.FIRST_GENERATION
         environment = make_environment(generation)
 
@@ -79,7 +79,7 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _fresh_directory(path: Path) -> Path:
+def fresh_directory(path: Path) -> Path:
     """Make a directory for a store that is to be renamed to `path`; in a container a dead process had the same id."""
     for number in count():
         fresh = path.parent / f".{path.name}.new-{os.getpid()}-{number}"
@@ -89,7 +89,7 @@ def _fresh_directory(path: Path) -> Path:
     return fresh
 
 
-def _sweep_unfinished_stores(path: Path) -> None:
+def sweep_unfinished_stores(path: Path) -> None:
     """Remove what processes left that were killed while they made this store; a living one needs less than an hour."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
         with contextlib.suppress(OSError):
@@ -286,12 +286,12 @@ class Writer:
         swept: Iterable[int] = (),
         aside: dict[str, str] | None = None,
         found: Iterable[str] = (),
+        also: Callable[[Tables], None] | None = None,
     ) -> None:
         """Make a change visible as `head`; a kill at any moment leaves the version before it or this one.
 
         Args:
-            head: the new head; its version is one above the last where fields or rows change, else the last. Its samples
-                are counted here.
+            head: the new head, one version above the last where fields or rows change; its samples are counted here.
             action: what made the version, for the log.
             details: how much of what, for the log.
             records: new records of samples.
@@ -300,6 +300,7 @@ class Writer:
             swept: rows that were staged and will never be seen.
             aside: pictures set aside, in place of those before; None leaves them.
             found: ids of samples that were lost and are embedded again.
+            also: what else is to change in the transaction that moves the head, such as tags and summaries.
         """
         version, under = head.version, None
         if version > self.read(lambda tables: tables.head()).version:
@@ -321,6 +322,8 @@ class Writer:
             tables.put_head(counted)
             entry = tables.log_entry(version) or log_entry(counted, action, details or {})
             tables.put_log_entry(version, entry | head_entry(counted))
+            if also is not None:
+                also(tables)
 
         self.write(move, under=under)
 

@@ -15,6 +15,7 @@ from embedstore.summaries import (
     sub_prototypes,
     text,
 )
+from embedstore.summaries.change import LabelChange, Update, Updated
 from embedstore.summaries.making import complete_parameters, summarize
 from embedstore.summaries.strategy import Prototypes, Strategy, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
@@ -31,13 +32,29 @@ STRATEGIES: dict[str, Strategy] = {
     "text": text.fit,
 }
 
+# What can be updated where samples came and left; of the others, what is made label by label is made again of the labels that
+# changed, the rest as a whole. See `updating`.
+UPDATES: dict[str, Update] = {
+    "class-mean": class_mean.update,
+    "sub-prototypes": sub_prototypes.update,
+    "rare-samples": rare_samples.update,
+    "medoids": medoids.update,
+    "random-samples": random_samples.update,
+}
+BY_LABEL = (*UPDATES, "class-distribution", "herding")
+
 __all__ = [
+    "BY_LABEL",
     "STRATEGIES",
+    "UPDATES",
     "ClassLoss",
+    "LabelChange",
     "Prototypes",
     "Strategy",
     "Summary",
     "TrainingVectors",
+    "Update",
+    "Updated",
     "complete_parameters",
     "summarize",
 ]

@@ -6,6 +6,7 @@ It averages rare defects away; the averaging loss says how many.
 import numpy as np
 
 from embedstore.errors import SummaryError
+from embedstore.summaries.change import LabelChange, Updated
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 
 
@@ -39,3 +40,24 @@ def fit(training: TrainingVectors, seed: int, *, per_class: int | None = None) -
     counts = np.bincount(label_of[fitted], minlength=len(labels))
     means = (sums / counts[:, None]).astype(np.float32)
     return Prototypes(means, labels, np.full(len(labels), -1, np.int64), fitted)
+
+
+def update(change: LabelChange, seed: int, *, per_class: int | None = None) -> Updated:
+    """Move a label's mean by the sums of what came and left: the mean made anew, but for float32's rounding of the last one.
+
+    With `per_class` the draw hangs on ids alone, so it is drawn again; whoever it takes in or drops is all that is read.
+    """
+    training = change.training
+    fitted = np.ones(len(training.ids), bool)
+    if per_class is not None:
+        fitted[:] = False
+        fitted[training.drawn(seed, b"class-mean")[change.label][:per_class]] = True
+    joined = np.flatnonzero(fitted & ~change.was_fitted)
+    dropped = np.flatnonzero(~fitted & change.was_fitted)
+    count = int(change.was_fitted.sum() + change.left_fitted.sum())
+    total = change.vectors[0].astype(np.float64) * count
+    total += training.read(joined).astype(np.float64).sum(axis=0)
+    total -= change.left[change.left_fitted].astype(np.float64).sum(axis=0)
+    total -= training.read(dropped).astype(np.float64).sum(axis=0)
+    mean = (total / fitted.sum()).astype(np.float32)[None]
+    return Updated(Prototypes(mean, [change.label], np.array([-1]), fitted), np.zeros(1, np.int64))

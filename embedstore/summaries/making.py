@@ -54,7 +54,7 @@ def summarize(
                 f"'{store.path}'"
             )
         positions = np.flatnonzero(chosen)
-    labelled = np.array([store.sample_at(int(at)).label is not None for at in positions], bool)
+    labelled = store.text_field("label").codes[positions] >= 0
     if not labelled.any():
         where = f"in the split '{split}' of" if split is not None else "to summarise in"
         raise SummaryError(f"No sample {where} '{store.path}' has a label; a summary needs labels.")
@@ -63,14 +63,19 @@ def summarize(
     prototypes = STRATEGIES[strategy](training, seed, **parameters)
     modes = [store.sample_at(int(at)).mode for at in positions[labelled]]
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
-    alone = sum(store.sample_at(int(at)).group is None for at in positions[labelled])
-    remarks = list(prototypes.remarks)
-    if alone:
-        remarks.append(
-            f"{alone} of {len(modes)} pictures have no group, so each counts as a part of its own; where several show one "
-            "part, near is too small. Groups can be found with: embedstore twins"
-        )
+    remarks = [*prototypes.remarks, *on_lone(store, positions[labelled])]
     return _summary(store, training, prototypes, modes, made_by | {"remarks": remarks})
+
+
+def on_lone(store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> list[str]:
+    """Say of how many samples the part that they show is unknown; nothing where of none."""
+    alone = int((store.text_field("group").codes[positions] < 0).sum())
+    if not alone:
+        return []
+    return [
+        f"{alone} of {len(positions)} pictures have no group, so each counts as a part of its own; where several show one "
+        "part, near is too small. Groups can be found with: embedstore twins"
+    ]
 
 
 def complete_parameters(strategy: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def _summary(
         serving=serving,
         fitted=prototypes.fitted,
         averaging_loss={
-            label: _class_loss(training, members, distance, modes, bool(prototypes.codes))
+            label: class_loss(training, members, distance, modes, bool(prototypes.codes))
             for label, members in training.members.items()
         },
         axes=prototypes.axes,
@@ -139,16 +144,20 @@ def _serving(training: TrainingVectors, directions: Vectors, labels: list[str]) 
     for view in range(training.views + 1):
         for at, vectors in training.blocks(view):
             for label, own in of_label.items():
-                chosen = np.flatnonzero(sample_labels[at] == label)
-                step = max(1, _NUMBERS // len(own))
-                for start in range(0, len(chosen), step):
-                    some = chosen[start : start + step]
-                    squares = squared_distances(unit_length(vectors[some]), directions[own])
-                    serving[at[some], view] = own[squares.argmin(axis=1)]
+                some = np.flatnonzero(sample_labels[at] == label)
+                serving[at[some], view] = own[nearest_directions(unit_length(vectors[some]), directions[own])]
     return serving
 
 
-def _class_loss(
+def nearest_directions(points: Vectors, directions: Vectors) -> npt.NDArray[np.int64]:
+    """Return which of some directions (k, d) is nearest to each point (n, d), all of unit length; of equals, the first."""
+    found, step = np.empty(len(points), np.int64), max(1, _NUMBERS // len(directions))
+    for start in range(0, len(points), step):
+        found[start : start + step] = squared_distances(points[start : start + step], directions).argmin(axis=1)
+    return found
+
+
+def class_loss(
     training: TrainingVectors,
     members: npt.NDArray[np.int64],
     distance: npt.NDArray[np.float64],

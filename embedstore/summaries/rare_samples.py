@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.summaries.change import LabelChange, Updated, moved_means
 from embedstore.summaries.kmeans import spherical_clusters
 from embedstore.summaries.sizes import check_k, check_share, share_of
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
-from embedstore.summaries.sub_prototypes import cluster_means
+from embedstore.summaries.sub_prototypes import cluster_means, distances_to
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
 _NUMBERS = 4_000_000  # distances at once
@@ -153,3 +154,37 @@ def rarest(
     while len(kept) < count:
         keep(int(np.argmax(gap)))
     return np.array(kept, np.int64)
+
+
+def update(change: LabelChange, seed: int, *, share: float = 0.1, k: int = 32) -> Updated:
+    """Keep the rare samples that stayed, fill the share up from what came and what a lost one spoke for, and move the means.
+
+    Only these candidates get new scores. A rare sample that came while the share is full is not kept, unless a person called
+    it rare; where that hides too much, the label is made again.
+    """
+    training, every = change.training, np.arange(len(change.training.ids))
+    is_mean = (change.source < 0) & ~change.left_source
+    kept = np.flatnonzero(~is_mean & ~change.left_source)
+    left = np.flatnonzero(change.left_source)
+    said = np.setdiff1d(training.rare, change.source[kept])
+    candidates = np.union1d(np.union1d(change.came, np.flatnonzero(np.isin(change.served_by, left))), said)
+    free = max(share_of(share, len(every)) - len(kept), len(said))
+    chosen = candidates[:0]
+    if free > 0 and len(candidates):
+        samples = training.read(candidates)
+        there = np.flatnonzero(~change.left_source)
+        gap = distances_to(samples, change.vectors[there]) if len(there) else np.full(len(samples), 2.0)
+        groups = [training.groups[at] for at in candidates]
+        wanted = min(free, len(candidates))
+        near = training.near[change.label]
+        first = np.flatnonzero(np.isin(candidates, said))
+        chosen = candidates[rarest(samples, groups, gap, near, wanted, said=first)]
+    means, before, _ = moved_means(change, np.flatnonzero(is_mean), np.append(change.source[kept], chosen))
+    source = np.concatenate([np.full(len(means), -1), change.source[kept], chosen]).astype(np.int64)
+    made = Prototypes(
+        np.concatenate([means, change.vectors[kept], training.read(chosen)]),
+        [change.label] * len(source),
+        source,
+        np.ones(len(every), bool),
+    )
+    return Updated(made, np.concatenate([before, kept, np.full(len(chosen), -1)]).astype(np.int64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.images import part_of
 from embedstore.summaries.codes import Codes
 from embedstore.vectors import Vectors, unit_length
 from embedstore.verdicts import VERDICT
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
 
 Positions = npt.NDArray[np.int64]
+
+_AT_ONCE = 4096  # vectors
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class TrainingVectors:
         dim: d.
         views: how many augmented views each has, beside the plain one.
         rare: positions (r,) of those that a person called rare and real.
+        known_centre: what `centre` is, where that is known already, as of one label's samples among others.
+        known_near: what `near` is, likewise.
     """
 
     ids: list[str]
@@ -46,11 +51,14 @@ class TrainingVectors:
     dim: int
     views: int = 0
     rare: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
+    known_centre: Vectors | None = None
+    known_near: Mapping[str, float | None] | None = None
 
     @classmethod
     def from_store(cls, store: EmbeddingStore, positions: Positions) -> TrainingVectors:
         """Take the samples at some positions of a store; those must have labels."""
-        samples = [store.sample_at(int(position)) for position in positions]
+        names = ("id", "label", "group", f"attribute:{VERDICT}")
+        ids, labels, groups, verdicts = (store.text_field(name)[positions].to_list() for name in names)
         inside = np.full(len(store), -1, np.int64)
         inside[positions] = np.arange(len(positions))
 
@@ -61,15 +69,15 @@ class TrainingVectors:
                     yield inside[at][wanted], vectors[wanted]
 
         return cls(
-            ids=[sample.id for sample in samples],
-            labels=[sample.label or "" for sample in samples],
-            groups=[sample.part for sample in samples],
+            ids=[one or "" for one in ids],
+            labels=[label or "" for label in labels],
+            groups=[part_of(one or "", group) for one, group in zip(ids, groups, strict=True)],
             blocks=blocks,
             read=lambda at: store.read(positions[at]),
             embed_text=store.embed_text,
             dim=store.dim,
             views=store.views,
-            rare=np.flatnonzero([sample.attributes.get(VERDICT) == "rare" for sample in samples]),
+            rare=np.flatnonzero([verdict == "rare" for verdict in verdicts]),
         )
 
     @cached_property
@@ -87,17 +95,43 @@ class TrainingVectors:
         The sum is exact, so it does not depend on the order of rows or on block sizes: stored components are float16 of
         magnitude up to 1, that is multiples of 2^-24, and float64 adds more than 10^8 of those without rounding.
         """
+        if self.known_centre is not None:
+            return self.known_centre
         total = np.zeros(self.dim, np.float64)
         for _, vectors in self.blocks(0):
             total += vectors.astype(np.float64).sum(axis=0)
         return (total / len(self.ids)).astype(np.float32)
 
     @cached_property
-    def near(self) -> dict[str, float | None]:
+    def near(self) -> Mapping[str, float | None]:
         """Each label's near distance; see `nearness`."""
+        if self.known_near is not None:
+            return self.known_near
         from embedstore.summaries.nearness import near_distances
 
         return near_distances(self)
+
+    def only(self, label: str, centre: Vectors) -> TrainingVectors:
+        """Return the samples of one label, sorted by id, with the centre (d,) of all; plain views only, read a part at a time."""
+        at = self.members[label]
+
+        def blocks(view: int) -> Iterator[tuple[Positions, npt.NDArray[np.float16]]]:
+            assert view == 0  # noqa: S101  whatever sees one label alone looks at plain views
+            for start in range(0, len(at), _AT_ONCE):
+                part = np.arange(start, min(start + _AT_ONCE, len(at)))
+                yield part, self.read(at[part]).astype(np.float16)
+
+        return TrainingVectors(
+            ids=[self.ids[one] for one in at],
+            labels=[label] * len(at),
+            groups=[self.groups[one] for one in at],
+            blocks=blocks,
+            read=lambda inside: self.read(at[inside]),
+            embed_text=self.embed_text,
+            dim=self.dim,
+            rare=np.flatnonzero(np.isin(at, self.rare)),
+            known_centre=centre,
+        )
 
     def drawn(self, seed: int, purpose: bytes) -> dict[str, Positions]:
         """Return each label's members in a random order that depends on the seed and their ids alone."""

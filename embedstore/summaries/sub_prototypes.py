@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.summaries.change import LabelChange, Updated, moved_means
 from embedstore.summaries.kmeans import spherical_clusters
 from embedstore.summaries.sizes import check_k
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
@@ -92,3 +93,17 @@ def single_part_remarks(
     if single == 0 or len({training.groups[at] for at in members}) == 1:
         return []
     return [f"{single} of the {len(parts)} prototypes of '{label}' stand for pictures of one part only."]
+
+
+def update(change: LabelChange, seed: int, *, k: int | None = None) -> Updated:
+    """Give what came to the nearest prototype, and move those that gained or lost; see `change.moved_means`.
+
+    There are never more prototypes than before, so a new kind pulls at an old one until the label is clustered again.
+    """
+    training = change.training
+    means, before, member = moved_means(change, np.arange(len(change.vectors)))
+    clusters = np.searchsorted(before, member)
+    remarks = single_part_remarks(training, change.label, np.arange(len(training.ids)), clusters)
+    none = np.full(len(means), -1, np.int64)
+    every = np.ones(len(training.ids), bool)
+    return Updated(Prototypes(means, [change.label] * len(means), none, every, tuple(remarks)), before)

@@ -16,11 +16,12 @@ from safetensors.numpy import save as save_tensors
 
 from embedstore.errors import SummaryError
 from embedstore.summaries.codes import Codes, codes_fit, codes_from_tensors, codes_to_tensors
+from embedstore.summaries.estimate import Estimate
 from embedstore.vectors import Vectors
 
-# 2: which prototype serves each view, which prototypes are samples, remarks, modes. 3: the same with codes, written only where
-# there are some: a program that does not know them would read such a summary, and write it again, without them.
-_FORMAT, _WITH_CODES = 2, 3
+# 2: which prototype serves each view, which prototypes are samples, remarks, modes. 3: the same with codes, 4: an estimate; each
+# written only where it is one: a program that does not know it would read such a summary, and write it again, without that.
+_FORMAT, _WITH_CODES, _ESTIMATED = 2, 3, 4
 
 _NOT_REPLAYED = ("medoids",)  # samples as prototypes, of which only the plain vector is ever a target
 
@@ -140,6 +141,8 @@ class Summary:
             are fewer than r. None where the strategy does not tell.
         codes: in which own vectors are kept in few bytes, each sample in one of them; empty where they are not. What is
             hidden of a sample is then its distance from what its code says.
+        estimate: from which teacher it was mapped, and how far off it is; None where it was made of the vectors of its own. What
+            an estimate says of distances (radius, averaging loss) and of who is served was measured in the space it came from.
     """
 
     name: str
@@ -162,6 +165,7 @@ class Summary:
     remarks: list[str]
     axes: Vectors | None = None
     codes: tuple[Codes, ...] = ()
+    estimate: Estimate | None = None
 
     @property
     def views(self) -> int:
@@ -249,9 +253,10 @@ class Summary:
             **(extra or {}),
         }
         header = {
-            "format": _WITH_CODES if self.codes else _FORMAT,
+            "format": _ESTIMATED if self.estimate else _WITH_CODES if self.codes else _FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
             "averaging_loss": [_written(loss) for loss in self.averaging_loss.values()],
+            **({} if self.estimate is None else {"estimate": self.estimate.to_dict()}),
         }
         sealed = json.dumps({**header, "crc32": _checksum(header, tensors)})
         data: bytes = save_tensors(tensors, metadata={"embedstore.summary": sealed})
@@ -276,16 +281,16 @@ class Summary:
         try:
             size = int.from_bytes(data[:8], "little")
             header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["embedstore.summary"])
-            if header["format"] not in (_FORMAT, _WITH_CODES):
+            if header["format"] not in (_FORMAT, _WITH_CODES, _ESTIMATED):
                 raise SummaryError(
-                    f"The summary has format {header['format']}, this program reads {_FORMAT} and {_WITH_CODES}; make it again."
+                    f"The summary has format {header['format']}, this program reads {_FORMAT} to {_ESTIMATED}; make it again."
                 )
             tensors = load_tensors(data)
             if header.pop("crc32") != _checksum(header, tensors):
                 raise SummaryError("The summary fails its checksum; make it again, or take it from a copy.")
             ends = tensors.pop("id_ends")
             text = tensors.pop("ids").tobytes()
-            starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+            starts = np.concatenate([[0], ends]).astype(np.int64)[:-1]
             codes = codes_from_tensors(tensors)
             losses = [ClassLoss(**loss, coded=bool(codes)) for loss in header["averaging_loss"]]
             summary = cls(
@@ -301,6 +306,7 @@ class Summary:
                 averaging_loss={loss.label: loss for loss in losses},
                 axes=tensors.pop("axes", None),
                 codes=codes,
+                estimate=Estimate.from_dict(header["estimate"]) if header["format"] == _ESTIMATED else None,
             )
             if not _fits(summary):
                 raise ValueError("its parts do not fit together")

@@ -4,12 +4,14 @@ To add a teacher, write a file with a `load(argument, outputs) -> Teacher` and a
 imported before a teacher is loaded.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from embedstore.errors import TeacherError
-from embedstore.teachers import efficientnet_lite, joined, open_clip, pixels, timm
+from embedstore.teachers import efficientnet_lite, joined, open_clip, pixels, reduced, timm
 from embedstore.teachers.outputs import further
 from embedstore.teachers.protocol import Teacher, TextTeacher
+from embedstore.teachers.reduction import KIND as REDUCED
 
 DEFAULT_TEACHER = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
@@ -23,7 +25,7 @@ TEACHERS: dict[str, Callable[[str, tuple[str, ...]], Teacher]] = {
     joined.KIND: lambda argument, outputs: joined.load(argument, outputs, load_teacher, tuple(TEACHERS)),
 }
 
-__all__ = ["DEFAULT_TEACHER", "TEACHERS", "Teacher", "TextTeacher", "load_teacher"]
+__all__ = ["DEFAULT_TEACHER", "TEACHERS", "Teacher", "TextTeacher", "load_described", "load_teacher"]
 
 
 def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
@@ -43,6 +45,7 @@ def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
         WeightsUnavailableError: the weights are not here and can't be fetched.
         MissingPackageError: PyTorch, or another package that this teacher needs, is not installed.
     """
+    reduced.refuse_spec(spec)
     kind, _, argument = spec.partition(":")
     if kind not in TEACHERS:
         raise TeacherError(
@@ -50,3 +53,18 @@ def load_teacher(spec: str, outputs: Iterable[str] = ()) -> Teacher:
             "timm:NAME@CHECKPOINT, efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, pixels or joined:A+B."
         )
     return TEACHERS[kind](argument, further(outputs))
+
+
+def load_described(space: Mapping[str, Any], outputs: Iterable[str] = ()) -> Teacher:
+    """Load the teacher that a store describes: by its name, and by the axes that the store keeps where it is a reduced one.
+
+    Args:
+        space: what the store says of it.
+        outputs: as of `load_teacher`.
+
+    Raises:
+        TeacherError, WeightsUnavailableError, MissingPackageError: as `load_teacher`.
+    """
+    if REDUCED not in space:
+        return load_teacher(str(space["teacher"]), outputs)
+    return reduced.load(space, further(outputs), load_teacher)

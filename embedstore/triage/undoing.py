@@ -165,6 +165,11 @@ def _made_by(store: EmbeddingStore, version: int) -> Change:
             )
     action = log[version].action
     with open_store(store.path, version - 1) as before, open_store(store.path, version) as after:
+        if before.fingerprint != after.fingerprint:
+            raise StoreError(
+                f"Version {version} ({action}) changed the teacher from '{before.teacher}' to '{after.teacher}', which no "
+                f"undo takes back; change over again with: embedstore migrate '{store.path}' --back"
+            )
         if not np.array_equal(before.rows, after.rows):
             raise StoreError(
                 f"Version {version} ({action}) added or removed samples, and only changes of labels, modes, groups, splits and "

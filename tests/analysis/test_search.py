@@ -15,7 +15,6 @@ from PIL import Image
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.analysis import search as search_module
 from embedstore.errors import SettingsError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.store import reading
 from embedstore.store.layout import BLOCK, Column
@@ -275,7 +274,7 @@ def test_a_picture_or_a_text_is_looked_for_through_the_stores_own_teacher(
     with embedstore.open(tmp_path / "s") as store:
         with pytest.raises(TeacherError, match="'pixels' reads no text"):
             store.query(text="bright")
-        monkeypatch.setattr(search_module, "load_teacher", lambda spec: ReadingTeacher())
+        monkeypatch.setattr("embedstore.teachers.load_teacher", lambda spec, outputs: ReadingTeacher())
         (bright,) = store.query(text="bright", top=1)
         assert (bright.id, bright.similarity) == ("noon.png", pytest.approx(1, abs=1e-3))
         assert {hit.id for hit in store.query(text="dark", top=2)} == {"night.png", "dusk.png"}
@@ -284,6 +283,6 @@ def test_a_picture_or_a_text_is_looked_for_through_the_stores_own_teacher(
             store.query(text="dark", id="noon.png")
         other = ReadingTeacher()
         other.fingerprint = "0" * 32
-        monkeypatch.setattr(search_module, "load_teacher", lambda spec: other)
+        monkeypatch.setattr("embedstore.teachers.load_teacher", lambda spec, outputs: other)
         with pytest.raises(TeacherMismatchError):
             store.query(text="dark")

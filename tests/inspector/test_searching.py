@@ -16,7 +16,6 @@ from test_security import sentence, write_token
 import embedstore
 from embedstore.analysis.odd_samples import Comparison
 from embedstore.errors import MissingPackageError
-from embedstore_inspector import eye
 from embedstore_inspector.refusals import RefusedError
 from embedstore_inspector.routes import searching
 
@@ -208,7 +207,7 @@ def test_words_are_read_by_a_teacher_that_reads(tmp_path: Path, monkeypatch: pyt
     with store_of(tmp_path / "store", np.eye(12)) as store:
         reader = Reader(store.fingerprint)
     loads: list[str] = []
-    monkeypatch.setattr(eye, "load_teacher", lambda spec: loads.append(spec) or reader)
+    monkeypatch.setattr("embedstore.teachers.load_teacher", lambda spec, outputs: loads.append(spec) or reader)
     with client_of(tmp_path / "store") as client:
         for text, at in (("burr", 4), ("scratch", 7)):
             told = send(client, text.encode(), "text").json()  # type: ignore[attr-defined]
@@ -219,7 +218,7 @@ def test_words_are_read_by_a_teacher_that_reads(tmp_path: Path, monkeypatch: pyt
 
 def test_another_teacher_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store_of(tmp_path / "store", np.eye(12)).close()
-    monkeypatch.setattr(eye, "load_teacher", lambda spec: Reader("0" * 32))
+    monkeypatch.setattr("embedstore.teachers.load_teacher", lambda spec, outputs: Reader("0" * 32))
     with client_of(tmp_path / "store") as client:
         response = send(client, b"burr", "text")
     assert response.status_code == 409  # type: ignore[attr-defined]
@@ -227,10 +226,10 @@ def test_another_teacher_of_that_name_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_without_pytorch_it_says_what_to_install(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(spec: str) -> None:
+    def lacking(spec: str, outputs: object) -> None:
         raise MissingPackageError("This teacher needs PyTorch; install it with torchvision.")
 
-    monkeypatch.setattr(eye, "load_teacher", lacking)
+    monkeypatch.setattr("embedstore.teachers.load_teacher", lacking)
     with client_of(line / "store") as client:
         response = send(client, encoded(drawn(1)))
     assert response.status_code == 501  # type: ignore[attr-defined]

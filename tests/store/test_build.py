@@ -148,7 +148,7 @@ def test_a_second_build_calls_the_teacher_zero_times_and_keeps_the_version(path:
 
 def test_a_second_build_needs_no_teacher_at_all(path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedstore.build(path, images, teacher="pixels")
-    monkeypatch.setattr(embedding_pass, "load_teacher", lambda spec: pytest.fail(f"loaded {spec}"))
+    monkeypatch.setattr(embedding_pass, "load_described", lambda space, outputs: pytest.fail(f"loaded {space}"))
     assert embedstore.build(path, images).embedded == 0
 
 

@@ -271,9 +271,9 @@ def test_a_changed_byte_is_found_or_changes_nothing(summary: Summary) -> None:
 def test_another_format_is_refused(summary: Summary) -> None:
     data = summary.to_bytes()
     text = json.dumps({"format": 2})[1:-1]
-    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("2", "4").replace('"', '\\"').encode(), 1)
+    changed = data.replace(text.replace('"', '\\"').encode(), text.replace("2", "5").replace('"', '\\"').encode(), 1)
     assert changed != data
-    with pytest.raises(SummaryError, match=r"^The summary has format 4, this program reads 2 and 3; make it again\.$"):
+    with pytest.raises(SummaryError, match=r"^The summary has format 5, this program reads 2 to 4; make it again\.$"):
         Summary.from_bytes(changed)
 
 

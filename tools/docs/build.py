@@ -14,6 +14,7 @@ MODULES = (
     "embedstore.results",
     "embedstore.errors",
     "embedstore.triage",
+    "embedstore.teacher_change",
     "embedstore.summaries",
     "embedstore.teachers",
     "embedstore.imports",

@@ -1,5 +1,6 @@
 """embedstore export: vectors or a summary as a file; the file's ending decides the format."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from embedstore_cli import console
 from embedstore_cli.conditions import WhereOption, conditions
+from embedstore_cli.losses import GoodOption, loss_sentences
 from embedstore_cli.version_option import VersionOption, asked_version
 
 
@@ -22,31 +24,76 @@ def export(
     summary: Annotated[
         str | None, typer.Option(help="Write this summary instead of vectors.", show_default=False)
     ] = None,
+    prototypes_only: Annotated[
+        bool,
+        typer.Option(
+            "--prototypes-only",
+            help="Of the summary, a few kilobytes to compare pictures with at a terminal; no student is trained from them.",
+        ),
+    ] = False,
     where: WhereOption = None,
     view: Annotated[int, typer.Option(help="Whose vectors; 0 is the plain picture.")] = 0,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Write a light file: directions to look for neighbours in, one byte a number."),
+    ] = False,
+    dims: Annotated[
+        int | None,
+        typer.Option(help="Write a light file, on so many principal axes of the training side.", show_default=False),
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Write a light file, with so many augmented views.", show_default=False)
+    ] = None,
+    good: GoodOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     version: VersionOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Write vectors with their fields to a file, or a summary, from which students are trained without the store.
 
+    --int8, --dims and --views write a light file, FILE.safetensors: directions, in which the nearest samples are found without
+    the store, by a program of yours (embedstore.exports.read_light_file) or by: distill predict MODEL IMAGES --by retrieval
+    --gallery FILE.safetensors. What that loses of neighbours is measured; embedstore import and distill train do not take it.
+
     Embedding Atlas opens the Parquet file, and embedstore import reads all of them again. With a summary, train by: distill
-    train --summary FILE.safetensors --images DIR --out RUN
+    train --summary FILE.safetensors --images DIR --out RUN. With --prototypes-only nobody trains from it; it is for: distill
+    predict MODEL IMAGES --by prototypes --summary FILE.safetensors
 
     Example: embedstore export parts.store rare20.safetensors --summary rare20
     """
     import embedstore
-    from embedstore.exports import BESIDE, export
+    from embedstore.analysis.neighbour_loss import refuse_unknown_good
+    from embedstore.errors import SettingsError
+    from embedstore.exports import BESIDE, LightForm, export, read_light_file
+    from embedstore.thinning import light_loss
 
+    is_light = int8 or dims is not None or views is not None
+    form = LightForm(int8, dims, views or 0) if is_light else None
+    if good is not None and form is None:
+        raise SettingsError(
+            "--good says what the loss of a light file is measured by; give --int8, --dims or --views with it."
+        )
+    asked = conditions(where or [])
     with embedstore.open(store, version=asked_version(version)) as opened:
-        export(opened, file, summary=summary, where=conditions(where or []), view=view, overwrite=overwrite)
+        refuse_unknown_good(opened, good)
+        export(
+            opened,
+            file,
+            summary=summary,
+            prototypes_only=prototypes_only,
+            where=asked,
+            view=view,
+            light=form,
+            overwrite=overwrite,
+        )
+        loss = None if form is None else light_loss(opened, read_light_file(file), good)
         number = opened.version
     size = file.stat().st_size
     beside = None if summary is not None else BESIDE.get(file.suffix)
     if json:
-        console.print_json(
-            {"file": str(file), "bytes": size, "version": number, "beside": beside and str(file.with_suffix(beside))}
-        )
+        told = {"file": str(file), "bytes": size, "version": number, "beside": beside and str(file.with_suffix(beside))}
+        console.print_json(told if loss is None else {**told, "loss": asdict(loss)})
         return
     also = "" if beside is None else f", and its fields to '{file.with_suffix(beside)}'"
-    console.say(f"Wrote '{file}' ({size / 1e6:.1f} MB){also}.")
+    told_size = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    console.say(f"Wrote '{file}' ({told_size}){also}.", *([] if loss is None else loss_sentences(loss)))

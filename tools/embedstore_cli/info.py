@@ -1,12 +1,13 @@
 """embedstore info: what a store holds."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedstore.errors import CorruptStoreError, MissingPackageError
+from embedstore.errors import CorruptStoreError, MissingPackageError, SummaryError
 from embedstore.images import leaves
 from embedstore_cli import console
 from embedstore_cli.version_option import VersionOption, asked_version
@@ -46,9 +47,12 @@ def info(
         f"attributes  {', '.join(facts['attributes']) or 'none'}",
         f"tags        {', '.join(f'{name} (version {number})' for name, number in facts['tags'].items()) or 'none'}",
         f"summaries   {', '.join(facts['summaries']) or 'none'}",
+        *(f"            {name} is {words}" for name, words in facts["estimates"].items()),
     )
     if version is not None:
         return
+    for other in facts["other_teachers"]:
+        console.say(f"also        {other['in_words']}; see: embedstore migrate --help")
     console.say(
         f"index       {facts['index']}",
         f"set aside   {console.count(len(facts['set_aside']), 'picture', 'pictures')}" + ":" * bool(facts["set_aside"]),
@@ -67,8 +71,8 @@ def info(
         )
     if facts["unfinished"]:
         console.say(
-            f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of an interrupted build; "
-            "run the same embedstore build again."
+            f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of an interrupted build or refresh; "
+            "give the same command again."
         )
 
 
@@ -93,6 +97,7 @@ def _facts(store: "EmbeddingStore") -> dict[str, Any]:
         "attributes": [name for name in store.attribute_names if set(store.counts(name)) - {None}],
         "tags": tags,
         "summaries": store.summary_names,
+        "estimates": _estimates(store),
     }
 
 
@@ -103,8 +108,27 @@ def _today(store: "EmbeddingStore") -> dict[str, Any]:
         "unfinished": store.unfinished(),
         "outputs_incomplete": sorted(store.space["outputs"].keys() - store.outputs.keys()) if store.outputs else [],
         "lost": store.lost,
+        "other_teachers": _other_teachers(store),
         "index": _index(store),
     }
+
+
+def _estimates(store: "EmbeddingStore") -> dict[str, str]:
+    """Return what each summary that is mapped from another teacher says of that; one that can't be read tells nothing here."""
+    found: dict[str, str] = {}
+    for name in store.summary_names:
+        with contextlib.suppress(SummaryError):
+            if (estimate := store.summary(name).estimate) is not None:
+                found[name] = estimate.in_words()
+    return found
+
+
+def _other_teachers(store: "EmbeddingStore") -> list[dict[str, Any]]:
+    from embedstore.teacher_change import space_states
+
+    if len(store.teachers) < 2:  # the usual case, told without a look at what is there
+        return []
+    return [state.__dict__ | {"in_words": state.in_words()} for state in space_states(store) if not state.active]
 
 
 def _image_root(store: "EmbeddingStore") -> str | None:

@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from embedstore.refreshing.rolling_back import TARGET
+from embedstore.refreshing.work import BEFORE, STEP, STEPS
 from embedstore.store.versions import Version
 from embedstore.triage.undoing import UNDONE
 from embedstore_cli import console
+
+_NO_COUNTS = {UNDONE, TARGET, STEP, STEPS, BEFORE}  # details that tell which version or step it is
 
 
 def log(
@@ -49,14 +53,18 @@ def log(
 
 
 def made_by(version: Version) -> str:
-    """Return what made a version; of an undo, with the version that it took back."""
-    undone = version.details.get(UNDONE)
-    return version.action if undone is None else f"{version.action} of {undone}"
+    """Return what made a version; of an undo or a rollback, with the version that it went back on, of a refresh its step."""
+    details = version.details
+    if UNDONE in details:
+        return f"{version.action} of {details[UNDONE]}"
+    if TARGET in details:
+        return f"{version.action} to {details[TARGET]}"
+    return f"{version.action}, step {details[STEP]} of {details[STEPS]}" if STEP in details else version.action
 
 
 def how_much(version: Version) -> str:
     """Return how much of what a version changed."""
-    return ", ".join(f"{count} {what}" for what, count in version.details.items() if what != UNDONE)
+    return ", ".join(f"{count} {what}" for what, count in version.details.items() if what not in _NO_COUNTS)
 
 
 def local_time(time: str) -> str:

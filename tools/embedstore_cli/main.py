@@ -11,6 +11,7 @@ try:
         compact,
         console,
         delete,
+        drift,
         export,
         import_,
         index,
@@ -18,15 +19,19 @@ try:
         inspect,
         log,
         map,
+        migrate,
         query,
+        refresh,
         relabel,
         repair,
+        rollback,
         serve,
         split,
         suggest,
         summaries,
         summarize,
         tag,
+        thin,
         triage,
         twins,
         undo,
@@ -46,14 +51,18 @@ app = typer.Typer(
 for verb in (
     build.build,
     add.add,
+    refresh.refresh,
     delete.delete,
     relabel.relabel,
     triage.triage,
     undo.undo,
+    rollback.rollback,
     info.info,
     log.log,
     tag.tag,
     compact.compact,
+    migrate.migrate,
+    thin.thin,
     upgrade.upgrade,
     verify.verify,
     repair.repair,
@@ -67,6 +76,7 @@ for verb in (
     twins.twins,
     inspect.inspect,
     suggest.suggest,
+    drift.drift,
     serve.serve,
     map.map,
 ):
@@ -79,8 +89,22 @@ _NOTHING = "Stopped. Nothing was changed; give the same command again."
 _WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
 _SERVED = "Stopped. The page is gone; what was saved on it is in the store."
 # Or replaced in one last step.
-_READING = {"info", "log", "query", "inspect", "suggest", "export", "verify", "compact", "index", "map"}
-_LEFT = {**dict.fromkeys(_READING, _NOTHING), "build": _KEPT, "add": _KEPT, "serve": _SERVED}
+_READING = {
+    "info",
+    "log",
+    "query",
+    "inspect",
+    "suggest",
+    "drift",
+    "export",
+    "verify",
+    "compact",
+    "thin",
+    "index",
+    "map",
+}
+_GOING_ON = {"build", "add", "refresh", "migrate"}
+_LEFT = {**dict.fromkeys(_READING, _NOTHING), **dict.fromkeys(_GOING_ON, _KEPT), "serve": _SERVED}
 
 
 def main() -> None:

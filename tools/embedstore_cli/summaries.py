@@ -1,6 +1,8 @@
 """embedstore summaries: the saved summaries of a store, side by side."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,9 +36,10 @@ def summaries(
     with embedstore.open(store) as opened:
         if delete is not None:
             opened.delete_summary(delete)
+        active, teachers = opened.fingerprint, opened.teachers
         for name in opened.summary_names:
             try:
-                kept.append(opened.summary(name))
+                kept.append(replace(opened.summary(name), name=name))  # of NAME@VERSION the name stays NAME
             except SummaryError as error:
                 unread[name] = str(error)
     if json:
@@ -75,8 +78,18 @@ def summaries(
                 "These summaries were made of other pictures, groups or splits, so that near differs between them: compare "
                 "'far' only after making them again."
             )
+    console.say(*(line for summary in kept for line in _of_teachers(summary, active, teachers)))
     for name, why in unread.items():
         console.say(f"'{name}' can't be read: {why}")
+
+
+def _of_teachers(summary: "Summary", active: str, teachers: dict[str, str]) -> Iterator[str]:
+    """Yield what is to be known of a summary that was not made of the vectors in use."""
+    if summary.fingerprint != active:
+        whose = teachers.get(summary.fingerprint, "unknown")
+        yield f"'{summary.name}' is for the teacher '{whose}', which is not in use, so nothing is compared with it."
+    if summary.estimate is not None:
+        yield f"'{summary.name}' is {summary.estimate.in_words()}. Distances are those of the old vectors."
 
 
 def _facts(summary: "Summary") -> dict[str, Any]:
@@ -87,6 +100,8 @@ def _facts(summary: "Summary") -> dict[str, Any]:
         "seed": summary.seed,
         "split": summary.split,
         "store_version": summary.store_version,
+        "fingerprint": summary.fingerprint,
+        "estimate": None if summary.estimate is None else summary.estimate.to_dict(),
         "seen": len(summary.seen),
         "prototypes": len(summary.labels),
         "bytes": summary.nbytes,
@@ -125,5 +140,5 @@ def _nears_differ(summaries: "list[Summary]") -> bool:
     nears: dict[str, set[float | None]] = {}
     for summary in summaries:
         for label, loss in summary.averaging_loss.items():
-            nears.setdefault(label, set()).add(loss.near)
+            nears.setdefault(label, set()).add(None if loss.near is None else round(loss.near, 9))
     return any(len(values) > 1 for values in nears.values())

@@ -13,4 +13,9 @@ VersionOption = Annotated[
 
 def asked_version(text: str | None) -> int | str | None:
     """Return what `embedstore.open` takes: a number where the text is one, which no tag can be."""
-    return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else text
+    return None if text is None else numbered(text)
+
+
+def numbered(text: str) -> int | str:
+    """Return a number where a text is one, else the text, which names a tag."""
+    return int(text) if re.fullmatch(r"-?\d+", text) else text

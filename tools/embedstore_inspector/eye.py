@@ -8,7 +8,7 @@ import anyio
 
 from embedstore.errors import PictureError, TeacherError
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.teachers import TextTeacher, load_teacher
+from embedstore.teachers import TextTeacher
 from embedstore.teachers.protocol import EMBEDDING, Teacher
 from embedstore.vectors import Vectors
 from embedstore.views import WHOLE, render
@@ -54,7 +54,5 @@ class Eye:
 
     def _loaded(self, store: EmbeddingStore) -> Teacher:
         if self._teacher is None or self._teacher.fingerprint != store.fingerprint:
-            teacher = load_teacher(store.teacher)
-            store.check_teacher(teacher)
-            self._teacher = teacher
+            self._teacher = store.load_teacher()
         return self._teacher

@@ -1,9 +1,10 @@
 """Maps: a place in the plane for each sample. Principal axes are found at once; other maps are shown where they are kept.
 
-    STORE/maps/METHOD-VERSION.safetensors   `places` (n, 2) float32, in the order of the store's rows; `rows`: see `rows_of`
+    STORE/maps/METHOD-VERSION.safetensors   `places` (n, 2) float32, in the order of the store's rows; `rows`: see `rows_of`;
+                                            `teacher`: the fingerprint of the one whose vectors were placed
 
 A map is nothing but a cache of the page: who computes one, as `embedstore map` does, keeps it by `keep_map`, and the page offers
-it as long as the store has the same samples with the same pictures, whatever else is said of them.
+it as long as the store has the same samples with the same pictures and teacher, whatever else is said of them.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def keep_map(store: EmbeddingStore, method: str, places: npt.ArrayLike) -> Path:
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_suffix(f".new-{os.getpid()}")
     try:
-        save_file({"places": given}, fresh, {"rows": rows_of(store)})
+        save_file({"places": given}, fresh, {"rows": rows_of(store), "teacher": store.fingerprint})
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
@@ -169,15 +170,20 @@ def _files(store: EmbeddingStore) -> list[tuple[Path, str, int]]:
 
 def _kept(store: EmbeddingStore) -> dict[str, Path]:
     """Return the newest file of each method that is of the store's samples; one of its own version is told even if damaged."""
-    rows = rows_of(store)
+    same = (rows_of(store), store.fingerprint)
+    teachers = list(store.teachers)
+    # Before stores could change their teacher, maps did not say whose vectors they were of.
+    sole = teachers[0] if len(teachers) == 1 else None
     return {
-        method: path for path, method, version in _files(store) if version == store.version or _rows_in(path) == rows
+        method: path for path, method, version in _files(store) if version == store.version or _of(path, sole) == same
     }
 
 
-def _rows_in(path: Path) -> str | None:
+def _of(path: Path, sole: str | None) -> tuple[str | None, str | None]:
+    """Return the rows and the teacher that a map is of; of one that does not say, the store's sole teacher."""
     try:
         with safe_open(path, "numpy") as file:
-            return (file.metadata() or {}).get("rows")
+            said = file.metadata() or {}
     except (OSError, SafetensorError):
-        return None
+        return None, None
+    return said.get("rows"), said.get("teacher", sole)

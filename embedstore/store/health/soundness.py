@@ -45,11 +45,17 @@ class Examination:
         self._columns: dict[Column, Versions] = {}  # the versions that call it complete
         self._samples: dict[int, int | None] = {}  # how many each version says it has
         self._known: dict[bytes, object] = {}
+        self._spaces: dict[str, object] = {}
 
     @property
     def space(self) -> str:
         """The fingerprint of the teacher in use."""
         return "" if self.head is None else self.head.space
+
+    @property
+    def spaces(self) -> list[str]:
+        """The fingerprints of all teachers that the store has, or had, vectors of; after `run`."""
+        return list(self._spaces)
 
     @property
     def samples(self) -> int:
@@ -97,9 +103,7 @@ class Examination:
                 yield wrong
         head = known.get(b"head")
         self.head = head_of(head) if isinstance(head, dict) else None
-        self._spaces: dict[str, object] = {
-            key[6:].decode(): values for key, values in known.items() if key.startswith(b"space:")
-        }
+        self._spaces = {key[6:].decode(): values for key, values in known.items() if key.startswith(b"space:")}
         needed = [
             b"head",
             b"store",

@@ -190,7 +190,8 @@ def examine_generation(raw: RawStore, generation: Path, progress: Progress) -> I
 
     examination = Examination(raw, progress)
     yield from examination.run()
-    for sentence in index_problems(generation, examination.space, raw.row_count or len(examination.rows)):
+    rows = raw.row_count or len(examination.rows)
+    for sentence in index_problems(generation, examination.space, rows, examination.spaces):
         yield Problem(Kind.INDEX, "the index", sentence)
     head = examination.head
     yield {

@@ -1,0 +1,20 @@
+"""Refresh: a store and its summaries brought to what the image folder holds now, at the price of what changed; and back."""
+
+from embedstore.refreshing.plan import Plan, SummaryPlan
+from embedstore.refreshing.rolling_back import RollbackReport, rollback
+from embedstore.refreshing.settings import CONFIG, LIMIT, RefreshSettings, read_config, write_config
+from embedstore.refreshing.work import RefreshReport, refresh
+
+__all__ = [
+    "CONFIG",
+    "LIMIT",
+    "Plan",
+    "RefreshReport",
+    "RefreshSettings",
+    "RollbackReport",
+    "SummaryPlan",
+    "read_config",
+    "refresh",
+    "rollback",
+    "write_config",
+]

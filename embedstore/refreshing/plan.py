@@ -1,0 +1,354 @@
+"""The plan of a refresh, with its price: made from what the store and the folder say, before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from embedstore.errors import ImagesError, PictureError, SettingsError, StoreError, SummaryError
+from embedstore.images import Listing, Sample, sample_id
+from embedstore.pictures import content_hash, decode
+from embedstore.refreshing.named import AT
+from embedstore.refreshing.settings import RefreshSettings
+from embedstore.store import layout
+from embedstore.store.embedding_pass import Progress
+from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.fields import ID, Record, record_of
+from embedstore.store.merging import merge
+from embedstore.store.rows import staged
+from embedstore.summaries import BY_LABEL, UPDATES, Summary
+from embedstore.summaries.updating import Difference, Lineage, State, picture_marks, seen_then
+from embedstore.teachers import Teacher
+from embedstore.verdicts import VERDICT
+from embedstore.views import draw_view, render
+
+UPDATE, AGAIN, STAYS = "update", "make again", "stays"
+
+_TIMED, _TIMED_SECONDS = 3, 2.0  # pictures that are embedded to see how long one takes, and when fewer do
+_READERS = 8
+
+
+@dataclass(frozen=True)
+class SummaryPlan:
+    """What is to become of a saved summary.
+
+    Attributes:
+        name, strategy: of it.
+        how: `update`, where a label may still be made again; `make again`; or `stays`.
+        came, left: samples that it does not know, and that it knows no longer; those with another picture are in both.
+        labels: that change.
+        seconds: that its last update took; None where it never had one.
+        why: where it stays although samples changed.
+    """
+
+    name: str
+    strategy: str
+    how: str
+    came: int = 0
+    left: int = 0
+    labels: tuple[str, ...] = ()
+    seconds: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh will do, and what it costs.
+
+    Attributes:
+        version: of the store that it starts from.
+        listed: pictures that folder or manifest name.
+        new, changed, updated, gone: ids of samples: not known yet; with another picture; of which only a label or another field
+            changes; whose picture is not listed any more.
+        unreadable: path -> why it can't be used.
+        resumed: of the new and changed, how many an interrupted run has embedded already.
+        sides: id -> the side of the split that it gets.
+        without_side: new samples without a side, where others have one: no summary of a side will see them.
+        without_group: new samples without a group, where others have one: each is taken for a part of its own.
+        moved: pictures of samples that are gone, and that are there under the name of a new one.
+        labels: label -> samples before and after, where that differs.
+        views: that each picture is embedded in.
+        seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
+        summaries: what is to become of each.
+        prune: whether those that are gone leave the store.
+    """
+
+    version: int
+    listed: int
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    updated: tuple[str, ...]
+    gone: tuple[str, ...]
+    unreadable: Mapping[str, str]
+    resumed: int
+    sides: Mapping[str, str]
+    without_side: int
+    without_group: int
+    moved: int
+    labels: Mapping[str, tuple[int, int]]
+    views: int
+    seconds_each: float | None
+    summaries: tuple[SummaryPlan, ...]
+    prune: bool
+
+    @property
+    def to_embed(self) -> int:
+        """How many pictures go through the teacher."""
+        return len(self.new) + len(self.changed) - self.resumed
+
+    @property
+    def seconds(self) -> float:
+        """What the work after the plan is expected to take: pictures, and those summaries of which it is known."""
+        pictures = (self.seconds_each or 0.0) * self.to_embed
+        return pictures + sum(one.seconds or 0.0 for one in self.summaries if one.how != STAYS)
+
+    @property
+    def pictures_change(self) -> bool:
+        """Whether samples come, go or change."""
+        return bool(self.new or self.changed or self.updated or (self.prune and self.gone))
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.pictures_change or self.sides or any(one.how != STAYS for one in self.summaries))
+
+
+def make_plan(
+    store: EmbeddingStore,
+    listing: Listing,
+    settings: RefreshSettings,
+    load: Callable[[], Teacher],
+    progress: Progress | None = None,
+) -> tuple[Plan, dict[str, bytes]]:
+    """Look at all pictures and summaries, and write nothing; with the plan, return id -> content hash of each usable picture.
+
+    Args:
+        store: at its newest version.
+        listing: what folder or manifest say.
+        settings: of the refresh.
+        load: gives the store's teacher; called only where there is something to embed.
+        progress: called with (pictures looked at, pictures in all).
+
+    Raises:
+        SettingsError: a side is asked for that the store has no use of, or a store of a manifest is to be refreshed without it.
+        ImagesError: most samples would be removed.
+        TeacherError, TeacherMismatchError: the teacher can't be loaded, or is another.
+    """
+    known = {record.id: record for record in store.records()}
+    if settings.manifest is None:
+        _refuse_lost_manifest(store, listing, known)
+    looked = _Look(store, listing, known, progress or (lambda done, total: None))
+    after = dict(known)
+    for sample in looked.usable:
+        before = known.get(sample.id) or looked.lost.get(sample.id)
+        after[sample.id] = merge(before, sample, -1, looked.contents[sample.id])
+    gone = tuple(one for one in known if one not in looked.listed)
+    if settings.prune:
+        _refuse_half(listing, len(gone), len(known))
+        for one in gone:
+            del after[one]
+    new = tuple(one for one in after if one not in known)
+    stay = tuple(one for one in known if one in after)
+    changed = tuple(one for one in stay if after[one].content != known[one].content)
+    to_embed = {*new, *changed}
+    updated = tuple(
+        one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
+    )
+    sides = sides_of(after.values(), settings.side)
+    resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
+    wanted = [sample for sample in looked.usable if sample.id in to_embed]
+
+    def has_any(name: str) -> bool:
+        return any(getattr(record, name) is not None for record in known.values())
+
+    plan = Plan(
+        version=store.version,
+        listed=len(listing.samples) + len(listing.unreadable),
+        new=new,
+        changed=changed,
+        updated=updated,
+        gone=gone,
+        unreadable=looked.unreadable,
+        resumed=resumed,
+        sides=sides,
+        without_side=has_any("split") and sum(after[one].split is None and one not in sides for one in new),
+        without_group=has_any("group") and sum(after[one].group is None for one in new),
+        moved=len({after[one].content for one in new} & {known[one].content for one in gone}),
+        labels=_label_counts(known.values(), after.values()),
+        views=store.views + 1,
+        seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,
+        summaries=tuple(_summary_plans(store, _states(store, after, sides))),
+        prune=settings.prune,
+    )
+    return plan, looked.contents
+
+
+def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
+    """Return id -> side of those without one: where their group is on a side that one, else the side that is asked for.
+
+    Raises:
+        SettingsError: no sample has a side yet.
+    """
+    if side is None:
+        return {}
+    everyone = list(records)
+    if all(record.split is None for record in everyone):
+        raise SettingsError(
+            f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
+            "STORE"
+        )
+    of_group = {one.group: one.split for one in everyone if one.group and one.split not in (None, "aside")}
+    return {one.id: of_group.get(one.group or "", side) or side for one in everyone if one.split is None}
+
+
+class _Look:
+    """What the files are now.
+
+    Attributes:
+        contents: id -> the hash of the file.
+        usable: samples whose picture can be used.
+        listed: the ids of all that are listed, usable or not.
+        unreadable: path -> why not.
+        lost: id -> what is known of a sample whose vectors a repair had to give up.
+        staged: key of id and content of what an interrupted run has embedded.
+    """
+
+    def __init__(self, store: EmbeddingStore, listing: Listing, known: Mapping[str, Record], progress: Progress):
+        self._root, self._known = listing.root, known
+        rows, lost = store.look(lambda tables: (tables.rows(), tables.lost()))
+        self.staged = {(row["key"].tobytes(), row["content"].tobytes()) for row in rows[staged(rows)]}
+        self.lost = {fields[ID]: record_of(-1, b"", fields) for fields in lost}
+        self.listed = {sample.id for sample in listing.samples}
+        self.unreadable, self.contents = dict(listing.unreadable), dict[str, bytes]()
+        self.usable: list[Sample] = []
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="embedstore-look") as pool:
+            looks = zip(listing.samples, pool.map(self._content, listing.samples), strict=True)
+            for number, (sample, found) in enumerate(looks, start=1):
+                progress(number, len(listing.samples))
+                if isinstance(found, bytes):
+                    self.contents[sample.id] = found
+                    self.usable.append(sample)
+                else:
+                    self.unreadable[sample.uri] = found
+
+    def _content(self, sample: Sample) -> bytes | str:
+        """Return the hash of a file, or why it can't be used; a picture that is known already need not be decoded."""
+        try:
+            data = (self._root / sample.uri).read_bytes()
+        except OSError as error:
+            return f"can't be read: {error.strerror}"
+        content, known = content_hash(data), self._known.get(sample.id)
+        if known is None or known.content != content:
+            try:
+                decode(data)
+            except PictureError as error:
+                return str(error)
+        return content
+
+
+def _refuse_lost_manifest(store: EmbeddingStore, listing: Listing, known: Mapping[str, Record]) -> None:
+    """Refuse to take folders' and files' names for labels and ids where a manifest gave others: all would change at once."""
+    ids = {sample_id(record.uri): one for one, record in known.items()}
+    for sample in listing.samples:
+        one = ids.get(sample.id, sample.id)
+        said = (known[one].source or {}) if one in known else {}
+        if one != sample.id:
+            was, now = f"id of '{sample.uri}' is '{one}'", f"its path is '{sample.id}'"
+        elif "label" in said and said["label"] != sample.label:
+            was, now = f"label of '{one}' is '{said['label']}'", f"its folder's name is '{sample.label}'"
+        else:
+            continue
+        raise SettingsError(
+            f"A manifest said that the {was}, and {now}; name that manifest: embedstore refresh '{store.path}' --manifest FILE"
+        )
+
+
+def _refuse_half(listing: Listing, gone: int, known: int) -> None:
+    """Refuse to remove most samples: nobody looks on, and a disk that is not there looks just so."""
+    if 2 * gone > known:
+        raise ImagesError(
+            f"{gone} of the store's {known} pictures are not listed under '{listing.root}', so nothing was removed; put them "
+            "back, or if they are to go, remove them by hand: embedstore build with --prune"
+        )
+
+
+def _label_counts(before: Iterable[Record], after: Iterable[Record]) -> dict[str, tuple[int, int]]:
+    was, will = (Counter(record.label or "(none)" for record in records) for records in (before, after))
+    return {label: (was[label], will[label]) for label in sorted(was | will) if was[label] != will[label]}
+
+
+def _states(
+    store: EmbeddingStore, after: Mapping[str, Record], sides: Mapping[str, str]
+) -> dict[str | None, dict[str, State]]:
+    """Return what a summary of each side of the split, or of all that is not set aside, would be made of."""
+    marks = dict(zip(store.ids, picture_marks(store, np.arange(len(store))), strict=True))
+    states: dict[str | None, dict[str, State]] = {None: {}}
+    for one, record in after.items():
+        if record.label is None:
+            continue
+        mark = record.content if any(record.content) else marks[one]
+        rare = (record.attributes or {}).get(VERDICT) == "rare"
+        state = State(record.label, mark, record.group, record.mode, rare)
+        side = record.split or sides.get(one)
+        if side != "aside":
+            states[None][one] = state
+        if side is not None:
+            states.setdefault(side, {})[one] = state
+    return states
+
+
+def _summary_plans(store: EmbeddingStore, states: Mapping[str | None, dict[str, State]]) -> Iterable[SummaryPlan]:
+    for name in store.summary_names:
+        if AT in name:
+            continue
+        data = store.look(lambda tables, name=name: tables.summary(name)) or b""  # type: ignore[misc]
+        try:
+            known, lineage = Lineage.read(data)
+        except SummaryError as error:
+            yield SummaryPlan(name, "", STAYS, why=f"it can't be read: {str(error).rstrip('.')}")
+            continue
+        yield _summary_plan(store, name, known, lineage, states.get(known.split, {}))
+
+
+def _summary_plan(
+    store: EmbeddingStore, name: str, known: Summary, lineage: Lineage, now: Mapping[str, State]
+) -> SummaryPlan:
+    every = sorted({state.label for state in now.values()})
+    if known.fingerprint != store.fingerprint:
+        return SummaryPlan(name, known.strategy, STAYS, why="it is of another teacher")
+    if not now:
+        return SummaryPlan(name, known.strategy, STAYS, why="no labelled sample of its side is left")
+    try:
+        difference = Difference.between(seen_then(store, known), now)
+    except StoreError:
+        return SummaryPlan(name, known.strategy, AGAIN, len(now), 0, tuple(every), lineage.seconds)
+    outlived = known.views != store.views or known.estimate is not None
+    if not difference.labels and not outlived:
+        return SummaryPlan(name, known.strategy, STAYS)
+    by_label = known.strategy in BY_LABEL and not outlived
+    how = UPDATE if by_label and known.strategy in UPDATES else AGAIN
+    labels = tuple(difference.labels if by_label else every)
+    return SummaryPlan(name, known.strategy, how, len(difference.came), len(difference.left), labels, lineage.seconds)
+
+
+def _measured(store: EmbeddingStore, listing: Listing, samples: list[Sample], teacher: Teacher) -> float:
+    """Return the seconds that a picture takes on this machine, from its file to its vectors; the first one only warms up."""
+
+    def embed(sample: Sample) -> None:
+        image = decode((listing.root / sample.uri).read_bytes())
+        drawn = (draw_view(store.recipe, sample.id, view) for view in range(store.views + 1))
+        teacher.embed(np.stack([render(image, view, teacher.input_size, store.recipe.fit) for view in drawn]))
+
+    embed(samples[0])
+    begun, count = time.monotonic(), 0
+    for sample in (samples[1:] or samples)[:_TIMED]:
+        embed(sample)
+        count += 1
+        if time.monotonic() - begun > _TIMED_SECONDS:
+            break
+    return (time.monotonic() - begun) / count

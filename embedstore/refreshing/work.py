@@ -1,0 +1,274 @@
+"""The work of a refresh: one version of the store a step, each whole or not at all.
+
+    pictures    what is new or changed is embedded, what the source says anew is written, what is gone leaves where that is asked
+    sides       samples without a side of the split get theirs, where that is asked
+    summaries   all that see other samples now, in one step; the ones before stay as NAME@VERSION
+
+The first step tags the version before it, so that no compaction removes what a rollback needs. An interrupted refresh goes on
+where it was when it is called again: steps that were made are not made twice, and the tag is the first one's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from embedstore.errors import StoreError
+from embedstore.images import Listing, list_images
+from embedstore.refreshing.named import AT, drop_before, put_refreshed
+from embedstore.refreshing.plan import STAYS, Plan, make_plan, sides_of
+from embedstore.refreshing.settings import LIMIT, RefreshSettings
+from embedstore.store.compaction import compact_if_wasteful
+from embedstore.store.embedding_pass import EmbeddingPass, Progress
+from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.ingest import BuildReport, keeping, kept_only, publish, refuse_another_folder
+from embedstore.store.own_teacher import checked_teacher, kept_by
+from embedstore.store.tables import Tables
+from embedstore.store.writing import Writer, next_head, writer
+from embedstore.summaries.updating import Renewal, update
+from embedstore.teachers import Teacher
+
+TAG = "before-refresh-"
+STEP, STEPS, BEFORE = "step", "of steps", "refresh since"  # in the log: which step of which refresh made the version
+
+
+@dataclass(frozen=True)
+class RefreshReport:
+    """What a refresh did, or would do.
+
+    Attributes:
+        plan: what it set out to do.
+        before, version: of the store, before and after.
+        tag: of the version before, to roll back to; None where nothing was done.
+        pictures: what the first step did; None where there was none.
+        sides: samples that got a side of the split.
+        summaries: name -> what became of it, of those that changed.
+        seconds: it took, the plan included.
+    """
+
+    plan: Plan
+    before: int
+    version: int
+    tag: str | None = None
+    pictures: BuildReport | None = None
+    sides: int = 0
+    summaries: Mapping[str, Renewal] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def refresh(
+    path: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    manifest: str | os.PathLike[str] | None = None,
+    teacher: str | Teacher | None = None,
+    prune: bool = False,
+    side: str | None = None,
+    limit: float = LIMIT,
+    keep: int | None = None,
+    dry_run: bool = False,
+    tell: Callable[[Plan], None] | None = None,
+    progress: Progress | None = None,
+) -> RefreshReport:
+    """Bring a store and its summaries to what the image folder holds now, at the price of what changed.
+
+    Args:
+        path: the store.
+        images: the folder that holds the images; the one that the store remembers where not given.
+        manifest: says what is known of them; see `images.list_images`.
+        teacher: a spec or a teacher; the store's own where not given.
+        prune: remove samples whose picture is not listed any more.
+        side: of the split, for samples that have none; a group that is on a side draws its new pictures there.
+        limit: by which share of itself a label's averaging loss may rise since it was last clustered, before it is again.
+        keep: so many refreshes can be rolled back, the last ones; all where not given.
+        dry_run: make the plan, and write nothing.
+        tell: called with the plan before the work begins.
+        progress: called with (pictures done, pictures in all): once for the plan, once for the work.
+
+    Raises:
+        SettingsError: a setting can't be; see `RefreshSettings` and `plan.make_plan`.
+        ImagesError: the folder or the manifest can't be used, or the folder is not the store's.
+        TeacherError: the teacher can't be loaded.
+        TeacherMismatchError: it is another than the store's, or the store's vectors were imported.
+        StoreLockedError: another process is writing to the store, such as another refresh.
+        StoreError: there is no store, or its first build was not finished.
+    """
+    started = time.monotonic()
+    spec = teacher if isinstance(teacher, str) else None
+    settings = RefreshSettings(_text(images), _text(manifest), spec, prune, side, limit, keep)
+    with EmbeddingStore(path) as store:
+        loaded = checked_teacher(store, teacher)
+        if not store.head.columns:
+            raise StoreError(
+                f"The first build of the store '{path}' was not finished; run the same embedstore build again, then refresh."
+            )
+        # Once, for the plan and for the work.
+        load = cache(lambda: loaded or store.load_teacher(list(store.space["outputs"])))
+        if dry_run:
+            plan, _ = make_plan(store, _listing(store, settings), settings, load, progress)
+            report = RefreshReport(plan, store.version, store.version)
+        else:
+            with writer(store.path) as session:
+                store.refresh()
+                listing = _listing(store, settings)
+                plan, contents = make_plan(store, listing, settings, load, progress)
+                if tell is not None:
+                    tell(plan)
+                work = _Work(store, session, settings, plan, contents)
+                report = work.done(listing, load() if plan.to_embed else loaded, progress)
+                compact_if_wasteful(store.path, session)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _listing(store: EmbeddingStore, settings: RefreshSettings) -> Listing:
+    listing = list_images(settings.images or store.image_root, settings.manifest)
+    refuse_another_folder(store, listing)
+    return listing
+
+
+class _Work:
+    """The steps of one refresh, under the writer's lock."""
+
+    def __init__(
+        self,
+        store: EmbeddingStore,
+        session: Writer,
+        settings: RefreshSettings,
+        plan: Plan,
+        contents: Mapping[str, bytes],
+    ):
+        self._store, self._session, self._settings, self._plan, self._contents = (
+            store,
+            session,
+            settings,
+            plan,
+            contents,
+        )
+        self._before = unfinished(store) or store.version
+        asked = (plan.pictures_change, bool(plan.sides), any(one.how != STAYS for one in plan.summaries))
+        self._steps, self._step = sum(asked), 0
+
+    def done(self, listing: Listing, teacher: Teacher | None, progress: Progress | None) -> RefreshReport:
+        """Do all, and tell."""
+        store, plan = self._store, self._plan
+        pictures = None
+        if plan.pictures_change or {one["path"] for one in store.set_aside} != set(plan.unreadable):
+            pictures = self._embed(listing, teacher, progress)
+        sides = self._give_sides() if plan.sides else 0
+        summaries = self._update_summaries()
+        if self._settings.keep is not None:
+            self._session.write(self._forget_older)
+        tag = f"{TAG}{self._before}" if store.version > self._before else None
+        return RefreshReport(plan, self._before, store.version, tag, pictures, sides, summaries)
+
+    def _embed(self, listing: Listing, teacher: Teacher | None, progress: Progress | None) -> BuildReport:
+        store, session = self._store, self._session
+        with keeping(store) as kept:
+            embedding = EmbeddingPass(
+                store,
+                session,
+                listing,
+                teacher=teacher,
+                space=kept_by(store, teacher),
+                views=store.views,
+                progress=progress,
+                keep=kept,
+                just_read=self._contents,
+            )
+            embedding.run()
+            report = publish(
+                store,
+                session,
+                listing,
+                embedding,
+                action="refresh pictures",
+                whole=True,
+                prune=self._settings.prune,
+                notes=self._notes(),
+                also=self._tag,
+                compact=False,
+            )
+            return replace(report, kept=kept_only(store, kept))
+
+    def _give_sides(self) -> int:
+        store = self._store
+        sides = sides_of(store.records(), self._settings.side)
+        rows, texts = store.rows[store.positions(list(sides))], list(sides.values())
+        version = self._session.begin()
+        self._session.write(lambda tables: tables.put_fields(rows, {"split": texts}, version), under=version)
+        details = {"updated": len(sides)} | self._notes()
+        self._session.publish(next_head(store.head), "refresh sides", details=details, also=self._tag)
+        store.refresh()
+        return len(sides)
+
+    def _update_summaries(self) -> dict[str, Renewal]:
+        """Update what sees other samples now: all of them as one version, which they are then said to be made of."""
+        store, renewed = self._store, dict[str, Renewal]()
+        for name in (one.name for one in self._plan.summaries if one.how != STAYS):
+            data = self._session.read(lambda tables, name=name: tables.summary(name))  # type: ignore[misc]
+            renewal = update(store, data or b"", limit=self._settings.limit, version=store.version + 1)
+            if renewal.summary is not None:
+                renewed[name] = renewal
+        if not renewed:
+            return renewed
+
+        def put(tables: Tables) -> None:
+            self._tag(tables)
+            for name, renewal in renewed.items():
+                put_refreshed(tables, name, renewal.data)
+
+        details = {"summaries": len(renewed)} | self._notes()
+        self._session.publish(next_head(store.head), "refresh summaries", details=details, also=put)
+        store.refresh()
+        return renewed
+
+    def _notes(self) -> dict[str, int]:
+        self._step += 1
+        return {STEP: self._step, STEPS: max(self._steps, self._step), BEFORE: self._before}
+
+    def _tag(self, tables: Tables) -> None:
+        """Tag the version before the refresh, in the step that is its first."""
+        if tables.head().version > self._before:
+            tables.put_tag(f"{TAG}{self._before}", self._before)
+
+    def _forget_older(self, tables: Tables) -> None:
+        """Drop the tags, and the summaries kept aside, of refreshes that need not be rolled back any more."""
+        assert self._settings.keep is not None  # noqa: S101  else nobody asks
+        tags = {name: version for name, version in tables.tags().items() if _is_own(name)}
+        oldest = sorted(tags.values())[-self._settings.keep :][:1]
+        for name, version in tags.items():
+            if oldest and version < oldest[0]:
+                tables.drop_tag(name)
+        if oldest:
+            drop_superseded(tables, oldest[0])
+
+
+def drop_superseded(tables: Tables, version: int) -> None:
+    """Delete the summaries kept aside that no rollback to a version or a later one would bring back."""
+    names = {name.rpartition(AT)[0] for name in tables.summary_names() if AT in name}
+    for name in names:
+        made_of = sorted(int(one.rpartition(AT)[2]) for one in tables.summary_names() if one.startswith(name + AT))
+        needed = [one for one in made_of if one <= version]
+        if needed:
+            drop_before(tables, needed[-1], [name])
+
+
+def unfinished(store: EmbeddingStore) -> int | None:
+    """Return the version before a refresh that was interrupted after one of its steps, where that is the newest one."""
+    with suppress(IndexError):
+        details: Mapping[str, int] = store.log()[-1].details
+        if STEP in details and details[STEP] < details[STEPS]:
+            return int(details[BEFORE])
+    return None
+
+
+def _is_own(tag: str) -> bool:
+    return tag.startswith(TAG) and tag.removeprefix(TAG).isdigit()
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)

@@ -1,0 +1,151 @@
+"""Vectors on fewer axes: the principal axes of a training side, kept with what they made so that new pictures follow.
+
+Directions are what is compared, so the axes are those of centred directions (Pearson 1901, about no second mean), and what
+comes out has unit length again. Centre and axes are rounded to float16 before they are used: what is kept is what was used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import SettingsError
+from embedstore.teachers.protocol import fingerprint
+from embedstore.vectors import Vectors, unit_length
+
+if TYPE_CHECKING:
+    from embedstore.store.embedding_store import EmbeddingStore
+
+KIND = "reduced"  # how the name of a teacher begins whose vectors were brought to fewer axes
+_HIGHEST_DIM = 1 << 23
+
+Halves = npt.NDArray[np.float16]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """How one teacher's vectors are brought to fewer axes.
+
+    Attributes:
+        teacher: the spec of that teacher.
+        of: its fingerprint.
+        centre: (d,) what is taken off first.
+        axes: (d, k) orthogonal, of unit length, the longest spread first.
+    """
+
+    teacher: str
+    of: str
+    centre: Halves
+    axes: Halves
+
+    def __call__(self, vectors: npt.NDArray[np.floating]) -> Vectors:
+        """Return the directions (n, k) of vectors (n, d)."""
+        return projected(vectors, self.centre, self.axes)
+
+    @property
+    def dim(self) -> int:
+        """How many axes."""
+        return int(self.axes.shape[1])
+
+    @property
+    def name(self) -> str:
+        """What the teacher of the reduced vectors is called."""
+        return f"{KIND}:{self.dim}:{self.teacher}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the teacher of the reduced vectors: hangs on its own teacher's, the centre and the axes."""
+        recipe = {"teacher": KIND, "of": self.of, "dim": self.dim, "version": 1}
+        return fingerprint(recipe, [("centre", self.centre.tobytes()), ("axes", self.axes.tobytes())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values and bytes."""
+        return {"teacher": self.teacher, "of": self.of, "centre": self.centre.tobytes(), "axes": self.axes.tobytes()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Reduction:
+        """Return what `to_dict` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        if not isinstance(values["teacher"], str) or not re.fullmatch("[0-9a-f]{32}", values["of"]):
+            raise ValueError("neither a name nor a fingerprint")
+        centre, axes = (np.frombuffer(values[name], "<f2") for name in ("centre", "axes"))
+        if not 0 < len(centre) <= _HIGHEST_DIM or not len(axes) or len(axes) % len(centre):
+            raise ValueError("its parts do not fit together")
+        found = cls(values["teacher"], values["of"], centre, axes.reshape(len(centre), -1))
+        if found.dim >= len(centre) or not (np.isfinite(centre).all() and np.isfinite(axes).all()):
+            raise ValueError("no axes")
+        return found
+
+
+def projected(vectors: npt.NDArray[np.floating], centre: Halves, axes: Halves | None = None) -> Vectors:
+    """Return the centred directions (n, k) of vectors (n, d) along axes (d, k), or along all d; float32 of unit length.
+
+    In float64, so that what is rounded afterwards does not hang on how many are asked at once.
+    """
+    off = vectors.astype(np.float64) - centre
+    return unit_length(off if axes is None else off @ axes.astype(np.float64))
+
+
+def training_side(store: EmbeddingStore) -> Flags:
+    """Return which samples (n,) a centre and axes may be fitted to.
+
+    Raises:
+        SettingsError: none is in the split `train`.
+    """
+    chosen = store.where({"split": "train"})
+    if not chosen.any():
+        raise SettingsError(
+            f"Centre and axes are fitted to the training side alone, and no sample of '{store.path}' is in the split 'train'; "
+            f"write a split first: embedstore split '{store.path}'"
+        )
+    return chosen
+
+
+def fitted_centre(store: EmbeddingStore, chosen: Flags) -> Halves:
+    """Return the mean (d,) of the plain vectors of some samples (n,); zeros where there are none."""
+    total = np.zeros(store.dim, np.float64)
+    for positions, vectors in store.scan():
+        total += vectors[chosen[positions]].sum(axis=0, dtype=np.float64)
+    centre: Halves = (total / max(1, int(chosen.sum()))).astype("<f2")
+    return centre
+
+
+def fit(store: EmbeddingStore, dims: int) -> Reduction:
+    """Fit centre and axes to the plain vectors of a store's training side.
+
+    Args:
+        store: to be reduced.
+        dims: how many axes.
+
+    Raises:
+        SettingsError: the store was reduced already, has no training side, or not so many axes.
+    """
+    if KIND in store.space:
+        raise SettingsError(
+            f"The vectors of '{store.path}' are on {store.dim} axes already; reduce the store that it was made from."
+        )
+    chosen = training_side(store)
+    most = min(store.dim - 1, int(chosen.sum()))
+    if not 1 <= dims <= most:
+        raise SettingsError(
+            f"The number of dimensions is {dims}; expected 1 to {most}, for the vectors have {store.dim} and the training side "
+            f"{int(chosen.sum())} samples."
+        )
+    centre = fitted_centre(store, chosen)
+    spread = np.zeros((store.dim, store.dim), np.float64)
+    for positions, vectors in store.scan():
+        directions = projected(vectors[chosen[positions]], centre).astype(np.float64)
+        spread += directions.T @ directions
+    axes = np.linalg.eigh(spread)[1][:, : -dims - 1 : -1]
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(dims)]
+    return Reduction(store.teacher, store.fingerprint, centre, np.ascontiguousarray(axes * np.sign(largest), "<f2"))
