@@ -1,6 +1,6 @@
 """distill: train small students from an embedstore, without the teacher.
 
-Importing this package needs no PyTorch; training and evaluating do.
+Importing this package needs no PyTorch, and neither does `predict`; training, evaluating and exporting do.
 """
 
 from importlib import import_module
@@ -12,11 +12,25 @@ if TYPE_CHECKING:
     from distill.advice.advice import advise
     from distill.data import DistillationDataset
     from distill.losses import DistillationLoss
+    from distill.terminal.export import export
+    from distill.terminal.predict import predict
     from distill.training.compare import compare
     from distill.training.evaluate import evaluate
+    from distill.training.gate import gate
     from distill.training.loop import train
 
-__all__ = ["DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "train"]
+__all__ = [
+    "DistillationDataset",
+    "DistillationLoss",
+    "Settings",
+    "advise",
+    "compare",
+    "evaluate",
+    "export",
+    "gate",
+    "predict",
+    "train",
+]
 
 _NEED_TORCH = {
     "DistillationDataset": "distill.data",
@@ -24,12 +38,18 @@ _NEED_TORCH = {
     "advise": "distill.advice.advice",
     "compare": "distill.training.compare",
     "evaluate": "distill.training.evaluate",
+    "export": "distill.terminal.export",
+    "gate": "distill.training.gate",
     "train": "distill.training.loop",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs PyTorch when it is first asked for."""
+    """Load what needs PyTorch, or is not always needed, when it is first asked for."""
+    if name == "predict":
+        from distill.terminal.predict import predict
+
+        return predict
     if name not in _NEED_TORCH:
         raise AttributeError(f"module 'distill' has no attribute '{name}'")
     from embedstore.teachers.torch_encoder import require_torch

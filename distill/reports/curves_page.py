@@ -19,7 +19,7 @@ _NAMES = {
 }
 
 
-def curves_page(run: str, policy: str, pretraining: History, history: History) -> str:
+def curves_page(run: str, policy: str, pretraining: History, history: History, *sections: Markup) -> str:
     """Return the page of a run: what it lost, what it reached on the validation side, and its learning rate.
 
     Args:
@@ -27,6 +27,7 @@ def curves_page(run: str, policy: str, pretraining: History, history: History) -
         policy: where its targets come from.
         pretraining: figures by epoch of pre-training; may be empty.
         history: figures by epoch of training; may be empty.
+        sections: what else is known of the run, above the curves.
     """
     parts = []
     if pretraining:
@@ -42,7 +43,7 @@ def curves_page(run: str, policy: str, pretraining: History, history: History) -
     ]
     return render_page(
         Text(f"Learning curves of {run}", f"{run} の学習曲線"),
-        [section("", *parts)],
+        [*sections, section("", *parts)],
         kicker=Text(f"Policy {policy}", f"方針 {policy}"),
         footer=Text("The figures are in metrics.csv.", "数値は metrics.csv にあります。"),
     )

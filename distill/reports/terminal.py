@@ -6,8 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from distill.evaluation.comparison import Comparison, PolicyFigures
+from distill.evaluation.gate import Gate
 from distill.evaluation.intervals import FIGURES, Difference
 from distill.evaluation.report import Report
+from distill.reports import gate as gate_words
 from distill.reports.caveats import caveats
 from distill.reports.words import NO_ESCAPE, order
 from embedstore.visible import visible
@@ -63,6 +65,19 @@ def sentences(report: Report) -> list[str]:
         f"{report.mean_recall:.3f}, averaged over kinds of defect {report.macro_mode_recall:.3f}; the worst kind is "
         f"'{worst.mode}' ({worst.recall:.0%}).",
     ]
+
+
+def print_gate(gate: Gate, console: Console | None = None) -> None:
+    """Print how a new student fares against the old one, the answer first."""
+    out = console or Console(highlight=False)
+    out.print(visible(gate_words.answer(gate).en), markup=False, soft_wrap=True)
+    rows = [[cell.en for cell in row] for row in gate_words.rows(gate)]
+    table = _table([title.en for title in gate_words.COLUMNS], rows)
+    if not out.is_terminal:  # a file has no edge to fold at
+        table.width = Measurement.get(out, out.options.update(max_width=1000), table).maximum
+    out.print(table, crop=False)
+    for note in gate_words.notes(gate):
+        out.print(visible(note.en), markup=False, soft_wrap=True)
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:

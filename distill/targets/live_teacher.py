@@ -15,7 +15,8 @@ from distill.source import READERS, image_folder, no_folder, picture_of
 from distill.targets.policy import Policy, Positions, Targets, TrainingSet
 from embedstore import Summary
 from embedstore.errors import TrainingError
-from embedstore.teachers import Teacher, load_teacher
+from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.teachers import Teacher, load_described, load_teacher
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, unit_length
 from embedstore.views import draw_view, render
@@ -87,7 +88,8 @@ def fit(
         TeacherError: there is no such teacher, or its weights are not here.
     """
     source = training.source
-    loaded = load_teacher(teacher or source.teacher)
+    described = source.space if isinstance(source, EmbeddingStore) else {"teacher": source.teacher}
+    loaded = load_teacher(teacher) if teacher else load_described(described)
     if loaded.fingerprint != source.fingerprint:
         raise TrainingError(
             f"The teacher '{loaded.name}' (fingerprint {loaded.fingerprint[:12]}) is another than the one that filled "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from distill.source import Source
 from distill.training.run_data import RunData
 from distill.training.settings import Settings
 from embedstore import Summary
+from embedstore.errors import TrainingError
 from embedstore.exports import SummaryFile
 
 
@@ -20,6 +23,20 @@ def describe_summary(summary: Summary) -> dict[str, Any]:
     """Return what made a summary, and a checksum of all that it holds: another may get its name."""
     made_by = ("name", "strategy", "parameters", "seed", "store_version")
     return {**{name: getattr(summary, name) for name in made_by}, "checksum": f"{zlib.crc32(summary.to_bytes()):08x}"}
+
+
+def settings_of(path: Path, description: Mapping[str, Any]) -> Settings:
+    """Return the settings that a run's directory tells.
+
+    Raises:
+        TrainingError: they are of another release.
+    """
+    try:
+        return Settings(**description["settings"])
+    except TypeError as error:
+        raise TrainingError(
+            f"The settings of the run in '{path}' are not of this release; use the one that made it."
+        ) from error
 
 
 def describe(
@@ -37,6 +54,7 @@ def describe(
     return {
         "settings": settings.to_dict(),
         "store": described_store,
+        **({} if data.origin is None else {"from": data.origin.describe() | {"left_out": data.left_out}}),
         **({} if summaries is None else {"summaries": summaries}),
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),

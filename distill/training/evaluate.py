@@ -15,10 +15,12 @@ from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
 from distill.training.answers import answer_of, memory_of, through
+from distill.training.description import settings_of
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import Answer, Flips, by_head, class_probabilities, flips_of
 from distill.training.settings import ANSWERS, Settings, is_code
+from embedstore import EmbeddingStore
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
@@ -46,7 +48,7 @@ def evaluate(
             have left the store.
         SettingsError: the student is the user's own, and `student` does not say so.
     """
-    with _finished(run, store=store, images=images, student=student) as run_of, run_directory.held(run_of.path):
+    with finished_run(run, store=store, images=images, student=student) as run_of, run_directory.held(run_of.path):
         return write_report(run_of.path, run_of.student, run_of.data, run_of.settings, run_of.pictures, run_of.flips)
 
 
@@ -73,7 +75,7 @@ def ask(
     """
     if answer not in ANSWERS:
         raise SettingsError(f"The answer '{answer}' is unknown; use one of {', '.join(ANSWERS)}.")
-    with _finished(run, store=store, images=images, student=student, training=answer != "head") as run_of:
+    with finished_run(run, store=store, images=images, student=student, training=answer != "head") as run_of:
         asked: Answer = by_head
         if answer != "head":
             memory = memory_of(run_of.student, run_of.data, answer, run_of.pictures, run_of.flips)
@@ -82,10 +84,16 @@ def ask(
 
 
 @dataclass(frozen=True)
-class _Finished:
-    """A finished run, opened to be asked."""
+class FinishedRun:
+    """A finished run, opened to be asked.
+
+    Its store may have another teacher by now than the one that it learned from: `teacher` by name, and `fingerprint`.
+    """
 
     path: Path
+    teacher: str
+    fingerprint: str
+    source: Source
     student: Student
     data: RunData
     settings: Settings
@@ -94,38 +102,24 @@ class _Finished:
 
 
 @contextmanager
-def _finished(
+def finished_run(
     run: str | os.PathLike[str],
     *,
     store: str | os.PathLike[str] | None,
     images: str | os.PathLike[str] | None,
     student: str | None,
     training: bool = False,
-) -> Iterator[_Finished]:
+) -> Iterator[FinishedRun]:
     """Open a finished run and its store; see `evaluate`. Training samples are looked for only where `training` says so."""
     path = Path(run)
     description = run_directory.read(path)
-    try:
-        settings = Settings(**description["settings"])
-    except TypeError as error:
-        raise TrainingError(
-            f"The settings of the run in '{path}' are not of this release; use the one that made it."
-        ) from error
-    if student is not None and student != settings.student:
-        raise SettingsError(
-            f"The student of the run in '{path}' is '{settings.student}', not '{student}'; leave --student out."
-        )
-    if is_code(settings.student) and student is None:
-        raise SettingsError(
-            f"The student of the run in '{path}' is made by '{settings.student}', which would be imported and run; if you trust "
-            f"it, say so: --student {settings.student}"
-        )
+    trained, settings = trained_student(path, student)
     classes: list[str] = description["classes"]
-    trained = make_student(settings.student, len(classes), settings.size, settings.seed, pretrained=False).to(device())
-    run_directory.load_student(path, trained)
     wanted = {name: side for name, side in run_directory.read_split(path).items() if training or side != "train"}
     with _open(store or description["store"]["path"]) as opened:
-        if opened.fingerprint != description["store"]["fingerprint"]:
+        # What a student is asked has no teacher in it, so a store that has changed its own serves as well as before.
+        teachers = opened.teachers if isinstance(opened, EmbeddingStore) else {opened.fingerprint}
+        if description["store"]["fingerprint"] not in teachers:
             raise TrainingError(
                 f"The store '{opened.path}' is of another teacher than the run's; name the run's store: --store STORE"
             )
@@ -144,9 +138,33 @@ def _finished(
         refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
-            yield _Finished(path, trained, data, settings, pictures, flips_of(opened.recipe))
+            learned_from = description["teacher"], description["store"]["fingerprint"]
+            yield FinishedRun(path, *learned_from, opened, trained, data, settings, pictures, flips_of(opened.recipe))
         finally:
             pictures.close()
+
+
+def trained_student(path: Path, student: str | None = None) -> tuple[Student, Settings]:
+    """Return a finished run's student, and the run's settings; the run's store is not needed.
+
+    Raises:
+        TrainingError, SettingsError: see `evaluate`.
+    """
+    description = run_directory.read(path)
+    settings = settings_of(path, description)
+    if student is not None and student != settings.student:
+        raise SettingsError(
+            f"The student of the run in '{path}' is '{settings.student}', not '{student}'; leave --student out."
+        )
+    if is_code(settings.student) and student is None:
+        raise SettingsError(
+            f"The student of the run in '{path}' is made by '{settings.student}', which would be imported and run; if you trust "
+            f"it, say so: --student {settings.student}"
+        )
+    count = len(description["classes"])
+    trained = make_student(settings.student, count, settings.size, settings.seed, pretrained=False).to(device())
+    run_directory.load_student(path, trained)
+    return trained, settings
 
 
 def write_report(  # noqa: PLR0917

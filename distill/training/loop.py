@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from distill.evaluation.metrics import average_precision, roc_area
 from distill.evaluation.report import Report
 from distill.losses import DistillationLoss, Losses
 from distill.reports.curves_page import curves_page
@@ -24,15 +23,16 @@ from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, Targets, TrainingSet
 from distill.targets.making import make_policy
-from distill.training import run_directory
+from distill.training import projection, run_directory
 from distill.training.answers import keep_memory
 from distill.training.batches import WHOLE_CUTS, Batch, balanced_order, class_shares, plan_epoch
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
+from distill.training.origin import Origin, keep_inherited, read_origin, run_data_after, settings_after, take_over
 from distill.training.pictures import ReadPictures, StudentPictures
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
-from distill.training.scoring import class_probabilities, flips_of
+from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
 from distill.training.task_file import keep_task
 from distill.training.weights import averaged, best_epoch, learning_rate_factor
@@ -50,9 +50,7 @@ class Run:
     path: Path
     report: Report
     remarks: list[str]
-    epoch: (
-        int | None
-    )  # whose student it is, counted from 1, pre-training included; None where an earlier release did not say
+    epoch: int | None  # whose student it is, from 1, pre-training included; None where an earlier release did not say
 
 
 def train(
@@ -60,6 +58,7 @@ def train(
     out: str | os.PathLike[str],
     settings: Settings | None = None,
     *,
+    origin: str | os.PathLike[str] | Origin | None = None,
     images: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -72,7 +71,8 @@ def train(
     Args:
         store: a store, a `SummaryFile`, or the path of one.
         out: the run's directory.
-        settings: what to do; see `Settings`.
+        settings: what to do; see `Settings`. None with an origin: see `origin.settings_after`.
+        origin: a finished run, or its directory, with whose student the new one begins; see `origin`.
         images: the image folder, where it is not where the store remembers it.
         resume: go on with the run in `out`; begin it where there is none.
         progress: called after every epoch.
@@ -80,20 +80,22 @@ def train(
     Raises:
         TrainingError: the store can't be learned from, `out` holds something else, or another process works on it.
         SummaryError: the summary is unknown, or saw what is tested.
-        SettingsError: a setting is not allowed.
+        SettingsError: a setting is not allowed, or the origin's student is another.
     """
-    settings = settings or Settings()
+    began = read_origin(origin) if isinstance(origin, str | os.PathLike) else origin
+    settings = settings or (Settings() if began is None else settings_after(began))
     if isinstance(store, str | os.PathLike):
         with opened_source(store) as opened:
-            return train(opened, out, settings, images=images, resume=resume, progress=progress)
+            return train(opened, out, settings, origin=began, images=images, resume=resume, progress=progress)
     path = Path(out)
-    data = make_run_data(store, settings)
+    data = make_run_data(store, settings) if began is None else run_data_after(began, store, settings)
     pictures = StudentPictures(store, settings.size, None if images is None else Path(images))
     training = None
     try:
         training = _Training(path, store, settings, data, pictures)  # refuses what does not fit; then `out` is made
         with run_directory.begun(path, describe(store, settings, data, training.summaries), resume=resume):
-            keep_task(path, settings, store)
+            keep_task(path, settings, store, None if began is None else began.path)
+            keep_inherited(path, data)
             if not run_directory.is_complete(path):
                 training.run(progress or (lambda *_: None))
             run_directory.load_student(path, training.student)
@@ -139,10 +141,12 @@ class _Training:
             summary_of=summary_of,
         )
         self._seconds_targets = time.monotonic() - started
-        student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
+        size, seed = settings.size, settings.seed
+        student = make_student(settings.student, len(data.classes), size, seed, pretrained=data.origin is None)
         self.student = student.to(self._device)
-        self._average = averaged(student, settings.ema) if settings.ema else None
         self._loss = self._make_loss(student.features)
+        take_over(data, student, self._loss, settings, store.fingerprint)
+        self._average = averaged(student, settings.ema) if settings.ema else None
         # Without targets the projection has no part in the loss.
         parts: list[Module] = [self.student] if self._policy is None else [self.student, self._loss]
         self._optimiser = torch.optim.AdamW(
@@ -189,7 +193,8 @@ class _Training:
                 figures |= {"seconds": time.monotonic() - started}
                 self._pretraining.append({"epoch": epoch + 1, **figures})
             else:
-                figures |= self._validate() | {"seconds": time.monotonic() - started}
+                figures |= validation_figures(self.shown, self._pictures, self._data, self._settings.good)
+                figures |= {"seconds": time.monotonic() - started}
                 self._history.append({"epoch": epoch + 1, **figures})
             self._save()
             progress(epoch + 1, before + epochs, figures)
@@ -209,6 +214,7 @@ class _Training:
         if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:
+            projection.keep(self._path, self._settings, self._loss, self._training, self._history)
             run_directory.save_student(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
 
     def _make_loss(self, features: int) -> DistillationLoss:
@@ -336,25 +342,11 @@ class _Training:
                     targets = self._targets(batch, first_step + number)
                 yield batch, cut, targets
 
-    def _validate(self) -> dict[str, float]:
-        """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
-        positions = np.array(
-            [at for at in self._data.sides["val"] if self._data.samples[at].label is not None], np.int64
-        )
-        probabilities = class_probabilities(self.shown, self._pictures, positions)
-        labels = [self._data.samples[at].label for at in positions]
-        good = self._settings.good
-        if good is None:
-            said = [self._data.classes[at] for at in probabilities.argmax(axis=1)]
-            return {"val_accuracy": float(np.mean([a == b for a, b in zip(said, labels, strict=True)]))}
-        defect = np.array([label != good for label in labels])
-        scores = 1 - probabilities[:, self._data.classes.index(good)]
-        return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
-
     def _save(self) -> None:
         # The checkpoint last: a run that is killed in between draws the epoch again and writes the same again.
         if self._history and best_epoch(self._history) == len(self._history):
             run_directory.save_best(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
+            projection.keep(self._path, self._settings, self._loss, self._training, self._history)
         for name, history in ((run_directory.PRETRAINING, self._pretraining), (run_directory.METRICS, self._history)):
             if history:
                 names = list(history[-1])  # epochs of an earlier release may lack some

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from embedstore.images import SPLITS
 from embedstore.splits import plan_split
 from embedstore.summaries import summarize
 
+if TYPE_CHECKING:
+    from distill.training.origin import Origin
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -29,6 +32,8 @@ class RunData:
         classes: the labels, sorted; a student's logits are in this order.
         remarks: sentences that a reader of the figures should know.
         folds: how many were dealt; None where the split is another.
+        origin: the run with whose student this one begins, if any.
+        left_out: test, val -> pictures that are on that side in the store and not here, since that student knows their parts.
     """
 
     samples: list[Sample]
@@ -36,6 +41,8 @@ class RunData:
     classes: list[str]
     remarks: list[str] = field(default_factory=list)
     folds: int | None = None
+    origin: "Origin | None" = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def labels(self, side: str) -> Counter[str]:
         """Return how often each label stands on a side."""
@@ -110,6 +117,8 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"The summary '{summary.name}' was made of version {summary.store_version} of the store, which is at version "
             f"{store.version} now; what changed since then is not in it."
         )
+    if summary.estimate is not None:
+        data.remarks.append(f"The summary '{summary.name}' is {summary.estimate.in_words()}.")
     held_out = {data.samples[at].id for side in ("val", "test", "aside") for at in data.sides[side]}
     leaked = [sample_id for sample_id in summary.seen if sample_id in held_out]
     if leaked:

@@ -4,15 +4,18 @@ RUN/
   run.json              settings, store, versions; written first, never changed
   task.toml             the settings as a task file, from which the same run can be made
   split.csv             which sample was on which side
+  inherited.csv         what the students before it learned from, where it began with one; see `origin`
   pretraining.csv       one line an epoch of pre-training, where there is one
   metrics.csv           one line an epoch of training
   curves.html           both as curves
   checkpoint.pt         everything needed to go on; replaced after every epoch
   best.safetensors      the weights of the epoch that was best on the validation side so far
   student.safetensors   the student's weights, of the last or the best epoch; its presence says that training is complete
+  projection.safetensors  the map from the student's features to the teacher's space, where it learned one
   memory.safetensors    what is kept of the training pictures, as the student sees them, where its answers need that
   scores.csv            what the student says of each held-out sample
   report.json           the figures
+  gate.json             how it fares against another run; see `gate`
   cost.json             seconds of training and of making the targets, and the most memory that the process had
   run.lock              held by the process that works on the run; empty
 """
@@ -99,9 +102,8 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     if not resume:
         raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
     before = read(path)
-    before["settings"] = (
-        Settings().to_dict() | before["settings"]
-    )  # what an earlier release did not know was as it is now
+    # What an earlier release did not know was as it is now.
+    before["settings"] = Settings().to_dict() | before["settings"]
     for part in ("settings", "store"):
         for key, value in description[part].items():
             if before[part].get(key) != value:
@@ -109,13 +111,18 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
                     f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {value}; "
                     "resume it with what it was begun with, or choose another directory."
                 )
+    begun_with, begins_with = (one.get("from", {}).get("student") for one in (before, description))
+    if begun_with != begins_with:
+        other = f"the student of '{before['from']['path']}'" if begun_with else "no other run's student"
+        again = "with the --from that it was begun with" if begun_with else "without --from"
+        raise TrainingError(f"The run in '{path}' began with {other}; resume it {again}, or choose another directory.")
     if "summaries" in before and "summaries" in description:
         _refuse_other_summaries(path, before["summaries"], description["summaries"])
 
 
 def _make(path: Path, description: Mapping[str, Any]) -> None:
     """Make the directory where there is no run yet, and refuse what could not be written down at the end of one."""
-    for place in (str(path), description["store"]["path"]):
+    for place in (str(path), description["store"]["path"], description.get("from", {}).get("path", "")):
         try:
             place.encode()
         except UnicodeEncodeError as error:
@@ -193,9 +200,9 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     _replace_with(path, fill)
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return a run's figures by epoch."""
-    with (path / METRICS).open(encoding="utf-8", newline="") as file:
+def read_metrics(path: Path, name: str = METRICS) -> list[dict[str, float]]:
+    """Return a run's figures by epoch; those of pre-training with `PRETRAINING`."""
+    with (path / name).open(encoding="utf-8", newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
@@ -299,12 +306,12 @@ def damaged_checkpoint(path: Path) -> TrainingError:
 
 def save_best(path: Path, weights: dict[str, torch.Tensor], *, epoch: int) -> None:
     """Write the weights of the best epoch so far, in one step."""
-    _save_weights(path / BEST, weights, epoch)
+    save_weights(path / BEST, weights, epoch)
 
 
 def save_student(path: Path, weights: dict[str, torch.Tensor], *, epoch: int) -> None:
     """Write the student's weights, those of an epoch, in one step."""
-    _save_weights(path / STUDENT, weights, epoch)
+    save_weights(path / STUDENT, weights, epoch)
 
 
 def keep_best(path: Path) -> None:
@@ -321,7 +328,8 @@ def kept_epoch(path: Path) -> int | None:
     return int(told) if told.isdecimal() else None
 
 
-def _save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) -> None:
+def save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) -> None:
+    """Write weights, those of an epoch, in one step."""
     from safetensors.torch import save_file
 
     # Each a tensor of its own: a module may have one weight under two names, which the format has no word for.

@@ -7,8 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distill.evaluation.metrics import average_precision, roc_area
 from distill.students import Student
 from distill.training.pictures import StudentPictures
+from distill.training.run_data import RunData
 from embedstore.errors import TrainingError
 from embedstore.views import WHOLE, Recipe
 
@@ -60,6 +62,21 @@ def class_probabilities(
     if not np.isfinite(probabilities).all():
         raise TrainingError(_DIVERGED)
     return probabilities
+
+
+def validation_figures(
+    student: Student, pictures: StudentPictures, data: RunData, good: str | None
+) -> dict[str, float]:
+    """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
+    positions = np.array([at for at in data.sides["val"] if data.samples[at].label is not None], np.int64)
+    probabilities = class_probabilities(student, pictures, positions)
+    labels = [data.samples[at].label for at in positions]
+    if good is None:
+        said = [data.classes[at] for at in probabilities.argmax(axis=1)]
+        return {"val_accuracy": float(np.mean([a == b for a, b in zip(said, labels, strict=True)]))}
+    defect = np.array([label != good for label in labels])
+    scores = 1 - probabilities[:, data.classes.index(good)]
+    return {"val_auroc": roc_area(defect, scores), "val_aupr": average_precision(defect, scores)}
 
 
 def features_of(

@@ -13,6 +13,7 @@
 """
 
 import os
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -27,6 +28,7 @@ from distill.training.settings import Settings, is_code
 from distill.training.task_format import LOSS, TOP, Key, format_task, key, near, quoted, shown
 from embedstore.errors import EmbedstoreError, SettingsError
 from embedstore.exports import SummaryFile
+from embedstore.visible import visible
 
 TASK = "task.toml"  # its name in a run's directory, and where no other is given
 _LARGEST = 1 << 20  # bytes; a policy for each of ten thousand labels fits
@@ -41,6 +43,7 @@ def read_task(
     labels: Collection[str] | None = None,
     changes: Mapping[str, Any] | None = None,
     policy: str = Settings.policy,
+    defaults: Settings | None = None,
 ) -> Settings:
     """Read a task file.
 
@@ -49,12 +52,18 @@ def read_task(
         labels: those of the store, where it is known; the file may name no others.
         changes: settings that rule over the file's; another `policy` takes the place of a mixture, too.
         policy: the one where neither the file nor `changes` names any.
+        defaults: what the file does not say, where it is not what `Settings` says; its policy, too, in place of `policy`.
 
     Raises:
         SettingsError: the file is missing or no TOML, or it says what can't be; the sentence names the file and the key.
     """
     changes = dict(changes or {})
-    fields = {"policy": policy} | _Reader(Path(path)).fields()
+    fields = _Reader(Path(path)).fields()
+    if defaults is None:
+        fields = {"policy": policy} | fields
+    else:
+        other = fields.get("policy", defaults.policy) != defaults.policy
+        fields = defaults.to_dict() | ({"mixture": {}} if other else {}) | fields
     try:
         task = Settings(**fields)
         if labels is not None:
@@ -85,10 +94,14 @@ def write_task(path: str | os.PathLike[str], text: str) -> None:
     _write(target, text)
 
 
-def keep_task(run: Path, settings: Settings, source: Source) -> None:
-    """Write the task of a run from a store or a summary file into its directory, where it is not there yet."""
+def keep_task(run: Path, settings: Settings, source: Source, origin: Path | None = None) -> None:
+    """Write the task of a run from a store or a summary file into its directory, where it is not there yet.
+
+    `origin` is the run whose student it begins with.
+    """
     if not (run / TASK).exists():
         given = "--summary FILE.safetensors --images DIR" if isinstance(source, SummaryFile) else "STORE"
+        given += "" if origin is None else f" --from {visible(shlex.quote(str(origin)))}"  # no name ends the comment
         heading = [
             "The task of this run, with all that the command line said.",
             f"Train it again with: distill train {given} --task FILE --out NEW",

@@ -37,11 +37,14 @@ import distill.training.batches, distill.training.run_data, distill.training.pic
 print(distill.Settings(policy="own").policy, sorted(distill.__all__), "torch" in sys.modules)
 """
     assert run(code) == (
-        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'advise', 'compare', 'evaluate', 'train'] False"
+        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'advise', 'compare', 'evaluate', 'export', 'gate', "
+        "'predict', 'train'] False"
     )
 
 
-@pytest.mark.parametrize("name", ["DistillationDataset", "DistillationLoss", "advise", "compare", "evaluate", "train"])
+@pytest.mark.parametrize(
+    "name", ["DistillationDataset", "DistillationLoss", "advise", "compare", "evaluate", "export", "gate", "train"]
+)
 def test_training_says_what_is_missing(name: str) -> None:
     code = f"""
 import distill

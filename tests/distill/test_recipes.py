@@ -16,7 +16,7 @@ from toy_parts import Part, make_store, quick
 import distill
 from distill.losses import DistillationLoss
 from distill.students import make_student
-from distill.training import loop, run_directory
+from distill.training import run_directory, scoring
 from distill.training.run_directory import kept_epoch, read_metrics
 from distill.training.weights import averaged, best_epoch, learning_rate_factor
 from embedstore import EmbeddingStore
@@ -223,8 +223,8 @@ def test_the_best_epoch_is_kept_and_the_last_one_is_the_student_unless_asked(
     store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached = iter([0.5, 0.9, 0.9, 0.7] * 2)
-    monkeypatch.setattr(loop, "roc_area", lambda *_: next(reached))
-    monkeypatch.setattr(loop, "average_precision", lambda *_: 0.5)
+    monkeypatch.setattr(scoring, "roc_area", lambda *_: next(reached))
+    monkeypatch.setattr(scoring, "average_precision", lambda *_: 0.5)
     last = distill.train(store, tmp_path / "last", quick(epochs=4))
     best = distill.train(store, tmp_path / "best", quick(epochs=4, keep="best"))
     assert (kept_epoch(last.path), kept_epoch(best.path)) == (4, 3)

@@ -94,8 +94,8 @@ def test_a_run_may_be_stopped_many_times(store: EmbeddingStore, uninterrupted: R
 def test_what_layers_draw_is_drawn_again(
     store: EmbeddingStore, uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_dropout(*arguments: Any) -> Student:
-        student = make_student(*arguments)
+    def with_dropout(*arguments: Any, **options: Any) -> Student:
+        student = make_student(*arguments, **options)
         student.trunk = nn.Sequential(student.trunk, nn.Dropout(0.5))
         return student
 

@@ -398,7 +398,7 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
     settings = quick(policy="own", epochs=3)
     run = distill.train(store, tmp_path / "run", settings, progress=lambda *figures: told.append(figures))
     names = ["run.json", "task.toml", "split.csv", "metrics.csv", "curves.html", "checkpoint.pt", "best.safetensors"]
-    after = ["student.safetensors", "cost.json", "scores.csv", "report.json"]
+    after = ["student.safetensors", "projection.safetensors", "cost.json", "scores.csv", "report.json"]
     assert {file.name for file in run.path.iterdir()} - {"run.lock"} == {*names, *after}
     described = json.loads((run.path / "run.json").read_text("utf-8"))
     assert distill.Settings(**described["settings"]) == settings

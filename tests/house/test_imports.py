@@ -85,10 +85,12 @@ def test_exported_names() -> None:
 
     assert set(embedstore.__all__) == {
         "BuildReport", "EmbeddingStore", "EmbedstoreError", "Recipe", "Sample", "Summary", "add", "build", "create",
-        "export", "import_vectors", "load_teacher", "open", "repair", "upgrade", "verify",
+        "export", "import_vectors", "load_teacher", "migrate", "open", "refresh", "repair", "rollback", "thin",
+        "upgrade", "verify",
     }  # fmt: skip
     assert set(distill.__all__) == {
-        "DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "train",
+        "DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "export", "gate",
+        "predict", "train",
     }  # fmt: skip
     for module in (embedstore, distill):
         for name in module.__all__:

@@ -2,7 +2,7 @@
 
 import typer
 
-from distill_cli import advise, compare, evaluate, init, train
+from distill_cli import advise, compare, evaluate, export, gate, init, predict, train
 from embedstore_cli import console
 
 app = typer.Typer(
@@ -12,7 +12,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (init.init, advise.advise, train.train, evaluate.evaluate, compare.compare):
+for verb in (
+    init.init,
+    advise.advise,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    gate.gate,
+    export.export,
+    predict.predict,
+):
     app.command()(verb)
 
 

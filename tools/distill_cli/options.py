@@ -72,6 +72,13 @@ Answer = Annotated[
         )
     ),
 ]
+GateOverkill = Annotated[
+    bool,
+    typer.Option("--gate-overkill", help="Fail, too, when good parts are rejected more often beyond the interval."),
+]
+AcceptUnknown = Annotated[
+    bool, typer.Option("--accept-unknown", help="Exit code 0, not 3, where nothing rose but some kinds can't be told.")
+]
 Overkill = Annotated[
     float | None, typer.Option(help=explained("Share of good parts that may be rejected.", _DEFAULT.overkill))
 ]

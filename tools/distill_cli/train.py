@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +11,14 @@ from distill.targets import MIXTURE
 from distill.targets.making import SAVED
 from distill.training.settings import Settings
 from distill_cli import options
-from embedstore.errors import SettingsError
+from distill_cli.gate import leave
+from embedstore.errors import SettingsError, TrainingError
 from embedstore_cli import console
+
+if TYPE_CHECKING:
+    from distill.evaluation.gate import Gate
+    from distill.source import Source
+    from distill.training.origin import Origin
 
 _DEFAULT = Settings()
 _OPTIONS = {"weight": "lambda"}  # setting -> its option, where the names differ by more than a hyphen
@@ -26,6 +32,24 @@ def train(
     task: Annotated[
         Path | None, typer.Option(help="A task file, as distill init writes it; the options below rule over it.")
     ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A finished run: begin with its student's weights and take its settings where you give none, with a fifth of "
+            "its epochs (3 at least) and no pre-training; then compare both students, see distill gate.",
+        ),
+    ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate",
+            help="With --from: leave with the exit code of distill gate: 0 passed, 1 failed, 3 can't tell; the run is finished "
+            "in any case.",
+        ),
+    ] = False,
+    gate_overkill: options.GateOverkill = False,
+    accept_unknown: options.AcceptUnknown = False,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +134,8 @@ def train(
     Without a task file: distill train parts.store --policy own --good good --out runs/own
 
     Without a store: distill train --summary rare20.safetensors --images photos --good good --out runs/rare20
+
+    A new student from an old one: distill train parts.store --from runs/old --gate --out runs/new
     """
     given: dict[str, Any] = {
         "policy": policy,
@@ -137,35 +163,45 @@ def train(
     }
     changes = {name: value for name, value in given.items() if value is not None}
     path, saved = _source(store, summary)
+    _refuse_half_a_gate(from_, gate=gate, how=gate_overkill or accept_unknown)
     import distill
     from distill.source import opened_source
-    from distill.targets.policy import fitting_policy
+    from distill.training.gate import refuse_incomparable
     from distill.training.memory import hold_freed_memory
-    from distill.training.task_file import TASK, default_policy, read_task
+    from distill.training.origin import read_origin
+    from distill.training.task_file import TASK
 
     hold_freed_memory()
+    origin = None if from_ is None else read_origin(from_)
     with opened_source(path) as source:
-        fitting = default_policy(source) if saved is None else fitting_policy(source.summary(saved).strategy)
-        if task is None:
-            settings = Settings(**{"policy": fitting} | changes)
-        else:
-            labels = {sample.label for sample in source.samples if sample.label is not None}
-            settings = read_task(task, labels=labels, changes=changes, policy=fitting)
-        if saved is not None:
-            settings = _with_summary(settings, saved)
+        settings = _settings(source, task, changes, saved, origin)
+        if gate and origin is not None:
+            refuse_incomparable(origin, source, settings)
         with console.progress(f"Training ({settings.policy})", "epochs") as progress:
             run = distill.train(
                 source,
                 out,
                 settings,
+                origin=origin,
                 images=images,
                 resume=resume,
                 progress=lambda done, total, _: progress(done, total),
             )
+    found: Gate | None = None
+    try:
+        if from_ is not None:
+            found = distill.gate(out, from_, overkill=gate_overkill, store=path, images=images, student=student)
+    except TrainingError as error:  # the run is finished all the same
+        if gate:
+            raise
+        run.remarks.append(f"Not compared with the student before: {error}")
     if json:
-        console.print_json(run.report.to_dict() | {"remarks": run.remarks})
+        compared = {} if found is None else {"gate": found.to_dict()}
+        console.print_json(run.report.to_dict() | {"remarks": run.remarks} | compared)
+        if gate and found is not None:
+            leave(found, accept_unknown=accept_unknown)
         return
-    from distill.reports.terminal import print_report
+    from distill.reports.terminal import print_gate, print_report
 
     if task is not None:
         ruling = [f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in changes] + ["--summary"] * (
@@ -177,7 +213,45 @@ def train(
     if settings.keep == "best":
         console.say(f"The student is that of epoch {run.epoch} of {settings.pretrain_epochs + settings.epochs}.")
     print_report(run.report)
+    if found is not None:
+        print_gate(found)
     console.say(f"Everything is in '{out}'; the task to train it again is '{out / TASK}'.")
+    if gate and found is not None:
+        leave(found, accept_unknown=accept_unknown)
+
+
+def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool) -> None:
+    if old is None and (gate or how):
+        raise SettingsError("--gate compares with an old run; name it: --from RUN")
+    if how and not gate:
+        raise SettingsError("--gate-overkill and --accept-unknown say how the gate decides; give --gate, too.")
+
+
+def _settings(
+    source: "Source", task: Path | None, changes: dict[str, Any], saved: str | None, origin: "Origin | None"
+) -> Settings:
+    """Return what to do: what the command line says, then the task file, then the old run, then what `Settings` says."""
+    from distill.targets.policy import fitting_policy
+    from distill.training.origin import settings_after
+    from distill.training.task_file import default_policy, read_task
+    from embedstore.exports import SummaryFile
+
+    fitting = default_policy(source) if saved is None else fitting_policy(source.summary(saved).strategy)
+    of_summary = {"policy": fitting} if saved is not None or isinstance(source, SummaryFile) else {}
+    if task is not None:
+        student = {"student": changes["student"]} if "student" in changes else {}
+        settings = read_task(
+            task,
+            labels={sample.label for sample in source.samples if sample.label is not None},
+            changes=changes,
+            policy=fitting,
+            defaults=None if origin is None else settings_after(origin, of_summary | student),
+        )
+    elif origin is not None:
+        settings = settings_after(origin, of_summary | changes)
+    else:
+        settings = Settings(**{"policy": fitting} | changes)
+    return settings if saved is None else _with_summary(settings, saved)
 
 
 def _source(store: Path | None, summary: str | None) -> tuple[Path, str | None]:

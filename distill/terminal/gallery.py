@@ -1,0 +1,188 @@
+"""A gallery: labelled vectors that pictures are compared with, of the teacher or of the student itself; also as one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+
+from distill.terminal.retrieval import Flags, Scores, defect_scores, most_alike
+from embedstore.errors import ModelError
+from embedstore.vectors import Vectors, unit_length
+
+_KEY, _FORMAT = "embedstore.gallery", 1
+_NAMES = ("labels", "parts", "ids", "contents", "parts_of_good")
+_TEXTS = ("space", "owner", "good", "state", "made_of")
+_SPACES = ("teacher", "student")
+_DEAD = 1e-6  # of the widest spread, as in `answers.standard`
+
+Progress = Callable[[str, int, int], None]  # step, done, in all
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is compared with, and what thresholds are set on.
+
+    Attributes:
+        space: `teacher` or `student`.
+        owner: the digest of the model that it is for: centre and good pictures are as that model sees them.
+        good: the label of good parts.
+        vectors: (n, d) of unit length, where `centre` is taken off and `scale` multiplied.
+        centre, scale: (d,) for the vectors of pictures that are asked for.
+        labels, parts, ids: (n).
+        contents: (n) hashes of the picture files, as hexadecimal digits; empty where they are not known.
+        goods: (v, d) what the student makes of good pictures that no model learned, or that are members; as `vectors` are.
+        parts_of_good: (v) which parts those show: each is scored without its own.
+        state: digest of the store's samples when it was made of them, see `gathering.state_of`; empty for other sources.
+        made_of: that, in words.
+        axes: (d, k) that vectors are brought to after centre and scale, as a light file has them; such a gallery is not saved.
+    """
+
+    space: str
+    owner: str
+    good: str
+    vectors: Vectors
+    centre: Vectors
+    scale: Vectors
+    labels: list[str]
+    parts: list[str]
+    ids: list[str]
+    contents: list[str]
+    goods: Vectors
+    parts_of_good: list[str]
+    state: str
+    made_of: str
+    axes: Vectors | None = None
+
+    @property
+    def is_defect(self) -> Flags:
+        """Which members are defects."""
+        return np.array([label != self.good for label in self.labels])
+
+    def placed(self, vectors: npt.ArrayLike) -> Vectors:
+        """Return vectors (m, d) that a model gave, as they are compared."""
+        scaled = (np.asarray(vectors, np.float32) - self.centre) * self.scale
+        return unit_length(scaled if self.axes is None else scaled @ self.axes)
+
+    def own_parts(self, contents: Sequence[str]) -> list[str]:
+        """Return the part of each picture (m) that is a member, by its content; an empty text for those that are none."""
+        part = {content: part for content, part in zip(self.contents, self.parts, strict=True) if content}
+        return [part.get(content, "") for content in contents]
+
+    def scores(self, placed: Vectors, k: int, own_parts: Sequence[str]) -> Scores:
+        """Return how much more each of (m, d) is like a defect than like a good part, (m,); its own part is left out."""
+        return defect_scores(placed, self.vectors, self.is_defect, k=k, groups=self.parts, query_groups=own_parts)
+
+    def scores_of_goods(self, k: int) -> Scores:
+        """Return the same of the good pictures (v,) that thresholds are set on, each without its own part."""
+        return defect_scores(
+            self.goods, self.vectors, self.is_defect, k=k, groups=self.parts, query_groups=self.parts_of_good
+        )
+
+    def nearest_defects(self, placed: Vectors, own_parts: Sequence[str]) -> list[int]:
+        """Return which member is the most alike defect of each of (m, d), its own part left out."""
+        defects = np.flatnonzero(self.is_defect)
+        parts = [self.parts[at] for at in defects]
+        found = most_alike(placed, self.vectors[defects], groups=parts, query_groups=own_parts)
+        return [int(at) for at in defects[found]]
+
+    def refuse_incomplete(self) -> None:
+        """Refuse a gallery that nothing can be told by.
+
+        Raises:
+            ModelError: it lacks good parts or defects.
+        """
+        if self.is_defect.all() or not self.is_defect.any():
+            lacking = "defect" if not self.is_defect.any() else f"'{self.good}' picture"
+            raise ModelError(f"{self.made_of} has no {lacking} to compare with; add some, with their labels.")
+
+    def save(self, path: Path) -> None:
+        """Write the file in one step."""
+        from safetensors.numpy import save
+
+        names = msgpack.packb({name: getattr(self, name) for name in _NAMES})
+        tensors = {name: getattr(self, name) for name in ("vectors", "centre", "scale", "goods")}
+        header = {name: getattr(self, name) for name in _TEXTS}
+        data = save(
+            {**tensors, "names": np.frombuffer(names, np.uint8)},
+            metadata={_KEY: json.dumps({"format": _FORMAT, **header})},
+        )
+        write_whole(path, data)
+
+    @classmethod
+    def load(cls, path: Path) -> Gallery:
+        """Read what `save` wrote; the file may be hostile.
+
+        Raises:
+            ModelError: there is no such file, or it is no gallery.
+        """
+        from safetensors.numpy import load
+
+        if not os.path.isfile(path):
+            raise ModelError(f"There is no file '{path}'; name a store to make it of: --store STORE")
+        try:
+            data = path.read_bytes()
+            size = int.from_bytes(data[:8], "little")
+            header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
+            tensors: dict[str, Any] = load(data)
+            names = msgpack.unpackb(tensors.pop("names").tobytes())
+            if header.pop("format") != _FORMAT:
+                raise ValueError("of another format")
+            found = cls(**header, **tensors, **names)
+            _check(found)
+            found.refuse_incomplete()
+        except Exception as error:  # a hostile file raises whatever its decoders meet
+            raise ModelError(
+                f"'{path}' is no gallery that distill predict wrote; delete it and make it again."
+            ) from error
+        return found
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, complete or not at all, also where another process writes the same one."""
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def standard(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """Return the centre (f,) of features (n, f), and one over their spread; 0 for those that do not vary.
+
+    As `answers.standard` has it: what a student computes spreads over orders of magnitude.
+    """
+    wide = vectors.astype(np.float64)
+    centre, spread = wide.mean(axis=0), wide.std(axis=0)
+    varies = (spread > _DEAD * spread.max()) & (spread > _DEAD * np.abs(centre))
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=varies)
+    return centre.astype(np.float32), scale.astype(np.float32)
+
+
+def _check(gallery: Gallery) -> None:
+    """Raise a ValueError where parts of a gallery do not fit together, or are of another kind."""
+    n, d = gallery.vectors.shape
+    v = len(gallery.parts_of_good)
+    shapes: Mapping[str, tuple[int, ...]] = {"vectors": (n, d), "centre": (d,), "scale": (d,), "goods": (v, d)}
+    for name, shape in shapes.items():
+        tensor: npt.NDArray[Any] = getattr(gallery, name)
+        if tensor.shape != shape or tensor.dtype != np.float32 or not np.isfinite(tensor).all():
+            raise ValueError(name)
+    for name in _NAMES:
+        texts = getattr(gallery, name)
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(name)
+    if any(len(getattr(gallery, name)) != n for name in _NAMES if name != "parts_of_good"):
+        raise ValueError("lengths")
+    if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS) or gallery.space not in _SPACES:
+        raise ValueError("texts")
+    if gallery.axes is not None:
+        raise ValueError("axes")

@@ -1,0 +1,363 @@
+"""Asking a terminal model about pictures: by its own answer, by the nearest prototypes, or by retrieval. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import embedstore
+from distill.evaluation.metrics import threshold_at_overkill
+from distill.terminal import gathering
+from distill.terminal.gallery import Gallery, Progress, write_whole
+from distill.terminal.model import Seen, TerminalModel
+from embedstore.errors import ImagesError, ModelError, PictureError
+from embedstore.exports import is_light_file, read_prototypes
+from embedstore.images import list_images
+from embedstore.pictures import read_picture
+from embedstore.summaries import Summary
+
+_COLUMNS = ("path", "decision", "score", "threshold", "nearest")
+
+
+class By(StrEnum):
+    """Who says what a picture is."""
+
+    head = "head"  # the run's own answer, whichever that is
+    prototypes = "prototypes"
+    retrieval = "retrieval"
+
+
+class Space(StrEnum):
+    """Whose vectors are compared."""
+
+    teacher = "teacher"
+    student = "student"
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """What pictures are compared with, where they are not asked by the head.
+
+    Attributes:
+        vectors: whose are compared; None: those of the gallery's file, else the student's, which tell more of a single picture
+            (docs/new-defect.json). Prototypes and light files are the teacher's.
+        store: a store: its samples, or whose good pictures set the threshold.
+        summary: of the store, by name, or a file that `embedstore export` wrote.
+        gallery: a file: read where it is there and still holds, written where not; or a light file of `embedstore export`.
+        labelled: a folder of labelled pictures instead of a store, for the student's vectors.
+        manifest: of that folder.
+        images: the store's image folder, where it has moved.
+        k: of how many parts of each kind the mean is taken.
+        overkill: the share of good parts that may be rejected; None: the one that the model was made for.
+    """
+
+    vectors: Space | None = None
+    store: Path | None = None
+    summary: str | None = None
+    gallery: Path | None = None
+    labelled: Path | None = None
+    manifest: Path | None = None
+    images: Path | None = None
+    k: int = 1
+    overkill: float | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        path: of the picture, as it was found.
+        decision: a label: the good one, or that of a defect.
+        score: of being a defect; None without a good label.
+        threshold: above which a picture is rejected; None without a good label.
+        nearest: which defect of the gallery is the most alike; None by the head.
+    """
+
+    path: str
+    decision: str
+    score: float | None
+    threshold: float | None
+    nearest: str | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of some pictures.
+
+    Attributes:
+        by: who was asked.
+        pictures: in the order of their paths.
+        set_aside: path -> why it can't be read.
+        remarks: sentences on where the threshold comes from, and what was compared with.
+    """
+
+    by: By
+    pictures: list[Prediction]
+    set_aside: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def to_csv(self) -> str:
+        """Return a table with one line a picture; what can't be read is not in it."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in self.pictures)
+        return text.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write a `.csv` or `.json` file in one step."""
+        plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(path, (plain if path.suffix.lower() == ".json" else self.to_csv()).encode())
+
+
+def predict(
+    model: str | os.PathLike[str] | TerminalModel,
+    images: Sequence[str | os.PathLike[str]],
+    *,
+    by: By | str = By.head,
+    comparing: Comparing | None = None,
+    threshold: float | None = None,
+    progress: Progress | None = None,
+) -> Predictions:
+    """Say of each picture whether it is good, by onnxruntime alone.
+
+    Args:
+        model: a file that `distill export` wrote, or one that is open.
+        images: files, and folders of which all pictures are taken.
+        by: `head`, the answer that was exported, `prototypes` or `retrieval`.
+        comparing: with what, where it is not by the head.
+        threshold: of scores, by the head 0 to 1, otherwise -2 to 2; None: the model's own, or for prototypes and retrieval one
+            that is set on good pictures.
+        progress: called with the step, and how far it is.
+
+    Raises:
+        ModelError: the model can't be used, or not for what was asked of it.
+        ImagesError: a file or a folder is not there.
+        StoreError, SummaryError: the store or the summary can't be used.
+        MissingPackageError: onnxruntime is not installed.
+    """
+    opened = model if isinstance(model, TerminalModel) else TerminalModel(model)
+    tell, way, against = progress or (lambda *_: None), By(by), comparing or Comparing()
+    _refuse_threshold(opened, way, threshold)
+    found, set_aside = _listed(images)
+    gallery, remarks = None, list[str]()
+    if way is By.head:
+        if against != Comparing():
+            raise ModelError(
+                "By the head nothing is compared, so leave the store, gallery and overkill out, or ask by retrieval."
+            )
+        limit = opened.facts.threshold if threshold is None else threshold
+    else:
+        gallery, remarks = _gallery(opened, way, against, tell)
+        limit, told = _limit(opened, gallery, against, threshold)
+        remarks.insert(1, told)
+    seen: dict[str, Seen] = {}
+    contents: list[str] = []
+    for number, (shown, path) in enumerate(found, start=1):
+        try:
+            picture, content = read_picture(path)
+            seen[shown] = opened.look(opened.prepared(picture))
+            contents.append(content.hex())
+        except PictureError as error:
+            set_aside[shown] = str(error)
+        tell("Asking", number, len(found))
+    if gallery is None:
+        return Predictions(way, _by_head(opened, seen, limit), set_aside, remarks)
+    own_parts = gallery.own_parts(contents)
+    if known := sum(map(bool, own_parts)):
+        remarks.append(
+            f"{known} of the {len(seen)} pictures are in the gallery themselves; each was compared without its own part."
+        )
+    return Predictions(way, _by_gallery(gallery, seen, own_parts, limit, against.k), set_aside, remarks)
+
+
+def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> None:
+    if threshold is None:
+        return
+    low, high = (0, 1) if by is By.head else (-2, 2)
+    if not low <= threshold <= high:
+        raise ModelError(f"The threshold is {threshold}; scores by {by} are {low} to {high}, so give one in between.")
+    if model.facts.good is None:
+        raise ModelError(
+            f"The model '{model.path}' knows no good label, so nothing is rejected above a threshold; leave it out."
+        )
+
+
+def _by_head(model: TerminalModel, seen: dict[str, Seen], threshold: float | None) -> list[Prediction]:
+    if not seen:
+        return []
+    probabilities = np.stack([one.probabilities for one in seen.values()])
+    facts = model.facts.at(threshold)
+    scores: Sequence[float | None] = [None] * len(seen)
+    if facts.good is not None:
+        scores = facts.scores(probabilities).tolist()
+    decided = zip(seen, facts.decisions(probabilities), scores, strict=True)
+    return [Prediction(path, label, score, facts.threshold) for path, label, score in decided]
+
+
+def _by_gallery(
+    gallery: Gallery, seen: dict[str, Seen], own_parts: list[str], threshold: float | None, k: int
+) -> list[Prediction]:
+    assert threshold is not None  # noqa: S101  as `_limit` gives it
+    if not seen:
+        return []
+    placed = gallery.placed(np.stack([one.of(gallery.space) for one in seen.values()]))
+    scores = gallery.scores(placed, k, own_parts).tolist()
+    decided = zip(seen, scores, gallery.nearest_defects(placed, own_parts), strict=True)
+    return [
+        Prediction(path, gallery.labels[at] if score > threshold else gallery.good, score, threshold, gallery.ids[at])
+        for path, score, at in decided
+    ]
+
+
+def _limit(model: TerminalModel, gallery: Gallery, against: Comparing, threshold: float | None) -> tuple[float, str]:
+    """Return the threshold of a gallery's scores, and where it comes from."""
+    if threshold is not None:
+        return threshold, f"The threshold {threshold:.4f} is the given one."
+    overkill = model.facts.overkill if against.overkill is None else against.overkill
+    assert overkill is not None  # noqa: S101  the model has a good label, or there would be no gallery
+    if not 0 <= overkill <= 0.5:
+        raise ModelError(f"The overkill is {overkill}; expected 0 to 0.5.")
+    if not len(gallery.goods):
+        raise ModelError(
+            f"{gallery.made_of} has no good pictures to set a threshold on; give one (--threshold), or the store that it was "
+            "made of (--store STORE)."
+        )
+    limit = threshold_at_overkill(gallery.scores_of_goods(against.k), overkill)
+    return limit, (
+        f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {len(gallery.goods)} good pictures of "
+        f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}, each compared without its own part."
+    )
+
+
+def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:
+    """Return what pictures are compared with, and what is to be said of it."""
+    if by is By.prototypes:
+        found, told = _prototypes(model, against, progress)
+        return found, [f"{len(found.labels)} prototypes are compared with: of summary '{against.summary}'.", *told]
+    if against.summary is not None:
+        raise ModelError("A summary was given, which retrieval does not use; ask by prototypes, or leave it out.")
+    file = against.gallery
+    if file is not None and is_light_file(file):
+        return _light(model, against, file, progress)
+    made, remarks = None, list[str]()
+    if file is not None and file.exists():
+        made = Gallery.load(file)
+        _refuse_other(model, made, against.vectors, file)
+    space = made.space if made is not None else str(against.vectors or Space.student)
+    if against.store is not None:
+        with embedstore.open(against.store) as store:
+            if made is None or made.state != gathering.state_of(store):
+                made = gathering.of_store(model, store, space, None, against.images, progress)
+                _keep(made, file)
+            if not gathering.is_dealt(store.samples):
+                remarks.append(
+                    "The store has no split, so the student may have learned from some of the good pictures that set the "
+                    "threshold, and rejects more of new ones; write a split before you train: embedstore split STORE"
+                )
+    elif made is None and against.labelled is not None:
+        if space != Space.student:
+            raise ModelError(
+                "A folder of pictures holds no vectors of the teacher; compare the student's: --vectors student"
+            )
+        made = gathering.of_images(model, against.labelled, against.manifest, progress)
+        _keep(made, file)
+    if made is None:
+        raise ModelError(
+            "By retrieval pictures are compared with others; name a store (--store STORE), a folder of labelled pictures "
+            "(--labelled DIR), or a gallery that was made of one (--gallery FILE)."
+        )
+    if file is None and space == Space.student:
+        remarks.append(
+            "What the model saw of these pictures is not kept; to spare that the next time, give --gallery FILE."
+        )
+    said = f"{len(made.labels)} pictures are compared with, by the vectors of the {space}: {made.made_of}."
+    return made, [said, *remarks]
+
+
+def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> tuple[Gallery, list[str]]:
+    """Return the samples of a light file, and what is to be said of them; the good pictures are those of the store."""
+    if against.vectors is Space.student or against.labelled is not None:
+        raise ModelError(
+            f"The light file '{file}' holds vectors of the teacher; leave --vectors and --labelled out, or the light file."
+        )
+    found = gathering.of_light_file(model, file)
+    said = f"{len(found.labels)} pictures are compared with, by the vectors of the teacher: {found.made_of}."
+    if against.store is not None:
+        with embedstore.open(against.store) as store:
+            found = gathering.of_store(model, store, Space.teacher, found, against.images, progress)
+    return found, [said]
+
+
+def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:
+    """Return the prototypes, and what else is to be said of their summary."""
+    if against.summary is None:
+        raise ModelError(
+            "By prototypes a summary is needed; name a file that embedstore export wrote (--summary FILE.safetensors), or a "
+            "store and a summary of it (--store STORE --summary NAME)."
+        )
+    if against.vectors is Space.student or against.gallery or against.labelled:
+        raise ModelError("Prototypes are the teacher's vectors; leave --vectors, --gallery and --labelled out.")
+    if against.store is None:
+        summary = read_prototypes(against.summary)
+        return gathering.of_summary(model, summary), _on_estimate(summary)
+    with embedstore.open(against.store) as store:
+        is_file = against.summary.endswith(".safetensors")
+        summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
+        members = gathering.of_summary(model, summary)
+        return gathering.of_store(model, store, Space.teacher, members, against.images, progress), _on_estimate(summary)
+
+
+def _on_estimate(summary: Summary) -> list[str]:
+    return [] if summary.estimate is None else [f"The summary '{summary.name}' is {summary.estimate.in_words()}."]
+
+
+def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, file: Path) -> None:
+    if space is not None and gallery.space != space:
+        raise ModelError(
+            f"The gallery '{file}' holds vectors of the {gallery.space}; ask with --vectors {gallery.space}."
+        )
+    if gallery.good != gathering.needed_good(model):
+        raise ModelError(
+            f"In the gallery '{file}' good parts are '{gallery.good}', and the model's are not; make it again."
+        )
+    dim = model.facts.features if gallery.space == Space.student else len(gathering.needed_centre(model))
+    if gallery.owner != model.digest or gallery.centre.shape != (dim,):
+        raise ModelError(
+            f"The gallery '{file}' was made with another model; delete it and make it again with this one."
+        )
+
+
+def _keep(gallery: Gallery, file: Path | None) -> None:
+    if file is not None:
+        gallery.save(file)
+
+
+def _listed(images: Sequence[str | os.PathLike[str]]) -> tuple[list[tuple[str, Path]], dict[str, str]]:
+    """Return the pictures by the path that is shown, each once, and those that can't become one."""
+    found: dict[str, Path] = {}
+    set_aside: dict[str, str] = {}
+    for given in map(Path, images):
+        if not os.path.isdir(given):
+            if not os.path.exists(given):
+                raise ImagesError(f"There is no picture '{given}'; give files, or folders of pictures.")
+            found[str(given)] = given
+            continue
+        listing = list_images(given)
+        found |= {str(given / sample.uri): given / sample.uri for sample in listing.samples}
+        set_aside |= {str(given / uri): reason for uri, reason in listing.unreadable.items()}
+    return sorted(found.items()), set_aside

@@ -1,0 +1,105 @@
+"""`distill export` and `distill predict`: what they print and write, and their exit codes."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from test_commands import call, refused, save
+
+import embedstore
+
+pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos, a store of them, a run, and its model."""
+    place = tmp_path_factory.mktemp("line")
+    for number in range(40):
+        bright = number % 2 == 1
+        save(place / "photos" / ("傷" if bright else "良品") / f"{number:02}.png", number, bright=bright)
+    embedstore.build(place / "s", place / "photos", teacher="pixels", views=1)
+    with embedstore.open(place / "s") as store:
+        store.split()
+    options = ("--good", "良品", "--size", "32", "--epochs", "2")
+    call("distill", "train", "s", *options, "--out", "run", cwd=place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def told(line: Path) -> str:
+    return call("distill", "export", "run", "part.onnx", cwd=line).stdout
+
+
+def test_export_prints_what_was_checked(line: Path, told: str) -> None:
+    with embedstore.open(line / "s") as store:
+        tested = sum(one.split == "test" for one in store.samples)
+    assert f"On the {tested} pictures of the test side" in told
+    assert "float32" in told
+    assert "Written to 'part.onnx'; ask it with: distill predict 'part.onnx' IMAGES" in told
+
+
+def test_export_as_json(line: Path, told: str) -> None:
+    figures = json.loads(call("distill", "export", "run", "int8.onnx", "--int8", "--json", cwd=line).stdout)
+    assert told
+    assert [one["precision"] for one in figures["checks"]] == ["float32", "int8"]
+    assert figures["checks"][0]["changed"] == 0
+    assert figures["checks"][1]["bytes"] == (line / "int8.onnx").stat().st_size
+    assert (figures["classes"], figures["good"], figures["overkill"]) == (["傷", "良品"], "良品", 0.05)
+
+
+def test_predict_prints_a_table_and_writes_files(line: Path, told: str) -> None:
+    shown = call("distill", "predict", "part.onnx", "photos", cwd=line).stdout
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    assert told
+    assert [row["path"] for row in rows] == sorted(str(one.relative_to(line)) for one in line.glob("photos/*/*.png"))
+    assert {row["decision"] for row in rows} <= {"傷", "良品"}
+    assert all((float(row["score"]) > float(row["threshold"])) == (row["decision"] == "傷") for row in rows)
+    assert call("distill", "predict", "part.onnx", "photos", "--out", "o.csv", cwd=line).stdout == ""
+    assert (line / "o.csv").read_text("utf-8") == shown
+    call("distill", "predict", "part.onnx", "photos", "--out", "o.json", cwd=line)
+    printed = json.loads(call("distill", "predict", "part.onnx", "photos", "--json", cwd=line).stdout)
+    assert json.loads((line / "o.json").read_text("utf-8")) == printed
+    assert [one["path"] for one in printed["pictures"]] == [row["path"] for row in rows]
+
+
+def test_predict_by_retrieval_says_where_its_threshold_comes_from(line: Path, told: str) -> None:
+    options = ("--by", "retrieval", "--store", "s", "-k", "2", "--overkill", "0.1")
+    done = call("distill", "predict", "part.onnx", "photos", *options, "--gallery", "g.safetensors", cwd=line)
+    assert told
+    assert "pictures are compared with, by the vectors of the student: The store 's' (version" in done.stderr
+    assert "rejects at most 10.0% of" in done.stderr
+    assert all(row["nearest"].startswith("傷/") for row in csv.DictReader(io.StringIO(done.stdout)))
+    assert (line / "g.safetensors").is_file()
+    call("embedstore", "export", "s", "light.safetensors", "--int8", cwd=line)
+    options = ("--by", "retrieval", "--gallery", "light.safetensors", "--threshold", "0.1")
+    done = call("distill", "predict", "part.onnx", "photos", *options, cwd=line)
+    assert "by the vectors of the teacher: The light file 'light.safetensors'." in done.stderr
+
+
+def test_an_unreadable_picture_is_listed_and_the_exit_code_tells(line: Path, told: str) -> None:
+    (line / "mixed").mkdir(exist_ok=True)
+    (line / "mixed" / "a.png").write_bytes((line / "photos" / "傷" / "01.png").read_bytes())
+    (line / "mixed" / "b.png").write_bytes(b"nonsense")
+    done = call("distill", "predict", "part.onnx", "mixed", cwd=line, code=1)
+    assert told
+    assert [row["path"] for row in csv.DictReader(io.StringIO(done.stdout))] == [str(Path("mixed", "a.png"))]
+    assert "Set aside: " in done.stderr
+    assert "b.png' is not a picture in a known format." in done.stderr
+
+
+def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
+    assert told
+    assert "ends in neither .csv nor .json" in refused(
+        "distill", "predict", "part.onnx", "photos", "--out", "o.txt", cwd=line
+    )
+    assert "There is no directory 'none' to write 'o.csv' to; make it first" in refused(
+        "distill", "predict", "part.onnx", "photos", "--out", "none/o.csv", cwd=line
+    )
+    assert "The threshold is nan; scores by head are 0 to 1" in refused(
+        "distill", "predict", "part.onnx", "photos", "--threshold", "nan", cwd=line
+    )
+    assert "There is no file 'none.onnx'" in refused("distill", "predict", "none.onnx", "photos", cwd=line)
+    assert "does not end in .onnx" in refused("distill", "export", "run", "part.pt", cwd=line)

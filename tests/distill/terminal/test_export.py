@@ -1,0 +1,186 @@
+"""An exported student says what PyTorch says, whoever answers and whatever student it is."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_parts import quick
+
+import distill
+from distill.evaluation.metrics import threshold_at_overkill
+from distill.students import make_student
+from distill.terminal import export
+from distill.terminal.answering import ByHead
+from distill.terminal.export import Export, _write
+from distill.terminal.graph import Cutting, Terminal
+from distill.terminal.model import TerminalModel
+from distill.terminal.retrieval import centred
+from distill.training import projection, run_directory
+from distill.training.evaluate import ask
+from distill.training.loop import Run
+from embedstore import EmbeddingStore
+from embedstore.errors import ModelError, SettingsError, TrainingError
+from embedstore.pictures import read_picture
+from embedstore.vectors import unit_length
+
+pytest.importorskip("onnx")
+from test_facts import FACTS
+
+
+def answers(model: TerminalModel, images: Path, ids: list[str]) -> np.ndarray:
+    return np.stack([model.look(model.prepared(read_picture(images / one)[0])).probabilities for one in ids])
+
+
+def test_the_file_says_what_evaluation_says(exported: Export, finished: Run, store_path: Path) -> None:
+    held, classes = run_directory.read_scores(finished.path)
+    model = TerminalModel(exported.path)
+    found = answers(model, store_path.parent / "images", [one.id for one in held])
+    np.testing.assert_allclose(found, [one.probabilities for one in held], atol=1e-5)
+    report = finished.report
+    assert model.facts.classes == tuple(classes)
+    assert (model.facts.threshold, model.facts.overkill) == (report.threshold, report.overkill_wanted)
+    assert (model.facts.teacher, model.facts.student, model.facts.flips) == ("pixels", "small", 4)
+    check = exported.checks[0]
+    assert exported.pictures == report.counts["test"]
+    assert (check.changed, check.precision, len(exported.checks)) == (0, "float32", 1)
+    assert check.largest_difference < 1e-5
+    assert (check.figures.recall, check.figures.overkill) == (report.recall, report.overkill)
+    assert (exported.pytorch.recall, exported.pytorch.overkill) == (report.recall, report.overkill)
+    assert check.bytes == exported.path.stat().st_size
+    assert [one.name for one in exported.path.parent.iterdir()] == ["part.onnx"]
+
+
+def test_its_vector_is_the_learned_map_of_its_features(exported: Export, finished: Run, store_path: Path) -> None:
+    model = TerminalModel(exported.path)
+    kept = load_file(finished.path / projection.FILE)
+    seen = model.look(model.prepared(read_picture(store_path.parent / "images" / "good001.png")[0]))
+    expected = kept["weight"].numpy() @ seen.features + kept["bias"].numpy()
+    np.testing.assert_allclose(seen.projected, expected, atol=1e-5)
+    np.testing.assert_array_equal(model.facts.centre, kept["centre"].numpy())
+    assert exported.cosine is not None
+    assert -1 <= exported.cosine <= 1
+
+
+@pytest.mark.parametrize("answer", ["neighbours", "both", "distribution"])
+def test_each_answer_is_exported_as_it_is(answer: str, store_path: Path, tmp_path: Path) -> None:
+    run = distill.train(store_path, tmp_path / "run", quick(answer=answer))
+    exported = distill.export(run.path, tmp_path / "part.onnx")
+    held = ask(run.path, answer)
+    found = answers(TerminalModel(exported.path), store_path.parent / "images", [one.id for one in held])
+    np.testing.assert_allclose(found, [one.probabilities for one in held], atol=1e-5)
+    assert "the policy 'none' teaches it no vector" in exported.remarks[0]
+
+
+def own_trunk() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, stride=2), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    "name", ["medium", "mobilenetv3_small_050", "resnet10t", "scratch:efficientnet-lite0:3", f"{__name__}:own_trunk"]
+)
+def test_each_kind_of_student_can_be_written(name: str, tmp_path: Path) -> None:
+    student = make_student(name, 3, 64, 0).eval()
+    model = Terminal(student, Cutting(64, "squash"), ((), (3,)), ByHead(), None).eval()
+    facts = replace(FACTS, centre=None, no_vectors="none is there", features=student.features)
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    _write(model, tmp_path / "a.onnx", facts, picture, name)
+    other = picture[:61, :77].copy()  # of another size than the one it was written with
+    with torch.no_grad():
+        probabilities, features = model(torch.from_numpy(other))
+    seen = TerminalModel(tmp_path / "a.onnx").look(other)
+    np.testing.assert_allclose(seen.probabilities, probabilities.numpy(), atol=1e-5)
+    np.testing.assert_allclose(seen.features, features.numpy(), atol=1e-3, rtol=1e-4)
+
+
+def test_a_student_of_ones_own_is_exported_where_it_is_trusted(store_path: Path, tmp_path: Path) -> None:
+    name = f"{__name__}:own_trunk"
+    run = distill.train(store_path, tmp_path / "run", quick(policy="own", student=name))
+    with pytest.raises(SettingsError, match=f"if you trust it, say so: --student {name}"):
+        distill.export(run.path, tmp_path / "part.onnx")
+    assert not (tmp_path / "part.onnx").exists()
+    exported = distill.export(run.path, tmp_path / "part.onnx", student=name)
+    held, _ = run_directory.read_scores(run.path)
+    found = answers(TerminalModel(exported.path), store_path.parent / "images", [one.id for one in held])
+    np.testing.assert_allclose(found, [one.probabilities for one in held], atol=1e-5)
+    assert (exported.checks[0].figures.recall, exported.checks[0].changed) == (run.report.recall, 0)
+
+
+class Dependent(torch.nn.Module):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean(dim=(2, 3)) if pixels.sum().item() > 0 else pixels.amax(dim=(2, 3))
+
+
+def test_a_student_that_onnx_has_no_word_for_is_refused(tmp_path: Path) -> None:
+    student = make_student("small", 2, 32, 0)
+    student.trunk, student.head = Dependent(), torch.nn.Linear(3, 2)
+    model = Terminal(student, Cutting(32, "squash"), ((),), ByHead(), None).eval()
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ModelError, match=r"The student 'mine:trunk' can't be written as ONNX \(.*\); use another"):
+        _write(model, tmp_path / "a.onnx", FACTS, picture, "mine:trunk")
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_is_checked_beside_float32(
+    exported: Export, finished: Run, store: EmbeddingStore, store_path: Path, tmp_path: Path
+) -> None:
+    in_int8 = distill.export(finished.path, tmp_path / "part.onnx", int8=True)
+    plain, small = in_int8.checks
+    assert (plain.precision, small.precision) == ("float32", "int8")
+    assert 1e-6 < small.largest_difference < 0.2
+    assert small.bytes < plain.bytes == exported.checks[0].bytes
+    model = TerminalModel(tmp_path / "part.onnx")
+    assert model.facts.precision == "int8"
+    assert small.bytes == model.path.stat().st_size
+    held, classes = run_directory.read_scores(finished.path)
+    tested = [one.id for one in held if one.side == "test"]
+    pictures = [model.prepared(read_picture(store_path.parent / "images" / one)[0]) for one in tested]
+    own = unit_length(np.stack([model.look(one).projected for one in pictures]))  # type: ignore[arg-type]
+    cosines = (own * centred(store.vectors(tested), model.facts.centre)).sum(axis=1)  # type: ignore[arg-type]
+    assert in_int8.cosine == pytest.approx(cosines.mean(), abs=1e-6)  # of the file that is written, not of float32
+    assert in_int8.cosine != pytest.approx(exported.cosine, abs=1e-6)
+    goods = [one.id for one in held if (one.side, one.label) == ("val", "good")]
+    scores = 1 - answers(model, store_path.parent / "images", goods)[:, classes.index("good")]
+    assert model.facts.threshold == threshold_at_overkill(scores, finished.report.overkill_wanted or 0)
+    assert model.facts.threshold != exported.facts.threshold
+
+
+def test_int8_is_refused_where_it_hurts(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_MOST_CHANGED", -1)  # no change is few enough
+    with pytest.raises(ModelError, match=r"In int8 the student 'small' decides otherwise on \d+ of \d+ test pictures"):
+        distill.export(finished.path, tmp_path / "part.onnx", int8=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_an_earlier_release_gives_its_map_from_the_checkpoint(finished: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    (run / projection.FILE).unlink()
+    exported = distill.export(run, tmp_path / "old.onnx")
+    kept = load_file(finished.path / projection.FILE)
+    np.testing.assert_allclose(exported.facts.centre, kept["centre"].numpy(), atol=1e-6)
+    assert exported.facts.no_vectors is None
+    (run / run_directory.CHECKPOINT).unlink()
+    with pytest.raises(TrainingError, match="has not kept the map"):
+        distill.export(run, tmp_path / "old.onnx")
+    exported = distill.export(run, tmp_path / "old.onnx", vectors=False)
+    assert exported.facts.no_vectors == "it was exported without vectors"
+    assert exported.cosine is None
+
+
+def test_without_a_good_label_there_is_no_threshold(store_path: Path, tmp_path: Path) -> None:
+    run = distill.train(store_path, tmp_path / "run", quick(good=None))
+    exported = distill.export(run.path, tmp_path / "part.onnx")
+    assert (exported.facts.threshold, exported.facts.overkill) == (None, None)
+    assert (exported.checks[0].figures.recall, exported.checks[0].changed) == (None, 0)
+    assert exported.checks[0].largest_difference < 1e-5
+
+
+def test_another_ending_is_refused(finished: Run, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"does not end in \.onnx"):
+        distill.export(finished.path, tmp_path / "part.pt")
+    with pytest.raises(ModelError, match=r"There is no directory '.*none' to write 'part.onnx' to"):
+        distill.export(finished.path, tmp_path / "none" / "part.onnx")

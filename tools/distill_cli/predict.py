@@ -1,0 +1,92 @@
+"""distill predict: what a terminal model says of pictures, without PyTorch."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distill.terminal.predict import By, Comparing, Space
+from embedstore.errors import ModelError
+from embedstore.visible import visible
+from embedstore_cli import console
+
+_INCOMPLETE = 1  # exit code where a picture could not be read
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A file that distill export wrote.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.", show_default=False)],
+    by: Annotated[
+        By, typer.Option(help="Who says what a picture is: the exported answer, or what it is most like.")
+    ] = By.head,
+    vectors: Annotated[
+        Space | None,
+        typer.Option(
+            help="Whose vectors retrieval compares. The student's own tell single pictures apart far better than its guess of "
+            "the teacher's; to make them, the model looks at the store's pictures. [default: the --gallery file's, else student]",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="The store to compare with.")] = None,
+    summary: Annotated[
+        str | None, typer.Option(help="Prototypes: a summary of --store, or FILE.safetensors of embedstore export.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep what is compared with in this .safetensors file, or take it from there; or a light file of embedstore "
+            "export --int8, which is only read. That needs --store or --threshold, too."
+        ),
+    ] = None,
+    labelled: Annotated[Path | None, typer.Option(help="A folder of labelled pictures instead of a store.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV or Parquet with the labels of --labelled.")] = None,
+    store_images: Annotated[Path | None, typer.Option(help="The store's image folder, where it has moved.")] = None,
+    nearest: Annotated[int, typer.Option("-k", help="Of how many parts of each kind the mean cosine is taken.")] = 1,
+    overkill: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of good parts that may be rejected; not by the head. [default: as the model was made for]"
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Reject above this score, whatever the overkill: 0 to 1 by the head, otherwise -2 to 2."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one picture.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write to this .csv or .json file instead of printing.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
+) -> None:
+    """Say of each picture whether it is good, by onnxruntime alone; exit code 1 where a picture could not be read.
+
+    Example: distill predict part.onnx photos
+
+    A defect that nobody trained: distill predict part.onnx photos --by retrieval --store parts.store --gallery seen.safetensors
+    """
+    import distill
+    from distill.terminal.model import TerminalModel
+
+    if out is not None and out.suffix.lower() not in (".csv", ".json"):
+        raise ModelError(f"The name '{out}' ends in neither .csv nor .json; give the file one that does.")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise ModelError(f"There is no directory '{out.parent}' to write '{out.name}' to; make it first.")
+    with console.Steps() as steps:
+        found = distill.predict(
+            TerminalModel(model, threads=threads),
+            images,
+            by=by,
+            comparing=Comparing(vectors, store, summary, gallery, labelled, manifest, store_images, nearest, overkill),
+            threshold=threshold,
+            progress=steps.progress,
+        )
+    if out is not None:
+        found.write(out)
+    elif json:
+        console.print_json(found.to_dict())
+    else:
+        sys.stdout.write(found.to_csv())
+    aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
+    for line in [*found.remarks, *aside]:
+        typer.echo(visible(line), err=True)  # what is printed is for a program
+    if found.set_aside:
+        raise typer.Exit(_INCOMPLETE)
