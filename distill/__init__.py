@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from distill.data import DistillationDataset
     from distill.losses import DistillationLoss
     from distill.terminal.export import export
-    from distill.terminal.predict import predict
+    from distill.terminal.predict import Comparing, predict
     from distill.training.compare import compare
     from distill.training.evaluate import evaluate
     from distill.training.gate import gate
     from distill.training.loop import train
 
 __all__ = [
+    "Comparing",
     "DistillationDataset",
     "DistillationLoss",
     "Settings",
@@ -32,6 +33,7 @@ __all__ = [
     "train",
 ]
 
+_LEAN = {"Comparing": "distill.terminal.predict", "predict": "distill.terminal.predict"}
 _NEED_TORCH = {
     "DistillationDataset": "distill.data",
     "DistillationLoss": "distill.losses",
@@ -46,10 +48,8 @@ _NEED_TORCH = {
 
 def __getattr__(name: str) -> Any:
     """Load what needs PyTorch, or is not always needed, when it is first asked for."""
-    if name == "predict":
-        from distill.terminal.predict import predict
-
-        return predict
+    if name in _LEAN:
+        return getattr(import_module(_LEAN[name]), name)
     if name not in _NEED_TORCH:
         raise AttributeError(f"module 'distill' has no attribute '{name}'")
     from embedstore.teachers.torch_encoder import require_torch

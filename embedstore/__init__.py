@@ -4,12 +4,13 @@ from embedstore.errors import EmbedstoreError
 from embedstore.exports import export
 from embedstore.images import Sample
 from embedstore.imports import import_vectors
-from embedstore.refreshing import refresh, rollback
+from embedstore.refreshing import refresh
 from embedstore.store import BuildReport, EmbeddingStore, add, build, create
 from embedstore.store import open_store as open
 from embedstore.store.health.repair import repair
 from embedstore.store.health.verification import verify
 from embedstore.store.migrations import upgrade
+from embedstore.store.rolling_back import rollback
 from embedstore.summaries import Summary
 from embedstore.teacher_change import migrate
 from embedstore.teachers import load_teacher

@@ -12,13 +12,11 @@ from embedstore.analysis.neighbour_loss import (
     blocks_of,
     neighbour_loss,
     refuse_unknown_good,
-    sides,
+    sight_of,
 )
-from embedstore.exports.light_file import LightFile
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.reading import Where
 from embedstore.store.thinning import Plan, Progress, planned, refuse_place, write_thinned
-from embedstore.teachers.reduction import fitted_centre, projected
 from embedstore.vectors import Vectors
 
 
@@ -103,45 +101,19 @@ def thin(
             )
 
 
-def light_loss(store: EmbeddingStore, light: LightFile, good: str | None = None) -> NeighbourLoss:
-    """Measure what a light file loses of the neighbours in the store that it was exported from.
-
-    Args:
-        store: at the version that was exported.
-        light: as `read_light_file` gives it.
-        good: the label of good parts.
-
-    Raises:
-        SettingsError: no sample has that label.
-        StoreError: the light file has samples that the store does not have.
-    """
-    positions = store.positions(light.ids)
-    return neighbour_loss(store, centred(store), Sight(light.project, lambda: [(positions, light.directions())]), good)
-
-
 def bytes_of(store: Path) -> int:
     """Return the bytes of all files of a store, pictures and index too."""
     return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
 
 
 def _loss(store: EmbeddingStore, thinned: EmbeddingStore, plan: Plan, good: str | None) -> NeighbourLoss:
-    whole = centred(store)
+    whole = sight_of(store)
     if plan.reduction is None:
         after = Sight(whole.project, blocks_of(thinned, whole.project, plan.chosen))
     else:
         # As they are stored: a reduction has centred them.
         after = Sight(plan.reduction, blocks_of(thinned, _as_it_is, plan.chosen))
     return neighbour_loss(store, whole, after, good)
-
-
-def centred(store: EmbeddingStore) -> Sight:
-    """Return how a store is seen: by directions centred on what is looked among."""
-    centre = fitted_centre(store, sides(store)[1])
-
-    def project(vectors: Vectors) -> Vectors:
-        return projected(vectors, centre)
-
-    return Sight(project, blocks_of(store, project))
 
 
 def _as_it_is(vectors: Vectors) -> Vectors:

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from PIL import Image
 
 from embedstore import EmbeddingStore, Recipe
 from embedstore.pictures import decode
+from embedstore.store.environment import Environment
 from embedstore.store.fields import Record
 from embedstore.store.layout import BLOCK, Column, Head, empty_rows, id_key
 from embedstore.store.tables import Tables
@@ -173,6 +176,27 @@ def store_of(path: Path, vectors: npt.ArrayLike, **fields: Sequence[Any]) -> Emb
         session.publish(Head(1, space, columns, None), "build", records=records, born=range(count))
     store.refresh()
     return store
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+@contextmanager
+def killed_after(writes: int) -> Iterator[None]:
+    """Let so many transactions through and die at each one after."""
+    done = 0
+    original = Environment.write
+
+    def write(self: Environment, work: Callable[..., Any]) -> Any:
+        nonlocal done
+        if done >= writes:
+            raise Killed
+        done += 1
+        return original(self, work)
+
+    with patch.object(Environment, "write", write):
+        yield
 
 
 def unit_vectors(seed: int, count: int, dim: int = 12) -> npt.NDArray[np.float16]:

@@ -24,11 +24,11 @@ from distill.terminal.facts import KEY, Facts
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import FEATURES, PICTURE, PROBABILITIES, PROJECTED, Picture, Seen, TerminalModel
 from distill.terminal.quantisation import quantise
-from distill.terminal.retrieval import centred
 from distill.training import projection, run_directory
-from distill.training.evaluate import FinishedRun, finished_run
+from distill.training.evaluate import FinishedRun, finished_run, run_threshold
 from embedstore import EmbeddingStore
 from embedstore.errors import MissingPackageError, ModelError
+from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors, unit_length
 
 _OPSET = 20
@@ -105,7 +105,7 @@ def export(
         progress: called with the step, and how far it is.
 
     Raises:
-        TrainingError: see `distill.evaluate`; or its scores are missing.
+        TrainingError: see `distill.evaluate`; or its report is missing.
         SettingsError: see `distill.evaluate`.
         ModelError: the student can't be written as ONNX, or the file would decide otherwise than PyTorch.
         MissingPackageError: a package that writes ONNX is not installed.
@@ -173,7 +173,7 @@ def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
     facts = Facts(
         classes=tuple(run.data.classes),
         good=settings.good,
-        threshold=_threshold(run),
+        threshold=run_threshold(run.path, settings),
         overkill=None if settings.good is None else settings.overkill,
         student=settings.student,
         policy=settings.policy,
@@ -190,17 +190,6 @@ def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
         release=embedstore.__version__,
     )
     return model.eval(), facts
-
-
-def _threshold(run: FinishedRun) -> float | None:
-    """Return the threshold of a run's report, from the same scores."""
-    good = run.settings.good
-    if good is None:
-        return None
-    at_good = run.data.classes.index(good)
-    held, _ = run_directory.read_scores(run.path)
-    scores = [1 - one.probabilities[at_good] for one in held if one.side == "val" and one.label == good]
-    return threshold_at_overkill(scores, run.settings.overkill)
 
 
 def _centre(run: FinishedRun) -> Vectors:
@@ -267,7 +256,7 @@ def _cosine(run: FinishedRun, reference: Reference, seen: list[Seen], facts: Fac
     if facts.centre is None or not isinstance(run.source, EmbeddingStore) or run.source.fingerprint != run.fingerprint:
         return None
     own = unit_length(np.stack([one.projected for one in seen if one.projected is not None]))
-    teachers = centred(run.source.read(reference.positions), facts.centre)
+    teachers = directions(run.source.read(reference.positions), facts.centre)
     return float((own * teachers).sum(axis=1).mean())
 
 

@@ -13,14 +13,20 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from distill.terminal.model import Space
 from distill.terminal.retrieval import Flags, Scores, defect_scores, most_alike
 from embedstore.errors import ModelError
+from embedstore.files import write_whole
 from embedstore.vectors import Vectors, unit_length
 
 _KEY, _FORMAT = "embedstore.gallery", 1
 _NAMES = ("labels", "parts", "ids", "contents", "parts_of_good")
 _TEXTS = ("space", "owner", "good", "state", "made_of")
-_SPACES = ("teacher", "student")
+_OTHERS = {  # by the key of their metadata: files that `embedstore export` writes
+    "embedstore.light": "a light file",
+    "embedstore.vectors": "vectors",
+    "embedstore.summary": "a summary",
+}
 _DEAD = 1e-6  # of the widest spread, as in `answers.standard`
 
 Progress = Callable[[str, int, int], None]  # step, done, in all
@@ -31,7 +37,7 @@ class Gallery:
     """What is compared with, and what thresholds are set on.
 
     Attributes:
-        space: `teacher` or `student`.
+        space: whose vectors these are.
         owner: the digest of the model that it is for: centre and good pictures are as that model sees them.
         good: the label of good parts.
         vectors: (n, d) of unit length, where `centre` is taken off and `scale` multiplied.
@@ -45,7 +51,7 @@ class Gallery:
         axes: (d, k) that vectors are brought to after centre and scale, as a light file has them; such a gallery is not saved.
     """
 
-    space: str
+    space: Space
     owner: str
     good: str
     vectors: Vectors
@@ -127,32 +133,34 @@ class Gallery:
 
         if not os.path.isfile(path):
             raise ModelError(f"There is no file '{path}'; name a store to make it of: --store STORE")
+        whole, metadata = dict[str, Any](), dict[str, str]()
         try:
             data = path.read_bytes()
-            size = int.from_bytes(data[:8], "little")
-            header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
+            whole = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]))
+            metadata = dict(whole["__metadata__"])
+            header = json.loads(metadata[_KEY])
             tensors: dict[str, Any] = load(data)
             names = msgpack.unpackb(tensors.pop("names").tobytes())
             if header.pop("format") != _FORMAT:
                 raise ValueError("of another format")
-            found = cls(**header, **tensors, **names)
+            found = cls(space=Space(header.pop("space")), **header, **tensors, **names)
             _check(found)
             found.refuse_incomplete()
         except Exception as error:  # a hostile file raises whatever its decoders meet
-            raise ModelError(
-                f"'{path}' is no gallery that distill predict wrote; delete it and make it again."
-            ) from error
+            raise ModelError(f"'{path}' is {_instead(metadata, whole)}") from error
         return found
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, complete or not at all, also where another process writes the same one."""
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
-    try:
-        fresh.write_bytes(data)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+def _instead(metadata: Mapping[str, str], header: Mapping[str, Any]) -> str:
+    """Return what a file is that can't be taken, and what to do: only a gallery is told to be deleted."""
+    if _KEY in metadata:
+        return "a gallery that is damaged or of another release; delete it and make it again."
+    other = next((what for key, what in _OTHERS.items() if key in metadata), None)
+    if other is None:
+        return "no gallery that distill predict wrote; name another file."
+    if other == "a summary" and "training" not in header:
+        other = "the prototypes of a summary"
+    return f"no gallery but {other} of embedstore export; name another file."
 
 
 def standard(vectors: Vectors) -> tuple[Vectors, Vectors]:
@@ -182,7 +190,7 @@ def _check(gallery: Gallery) -> None:
             raise ValueError(name)
     if any(len(getattr(gallery, name)) != n for name in _NAMES if name != "parts_of_good"):
         raise ValueError("lengths")
-    if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS) or gallery.space not in _SPACES:
+    if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS):
         raise ValueError("texts")
     if gallery.axes is not None:
         raise ValueError("axes")

@@ -8,23 +8,21 @@ from pathlib import Path
 
 import msgpack
 import numpy as np
-import numpy.typing as npt
 
 from distill.terminal.gallery import Gallery, Progress, standard
-from distill.terminal.model import Picture, Seen, TerminalModel, as_input
-from distill.terminal.retrieval import centred
+from distill.terminal.model import Picture, Seen, Space, TerminalModel, as_input
 from distill.training.pictures import StudentPictures
 from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import ModelError, PictureError
 from embedstore.exports import read_light_file
 from embedstore.images import list_images
 from embedstore.pictures import content_hash, read_picture
+from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors
 
 _MOST_GOODS = 2000  # that the model looks at for a threshold; of more, so many are drawn
 _READ_AT_ONCE = 64
 _MOST_OFF_CENTRE = 0.2  # of the centre's length: other folds of one store are a few hundredths off
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class _Sides:
 def of_store(  # noqa: PLR0917
     model: TerminalModel,
     store: EmbeddingStore,
-    space: str,
+    space: Space,
     members: Gallery | None,
     images: Path | None,
     progress: Progress,
@@ -63,7 +61,7 @@ def of_store(  # noqa: PLR0917
     """
     good = needed_good(model)
     sides = _sides(store.samples, good)
-    if space == "teacher" and members is None:
+    if space is Space.teacher and members is None:
         refuse_other_teacher(model, store.fingerprint, f"the store '{store.path}'")
     recipe = store.recipe
     if recipe.student_side != model.facts.student_side:
@@ -106,9 +104,9 @@ def of_summary(model: TerminalModel, summary: Summary) -> Gallery:
         ModelError: the model has no good label or no vectors of the summary's teacher, or defects or good parts are lacking.
     """
     refuse_other_teacher(model, summary.fingerprint, f"the summary '{summary.name}'")
-    vectors = centred(summary.vectors, needed_centre(model))
+    vectors = directions(summary.vectors, needed_centre(model))
     samples = [Sample(f"prototype {at}", "", label) for at, label in enumerate(summary.labels)]
-    found = replace(_gallery(model, "teacher", vectors, samples), made_of=f"The summary '{summary.name}'")
+    found = replace(_gallery(model, Space.teacher, vectors, samples), made_of=f"The summary '{summary.name}'")
     found.refuse_incomplete()
     return found
 
@@ -126,13 +124,13 @@ def of_light_file(model: TerminalModel, path: Path) -> Gallery:
     if ours.shape != theirs.shape or np.linalg.norm(ours - theirs) > _MOST_OFF_CENTRE * np.linalg.norm(ours):
         raise ModelError(
             f"The light file '{path}' and the model '{model.path}' were centred on other pictures; write it again from the store "
-            "that the model was trained from: embedstore export STORE FILE.safetensors --int8"
+            "that the model was trained from: embedstore export STORE FILE.safetensors --light"
         )
     texts = (light.ids, light.labels, light.texts["group"], light.texts["split"])
     samples = [Sample(name, "", label, None, group, split) for name, label, group, split in zip(*texts, strict=True)]
     at = _sides(samples, needed_good(model)).members
     found = replace(
-        _gallery(model, "teacher", light.directions()[at], [samples[one] for one in at]),
+        _gallery(model, Space.teacher, light.directions()[at], [samples[one] for one in at]),
         # What the student gives is centred already, and its length says nothing.
         centre=np.zeros_like(ours),
         scale=np.ones_like(ours),
@@ -240,7 +238,7 @@ def _seen(
 def _of_samples(  # noqa: PLR0917
     model: TerminalModel,
     store: EmbeddingStore,
-    space: str,
+    space: Space,
     pictures: StudentPictures,
     positions: list[int],
     progress: Progress,
@@ -249,8 +247,8 @@ def _of_samples(  # noqa: PLR0917
     samples = [store.sample_at(at) for at in positions]
     contents = [store.content_at(at) for at in positions]
     known = [content.hex() if any(content) else "" for content in contents]
-    if space == "teacher":
-        vectors = centred(store.read(np.array(positions, np.int64)), needed_centre(model))
+    if space is Space.teacher:
+        vectors = directions(store.read(np.array(positions, np.int64)), needed_centre(model))
         return _gallery(model, space, vectors, samples, known)
     seen = _seen(model, pictures, positions, "Looking at the gallery", progress)
     if not seen:
@@ -260,13 +258,13 @@ def _of_samples(  # noqa: PLR0917
 
 def _of_student(model: TerminalModel, features: Vectors, samples: Sequence[Sample], contents: list[str]) -> Gallery:
     centre, scale = standard(features)
-    plain = _gallery(model, "student", features, samples, contents)
+    plain = _gallery(model, Space.student, features, samples, contents)
     placing = replace(plain, centre=centre, scale=scale)
     return replace(placing, vectors=placing.placed(features))
 
 
 def _gallery(
-    model: TerminalModel, space: str, vectors: Vectors, samples: Sequence[Sample], contents: list[str] | None = None
+    model: TerminalModel, space: Space, vectors: Vectors, samples: Sequence[Sample], contents: list[str] | None = None
 ) -> Gallery:
     """Return a gallery of vectors that are compared as they are, with nothing to set a threshold on."""
     dim = vectors.shape[1]

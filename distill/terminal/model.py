@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ MOST_BYTES = (1 << 31) - 1  # an ONNX file can't be larger
 Picture = npt.NDArray[np.uint8]  # (height, width, 3), resized once
 
 
+class Space(StrEnum):
+    """Whose vectors are compared."""
+
+    teacher = "teacher"
+    student = "student"
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a model says of a picture.
@@ -37,9 +45,9 @@ class Seen:
     features: Vectors
     projected: Vectors | None
 
-    def of(self, space: str) -> Vectors:
-        """Return its vector in the space of the `teacher` or of the `student`."""
-        if space == "student":
+    def of(self, space: Space) -> Vectors:
+        """Return its vector in a space."""
+        if space is Space.student:
             return self.features
         assert self.projected is not None  # noqa: S101  as a model has it that has a centre
         return self.projected

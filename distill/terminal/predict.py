@@ -17,10 +17,11 @@ import numpy as np
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal import gathering
-from distill.terminal.gallery import Gallery, Progress, write_whole
-from distill.terminal.model import Seen, TerminalModel
+from distill.terminal.gallery import Gallery, Progress
+from distill.terminal.model import Seen, Space, TerminalModel
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
+from embedstore.files import write_whole
 from embedstore.images import list_images
 from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
@@ -34,13 +35,6 @@ class By(StrEnum):
     head = "head"  # the run's own answer, whichever that is
     prototypes = "prototypes"
     retrieval = "retrieval"
-
-
-class Space(StrEnum):
-    """Whose vectors are compared."""
-
-    teacher = "teacher"
-    student = "student"
 
 
 @dataclass(frozen=True)
@@ -258,7 +252,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
-    space = made.space if made is not None else str(against.vectors or Space.student)
+    space = made.space if made is not None else against.vectors or Space.student
     if against.store is not None:
         with embedstore.open(against.store) as store:
             if made is None or made.state != gathering.state_of(store):
@@ -270,7 +264,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
                     "threshold, and rejects more of new ones; write a split before you train: embedstore split STORE"
                 )
     elif made is None and against.labelled is not None:
-        if space != Space.student:
+        if space is not Space.student:
             raise ModelError(
                 "A folder of pictures holds no vectors of the teacher; compare the student's: --vectors student"
             )
@@ -281,7 +275,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
             "By retrieval pictures are compared with others; name a store (--store STORE), a folder of labelled pictures "
             "(--labelled DIR), or a gallery that was made of one (--gallery FILE)."
         )
-    if file is None and space == Space.student:
+    if file is None and space is Space.student:
         remarks.append(
             "What the model saw of these pictures is not kept; to spare that the next time, give --gallery FILE."
         )
@@ -327,7 +321,7 @@ def _on_estimate(summary: Summary) -> list[str]:
 
 
 def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, file: Path) -> None:
-    if space is not None and gallery.space != space:
+    if space is not None and gallery.space is not space:
         raise ModelError(
             f"The gallery '{file}' holds vectors of the {gallery.space}; ask with --vectors {gallery.space}."
         )
@@ -335,7 +329,7 @@ def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, f
         raise ModelError(
             f"In the gallery '{file}' good parts are '{gallery.good}', and the model's are not; make it again."
         )
-    dim = model.facts.features if gallery.space == Space.student else len(gathering.needed_centre(model))
+    dim = model.facts.features if gallery.space is Space.student else len(gathering.needed_centre(model))
     if gallery.owner != model.digest or gallery.centre.shape != (dim,):
         raise ModelError(
             f"The gallery '{file}' was made with another model; delete it and make it again with this one."

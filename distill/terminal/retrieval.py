@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SettingsError
-from embedstore.vectors import Vectors, unit_length
+from embedstore.vectors import unit_length
 
 Scores = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 _BYTES = 1 << 26  # of the cosines held at once
 _FARTHEST = -1.0  # as alike as a kind is that has no part to compare with: the lowest cosine there is
@@ -73,7 +73,7 @@ def defect_scores(
 
 def _numbered(
     groups: npt.ArrayLike | None, query_groups: npt.ArrayLike | None, members: int, asked: int
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Positions, Positions]:
     """Return a number for each member's part, and for each query's; -1 where the gallery does not have it."""
     names = np.arange(members) if groups is None else np.asarray(groups)
     own = np.full(asked, -1) if query_groups is None else np.asarray(query_groups)
@@ -101,7 +101,7 @@ def most_alike(
     *,
     groups: npt.ArrayLike | None = None,
     query_groups: npt.ArrayLike | None = None,
-) -> Numbers:
+) -> Positions:
     """Return which of a gallery is the most alike to each query, by the cosine; of equal ones the first, (m,).
 
     Args:
@@ -120,8 +120,3 @@ def most_alike(
         passed_over[passed_over.all(axis=1)] = False
         found[some] = np.where(passed_over, -np.inf, asked[some] @ members.T).argmax(axis=1)
     return found
-
-
-def centred(vectors: Vectors, centre: Vectors) -> Vectors:
-    """Return vectors (n, d) as directions from a centre (d,): what is compared where vectors lie in a narrow cone."""
-    return unit_length(np.asarray(vectors, np.float32) - centre)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,23 @@ def trained_student(path: Path, student: str | None = None) -> tuple[Student, Se
     trained = make_student(settings.student, count, settings.size, settings.seed, pretrained=False).to(device())
     run_directory.load_student(path, trained)
     return trained, settings
+
+
+def run_threshold(path: Path, settings: Settings) -> float | None:
+    """Return the threshold of a run's report, by which its student decides wherever it is put to work; None without a good label.
+
+    Raises:
+        TrainingError: the report is missing or damaged.
+    """
+    if settings.good is None:
+        return None
+    report = path / run_directory.REPORT
+    try:
+        return float(json.loads(report.read_text("utf-8"))["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"'{report}' is missing or damaged; write it anew with: distill evaluate '{path}'"
+        ) from error
 
 
 def write_report(  # noqa: PLR0917

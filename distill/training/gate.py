@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from distill.students import Student
 from distill.training import run_directory
 from distill.training.answers import answer_of
 from distill.training.description import settings_of
-from distill.training.evaluate import FinishedRun, finished_run, trained_student
+from distill.training.evaluate import FinishedRun, finished_run, run_threshold, trained_student
 from distill.training.origin import FROM, Origin, parts_of, read_origin, refuse_other_good, untraced
 from distill.training.pictures import StudentPictures
 from distill.training.scoring import class_probabilities
@@ -149,19 +148,13 @@ def _replaced(new: Path, old: str | os.PathLike[str] | None) -> Origin:
 
 def _rated(run: Origin) -> Rated:
     """Return a student with the threshold of its report."""
-    try:
-        report = json.loads((run.path / run_directory.REPORT).read_text("utf-8"))
-        threshold = report["threshold"]
-        if run.settings.good is not None:
-            return Rated(run.path.resolve().name, run.student, float(threshold))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    threshold = run_threshold(run.path, run.settings)
+    if threshold is None:
         raise TrainingError(
-            f"'{run.path / run_directory.REPORT}' is missing or damaged; write it anew with: distill evaluate '{run.path}'"
-        ) from error
-    raise TrainingError(
-        f"The run in '{run.path}' does not know which label is good, so it has no threshold and nothing escapes; train it with "
-        "--good LABEL."
-    )
+            f"The run in '{run.path}' does not know which label is good, so it has no threshold and nothing escapes; train it "
+            "with --good LABEL."
+        )
+    return Rated(run.path.resolve().name, run.student, threshold)
 
 
 def _held_out(run_of: FinishedRun, old: Origin, new: Origin) -> tuple[Positions, LeftOut]:

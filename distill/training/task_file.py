@@ -28,6 +28,7 @@ from distill.training.settings import Settings, is_code
 from distill.training.task_format import LOSS, TOP, Key, format_task, key, near, quoted, shown
 from embedstore.errors import EmbedstoreError, SettingsError
 from embedstore.exports import SummaryFile
+from embedstore.files import write_whole
 from embedstore.visible import visible
 
 TASK = "task.toml"  # its name in a run's directory, and where no other is given
@@ -91,7 +92,7 @@ def write_task(path: str | os.PathLike[str], text: str) -> None:
         raise SettingsError(f"'{target}' exists; choose another name for the task file, or remove it first.")
     if not target.parent.is_dir():
         raise SettingsError(f"The directory '{target.parent}' does not exist; make it first.")
-    _write(target, text)
+    write_whole(target, text.encode())
 
 
 def keep_task(run: Path, settings: Settings, source: Source, origin: Path | None = None) -> None:
@@ -106,7 +107,7 @@ def keep_task(run: Path, settings: Settings, source: Source, origin: Path | None
             "The task of this run, with all that the command line said.",
             f"Train it again with: distill train {given} --task FILE --out NEW",
         ]
-        _write(run / TASK, format_task(settings, heading=heading))
+        write_whole(run / TASK, format_task(settings, heading=heading).encode())
 
 
 def default_policy(source: Source) -> str:
@@ -246,15 +247,3 @@ def _with_known_labels(task: Settings, labels: Collection[str], changes: Mapping
     if changes.get("policy", task.policy) != task.policy:
         return replace(task, good=good)
     return replace(task, good=good, mixture={known(label): shares for label, shares in task.mixture.items()})
-
-
-def _write(target: Path, text: str) -> None:
-    """Write beside, sync, rename."""
-    fresh = target.with_name(f"{target.name}.new")
-    try:
-        fresh.write_text(text, "utf-8", newline="\n")
-        with fresh.open("r+b") as file:
-            os.fsync(file.fileno())
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from embedstore.errors import SettingsError
 from embedstore.images import part_of
-from embedstore.teachers.reduction import Flags
+from embedstore.store.reducing import Flags, fitted_centre
+from embedstore.teachers.reduction import projected
 from embedstore.vectors import Vectors, widened
 
 if TYPE_CHECKING:
+    from embedstore.exports.light_file import LightFile
     from embedstore.store.embedding_store import EmbeddingStore
 
 Positions = npt.NDArray[np.int64]
@@ -100,6 +102,22 @@ def neighbour_loss(store: EmbeddingStore, before: Sight, after: Sight, good: str
         auroc=_area(of_good[queries], seen[0].scores),
         auroc_after=_area(of_good[queries], seen[1].scores),
     )
+
+
+def light_loss(store: EmbeddingStore, light: LightFile, good: str | None = None) -> NeighbourLoss:
+    """Measure what a light file loses of the neighbours in the store that it was exported from.
+
+    Args:
+        store: at the version that was exported.
+        light: as `read_light_file` gives it.
+        good: the label of good parts.
+
+    Raises:
+        SettingsError: no sample has that label.
+        StoreError: the light file has samples that the store does not have.
+    """
+    positions = store.positions(light.ids)
+    return neighbour_loss(store, sight_of(store), Sight(light.project, lambda: [(positions, light.directions())]), good)
 
 
 def refuse_unknown_good(store: EmbeddingStore, good: str | None) -> None:
@@ -186,6 +204,16 @@ def _area(of_good: Positions, scores: Scores) -> float | None:
     if len(set(of_good[known])) < 2 or np.isnan(scores).any():
         return None
     return float(roc_auc_score(of_good[known] == 0, scores[known]))
+
+
+def sight_of(store: EmbeddingStore) -> Sight:
+    """Return how a store is seen: by directions centred on what is looked among."""
+    centre = fitted_centre(store, sides(store)[1])
+
+    def project(vectors: Vectors) -> Vectors:
+        return projected(vectors, centre)
+
+    return Sight(project, blocks_of(store, project))
 
 
 def blocks_of(

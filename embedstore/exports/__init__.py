@@ -28,14 +28,11 @@ EXPORTS: dict[str, Callable[[Selection, Path], None]] = {
     ".parquet": parquet_file.write,
     ".safetensors": vectors_file.write,
 }
-SUMMARIES: dict[str, Callable[..., None]] = {".safetensors": summary_file.write}
-PROTOTYPES: dict[str, Callable[..., None]] = {".safetensors": prototypes_file.write}
-LIGHT = {".safetensors": light_file.write}
 BESIDE = {".npy": ".csv"}
 
 __all__ = [
-    "BESIDE", "EXPORTS", "LIGHT", "PROTOTYPES", "SUMMARIES", "LightFile", "LightForm", "Selection", "SummaryFile", "export",
-    "is_light_file", "read_light_file", "read_prototypes",
+    "BESIDE", "EXPORTS", "LightFile", "LightForm", "Selection", "SummaryFile", "export", "is_light_file", "read_light_file",
+    "read_prototypes",
 ]  # fmt: skip
 
 
@@ -63,7 +60,7 @@ def export(
         where: conditions on label, mode, group, split or attributes, as of `store.where`; all samples where there are none.
         view: whose vectors; 0 is the plain picture.
         light: write directions in this form, to look for nearest neighbours where the store is not: `.safetensors`, read by
-            `read_light_file` and not imported. `embedstore.thinning.light_loss` measures what that loses.
+            `read_light_file` and not imported. `analysis.neighbour_loss.light_loss` measures what that loses.
         overwrite: replace a file that is there.
 
     Raises:
@@ -80,21 +77,20 @@ def export(
         raise SettingsError("A summary is exported whole; leave the conditions and the view out, or the summary.")
     if light is not None and (summary is not None or view):
         raise SettingsError(
-            "A light file has the plain view and as many others as --views says; leave --view and --summary out."
+            "A light file has the plain view and as many others as --views says; leave --view and --summary out, or --light."
         )
     _refuse_unknown_ending(target, summary, light)
     targets = _targets(target, overwrite)
     aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
         if summary is not None:
-            write = (PROTOTYPES if prototypes_only else SUMMARIES)[target.suffix]
-            write(store, aside / target.name, summary=summary)
+            (prototypes_file if prototypes_only else summary_file).write(store, aside / target.name, summary=summary)
         else:
             selection = Selection(store, where=where, view=view)
             if light is None:
                 EXPORTS[target.suffix](selection, aside / target.name)
             else:
-                LIGHT[target.suffix](selection, store, aside / target.name, light)
+                light_file.write(selection, store, aside / target.name, light)
         for one in targets:
             with (aside / one.name).open("r+b") as file:
                 os.fsync(file.fileno())
@@ -119,7 +115,7 @@ def _targets(target: Path, overwrite: bool) -> list[Path]:
 
 
 def _refuse_unknown_ending(target: Path, summary: str | None, light: LightForm | None) -> None:
-    endings: Mapping[str, object] = SUMMARIES if summary is not None else EXPORTS if light is None else LIGHT
+    endings = list(EXPORTS) if summary is None and light is None else [".safetensors"]
     if target.suffix not in endings:
         what = " for a summary" if summary is not None else "" if light is None else " for a light file"
         raise SettingsError(f"The ending of '{target}' names no format{what}; use one of {', '.join(endings)}.")

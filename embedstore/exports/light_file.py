@@ -14,7 +14,6 @@ and the others were rounded in proportion, and what codes stand for is themselve
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -27,10 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SettingsError, SourceError
-from embedstore.exports.sealed import END, TEXT, checksum, is_sound_column, packed, unpacked, write_sealed
-from embedstore.exports.selection import Selection, Texts
+from embedstore.exports.sealed import END, TEXT, column_ends, opened, packed, unpacked, write_sealed
+from embedstore.exports.selection import Selection
 from embedstore.images import part_of
-from embedstore.teachers.reduction import Halves, fit, fitted_centre, projected, training_side
+from embedstore.store.fields import Texts
+from embedstore.store.reducing import fit, fitted_centre, training_side
+from embedstore.teachers.reduction import Halves, projected
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
@@ -162,18 +163,20 @@ def read_light_file(path: str | os.PathLike[str]) -> LightFile:
     file = Path(path)
     if not os.path.isfile(file):
         raise SourceError(
-            f"There is no file '{file}'; write a light file with: embedstore export STORE '{file}' --int8"
+            f"There is no file '{file}'; write a light file with: embedstore export STORE '{file}' --light"
         )
-    try:
-        return _read(file)
-    except OSError as error:
-        raise SourceError(f"'{file}' can't be read: {error.strerror or error}; check the path.") from error
-    except SourceError:
-        raise
-    except Exception as error:  # whatever a damaged or hostile file raises
-        raise SourceError(
-            f"'{file}' is no whole light file ({type(error).__name__}); write it with: embedstore export STORE FILE --int8"
-        ) from error
+    command = "embedstore export STORE FILE --light"
+    with opened(file, METADATA, FORMAT, "light file", command) as (tensors, about):
+        codes, centre = tensors.get_tensor(CODES), tensors.get_tensor(CENTRE)
+        axes = tensors.get_tensor(AXES) if AXES in tensors.keys() else None  # noqa: SIM118 (no mapping)
+        _refuse_unfitting(codes, centre, axes)
+        columns = column_ends(tensors, codes.shape[1]).items()
+        texts = {name: unpacked(tensors.get_tensor(TEXT + name).tobytes(), ends) for name, ends in columns}
+        if not {"id", "label", "group", "split"} <= texts.keys() or None in texts["id"]:
+            raise ValueError("it lacks columns")
+        if not isinstance(about["teacher"], str) or not re.fullmatch("[0-9a-f]{32}", about["fingerprint"]):
+            raise ValueError("neither a name nor a fingerprint")
+        return LightFile(about["teacher"], about["fingerprint"], texts, codes, centre, axes)
 
 
 def is_light_file(path: str | os.PathLike[str]) -> bool:
@@ -185,34 +188,6 @@ def is_light_file(path: str | os.PathLike[str]) -> bool:
             return METADATA in (file.metadata() or {})
     except (OSError, SafetensorError):
         return False
-
-
-def _read(path: Path) -> LightFile:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        about: dict[str, Any] = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-        if about.get("format") != FORMAT:
-            raise SourceError(
-                f"'{path}' is no light file of format {FORMAT}; write one with: embedstore export STORE FILE --int8"
-            )
-        if about["crc32"] != checksum(path, about["crc32"]):
-            raise SourceError(f"'{path}' fails its checksum; export it again, or take it from a copy.")
-        names = list(file.keys())
-        columns = [name.removeprefix(END) for name in names if name.startswith(END)]
-        codes, centre = file.get_tensor(CODES), file.get_tensor(CENTRE)
-        axes = file.get_tensor(AXES) if AXES in names else None
-        ends = {name: file.get_tensor(END + name) for name in columns}
-        data = {name: file.get_tensor(TEXT + name) for name in columns}
-    _refuse_unfitting(codes, centre, axes)
-    if not all(is_sound_column(ends[name], codes.shape[1], data[name].size) for name in columns):
-        raise ValueError("its columns do not fit together")
-    texts = {name: unpacked(data[name].tobytes(), ends[name]) for name in columns}
-    if not {"id", "label", "group", "split"} <= texts.keys() or None in texts["id"]:
-        raise ValueError("it lacks columns")
-    if not isinstance(about["teacher"], str) or not re.fullmatch("[0-9a-f]{32}", about["fingerprint"]):
-        raise ValueError("neither a name nor a fingerprint")
-    return LightFile(about["teacher"], about["fingerprint"], texts, codes, centre, axes)
 
 
 def _refuse_unfitting(codes: npt.NDArray[Any], centre: npt.NDArray[Any], axes: npt.NDArray[Any] | None) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.exports.selection import Texts
+from embedstore.errors import SourceError
+from embedstore.store.fields import Texts
 
 NO_CRC = "0" * 8
 TEXT, END = "text:", "end:"
@@ -61,7 +63,40 @@ def _header(key: str, about: Mapping[str, Any], layout: Layout, crc: str) -> byt
     return len(text).to_bytes(8, "little") + text
 
 
-def checksum(path: Path, told: str) -> str:
+@contextmanager
+def opened(path: Path, key: str, format: int, what: str, command: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a file that `write_sealed` wrote, checked; give its tensors, as safetensors has them, and what it says of itself.
+
+    Args:
+        path: of the file.
+        key: of the metadata.
+        format: that it must be of.
+        what: such a file is called.
+        command: that writes one.
+
+    Raises:
+        SourceError: it can't be read, is something else, or not the file that was written; so is whatever else is raised while
+            it is open, for a damaged or hostile file raises anything.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get(key, "{}"))
+            if about.get("format") != format:
+                raise SourceError(f"'{path}' is no {what} of format {format}; write one with: {command}")
+            if about["crc32"] != _checksum(path, about["crc32"]):
+                raise SourceError(f"'{path}' fails its checksum; export it again, or take it from a copy.")
+            yield file, about
+    except OSError as error:
+        raise SourceError(f"'{path}' can't be read: {error.strerror or error}; check the path.") from error
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"'{path}' is no whole {what} ({type(error).__name__}); write it with: {command}") from error
+
+
+def _checksum(path: Path, told: str) -> str:
     """Return the checksum of a file that says `told`; its header was read by now, so it is no longer than the file."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -88,7 +123,20 @@ def unpacked(data: bytes, ends: npt.NDArray[np.int64], start: int = 0) -> Texts:
     return [data[one:end].decode() or None for one, end in zip([0, *stops[:-1]], stops, strict=True)]
 
 
-def is_sound_column(ends: npt.NDArray[np.int64], count: int, size: int) -> bool:
+def column_ends(file: Any, count: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Return where the texts end (n,) of each column of an open file.
+
+    Raises:
+        ValueError: some can't be where `count` texts end.
+    """
+    names = sorted(name.removeprefix(END) for name in file.keys() if name.startswith(END))  # noqa: SIM118 (no mapping)
+    found = {name: file.get_tensor(END + name) for name in names}
+    if not all(_is_sound(found[name], count, *file.get_slice(TEXT + name).get_shape()) for name in names):
+        raise ValueError("its columns do not fit together")
+    return found
+
+
+def _is_sound(ends: npt.NDArray[np.int64], count: int, size: int) -> bool:
     """Return whether `ends` can be where `count` texts of `size` bytes in all end."""
     starts = np.concatenate([[0], ends]) if ends.ndim == 1 else ends
     return (

@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from embedstore.errors import SettingsError
 from embedstore.images import COLUMNS, FIELDS
-from embedstore.store.fields import ATTRIBUTE, ID, URI
+from embedstore.store.fields import ATTRIBUTE, ID, URI, Texts
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
-
-Texts = list[str | None]
 
 
 class Selection:

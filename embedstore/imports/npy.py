@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SourceError
-from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of
+from embedstore.imports.source import BATCH, Batch, Options, Origin, as_float16, batch_of
 from embedstore.imports.tables import CsvTable, check_counts, refuse_near_miss
+from embedstore.store.fields import Texts
 
 _FLOATS = (np.float16, np.float32, np.float64)
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from embedstore.errors import MissingPackageError, SourceError
 from embedstore.exports.parquet_file import ABOUT
-from embedstore.imports.source import BATCH, Batch, Options, Origin, Texts, as_float16, batch_of, origin_of
+from embedstore.imports.source import BATCH, Batch, Options, Origin, as_float16, batch_of, origin_of
 from embedstore.imports.tables import refuse_near_miss
+from embedstore.store.fields import Texts
 
 
 class ParquetTable:

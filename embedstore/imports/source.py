@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from embedstore.errors import SourceError
 from embedstore.images import SPLITS, leaves, sample_id
+from embedstore.store.fields import Texts
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.views import Recipe
 
 BATCH = 16_384  # rows
 _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)  # below, float16 loses digits
-
-Texts = list[str | None]
 
 
 @dataclass(frozen=True)

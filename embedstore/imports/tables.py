@@ -12,7 +12,8 @@ from typing import IO, Any
 
 from embedstore.errors import SourceError
 from embedstore.images import near_miss
-from embedstore.imports.source import BATCH, Texts, row_name
+from embedstore.imports.source import BATCH, row_name
+from embedstore.store.fields import Texts
 
 NO_NAME = "(no name)"
 

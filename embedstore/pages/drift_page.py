@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from embedstore.analysis.drift.report import DriftReport, Kind, MovedPicture
+from embedstore.files import write_whole
 from embedstore.images import leaves
 from embedstore.pages import gallery
 from embedstore.pages.odd_page import WITHOUT, check_page_path
@@ -69,12 +70,7 @@ def write_drift_page(found: DriftReport, batch: Batch, store: EmbeddingStore, pa
         SettingsError: the path can't be used; see `odd_page.check_page_path`.
     """
     target = check_page_path(path)
-    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
-    try:
-        fresh.write_text(drift_page(found, batch, store), "utf-8", newline="\n")
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(target, drift_page(found, batch, store).encode())
 
 
 def _figures(found: DriftReport) -> Markup:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from embedstore.analysis.odd_reasons import REACH
 from embedstore.analysis.odd_samples import Neighbour, OddSample, OddSamples, Reason, why
 from embedstore.errors import SettingsError
+from embedstore.files import write_whole
 from embedstore.images import leaves
 from embedstore.pages import gallery
 from embedstore.pages.page import bullets, callout, fold, render_page, section
@@ -110,12 +111,7 @@ def write_odd_page(
         SettingsError: the path can't be used; see `check_page_path`.
     """
     target = check_page_path(path)
-    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
-    try:
-        fresh.write_text(odd_page(found, store, images=images), "utf-8", newline="\n")
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(target, odd_page(found, store, images=images).encode())
 
 
 def _cards(listed: Sequence[OddSample], store: EmbeddingStore, images: str | os.PathLike[str] | None) -> Markup:

@@ -1,7 +1,6 @@
-"""Refresh: a store and its summaries brought to what the image folder holds now, at the price of what changed; and back."""
+"""Refresh: a store and its summaries brought to what the image folder holds now, at the price of what changed."""
 
 from embedstore.refreshing.plan import Plan, SummaryPlan
-from embedstore.refreshing.rolling_back import RollbackReport, rollback
 from embedstore.refreshing.settings import CONFIG, LIMIT, RefreshSettings, read_config, write_config
 from embedstore.refreshing.work import RefreshReport, refresh
 
@@ -11,10 +10,8 @@ __all__ = [
     "Plan",
     "RefreshReport",
     "RefreshSettings",
-    "RollbackReport",
     "SummaryPlan",
     "read_config",
     "refresh",
-    "rollback",
     "write_config",
 ]

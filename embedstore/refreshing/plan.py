@@ -13,7 +13,6 @@ import numpy as np
 from embedstore.errors import ImagesError, PictureError, SettingsError, StoreError, SummaryError
 from embedstore.images import Listing, Sample, sample_id
 from embedstore.pictures import content_hash, decode
-from embedstore.refreshing.named import AT
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
@@ -72,7 +71,7 @@ class Plan:
         without_group: new samples without a group, where others have one: each is taken for a part of its own.
         moved: pictures of samples that are gone, and that are there under the name of a new one.
         labels: label -> samples before and after, where that differs.
-        views: that each picture is embedded in.
+        views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
         summaries: what is to become of each.
         prune: whether those that are gone leave the store.
@@ -180,7 +179,7 @@ def make_plan(
         without_group=has_any("group") and sum(after[one].group is None for one in new),
         moved=len({after[one].content for one in new} & {known[one].content for one in gone}),
         labels=_label_counts(known.values(), after.values()),
-        views=store.views + 1,
+        views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,
         summaries=tuple(_summary_plans(store, _states(store, after, sides))),
         prune=settings.prune,
@@ -304,8 +303,6 @@ def _states(
 
 def _summary_plans(store: EmbeddingStore, states: Mapping[str | None, dict[str, State]]) -> Iterable[SummaryPlan]:
     for name in store.summary_names:
-        if AT in name:
-            continue
         data = store.look(lambda tables, name=name: tables.summary(name)) or b""  # type: ignore[misc]
         try:
             known, lineage = Lineage.read(data)
@@ -321,13 +318,18 @@ def _summary_plan(
     every = sorted({state.label for state in now.values()})
     if known.fingerprint != store.fingerprint:
         return SummaryPlan(name, known.strategy, STAYS, why="it is of another teacher")
+    if known.estimate is not None:
+        true_one = f"embedstore summarize '{store.path}' {known.strategy} --name NAME"
+        return SummaryPlan(
+            name, known.strategy, STAYS, why=f"it is an estimate; make the true one beside it with: {true_one}"
+        )
     if not now:
         return SummaryPlan(name, known.strategy, STAYS, why="no labelled sample of its side is left")
     try:
         difference = Difference.between(seen_then(store, known), now)
     except StoreError:
         return SummaryPlan(name, known.strategy, AGAIN, len(now), 0, tuple(every), lineage.seconds)
-    outlived = known.views != store.views or known.estimate is not None
+    outlived = known.views != store.views
     if not difference.labels and not outlived:
         return SummaryPlan(name, known.strategy, STAYS)
     by_label = known.strategy in BY_LABEL and not outlived

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from embedstore.errors import SettingsError
+from embedstore.files import write_whole
 from embedstore.images import SPLITS
 from embedstore.parameters import is_one_of
 
@@ -133,12 +134,7 @@ def write_config(path: str | os.PathLike[str], settings: RefreshSettings) -> Non
         example = {"images": "photos", "manifest": "photos.csv", "teacher": "timm:...", "side": "train", "keep": 7}
         shown = json.dumps(example[field.name] if value is None else value, ensure_ascii=False)
         lines += [f"{'# ' if value is None else ''}{field.name} = {shown}", ""]
-    fresh = target.with_name(f"{target.name}.new")
-    try:
-        fresh.write_text("\n".join(lines), "utf-8", newline="\n")
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(target, "\n".join(lines).encode())
 
 
 def _load(path: Path) -> dict[str, Any]:

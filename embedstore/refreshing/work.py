@@ -17,23 +17,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from embedstore.errors import StoreError
 from embedstore.images import Listing, list_images
-from embedstore.refreshing.named import AT, drop_before, put_refreshed
 from embedstore.refreshing.plan import STAYS, Plan, make_plan, sides_of
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.ingest import BuildReport, keeping, kept_only, publish, refuse_another_folder
+from embedstore.store.kept_summaries import drop_superseded, put_refreshed
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.tables import Tables
+from embedstore.store.versions import BEFORE, STEP, STEPS
 from embedstore.store.writing import Writer, next_head, writer
 from embedstore.summaries.updating import Renewal, update
 from embedstore.teachers import Teacher
 
 TAG = "before-refresh-"
-STEP, STEPS, BEFORE = "step", "of steps", "refresh since"  # in the log: which step of which refresh made the version
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,7 @@ def refresh(
     settings = RefreshSettings(_text(images), _text(manifest), spec, prune, side, limit, keep)
     with EmbeddingStore(path) as store:
         loaded = checked_teacher(store, teacher)
-        if not store.head.columns:
-            raise StoreError(
-                f"The first build of the store '{path}' was not finished; run the same embedstore build again, then refresh."
-            )
+        refuse_unbuilt(store)
         # Once, for the plan and for the work.
         load = cache(lambda: loaded or store.load_teacher(list(store.space["outputs"])))
         if dry_run:
@@ -245,16 +241,6 @@ class _Work:
                 tables.drop_tag(name)
         if oldest:
             drop_superseded(tables, oldest[0])
-
-
-def drop_superseded(tables: Tables, version: int) -> None:
-    """Delete the summaries kept aside that no rollback to a version or a later one would bring back."""
-    names = {name.rpartition(AT)[0] for name in tables.summary_names() if AT in name}
-    for name in names:
-        made_of = sorted(int(one.rpartition(AT)[2]) for one in tables.summary_names() if one.startswith(name + AT))
-        needed = [one for one in made_of if one <= version]
-        if needed:
-            drop_before(tables, needed[-1], [name])
 
 
 def unfinished(store: EmbeddingStore) -> int | None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from embedstore.errors import ImagesError, SettingsError, StoreError
+from embedstore.errors import ImagesError, SettingsError
 from embedstore.images import Listing, list_images, sample_id
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.fields import Record
 from embedstore.store.ingest import BuildReport, keeping, publish
 from embedstore.store.own_teacher import checked_teacher, kept_by
@@ -63,10 +63,7 @@ def add(
         raise SettingsError(f"The label {label!r} {why}; give one or the other, and no empty one.")
     with EmbeddingStore(path) as store:
         loaded = checked_teacher(store, teacher)
-        if not store.head.columns:
-            raise StoreError(
-                f"The first build of the store '{path}' was not finished; run the same embedstore build again, then add."
-            )
+        refuse_unbuilt(store)
         uris = [_uri(store, one) for one in named] or None
         listing = list_images(store.image_root, manifest, uris=uris)
         with writer(store.path) as session, keeping(store) as kept:

@@ -17,6 +17,7 @@ from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, refuse_tag
 from embedstore.store.writing import create_store, writer
+from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.views import Recipe
 
@@ -206,10 +207,10 @@ class EmbeddingStore(SearchableStore):
         from embedstore.summaries import Summary
 
         data = self._read(lambda tables: tables.summary(name))
-        plain, at, version = name.rpartition("@")
-        if data is None and at:  # nothing has taken its name since
+        plain, version = split_name(name)
+        if data is None and version is not None:  # nothing has taken its name since
             data = self._read(lambda tables: tables.summary(plain))
-            data = data if data and version == str(Summary.from_bytes(data).store_version) else None
+            data = data if data and version == Summary.from_bytes(data).store_version else None
         if data is None:
             self._refuse_unknown(name)
         return Summary.from_bytes(data)
@@ -226,11 +227,16 @@ class EmbeddingStore(SearchableStore):
 
     @property
     def summary_names(self) -> list[str]:
-        """The names of the saved summaries."""
+        """The names of the saved summaries, sorted; without those that a refresh has put others in place of."""
+        return [name for name in self.all_summary_names if split_name(name)[1] is None]
+
+    @property
+    def all_summary_names(self) -> list[str]:
+        """The same with those others, which stay as NAME@VERSION."""
         return self._read(lambda tables: tables.summary_names())
 
     def _refuse_unknown(self, name: str) -> NoReturn:
-        known = ", ".join(self.summary_names) or "none yet; make one with: embedstore summarize"
+        known = ", ".join(self.all_summary_names) or "none yet; make one with: embedstore summarize"
         raise SummaryError(f"The store '{self.path}' has no summary '{name}' (it has: {known}).")
 
 
@@ -242,6 +248,18 @@ def open_store(path: str | os.PathLike[str], version: int | str | None = None) -
         StoreError: the store is of another format version, or has no such version any more.
     """
     return EmbeddingStore(path, version)
+
+
+def refuse_unbuilt(store: EmbeddingStore) -> None:
+    """Raise where nothing can be done with a store yet.
+
+    Raises:
+        StoreError: its first build was not finished.
+    """
+    if not store.head.columns:
+        raise StoreError(
+            f"The first build of the store '{store.path}' was not finished; run the same embedstore build again first."
+        )
 
 
 def create(

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from embedstore.images import FIELDS
 
+Texts = list[str | None]  # of a column; None where a row has none
+
 ID, URI = "id", "uri"  # the uri stands there only where it is not the id
 ATTRIBUTE, SAID = "attribute:", "said:"  # a field of the user's own; what folder or manifest said last of a field
 

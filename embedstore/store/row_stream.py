@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.store.fields import Texts
 from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column
 from embedstore.store.rows import by_block
 from embedstore.store.tables import Tables
@@ -17,8 +18,6 @@ from embedstore.teachers.protocol import EMBEDDING
 
 _LARGE = 16 * BLOCK  # rows
 _MOST_BYTES = 1 << 25  # of vectors in one transaction, which holds its dirty pages in memory; twice that at work
-
-Texts = list[str | None]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store import layout
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.kept_pictures import make_kept, open_kept
 from embedstore.store.layout import BLOCK, NEVER, Column, Head
 from embedstore.store.reading import Where
+from embedstore.store.reducing import fit
 from embedstore.store.tables import Tables
 from embedstore.store.writing import (
     Writer,
@@ -31,7 +32,7 @@ from embedstore.store.writing import (
     writer,
 )
 from embedstore.teachers.protocol import EMBEDDING
-from embedstore.teachers.reduction import KIND, Reduction, fit
+from embedstore.teachers.reduction import KIND, Reduction
 
 Progress = Callable[[int, int], None]  # blocks of vectors done, in all
 
@@ -74,10 +75,7 @@ def planned(
         SettingsError: nothing is left, or a number is out of range.
         StoreError: the store's first build was not finished.
     """
-    if not store.head.columns:
-        raise StoreError(
-            f"The first build of the store '{store.path}' was not finished; run the same embedstore build again."
-        )
+    refuse_unbuilt(store)
     if views is not None and not 0 <= views <= store.views:
         raise SettingsError(
             f"The number of views is {views}; expected 0 to {store.views}, which is what the store has."

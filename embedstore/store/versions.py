@@ -12,6 +12,10 @@ from embedstore.store.layout import Head
 from embedstore.store.tables import Tables, head_of
 from embedstore.visible import visible
 
+# Details of the log that are no counts: which step of how many made the version, and the version before the first of a refresh's;
+# and the version that a rollback went back to.
+STEP, STEPS, BEFORE, TARGET = "step", "of steps", "refresh since", "rolled back to"
+
 _LONGEST_TAG = 100
 
 

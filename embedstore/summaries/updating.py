@@ -145,7 +145,7 @@ class Renewal:
     """What became of a summary.
 
     Attributes:
-        summary: as it is now; None where it stays as it was.
+        summary: as it is now; None where it stays as it was, as an estimate always does.
         data: as it is to be saved.
         came, left: how many samples.
         updated: labels that were updated.
@@ -213,6 +213,8 @@ def update(store: EmbeddingStore, data: bytes, *, limit: float, version: int) ->
 
     started = time.monotonic()
     known, lineage = Lineage.read(data)
+    if known.estimate is not None:  # it says so in its name, which a summary of true vectors must not take
+        return Renewal(None)
     try:
         then: dict[str, State] | None = seen_then(store, known)
     except StoreError:  # a repair, or a compaction of an earlier release
@@ -223,7 +225,7 @@ def update(store: EmbeddingStore, data: bytes, *, limit: float, version: int) ->
             f"The summary '{known.name}' has no labelled sample left to be made of; delete it, or add samples."
         )
     difference = Difference.between(then or {}, now)
-    outlived = then is None or known.views != store.views or known.estimate is not None
+    outlived = then is None or known.views != store.views
     if not outlived and not difference.labels:
         return Renewal(None)
     if outlived or known.strategy not in BY_LABEL:

@@ -22,9 +22,9 @@ from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.layout import BLOCK, Column
 from embedstore.store.rows import by_block
+from embedstore.store.stored_pictures import StoredPictures, stored_pictures
 from embedstore.store.tables import Tables
 from embedstore.store.writing import writer
-from embedstore.teacher_change.pictures import StoredPictures, stored_pictures
 from embedstore.teacher_change.spaces import Positions, Space, present
 from embedstore.views import Recipe, draw_view, render
 
@@ -144,7 +144,7 @@ class _Filling:
     def _prepare(self, seen: _Seen) -> _Seen:
         """Cut the views of one sample. Runs in a thread."""
         try:
-            picture, seen.reduced = self._pictures.get(seen.record)
+            picture, seen.reduced = self._pictures.get(seen.record.content, seen.record.uri)
         except PictureError as error:
             seen.problem = str(error)
             return seen

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedstore.errors import StoreError, SummaryError
-from embedstore.refreshing.named import AT
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.layout import Column
 from embedstore.store.tables import Tables
@@ -17,7 +16,7 @@ from embedstore.summaries.estimate import Estimate
 from embedstore.summaries.strategy import directions
 from embedstore.teacher_change.filling import PATIENCE_SECONDS
 from embedstore.teacher_change.space_maps import MOST, FittedMap, fit_map
-from embedstore.teacher_change.spaces import Positions, Space, described_spaces, present, training_side, vectors_in
+from embedstore.teacher_change.spaces import Positions, Space, described_spaces, fitting_order, present, vectors_in
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors
 
@@ -70,8 +69,6 @@ def map_summaries(store: EmbeddingStore, kind: str, source: Space, target: Space
     mapped, left_out = dict[str, str](), dict[str, str]()
     there = set(store.summary_names)
     for name in sorted(there):
-        if AT in name:  # a refresh has put another in its place
-            continue
         try:
             summary = store.summary(name)
         except SummaryError as error:
@@ -158,7 +155,7 @@ def _embedded_by_both(store: EmbeddingStore, source: Space, target: Space) -> Po
                 f"No sample of the store '{store.path}' was embedded by '{space.name}' yet; embed some first (--sample)."
             )
     plain = present(store, [Column(space.fingerprint, EMBEDDING, 0) for space in (source, target)])
-    side = training_side(store)
+    side = fitting_order(store)
     return np.sort(side[plain[side].all(axis=1)][:MOST])
 
 

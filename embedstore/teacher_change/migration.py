@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embedstore.errors import StoreError
+from embedstore.errors import SettingsError, StoreError
 from embedstore.store import index_file
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.writing import Writer, next_head, writer
@@ -20,13 +20,12 @@ from embedstore.teacher_change.spaces import (
     Positions,
     Space,
     described_spaces,
+    fitting_order,
     present,
     previous_space,
     refuse_further_outputs,
-    refuse_options,
     refuse_unfit,
     space_of,
-    training_side,
 )
 from embedstore.teachers import Teacher
 
@@ -41,7 +40,7 @@ class MigrationReport:
     Attributes:
         version, samples: of the store now.
         teacher, fingerprint: that the store is to have, or has by now.
-        before: the name of the teacher whose vectors were in use when this began, or just before the switch.
+        teacher_before: the name of the one whose vectors were in use when this began, or just before the switch.
         switched: whether this made the version from which on the new teacher's vectors are in use.
         active: whether they are in use now.
         complete: samples that have all of the new teacher's vectors.
@@ -61,7 +60,7 @@ class MigrationReport:
     samples: int
     teacher: str
     fingerprint: str
-    before: str
+    teacher_before: str
     switched: bool
     active: bool
     complete: int
@@ -115,7 +114,7 @@ def migrate(
         StoreLockedError: another process writes for more than an hour.
     """
     started = time.monotonic()
-    refuse_options(teacher=teacher, outputs=outputs, back=back, kind=map, sample=sample, kinds=tuple(MAPS))
+    _refuse_options(teacher, outputs, back=back, map=map, sample=sample)
     tell = progress or (lambda step, done, total: None)
     with EmbeddingStore(path) as store:
         refuse_unfit(store)
@@ -127,7 +126,7 @@ def migrate(
             refuse_further_outputs(store, new)
             old = previous_space(store) if map is not None else old
         elif sample is not None:
-            chosen = np.sort(training_side(store)[:sample])
+            chosen = np.sort(fitting_order(store)[:sample])
             fill(store, new, [0], migration.filled, tell, among=chosen)
         else:
             migration.fill()
@@ -224,7 +223,7 @@ class _Migration:
             samples=len(store),
             teacher=space.name,
             fingerprint=space.fingerprint,
-            before=self._before,
+            teacher_before=self._before,
             switched=self._switched,
             active=active,
             complete=len(store) - len(self._incomplete()),
@@ -237,3 +236,20 @@ class _Migration:
             map=mapped,
             seconds=seconds,
         )
+
+
+def _refuse_options(
+    teacher: object, outputs: Sequence[str] | None, *, back: bool, map: str | None, sample: int | None
+) -> None:
+    """Raise where what a migration was asked for does not go together, with what to give instead."""
+    if (teacher is None) != back:
+        raise SettingsError(
+            "Give either the new teacher (--teacher) or --back, which takes the one that was in use before; "
+            + ("neither was given." if teacher is None else "both were given.")
+        )
+    if back and outputs is not None:
+        raise SettingsError("On the way back a teacher has the outputs that it had; leave the outputs out.")
+    if map is not None and map not in MAPS:
+        raise SettingsError(f"The map '{map}' is unknown; use one of {', '.join(MAPS)}.")
+    if sample is not None and sample < 1:
+        raise SettingsError(f"The number of pictures to begin with is {sample}; expected 1 or more.")

@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 
 STRENGTHS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the ridge, in means of the old vectors' variances
-PARTS = 5  # into which groups are dealt, each held out once
+FOLDS = 5  # into which groups are dealt, each held out once
 MOST = 20_000  # samples that a map is fitted on; more would hardly change it
 
 
@@ -75,8 +75,8 @@ class FittedMap:
 def fit_map(kind: str, old: npt.ArrayLike, new: npt.ArrayLike, groups: Sequence[str]) -> FittedMap:
     """Fit a map to samples that both teachers have embedded, and measure it on held-out groups.
 
-    The groups are dealt into five parts by a hash of their names. The strength of a ridge is the one with the least squared
-    error on held-out parts; that of the map which a part is measured with was chosen by the errors of the other parts alone.
+    The groups are dealt into five folds by a hash of their names. The strength of a ridge is the one with the least squared
+    error on held-out folds; that of the map which a fold is measured with was chosen by the errors of the other folds alone.
 
     Args:
         kind: a key of `MAPS`.
@@ -89,14 +89,14 @@ def fit_map(kind: str, old: npt.ArrayLike, new: npt.ArrayLike, groups: Sequence[
     """
     x, y = np.asarray(old, np.float64), np.asarray(new, np.float64)
     names = sorted(set(groups), key=lambda name: hashlib.blake2b(name.encode(), person=b"space map").digest())
-    if len(names) < PARTS:
+    if len(names) < FOLDS:
         raise StoreError(
-            f"A map is fitted to samples of {PARTS} parts or more that both teachers have embedded, but there are {len(names)}; "
+            f"A map is fitted to samples of {FOLDS} parts or more that both teachers have embedded, but there are {len(names)}; "
             "embed more of them first (--sample)."
         )
-    part_of = {name: at % PARTS for at, name in enumerate(names)}
-    parts = np.array([part_of[group] for group in groups])
-    dealt = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in range(PARTS)]
+    fold_of = {name: at % FOLDS for at, name in enumerate(names)}
+    fold = np.array([fold_of[group] for group in groups])
+    dealt = [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(FOLDS)]
     solvers = [MAPS[kind](x[train], y[train]) for train, _ in dealt]
     strengths = solvers[0].strengths
     errors = np.array(
@@ -106,8 +106,8 @@ def fit_map(kind: str, old: npt.ArrayLike, new: npt.ArrayLike, groups: Sequence[
         ]
     )
     folds, cosines, of_mean = [], np.empty(len(x)), np.empty(len(x))
-    for part, (solver, (_, held)) in enumerate(zip(solvers, dealt, strict=True)):
-        fitted = solver.map(strengths[int(np.delete(errors, part, axis=0).sum(axis=0).argmin())])
+    for one, (solver, (_, held)) in enumerate(zip(solvers, dealt, strict=True)):
+        fitted = solver.map(strengths[int(np.delete(errors, one, axis=0).sum(axis=0).argmin())])
         folds.append((fitted, held))
         cosines[held] = _cosines(fitted(x[held]), y[held])
         of_mean[held] = _cosines(np.broadcast_to(fitted.after, y[held].shape), y[held])

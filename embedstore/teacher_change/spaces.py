@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import SettingsError, StoreError, TeacherMismatchError
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.layout import Column
 from embedstore.store.own_teacher import description_of
 from embedstore.store.tables import Tables
@@ -184,7 +184,7 @@ def vectors_in(store: EmbeddingStore, space: str, dim: int, positions: Positions
     return widened(out)
 
 
-def training_side(store: EmbeddingStore) -> Positions:
+def fitting_order(store: EmbeddingStore) -> Positions:
     """Return the samples that a map may be fitted to, in an order that a hash of their ids decides: any first n are a fair draw.
 
     Those of the split `train`; where the store has no such split, all but those of another side.
@@ -208,10 +208,7 @@ def refuse_unfit(store: EmbeddingStore) -> None:
             f"The vectors of the store '{store.path}' were imported as those of the teacher '{store.teacher}', and nothing says "
             "which pictures they are of; build another store from the pictures."
         )
-    if not store.head.columns:
-        raise StoreError(
-            f"The first build of the store '{store.path}' was not finished; run the same embedstore build again, then migrate."
-        )
+    refuse_unbuilt(store)
 
 
 def refuse_further_outputs(store: EmbeddingStore, space: Space) -> None:
@@ -226,30 +223,3 @@ def refuse_further_outputs(store: EmbeddingStore, space: Space) -> None:
             f"migration adds none to it; add them with: embedstore build '{store.path}' '{store.image_root}' --outputs "
             f"{','.join(further)}"
         )
-
-
-def refuse_options(
-    *,
-    teacher: object,
-    outputs: Sequence[str] | None,
-    back: bool,
-    kind: str | None,
-    sample: int | None,
-    kinds: Sequence[str],
-) -> None:
-    """Raise where what a migration was asked for does not go together.
-
-    Raises:
-        SettingsError: with what to give instead.
-    """
-    if (teacher is None) != back:
-        raise SettingsError(
-            "Give either the new teacher (--teacher) or --back, which takes the one that was in use before; "
-            + ("neither was given." if teacher is None else "both were given.")
-        )
-    if back and outputs is not None:
-        raise SettingsError("On the way back a teacher has the outputs that it had; leave the outputs out.")
-    if kind is not None and kind not in kinds:
-        raise SettingsError(f"The map '{kind}' is unknown; use one of {', '.join(kinds)}.")
-    if sample is not None and sample < 1:
-        raise SettingsError(f"The number of pictures to begin with is {sample}; expected 1 or more.")

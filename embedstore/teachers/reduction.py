@@ -10,23 +10,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import SettingsError
 from embedstore.teachers.protocol import fingerprint
 from embedstore.vectors import Vectors, unit_length
-
-if TYPE_CHECKING:
-    from embedstore.store.embedding_store import EmbeddingStore
 
 KIND = "reduced"  # how the name of a teacher begins whose vectors were brought to fewer axes
 _HIGHEST_DIM = 1 << 23
 
 Halves = npt.NDArray[np.float16]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,58 +89,3 @@ def projected(vectors: npt.NDArray[np.floating], centre: Halves, axes: Halves | 
     """
     off = vectors.astype(np.float64) - centre
     return unit_length(off if axes is None else off @ axes.astype(np.float64))
-
-
-def training_side(store: EmbeddingStore) -> Flags:
-    """Return which samples (n,) a centre and axes may be fitted to.
-
-    Raises:
-        SettingsError: none is in the split `train`.
-    """
-    chosen = store.where({"split": "train"})
-    if not chosen.any():
-        raise SettingsError(
-            f"Centre and axes are fitted to the training side alone, and no sample of '{store.path}' is in the split 'train'; "
-            f"write a split first: embedstore split '{store.path}'"
-        )
-    return chosen
-
-
-def fitted_centre(store: EmbeddingStore, chosen: Flags) -> Halves:
-    """Return the mean (d,) of the plain vectors of some samples (n,); zeros where there are none."""
-    total = np.zeros(store.dim, np.float64)
-    for positions, vectors in store.scan():
-        total += vectors[chosen[positions]].sum(axis=0, dtype=np.float64)
-    centre: Halves = (total / max(1, int(chosen.sum()))).astype("<f2")
-    return centre
-
-
-def fit(store: EmbeddingStore, dims: int) -> Reduction:
-    """Fit centre and axes to the plain vectors of a store's training side.
-
-    Args:
-        store: to be reduced.
-        dims: how many axes.
-
-    Raises:
-        SettingsError: the store was reduced already, has no training side, or not so many axes.
-    """
-    if KIND in store.space:
-        raise SettingsError(
-            f"The vectors of '{store.path}' are on {store.dim} axes already; reduce the store that it was made from."
-        )
-    chosen = training_side(store)
-    most = min(store.dim - 1, int(chosen.sum()))
-    if not 1 <= dims <= most:
-        raise SettingsError(
-            f"The number of dimensions is {dims}; expected 1 to {most}, for the vectors have {store.dim} and the training side "
-            f"{int(chosen.sum())} samples."
-        )
-    centre = fitted_centre(store, chosen)
-    spread = np.zeros((store.dim, store.dim), np.float64)
-    for positions, vectors in store.scan():
-        directions = projected(vectors[chosen[positions]], centre).astype(np.float64)
-        spread += directions.T @ directions
-    axes = np.linalg.eigh(spread)[1][:, : -dims - 1 : -1]
-    largest = axes[np.abs(axes).argmax(axis=0), np.arange(dims)]
-    return Reduction(store.teacher, store.fingerprint, centre, np.ascontiguousarray(axes * np.sign(largest), "<f2"))

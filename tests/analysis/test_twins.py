@@ -4,8 +4,6 @@ import csv
 import os
 import shutil
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import scipy.cluster.hierarchy
 import scipy.sparse
-from helpers import CountingTeacher, snapshot, store_of, unit_vectors, write_pictures
+from helpers import CountingTeacher, Killed, killed_after, snapshot, store_of, unit_vectors, write_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +23,6 @@ from embedstore.analysis import twins as module
 from embedstore.analysis.twin_groups import Agreement
 from embedstore.analysis.twins import find_twins
 from embedstore.errors import SettingsError, StoreError
-from embedstore.store.environment import Environment
 from embedstore.vectors import unit_length
 
 DIM = 64
@@ -467,28 +464,6 @@ def test_ids_and_names_may_be_spelt_in_any_unicode_form(tmp_path: Path) -> None:
         assert store.set_groups({"caf\u00e9": "pi\u00e8ce"}) == 0
         assert store.set_groups({}, merge={"pie\u0300ce": "e\u0301"}) == 1
         assert store.sample("caf\u00e9").group == "\u00e9"
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
-
-
-@contextmanager
-def killed_after(writes: int) -> Iterator[None]:
-    """Let so many transactions through and die at each one after."""
-    done = 0
-    original = Environment.write
-
-    def write(self: Environment, work: Callable[..., Any]) -> Any:
-        nonlocal done
-        if done >= writes:
-            raise Killed
-        done += 1
-        return original(self, work)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "write", write)
-        yield
 
 
 @pytest.mark.parametrize("merge", [False, True])

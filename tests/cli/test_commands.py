@@ -1,11 +1,14 @@
 """The real commands, as installed, on real files: what they print, what they leave, what they refuse."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +31,23 @@ def call(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedPr
 
 
 def refused(*arguments: object, cwd: Path) -> str:
-    """Run a command that must be refused: exit code 2, nothing on stdout, one sentence on stderr, which is returned."""
-    result = call(*arguments, cwd=cwd, code=2)
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line.strip() and "━" not in line]
-    assert len(lines) == 1, result.stderr
+    """Give a command that must be refused: exit code 2, nothing on stdout, one sentence on stderr, which is returned.
+
+    In this process: each of a hundred refusals would load PyTorch in one of its own.
+    """
+    command, *rest = map(str, arguments)
+    main = import_module(f"{command}_cli.main").main
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", [command, *rest])
+        patch.setenv("COLUMNS", "200")
+        patch.chdir(cwd)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 2, out.getvalue() + err.getvalue()
+    assert out.getvalue() == ""
+    lines = [line for line in err.getvalue().splitlines() if line.strip() and "━" not in line]
+    assert len(lines) == 1, err.getvalue()
     assert lines[0].startswith("Error: ")
     return lines[0]
 

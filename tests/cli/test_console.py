@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,12 @@ import numpy as np
 import pytest
 from test_commands import SCRIPTS
 
+import distill
+import distill_cli.main
 import embedstore
 from embedstore.errors import SettingsError
+from embedstore.store.health import verification
+from embedstore.store.writing import writer
 from embedstore_cli import console
 from embedstore_cli.conditions import conditions
 from embedstore_cli.main import main
@@ -37,6 +43,68 @@ def given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0), *capsys.readouterr()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken inside"), EOFError("ends too early"), OSError("no reason")])
+@pytest.mark.parametrize("verb", ["drift", "verify", "info"])
+def test_a_crash_is_no_answer(verb: str, error: Exception, store: Path, monkeypatch: Any, capsys: Any) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(embedstore, "open", crash)
+    monkeypatch.setattr(verification, "verify", crash)
+    code, out, err = given(monkeypatch, capsys, verb, store, *(["batch"] if verb == "drift" else []))
+    assert (code, out) == (2, "")  # not 1, which says drift, or damage
+    assert f"{type(error).__name__}: {error}" in err
+    assert "in crash\n" in err
+
+
+def test_a_crash_of_the_gate_is_no_answer(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("inside of the gate")
+
+    monkeypatch.setattr(distill, "gate", crash)
+    monkeypatch.setattr(sys, "argv", ["distill", "gate", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        distill_cli.main.main()
+    assert ended.value.code == 2
+    assert "ZeroDivisionError: inside of the gate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("tag", "second"), ("delete", "b"), ("rollback", "1"), ("compact",)])
+def test_a_store_that_another_writes_to_is_tried_again_later(
+    words: tuple[str, ...], store: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    with writer(store):
+        code, out, err = given(monkeypatch, capsys, words[0], store, *words[1:])
+    assert (code, out) == (75, "")
+    assert "Error: This process (id " in err
+
+
+def test_each_step_has_its_bar_and_its_unit(monkeypatch: Any) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    @contextmanager
+    def shown(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        seen.append((what, unit))
+        yield lambda done, total: None
+        seen.append((what, "ends"))
+
+    monkeypatch.setattr(console, "progress", shown)
+    with console.Steps() as steps:
+        steps.progress("Embedding", 1, 9)
+        steps.progress("Embedding", 9, 9)
+        steps.progress("Comparing", 0, 5, unit="folds")
+        steps.close()
+        steps.progress("Loading", 0, 1)
+    assert seen == [
+        ("Embedding", "samples"),
+        ("Embedding", "ends"),
+        ("Comparing", "folds"),
+        ("Comparing", "ends"),
+        ("Loading", ""),
+        ("Loading", "ends"),
+    ]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
@@ -111,7 +179,7 @@ def test_an_earlier_version_is_read(store: Path, tmp_path: Path, monkeypatch: An
     now = json.loads(given(monkeypatch, capsys, "info", store, "--json")[1])
     assert (then["samples"], now["samples"]) == (2, 3)
     assert (then["attributes"], then["tags"], then["image_root"]) == (["light"], {"first": 1}, None)
-    assert set(now) - set(then) == {"set_aside", "unfinished", "outputs_incomplete", "lost", "index"}
+    assert set(now) - set(then) == {"set_aside", "unfinished", "outputs_incomplete", "lost", "other_teachers", "index"}
     said = given(monkeypatch, capsys, "info", store, "--version", "1")[1]
     assert "not known, since the vectors were imported" in said
     assert "set aside" not in said

@@ -73,7 +73,7 @@ def test_predict_by_retrieval_says_where_its_threshold_comes_from(line: Path, to
     assert "rejects at most 10.0% of" in done.stderr
     assert all(row["nearest"].startswith("傷/") for row in csv.DictReader(io.StringIO(done.stdout)))
     assert (line / "g.safetensors").is_file()
-    call("embedstore", "export", "s", "light.safetensors", "--int8", cwd=line)
+    call("embedstore", "export", "s", "light.safetensors", "--light", "--int8", cwd=line)
     options = ("--by", "retrieval", "--gallery", "light.safetensors", "--threshold", "0.1")
     done = call("distill", "predict", "part.onnx", "photos", *options, cwd=line)
     assert "by the vectors of the teacher: The light file 'light.safetensors'." in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import python_environment
-from test_commands import call, refused
+from test_commands import SCRIPTS, call, refused
 
 import embedstore
 
@@ -40,6 +40,18 @@ def test_exit_codes_say_quiet_or_drift(line: Path) -> None:
     drifted = call("embedstore", "drift", "s", "moved.npy", cwd=line, code=1).stdout
     assert drifted.startswith("Camera or light changed:")
     assert call("embedstore", "drift", "s", "--ids-from", "ids.csv", cwd=line).stdout.startswith("Quiet")
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_output_that_nobody_reads_is_no_drift(line: Path, as_json: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [SCRIPTS / "embedstore", "drift", "s", "usual.npy", *as_json]
+    with open(write, "wb") as nowhere:
+        ended = subprocess.run(command, cwd=line, stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 141
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
 
 
 def test_json_and_the_page(line: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,13 @@ def test_from_cron_it_prints_one_line_and_its_exit_code_tells(line: Path, tmp_pa
     assert "did you mean 'limit'" in refused("embedstore", "refresh", "s", "--config", written(line), cwd=line)
 
 
+def test_two_steps_have_two_bars(line: Path) -> None:
+    changed(line)
+    bars = call("embedstore", "refresh", "s", "--images", "photos", cwd=line).stderr
+    assert re.search(r"Looking at pictures .* 17/17 pictures", bars)
+    assert re.search(r"Embedding .* 17/17 pictures", bars)
+
+
 def written(line: Path) -> Path:
     (line / "bad.toml").write_text("limits = 0.1\n", "utf-8")
     return line / "bad.toml"
@@ -159,7 +167,7 @@ def test_as_json(line: Path) -> None:
     assert was != now
 
 
-def test_a_second_one_at_once_ends_with_3(line: Path) -> None:
+def test_a_second_one_at_once_is_told_to_come_again(line: Path) -> None:
     code = "import sys, time\nfrom pathlib import Path\nfrom embedstore.store.writing import writer\n"
     code += "with writer(Path(sys.argv[1])):\n    print('in', flush=True)\n    sys.stdin.read()\n"
     with subprocess.Popen(
@@ -171,7 +179,7 @@ def test_a_second_one_at_once_ends_with_3(line: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
-        told = call("embedstore", "refresh", "s", "--images", "photos", "--quiet", cwd=line, code=3)
+        told = call("embedstore", "refresh", "s", "--images", "photos", "--quiet", cwd=line, code=75)
         assert f"Another process (id {other.pid}) is writing" in told.stderr
         assert os.path.exists(line / "s" / "CURRENT")
         other.communicate("")

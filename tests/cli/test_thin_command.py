@@ -8,6 +8,7 @@ from helpers import store_of, unit_vectors
 from typer.testing import CliRunner
 
 import embedstore
+from embedstore.errors import SettingsError
 from embedstore.exports import read_light_file, read_prototypes
 from embedstore_cli.main import app
 
@@ -34,7 +35,7 @@ def printed(*arguments: object) -> str:
 
 def test_thin_says_what_it_made_and_what_that_loses(path: Path, tmp_path: Path) -> None:
     told = printed(
-        "thin", path, tmp_path / "small", "--views", 0, "--dims", 4, "--good", "good", "--only", "label=good"
+        "thin", path, tmp_path / "small", "--views", 0, "--dims", 4, "--good", "good", "--where", "label=good"
     )
     with embedstore.open(tmp_path / "small") as small:
         assert (len(small), small.views, small.dim) == (80, 0, 4)
@@ -53,7 +54,7 @@ def test_figures_as_json(path: Path, tmp_path: Path) -> None:
     assert (thinned["dim"], thinned["dim_before"], thinned["loss"]["queries"]) == (4, 12, 60)
     file = tmp_path / "g.safetensors"
     exported = json.loads(
-        printed("export", path, file, "--int8", "--dims", 4, "--views", 1, "--good", "good", "--json")
+        printed("export", path, file, "--light", "--int8", "--dims", 4, "--views", 1, "--good", "good", "--json")
     )
     assert exported["bytes"] == file.stat().st_size
     light = read_light_file(file)
@@ -70,7 +71,21 @@ def test_prototypes_alone_are_told_in_kilobytes(path: Path, tmp_path: Path) -> N
     assert (found.labels, found.seen) == (["defect", "good"], [])
 
 
-def test_good_alone_measures_nothing(path: Path, tmp_path: Path) -> None:
-    result = RUN.invoke(app, ["export", str(path), str(tmp_path / "g.safetensors"), "--good", "good"])
-    assert "give --int8, --dims or --views with it" in str(result.exception)
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--good", "good"], "with --good; give --light, too, or leave that out."),
+        (["--int8", "--dims", "4"], "with --int8, --dims; give --light, too, or leave that out."),
+        (
+            ["--views", "1"],
+            "with --views; give --light, too, or leave that out (the vectors of one view are written by --view).",
+        ),
+    ],
+)
+def test_what_only_a_light_file_takes_writes_none_by_itself(
+    path: Path, tmp_path: Path, given: list[str], told: str
+) -> None:
+    result = RUN.invoke(app, ["export", str(path), str(tmp_path / "g.safetensors"), *given])
+    assert isinstance(result.exception, SettingsError)
+    assert str(result.exception) == f"Only a light file is written {told}"
     assert not (tmp_path / "g.safetensors").exists()

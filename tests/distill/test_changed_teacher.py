@@ -10,7 +10,8 @@ from toy_parts import quick
 
 import distill
 import embedstore
-from distill.terminal.predict import Comparing, Space
+from distill.terminal.model import Space
+from distill.terminal.predict import Comparing
 from distill.training.loop import Run
 from embedstore.errors import EmbedstoreError, ModelError, SummaryError, TeacherMismatchError
 from embedstore.exports import SummaryFile

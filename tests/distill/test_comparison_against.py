@@ -10,7 +10,7 @@ from distill.evaluation.intervals import Difference
 from distill.reports.answer import answer
 from distill.reports.caveats import caveats
 from distill.reports.comparison_page import comparison_page
-from distill.reports.terminal import difference_sentences
+from distill.reports.console import difference_sentences
 from embedstore.errors import TrainingError
 
 RUNS = random_runs(0, ["a", "b", "c"])

@@ -32,13 +32,13 @@ def run(code: str, *arguments: str) -> str:
 
 def test_the_packages_import_without_pytorch() -> None:
     code = """
-import distill, distill.targets, distill.evaluation.metrics, distill.evaluation.report, distill.reports.terminal
+import distill, distill.targets, distill.evaluation.metrics, distill.evaluation.report, distill.reports.console
 import distill.training.batches, distill.training.run_data, distill.training.pictures
 print(distill.Settings(policy="own").policy, sorted(distill.__all__), "torch" in sys.modules)
 """
     assert run(code) == (
-        "own ['DistillationDataset', 'DistillationLoss', 'Settings', 'advise', 'compare', 'evaluate', 'export', 'gate', "
-        "'predict', 'train'] False"
+        "own ['Comparing', 'DistillationDataset', 'DistillationLoss', 'Settings', 'advise', 'compare', 'evaluate', 'export', "
+        "'gate', 'predict', 'train'] False"
     )
 
 

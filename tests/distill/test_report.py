@@ -9,7 +9,7 @@ from rich.console import Console
 
 from distill.evaluation.metrics import upper_bound
 from distill.evaluation.report import AsideFigures, ClassFigures, Held, ModeFigures, Report, make_report
-from distill.reports.terminal import print_report, sentences
+from distill.reports.console import print_report, sentences
 
 
 def held(side: str, label: str | None, score: float, mode: str | None = None, group: str | None = None) -> Held:

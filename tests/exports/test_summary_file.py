@@ -14,7 +14,7 @@ from helpers import run_python, store_of, unit_vectors
 
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError, SummaryError
-from embedstore.exports import SUMMARIES, SummaryFile, export
+from embedstore.exports import SummaryFile, export, summary_file
 from embedstore.store.writing import next_head, writer
 
 COUNT, DIM, VIEWS = 24, 5, 2
@@ -178,7 +178,7 @@ def test_an_export_that_is_stopped_leaves_nothing_and_takes_nothing(
         raise stop
 
     with monkeypatch.context() as patch:
-        patch.setitem(SUMMARIES, ".safetensors", stopped)
+        patch.setattr(summary_file, "write", stopped)
         for target in (file, file.with_name("new.safetensors")):
             with pytest.raises(stop):
                 export(store, target, summary="few", overwrite=True)

@@ -89,8 +89,8 @@ def test_exported_names() -> None:
         "upgrade", "verify",
     }  # fmt: skip
     assert set(distill.__all__) == {
-        "DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "export", "gate",
-        "predict", "train",
+        "Comparing", "DistillationDataset", "DistillationLoss", "Settings", "advise", "compare", "evaluate", "export",
+        "gate", "predict", "train",
     }  # fmt: skip
     for module in (embedstore, distill):
         for name in module.__all__:

@@ -24,7 +24,7 @@ def test_a_dry_run_plans_the_same_and_writes_nothing(root: Path) -> None:
     assert plan.gone == (GOOD[2],)
     assert plan.unreadable == {"good/broken.png": "is not a picture in a known format"}
     assert plan.labels == {"crack": (8, 9), "pore": (0, 1)}
-    assert (plan.to_embed, plan.views, plan.without_side) == (5, 2, 0)
+    assert (plan.to_embed, plan.views, plan.without_side) == (5, 1, 0)
     assert plan.seconds_each is not None
     assert plan.seconds >= plan.seconds_each * 5
     assert [(one.name, one.how, one.came, one.left) for one in plan.summaries] == [

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, noise_picture, write_picture, write_pictures
+from helpers import CountingTeacher, Killed, noise_picture, write_picture, write_pictures
 from toy_refresh import (
     CRACK,
     GOOD,
     SUMMARIES,
-    Killed,
     change_pictures,
     copied,
     killed_at,
@@ -219,7 +218,7 @@ def test_only_the_refreshes_that_are_kept_can_be_rolled_back(root: Path) -> None
         before.append(refresh_at(root, keep=2).before)
     with embedstore.open(root / "store") as store:
         assert store.tags == {f"before-refresh-{version}": version for version in before[1:]}
-        assert [name for name in store.summary_names if name.startswith("class-mean")] == [
+        assert [name for name in store.all_summary_names if name.startswith("class-mean")] == [
             "class-mean",
             f"class-mean@{before[1]}",
             f"class-mean@{before[2]}",
@@ -227,6 +226,17 @@ def test_only_the_refreshes_that_are_kept_can_be_rolled_back(root: Path) -> None
     names = summaries(root / "store")
     embedstore.rollback(root / "store", f"before-refresh-{before[1]}")
     assert summaries(root / "store")["class-mean"] == names[f"class-mean@{before[1]}"]
+
+
+def test_summaries_kept_aside_are_listed_only_where_asked_and_thinning_tells_each_once(root: Path) -> None:
+    write_picture(root / "images" / GOOD[5], noise_picture(600, (5, 4)))
+    made_of = refresh_at(root).before
+    names = sorted(SUMMARIES)
+    with embedstore.open(root / "store") as store:
+        assert store.summary_names == names
+        assert store.all_summary_names == sorted([*names, *(f"{name}@{made_of}" for name in names)])
+    thinned = embedstore.thin(root / "store", root / "small", views=0)
+    assert thinned.summaries_left_out == tuple(names)
 
 
 def test_an_interrupted_embedding_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, noise_picture, store_of, unit_vectors, write_picture
-from toy_refresh import CRACK, GOOD, Killed, change_pictures, copied, killed_at, refreshed, seen, summaries, toy_store
+from helpers import CountingTeacher, Killed, noise_picture, store_of, unit_vectors, write_picture
+from toy_refresh import CRACK, GOOD, change_pictures, copied, killed_at, refreshed, seen, summaries, toy_store
 
 import embedstore
 from embedstore.errors import StoreError, StoreLockedError
-from embedstore.refreshing import rolling_back as rolling
+from embedstore.store import rolling_back as rolling
 from embedstore.store.health.verification import verify
 from embedstore.store.kept_pictures import open_kept
 from embedstore.store.writing import writer

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import CountingTeacher, noise_picture, snapshot, write_picture, write_pictures
+from helpers import CountingTeacher, Killed, noise_picture, snapshot, write_picture, write_pictures
 
 import embedstore
 from embedstore.refreshing import RefreshReport
@@ -22,10 +22,6 @@ SUMMARIES: dict[str, dict[str, Any]] = {
     "rare-samples": {"share": 0.25, "k": 2},
     "compressed-own": {"bytes": 2, "rare_bytes": 4},
 }
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
 
 
 def toy_store(root: Path, *, views: int = 1, splits: bool = True) -> Path:
@@ -77,7 +73,7 @@ def seen(path: Path, version: int | str | None = None) -> dict[str, Any]:
 def summaries(path: Path) -> dict[str, bytes]:
     """Return the saved summaries, those that stay aside too, without what tells of their updates."""
     with embedstore.open(path) as store:
-        return {name: store.summary(name).to_bytes() for name in store.summary_names}
+        return {name: store.summary(name).to_bytes() for name in store.all_summary_names}
 
 
 def copied(source: Path, target: Path) -> Path:

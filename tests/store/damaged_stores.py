@@ -140,7 +140,7 @@ def everything(path: Path) -> dict[Any, Any]:
             "log": store.log(),
             "tags": store.tags,
             "aside": store.set_aside,
-            "summaries": [(name, store.summary(name).to_bytes()) for name in store.summary_names],
+            "summaries": [(name, store.summary(name).to_bytes()) for name in store.all_summary_names],
             "about": (store.settings, store.space, store.head, store.unfinished(), store.row_total),
             "lost": store._read(lambda tables: tables.lost()),
         }

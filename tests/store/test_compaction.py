@@ -14,7 +14,16 @@ import lmdb
 import numpy as np
 import pytest
 from damaged_stores import entries_of
-from helpers import CountingTeacher, python_environment, run_python, snapshot, store_of, unit_vectors, write_pictures
+from helpers import (
+    CountingTeacher,
+    Killed,
+    python_environment,
+    run_python,
+    snapshot,
+    store_of,
+    unit_vectors,
+    write_pictures,
+)
 
 import embedstore
 from embedstore import EmbeddingStore
@@ -28,10 +37,6 @@ from embedstore.store.writing import writer
 
 COUNT = 2 * BLOCK + 88
 IDS = [f"sample {number:05d}" for number in range(COUNT)]
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def path(history: Path, tmp_path: Path) -> Path:
 
 def seen(path: Path, version: int | str | None = None) -> dict[str, Any]:
     with embedstore.open(path, version) as store:
-        return snapshot(store) | {"order": store.ids, "summaries": store.summary_names, "tags": store.tags}
+        return snapshot(store) | {"order": store.ids, "summaries": store.all_summary_names, "tags": store.tags}
 
 
 def generations(path: Path) -> list[str]:

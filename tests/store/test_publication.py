@@ -6,29 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, forget, python_environment, snapshot, write_pictures
+from helpers import CountingTeacher, Killed, forget, killed_after, python_environment, snapshot, write_pictures
 
 import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import embedding_pass, environment, ingest, layout, writing
-from embedstore.store.environment import Environment
 from embedstore.store.layout import NEVER
 from embedstore.store.rows import staged, visible
 from embedstore.store.writing import locked, next_head, writer
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(6)]
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,24 +55,6 @@ def view(path: Path) -> dict[str, Any]:
             for number in range(store.views + 1)
         }
         return snapshot(store) | ({"further": further} if further else {})
-
-
-@contextmanager
-def killed_after(writes: int) -> Iterator[None]:
-    """Let so many transactions through and die at each one after."""
-    done = 0
-    original = Environment.write
-
-    def write(self: Environment, work: Callable[..., Any]) -> Any:
-        nonlocal done
-        if done >= writes:
-            raise Killed
-        done += 1
-        return original(self, work)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "write", write)
-        yield
 
 
 # Ctrl-C and faults of the teacher

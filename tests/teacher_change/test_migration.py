@@ -86,6 +86,7 @@ def test_the_way_back_is_one_version_too_and_earlier_versions_keep_their_teacher
         turned = snapshot(opened)
     report = embedstore.migrate(store, back=True)
     assert (report.switched, report.version, report.embedded, report.fingerprint) == (True, 3, 0, FIRST)
+    assert (report.teacher_before, report.teacher) == ("turned", "counting")
     with embedstore.open(store) as opened:
         assert snapshot(opened) == before | {"version": 3}
     for version, expected, teacher in ((1, before, FIRST), (2, turned, SECOND)):

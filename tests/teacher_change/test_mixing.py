@@ -15,8 +15,10 @@ from embedstore.analysis.drift.reference import reference_of
 from embedstore.analysis.odd_samples import find_odd
 from embedstore.errors import SummaryError, TeacherMismatchError
 from embedstore.exports import SummaryFile
+from embedstore.refreshing.plan import STAYS, UPDATE
 from embedstore.store.writing import writer
 from embedstore.summaries.estimate import Estimate
+from embedstore.summaries.updating import update
 from embedstore.teacher_change import drop_old
 from embedstore.teachers import TEACHERS
 from embedstore.vectors import unit_length
@@ -186,6 +188,30 @@ def test_an_estimate_for_one_teacher_is_never_told_as_anothers(store: Path) -> N
         assert opened.summary("old.linear-10").fingerprint == SECOND
         opened.delete_summary("old.linear-10")
     assert embedstore.migrate(store, Third(), sample=10, map="linear").map.mapped == {"old": "old.linear-10"}  # type: ignore[union-attr]
+
+
+def test_a_refresh_after_the_switch_leaves_an_estimate_as_it_is(store: Path) -> None:
+    name = mapped(store).name
+    with embedstore.open(store) as opened:
+        opened.summarize("sub-prototypes", name="new", k=2)
+    saved = bytes_of(store, name)
+    write_pictures(store.parent / "images", ["good/95.png"], seed=5)
+    report = embedstore.refresh(store, teacher=TurnedTeacher())
+    assert {one.name: one.how for one in report.plan.summaries} == {"old": STAYS, name: STAYS, "new": UPDATE}
+    why = {one.name: one.why for one in report.plan.summaries}[name]
+    assert why.startswith("it is an estimate; ")
+    assert why.endswith(f"embedstore summarize '{store}' sub-prototypes --name NAME")
+    assert set(report.summaries) == {"new"}
+    assert bytes_of(store, name) == saved
+    with embedstore.open(store) as opened:
+        assert opened.summary(name).estimate is not None
+        assert update(opened, saved, limit=0, version=opened.version + 1).summary is None
+    assert embedstore.refresh(store, teacher=TurnedTeacher()).plan.nothing
+
+
+def bytes_of(store: Path, name: str) -> bytes:
+    with embedstore.open(store) as opened:
+        return opened.look(lambda tables: tables.summary(name)) or b""
 
 
 @pytest.mark.parametrize("verb", [embedstore.build, embedstore.add])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedstore.errors import StoreError
-from embedstore.teacher_change.space_maps import MAPS, PARTS, STRENGTHS, fit_map
+from embedstore.teacher_change.space_maps import FOLDS, MAPS, STRENGTHS, fit_map
 from embedstore.vectors import unit_length
 
 RNG = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_a_part_is_measured_by_a_map_that_was_fitted_without_it(kind: str) -> No
     found = fit_map(kind, old, new, groups)
     met = np.concatenate([held for _, held in found.folds])
     assert sorted(met.tolist()) == list(range(60))
-    assert len(found.folds) == PARTS
+    assert len(found.folds) == FOLDS
     for fitted, held in found.folds:
         assert not {groups[at] for at in held} & {groups[at] for at in set(range(60)) - set(held.tolist())}
         rest = np.setdiff1d(np.arange(60), held)

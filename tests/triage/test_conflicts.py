@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import python_environment, snapshot
+from helpers import Killed, killed_after, python_environment, snapshot
 from toy_triage import IDS, make, rows
 
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import ConflictError, SettingsError, StoreError, StoreLockedError
 from embedstore.store.changes import StoreWriter
-from embedstore.store.environment import Environment
 from embedstore.triage import Verdict, decisions, plan_triage, triage, undo
 
 RARE, DIRT = Verdict("rare"), Verdict("dirt")
@@ -284,28 +283,6 @@ def test_threads_of_one_process_wait_for_each_other(store: EmbeddingStore) -> No
 
 
 # Killed in the middle
-
-
-class Killed(BaseException):
-    """What a kill looks like from inside."""
-
-
-@contextmanager
-def killed_after(writes: int) -> Iterator[None]:
-    """Let so many transactions through and die at each one after."""
-    done = 0
-    original = Environment.write
-
-    def write(self: Environment, work: Callable[..., Any]) -> Any:
-        nonlocal done
-        if done >= writes:
-            raise Killed
-        done += 1
-        return original(self, work)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "write", write)
-        yield
 
 
 def test_a_kill_at_any_transaction_leaves_all_verdicts_or_none(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ import numpy.typing as npt
 import embedstore
 from distill.evaluation.metrics import roc_area
 from embedstore.splits import plan_split
+from embedstore.store.stored_pictures import stored_pictures
 from embedstore.summaries import STRATEGIES, TrainingVectors
 from embedstore.summaries.strategy import directions
-from embedstore.teacher_change.pictures import stored_pictures
 from embedstore.teacher_change.space_maps import MAPS, fit_map
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, unit_length
@@ -101,7 +101,7 @@ def new_vectors(store: embedstore.EmbeddingStore, spec: str, kept: Path | None) 
     teacher, found = embedstore.load_teacher(spec), []
     with stored_pictures(store) as pictures:
         for record in store.records():
-            picture, _ = pictures.get(record)
+            picture, _ = pictures.get(record.content, record.uri)
             seen = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
             found.append(teacher.embed(seen[None])[EMBEDDING][0])
     vectors = np.stack(found)

@@ -112,15 +112,14 @@ def compare(
             progress=progress,
         )
     from distill.reports.comparison_page import comparison_page
+    from embedstore.files import write_whole
 
     page = out / PAGE
-    fresh = page.with_name(f"{PAGE}.new")
-    fresh.write_text(comparison_page(comparison), "utf-8", newline="\n")
-    fresh.replace(page)
+    write_whole(page, comparison_page(comparison).encode())
     if json:
         console.print_json(comparison.to_dict())
         return
-    from distill.reports.terminal import print_comparison
+    from distill.reports.console import print_comparison
 
     print_comparison(comparison)
     console.say(

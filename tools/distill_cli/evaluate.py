@@ -27,6 +27,6 @@ def evaluate(
     if json:
         console.print_json(report.to_dict())
         return
-    from distill.reports.terminal import print_report
+    from distill.reports.console import print_report
 
     print_report(report)

@@ -7,11 +7,10 @@ import typer
 
 from distill_cli import options
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from distill.evaluation.gate import Gate
-
-FAILED, UNKNOWN = 1, 3  # 2 is a mistake of the user's
 
 
 def gate(
@@ -43,7 +42,7 @@ def gate(
     if json:
         console.print_json(found.to_dict())
     else:
-        from distill.reports.terminal import print_gate
+        from distill.reports.console import print_gate
 
         print_gate(found)
     leave(found, accept_unknown=accept_unknown)
@@ -51,6 +50,7 @@ def gate(
 
 def leave(found: "Gate", *, accept_unknown: bool) -> None:
     """Exit with the code of an outcome; return where it is 0."""
-    code = {"passed": 0, "failed": FAILED, "unknown": 0 if accept_unknown else UNKNOWN}[found.outcome]
-    if code:
+    unknown = ExitCode.DONE if accept_unknown else ExitCode.UNKNOWN
+    code = {"passed": ExitCode.DONE, "failed": ExitCode.ATTENTION, "unknown": unknown}[found.outcome]
+    if code != ExitCode.DONE:
         raise typer.Exit(code)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from distill.terminal.predict import By, Comparing, Space
+from distill.terminal.model import Space
+from distill.terminal.predict import By, Comparing
 from embedstore.errors import ModelError
 from embedstore.visible import visible
 from embedstore_cli import console
-
-_INCOMPLETE = 1  # exit code where a picture could not be read
+from embedstore_cli.exit_codes import ExitCode
 
 
 def predict(
@@ -36,13 +36,18 @@ def predict(
         Path | None,
         typer.Option(
             help="Keep what is compared with in this .safetensors file, or take it from there; or a light file of embedstore "
-            "export --int8, which is only read. That needs --store or --threshold, too."
+            "export --light, which is only read. That needs --store or --threshold, too."
         ),
     ] = None,
     labelled: Annotated[Path | None, typer.Option(help="A folder of labelled pictures instead of a store.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV or Parquet with the labels of --labelled.")] = None,
-    store_images: Annotated[Path | None, typer.Option(help="The store's image folder, where it has moved.")] = None,
-    nearest: Annotated[int, typer.Option("-k", help="Of how many parts of each kind the mean cosine is taken.")] = 1,
+    store_images: Annotated[
+        Path | None,
+        typer.Option(
+            help="The store's image folder, where it has moved; not --images, since IMAGES are the pictures that are asked about."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="Of how many parts of each kind the mean cosine is taken.")] = 1,
     overkill: Annotated[
         float | None,
         typer.Option(
@@ -75,7 +80,7 @@ def predict(
             TerminalModel(model, threads=threads),
             images,
             by=by,
-            comparing=Comparing(vectors, store, summary, gallery, labelled, manifest, store_images, nearest, overkill),
+            comparing=Comparing(vectors, store, summary, gallery, labelled, manifest, store_images, k, overkill),
             threshold=threshold,
             progress=steps.progress,
         )
@@ -89,4 +94,4 @@ def predict(
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if found.set_aside:
-        raise typer.Exit(_INCOMPLETE)
+        raise typer.Exit(ExitCode.ATTENTION)

@@ -201,7 +201,7 @@ def train(
         if gate and found is not None:
             leave(found, accept_unknown=accept_unknown)
         return
-    from distill.reports.terminal import print_gate, print_report
+    from distill.reports.console import print_gate, print_report
 
     if task is not None:
         ruling = [f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in changes] + ["--summary"] * (

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +14,17 @@ from typing import Any, NoReturn, TextIO
 
 import typer
 
-from embedstore.errors import EmbedstoreError
+from embedstore.errors import EmbedstoreError, StoreLockedError
 from embedstore.visible import visible
+from embedstore_cli.exit_codes import ExitCode
 
-BAD_INPUT, INTERRUPTED = 2, 130
 _WIDE = 1_000_000  # letters
 
 
 def run(app: typer.Typer, *, interrupted: str) -> None:
     """Run a command; a mistake of the user's ends in one sentence on stderr and exit code 2, never in a traceback.
+
+    A mistake of ours ends in a traceback and 2 as well: Python's own 1 would be taken for the answer of a verb, such as drift.
 
     Args:
         app: the command.
@@ -29,37 +32,57 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
     """
     _open_streams()
     try:
+        _call(app)
+    except StoreLockedError as error:
+        fail(str(error), ExitCode.LOCKED)
+    except EmbedstoreError as error:
+        fail(str(error), ExitCode.ERROR)
+    except KeyboardInterrupt:
+        fail(interrupted, ExitCode.INTERRUPTED)
+    except UnicodeEncodeError as error:
+        fail(f"The text '{error.object}' is not valid UTF-8; give it in another way, or rename it.", ExitCode.ERROR)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        _drop(sys.stdout)
+        sys.exit(ExitCode.BROKEN_PIPE)
+    except Exception as error:  # noqa: BLE001  it is told whole
+        if isinstance(error, OSError) and error.strerror is not None:
+            _fail_by_system(error)
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+        sys.exit(ExitCode.ERROR)
+
+
+def _call(app: typer.Typer) -> None:
+    """Run a command; what Typer makes exit codes of its own of is raised as it came."""
+    try:
         try:
             with _warnings_as_sentences():
                 app()
         finally:
             sys.stdout.flush()  # a full disk is told here, not by Python at its end
-    except EmbedstoreError as error:
-        fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        fail(interrupted, INTERRUPTED)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C
-            fail(interrupted, INTERRUPTED)
+        if stop.code == ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt from stop
+        cause = stop.__context__
+        if isinstance(cause, typer.Abort):  # what Typer makes of an EOFError, such as of a file that is cut off
+            cause = cause.__cause__
+        if isinstance(cause, BrokenPipeError | EOFError):
+            raise cause from None
         raise
-    except UnicodeEncodeError as error:
-        fail(f"The text '{error.object}' is not valid UTF-8; give it in another way, or rename it.", BAD_INPUT)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
+
+
+def _fail_by_system(error: OSError) -> NoReturn:
+    """Tell of a path that the system refuses: no permission, name too long, disk full."""
+    if error.filename is None:
         _drop(sys.stdout)
-        sys.exit(1)
-    except OSError as error:  # a path that the system refuses: no permission, name too long, disk full
-        if error.strerror is None:
-            raise
-        if error.filename is None:
-            _drop(sys.stdout)
-            fail(
-                f"The system refused to read or write ({error.strerror}); check the disk, and where the output goes.",
-                BAD_INPUT,
-            )
         fail(
-            f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
-            BAD_INPUT,
+            f"The system refused to read or write ({error.strerror}); check the disk, and where the output goes.",
+            ExitCode.ERROR,
         )
+    fail(
+        f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
+        ExitCode.ERROR,
+    )
 
 
 @contextmanager
@@ -106,12 +129,12 @@ def _drop(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def fail(sentence: str, code: int) -> NoReturn:
+def fail(sentence: str, code: ExitCode) -> NoReturn:
     """Print a sentence to stderr and exit."""
     from rich.console import Console
     from rich.text import Text
 
-    start = Text("") if code == INTERRUPTED else Text("Error: ", style="bold red")
+    start = Text("") if code is ExitCode.INTERRUPTED else Text("Error: ", style="bold red")
     try:
         Console(stderr=True, soft_wrap=True).print(start + Text(visible(sentence)))
     except OSError:
@@ -194,12 +217,17 @@ class Steps:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bars.close()
+        self.close()
 
-    def progress(self, step: str, done: int, total: int) -> None:
-        """Show how far a step is."""
+    def close(self) -> None:
+        """End the bar of the last step."""
+        self._bars.close()
+        self._step = ""
+
+    def progress(self, step: str, done: int, total: int, unit: str = "samples") -> None:
+        """Show how far a step is, and of what; a step of one piece has no unit."""
         if step != self._step:
-            self._bars.close()
-            self._step, unit = step, "samples" if total > 1 else ""
-            self._update = self._bars.enter_context(progress(step, unit))
+            self.close()
+            self._step = step
+            self._update = self._bars.enter_context(progress(step, unit if total > 1 else ""))
         self._update(done, total)

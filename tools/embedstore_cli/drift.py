@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
 from embedstore_cli.version_option import VersionOption, asked_version
 
 if TYPE_CHECKING:
     from embedstore import EmbeddingStore
     from embedstore.analysis.drift import Batch, DriftReport
-
-DRIFT = 1  # exit code
 
 
 def drift(
@@ -90,7 +89,7 @@ def drift(
             false_alarms=false_alarms,
             top=top,
             seed=seed,
-            progress=lambda done, total: steps.progress("Comparing", done, total),
+            progress=lambda done, total: steps.progress("Comparing", done, total, unit="folds"),
         )
         if html is not None:
             from embedstore.pages.drift_page import write_drift_page
@@ -101,7 +100,7 @@ def drift(
     else:
         _show(found, html)
     if found.drifted:
-        raise typer.Exit(DRIFT)
+        raise typer.Exit(ExitCode.ATTENTION)
 
 
 def _batch(
@@ -127,7 +126,7 @@ def _batch(
             images,
             manifest=manifest,
             teacher=teacher,
-            progress=lambda done, total: steps.progress("Embedding", done, total),
+            progress=lambda done, total: steps.progress("Embedding", done, total, unit="pictures"),
         )
     if manifest is not None or teacher is not None:
         raise SettingsError("Samples of the store are embedded already; leave out --manifest and --teacher.")

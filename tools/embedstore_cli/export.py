@@ -33,16 +33,17 @@ def export(
     ] = False,
     where: WhereOption = None,
     view: Annotated[int, typer.Option(help="Whose vectors; 0 is the plain picture.")] = 0,
-    int8: Annotated[
+    light: Annotated[
         bool,
-        typer.Option("--int8", help="Write a light file: directions to look for neighbours in, one byte a number."),
+        typer.Option("--light", help="Write a light file: directions to look for neighbours in, two bytes a number."),
     ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With --light, one byte a number.")] = False,
     dims: Annotated[
         int | None,
-        typer.Option(help="Write a light file, on so many principal axes of the training side.", show_default=False),
+        typer.Option(help="With --light, on so many principal axes of the training side.", show_default=False),
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Write a light file, with so many augmented views.", show_default=False)
+        int | None, typer.Option(help="With --light, so many augmented views, too.", show_default=False)
     ] = None,
     good: GoodOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
@@ -51,8 +52,8 @@ def export(
 ) -> None:
     """Write vectors with their fields to a file, or a summary, from which students are trained without the store.
 
-    --int8, --dims and --views write a light file, FILE.safetensors: directions, in which the nearest samples are found without
-    the store, by a program of yours (embedstore.exports.read_light_file) or by: distill predict MODEL IMAGES --by retrieval
+    --light writes a light file, FILE.safetensors: directions, in which the nearest samples are found without the store, by a
+    program of yours (embedstore.exports.read_light_file) or by: distill predict MODEL IMAGES --by retrieval
     --gallery FILE.safetensors. What that loses of neighbours is measured; embedstore import and distill train do not take it.
 
     Embedding Atlas opens the Parquet file, and embedstore import reads all of them again. With a summary, train by: distill
@@ -62,17 +63,16 @@ def export(
     Example: embedstore export parts.store rare20.safetensors --summary rare20
     """
     import embedstore
-    from embedstore.analysis.neighbour_loss import refuse_unknown_good
+    from embedstore.analysis.neighbour_loss import light_loss, refuse_unknown_good
     from embedstore.errors import SettingsError
     from embedstore.exports import BESIDE, LightForm, export, read_light_file
-    from embedstore.thinning import light_loss
 
-    is_light = int8 or dims is not None or views is not None
-    form = LightForm(int8, dims, views or 0) if is_light else None
-    if good is not None and form is None:
-        raise SettingsError(
-            "--good says what the loss of a light file is measured by; give --int8, --dims or --views with it."
-        )
+    given = {"--int8": int8, "--dims": dims is not None, "--views": views is not None, "--good": good is not None}
+    if not light and any(given.values()):
+        named = ", ".join(name for name, is_given in given.items() if is_given)
+        one = "" if views is None else " (the vectors of one view are written by --view)"
+        raise SettingsError(f"Only a light file is written with {named}; give --light, too, or leave that out{one}.")
+    form = LightForm(int8, dims, views or 0) if light else None
     asked = conditions(where or [])
     with embedstore.open(store, version=asked_version(version)) as opened:
         refuse_unknown_good(opened, good)

@@ -96,7 +96,7 @@ def _facts(store: "EmbeddingStore") -> dict[str, Any]:
         "without_group": store.field("group").count(None),
         "attributes": [name for name in store.attribute_names if set(store.counts(name)) - {None}],
         "tags": tags,
-        "summaries": store.summary_names,
+        "summaries": store.all_summary_names,
         "estimates": _estimates(store),
     }
 
@@ -116,7 +116,7 @@ def _today(store: "EmbeddingStore") -> dict[str, Any]:
 def _estimates(store: "EmbeddingStore") -> dict[str, str]:
     """Return what each summary that is mapped from another teacher says of that; one that can't be read tells nothing here."""
     found: dict[str, str] = {}
-    for name in store.summary_names:
+    for name in store.all_summary_names:
         with contextlib.suppress(SummaryError):
             if (estimate := store.summary(name).estimate) is not None:
                 found[name] = estimate.in_words()

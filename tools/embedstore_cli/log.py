@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from embedstore.refreshing.rolling_back import TARGET
-from embedstore.refreshing.work import BEFORE, STEP, STEPS
-from embedstore.store.versions import Version
+from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET, Version
 from embedstore.triage.undoing import UNDONE
 from embedstore_cli import console
 

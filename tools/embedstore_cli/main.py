@@ -2,6 +2,8 @@
 
 import sys
 
+from embedstore_cli.exit_codes import ExitCode
+
 try:
     import typer
 
@@ -39,7 +41,7 @@ try:
         verify,
     )
 except KeyboardInterrupt:  # all this takes a moment, in which Ctrl-C would end in a traceback
-    sys.exit(130)
+    sys.exit(ExitCode.INTERRUPTED)
 
 app = typer.Typer(
     help="Keep every embedding that a vision teacher gave, and look into them.",

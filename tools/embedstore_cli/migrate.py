@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from embedstore.teacher_change import MigrationReport
 
-_INCOMPLETE = 1  # exit code: the store did not change over, though it was asked to
 _LISTED = 20  # samples that can't be embedded, one a line
 
 
@@ -91,7 +91,7 @@ def migrate(
     else:
         _show(store, report)
     if switch and sample is None and not report.active:
-        raise typer.Exit(_INCOMPLETE)
+        raise typer.Exit(ExitCode.ATTENTION)
 
 
 def _show(store: Path, report: "MigrationReport") -> None:
@@ -117,8 +117,8 @@ def _show(store: Path, report: "MigrationReport") -> None:
             left_out = f", without {console.count(report.removed, 'sample', 'samples')}"
             way_back = f"rollback '{store}' {report.version - 1}"  # --back would leave these out as well
         console.say(
-            f"'{store}' changed over from '{report.before}' to '{report.teacher}' with version {report.version}{left_out}; go "
-            f"back with: embedstore {way_back}",
+            f"'{store}' changed over from '{report.teacher_before}' to '{report.teacher}' with version {report.version}"
+            f"{left_out}; go back with: embedstore {way_back}",
             "Summaries of the old teacher are refused from now on: make them again, then train. Students that are there can "
             "still be evaluated.",
         )
@@ -128,12 +128,12 @@ def _show(store: Path, report: "MigrationReport") -> None:
         console.say(f"'{store}' has '{report.teacher}' in use, at version {report.version}.")
     elif report.missing:
         console.say(
-            f"'{store}' stays with '{report.before}': put the pictures back and give the same command again, or leave these "
-            "samples out with --without-missing."
+            f"'{store}' stays with '{report.teacher_before}': put the pictures back and give the same command again, or leave "
+            "these samples out with --without-missing."
         )
     else:
         console.say(
-            f"'{store}' stays with '{report.before}'; the same command without --sample and --no-switch goes on."
+            f"'{store}' stays with '{report.teacher_before}'; the same command without --sample and --no-switch goes on."
         )
 
 

@@ -1,21 +1,18 @@
 """embedstore refresh: a store and its summaries brought to what the image folder holds now."""
 
-import contextlib
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from embedstore.refreshing import Plan, RefreshReport, SummaryPlan
-
-UNREADABLE, LOCKED = 1, 3  # exit codes beside those of all verbs
 
 
 def refresh(
@@ -75,13 +72,12 @@ def refresh(
     it was when the command is given again. A refreshed summary takes the name, the one before stays as NAME@VERSION. The whole
     can be rolled back: embedstore rollback STORE before-refresh-N
 
-    Exit code 0: done, or nothing to do; 1: done, but some pictures can't be used; 2: not done, by the reason that is told; 3:
-    not done, since another process writes to the store.
+    Exit code 0: done, or nothing to do; 1: done, but some pictures can't be used; 2: not done, by the reason that is told;
+    75: not done, since another process writes to the store: try again later.
 
     Example: embedstore refresh parts.store --config refresh.toml --quiet
     """
     import embedstore
-    from embedstore.errors import StoreLockedError
     from embedstore.refreshing import RefreshSettings, read_config
     from embedstore.refreshing import write_config as write
 
@@ -106,32 +102,33 @@ def refresh(
         return
     silent = quiet or json
 
-    def tell(plan: "Plan") -> None:
-        if not silent:
-            console.say(*_in_words(store, plan))
+    with console.Steps() as steps:
+        step = "Looking at pictures"
 
-    try:
-        with _bar(silent) as progress:
-            report = embedstore.refresh(store, **vars(settings), dry_run=dry_run, tell=tell, progress=progress)
-    except StoreLockedError as error:
-        console.fail(str(error), LOCKED)
-    if dry_run:
-        tell(report.plan)
+        def progress(done: int, total: int) -> None:
+            steps.progress(step, done, total, unit="pictures")
+
+        def tell(plan: "Plan") -> None:
+            nonlocal step
+            steps.close()  # the bar stays above what is printed
+            console.say(*_in_words(store, plan))
+            step = "Embedding"
+
+        report = embedstore.refresh(
+            store,
+            **vars(settings),
+            dry_run=dry_run,
+            tell=None if silent else tell,
+            progress=None if silent else progress,
+        )
+    if dry_run and not silent:
+        console.say(*_in_words(store, report.plan))
     if json:
         console.print_json(_facts(report, dry_run))
     else:
         console.say(_outcome(store, report, dry_run=dry_run, alone=silent))
     if report.plan.unreadable and not dry_run:
-        raise typer.Exit(UNREADABLE)
-
-
-@contextlib.contextmanager
-def _bar(silent: bool) -> Iterator[Callable[[int, int], None] | None]:
-    if silent:
-        yield None
-    else:
-        with console.progress("Looking at pictures", "pictures") as progress:
-            yield progress
+        raise typer.Exit(ExitCode.ATTENTION)
 
 
 def _in_words(store: Path, plan: "Plan") -> list[str]:
@@ -155,12 +152,14 @@ def _in_words(store: Path, plan: "Plan") -> list[str]:
 
 
 def _price(plan: "Plan") -> str:
-    untimed = sum(one.how != "stays" and one.seconds is None for one in plan.summaries)
+    from embedstore.refreshing.plan import STAYS
+
+    untimed = sum(one.how != STAYS and one.seconds is None for one in plan.summaries)
     more = f", and {console.count(untimed, 'summary that was', 'summaries that were')} never timed" if untimed else ""
     pictures = "nothing to embed"
     if plan.seconds_each is not None:
         each = f"{plan.seconds_each:.2f} s a picture as just measured"
-        pictures = f"{console.count(plan.to_embed, 'picture', 'pictures')} in {plan.views} views each, {each}"
+        pictures = f"{console.count(plan.to_embed, 'picture', 'pictures')} in {plan.views + 1} views each, {each}"
     return f"Price on this machine: {pictures}; {_minutes(plan.seconds)} from here on{more}."
 
 
@@ -186,7 +185,9 @@ def _doubts(store: Path, plan: "Plan") -> list[str]:
 
 
 def _on(plan: "SummaryPlan") -> str:
-    if plan.how == "stays":
+    from embedstore.refreshing.plan import STAYS
+
+    if plan.how == STAYS:
         return f"'{plan.name}' stays{f', for {plan.why}' if plan.why else ''}."
     timed = "not timed yet" if plan.seconds is None else f"{plan.seconds:.1f} s last time"
     return (

@@ -37,7 +37,7 @@ def summaries(
         if delete is not None:
             opened.delete_summary(delete)
         active, teachers = opened.fingerprint, opened.teachers
-        for name in opened.summary_names:
+        for name in opened.all_summary_names:
             try:
                 kept.append(replace(opened.summary(name), name=name))  # of NAME@VERSION the name stays NAME
             except SummaryError as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from embedstore_cli import console
-from embedstore_cli.conditions import conditions
+from embedstore_cli.conditions import WhereOption, conditions
 from embedstore_cli.losses import GoodOption, loss_sentences
 
 
@@ -23,10 +23,7 @@ def thin(
     drop_pictures: Annotated[
         bool, typer.Option("--drop-pictures", help="Leave out the pictures that are kept for students.")
     ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="FIELD=VALUE over label, mode, group, split or another column; once for each field."),
-    ] = None,
+    where: WhereOption = None,
     good: GoodOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -46,7 +43,7 @@ def thin(
             small,
             views=views,
             dims=dims,
-            where=conditions(only or []),
+            where=conditions(where or []),
             drop_pictures=drop_pictures,
             good=good,
             progress=progress,

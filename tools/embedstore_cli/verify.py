@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from embedstore.store.health.verification import Finding
-
-FOUND = 1  # the exit code where something is wrong
 
 
 def verify(
@@ -41,7 +40,7 @@ def verify(
         for note in report.notes:
             _show(note)
     if not report.clean:
-        raise typer.Exit(FOUND)
+        raise typer.Exit(ExitCode.ATTENTION)
 
 
 def _show(finding: "Finding") -> None:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import distill
 import embedstore
 from distill.evaluation.comparison import Comparison
-from distill.reports.terminal import print_comparison
+from distill.reports.console import print_comparison
 from distill.targets import POLICIES
 from distill.training.compare import Step, compare
 from embedstore import EmbeddingStore, Summary

@@ -7,20 +7,15 @@
 what `comparison` tests with, `verdict` tells the kinds apart.
 """
 
-from embedstore.analysis.drift.batch import Batch, batch_of, embedded, from_file, from_store
+from embedstore.analysis.drift.batch import Batch, batch_of, embedded, from_store
 from embedstore.analysis.drift.finding import find_drift
-from embedstore.analysis.drift.report import DriftReport, Kind, LabelRow, MovedPicture, PrototypeRow
+from embedstore.analysis.drift.report import DriftReport
 
 __all__ = [
     "Batch",
     "DriftReport",
-    "Kind",
-    "LabelRow",
-    "MovedPicture",
-    "PrototypeRow",
     "batch_of",
     "embedded",
     "find_drift",
-    "from_file",
     "from_store",
 ]

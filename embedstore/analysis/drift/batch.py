@@ -22,7 +22,7 @@ from embedstore.errors import (
 )
 from embedstore.images import Sample, leaves, list_images
 from embedstore.imports import FOLDER, IMPORTS, open_source
-from embedstore.pictures import content_hash, decode
+from embedstore.pictures import read_picture
 from embedstore.store.embedding_store import open_store
 from embedstore.store.kept_pictures import to_keep
 from embedstore.store.own_teacher import checked_teacher
@@ -145,14 +145,13 @@ def embedded(
 
     for done, sample in enumerate(listing.samples, start=1):
         try:
-            data = (listing.root / sample.uri).read_bytes()
-            picture = decode(data)
+            picture, content = read_picture(listing.root / sample.uri)
             crops.append(render(picture, WHOLE, loaded.input_size, store.recipe.fit))
-        except (PictureError, OSError) as error:
-            aside[sample.uri] = str(error) if isinstance(error, PictureError) else f"can't be read: {error.strerror}"
+        except PictureError as error:
+            aside[sample.uri] = str(error)
         else:
             samples.append(sample)
-            contents.append(content_hash(data))
+            contents.append(content)
             lights.append(light_of(to_keep(picture, store.recipe)))
         if len(crops) >= _AT_ONCE:
             embed()

@@ -6,16 +6,14 @@ the size in which a store keeps them: from its kept pictures, and those that it 
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedstore.analysis.drift.draws import Codes, Numbers
 from embedstore.errors import PictureError
-from embedstore.images import leaves
-from embedstore.pictures import read_picture
-from embedstore.store.kept_pictures import KeptPictures, Pixels, open_kept, to_keep
+from embedstore.store.kept_pictures import Pixels
+from embedstore.store.stored_pictures import stored_pictures
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -45,25 +43,12 @@ def stored_lights(store: EmbeddingStore, positions: Codes) -> tuple[Numbers | No
     Raises:
         CorruptStoreError: its kept pictures can't be used; the message says what to do.
     """
-    kept = open_kept(store.path, store.recipe.student_side)
     found = np.zeros((len(positions), 3))
-    with nullcontext() if kept is None else closing(kept):
+    with stored_pictures(store) as pictures:
         for at, position in enumerate(positions.tolist()):
+            sample = store.sample_at(position)
             try:
-                found[at] = light_of(_pixels(store, kept, position))
+                found[at] = light_of(pictures.as_kept(store.content_at(position), sample.uri))
             except PictureError as error:
-                return None, f"'{store.sample_at(position).id}' {error}"
+                return None, f"'{sample.id}': {error}"
     return found, ""
-
-
-def _pixels(store: EmbeddingStore, kept: KeptPictures | None, position: int) -> Pixels:
-    content, uri = store.content_at(position), store.sample_at(position).uri
-    pixels = None if kept is None else kept.get([content])[0]
-    if pixels is not None:
-        return pixels
-    if leaves(uri):
-        raise PictureError("has a path that leads out of the image folder")
-    picture, now = read_picture(store.image_root / uri)
-    if now != content:
-        raise PictureError("is another picture now than the one that was embedded")
-    return to_keep(picture, store.recipe)

@@ -101,7 +101,7 @@ def test_a_file_and_a_store_give_the_same_as_the_vectors(tmp_path: Path) -> None
         first, second = find_drift(store, from_file), find_drift(store, from_other)
         assert replace(first, remarks=[]) == replace(second, remarks=[])
         assert "(only its vectors were given)" in first.remarks[0].en
-        assert "('new 000.png' can't be read: " in second.remarks[0].en
+        assert "('new 000.png': its file is gone)" in second.remarks[0].en
 
 
 def test_vectors_of_others_are_refused(line: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, smooth_picture, write_picture
+from helpers import CountingTeacher, smooth_picture, unit_vectors, write_picture
 from PIL import Image
 
 import embedstore
@@ -58,7 +58,22 @@ def test_a_picture_that_is_gone_or_another_is_told(photos: Path, tmp_path: Path)
         write_picture(photos / "1.png", smooth_picture(9, (60, 40)))
         assert stored_lights(store, np.arange(3)) == (
             None,
-            "'1.png' is another picture now than the one that was embedded",
+            "'1.png': its file is another picture now, which embedstore build takes up",
         )
         (photos / "1.png").unlink()
-        assert "can't be read" in stored_lights(store, np.arange(3))[1]
+        assert stored_lights(store, np.arange(3)) == (None, "'1.png': its file is gone")
+
+
+def test_of_imported_vectors_nobody_knows_the_picture_though_a_file_of_that_name_is_there(
+    photos: Path, tmp_path: Path
+) -> None:
+    vectors = unit_vectors(0, 3)
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.csv").write_text("id\n" + "".join(f"{name}.png\n" for name in range(3)))
+    embedstore.import_vectors(tmp_path / "s", tmp_path / "v.npy", teacher="t", images=photos)
+    with embedstore.open(tmp_path / "s") as store:
+        assert (store.image_root / store.sample_at(0).uri).is_file()
+        assert stored_lights(store, np.arange(3)) == (
+            None,
+            "'0.png': its vectors were imported, and nothing says which picture they are of",
+        )

@@ -1,5 +1,6 @@
 """An exported student says what PyTorch says, whoever answers and whatever student it is."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,15 @@ from distill.terminal.answering import ByHead
 from distill.terminal.export import Export, _write
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import TerminalModel
-from distill.terminal.retrieval import centred
 from distill.training import projection, run_directory
 from distill.training.evaluate import ask
+from distill.training.gate import _rated
 from distill.training.loop import Run
+from distill.training.origin import read_origin
 from embedstore import EmbeddingStore
 from embedstore.errors import ModelError, SettingsError, TrainingError
 from embedstore.pictures import read_picture
+from embedstore.summaries.strategy import directions
 from embedstore.vectors import unit_length
 
 pytest.importorskip("onnx")
@@ -139,7 +142,7 @@ def test_int8_is_checked_beside_float32(
     tested = [one.id for one in held if one.side == "test"]
     pictures = [model.prepared(read_picture(store_path.parent / "images" / one)[0]) for one in tested]
     own = unit_length(np.stack([model.look(one).projected for one in pictures]))  # type: ignore[arg-type]
-    cosines = (own * centred(store.vectors(tested), model.facts.centre)).sum(axis=1)  # type: ignore[arg-type]
+    cosines = (own * directions(store.vectors(tested), model.facts.centre)).sum(axis=1)  # type: ignore[arg-type]
     assert in_int8.cosine == pytest.approx(cosines.mean(), abs=1e-6)  # of the file that is written, not of float32
     assert in_int8.cosine != pytest.approx(exported.cosine, abs=1e-6)
     goods = [one.id for one in held if (one.side, one.label) == ("val", "good")]
@@ -169,6 +172,19 @@ def test_a_run_of_an_earlier_release_gives_its_map_from_the_checkpoint(finished:
     exported = distill.export(run, tmp_path / "old.onnx", vectors=False)
     assert exported.facts.no_vectors == "it was exported without vectors"
     assert exported.cosine is None
+
+
+def test_the_file_and_the_gate_decide_by_the_threshold_of_the_report(finished: Run, tmp_path: Path) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    report = json.loads((run / run_directory.REPORT).read_text("utf-8"))
+    run_directory.write_json(run / run_directory.REPORT, report | {"threshold": 0.4321})
+    file = distill.export(run, tmp_path / "part.onnx", vectors=False)
+    assert file.facts.threshold == TerminalModel(file.path).facts.threshold == 0.4321
+    assert _rated(read_origin(run)).threshold == 0.4321
+    run_directory.write_json(run / run_directory.REPORT, report | {"threshold": None})
+    with pytest.raises(TrainingError, match=r"report.json' is missing or damaged; write it anew with: distill eval"):
+        distill.export(run, tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_without_a_good_label_there_is_no_threshold(store_path: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import distill
 import embedstore
 from distill.terminal.export import Export
-from distill.terminal.predict import Comparing, Space
+from distill.terminal.model import Space
+from distill.terminal.predict import Comparing
 from embedstore.exports import LightForm
 
 ROOT = Path(__file__).parents[3]

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import distill
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal.export import Export
-from distill.terminal.model import TerminalModel
-from distill.terminal.predict import By, Comparing, Space
-from distill.terminal.retrieval import centred, defect_scores
+from distill.terminal.gallery import Gallery
+from distill.terminal.model import Space, TerminalModel
+from distill.terminal.predict import By, Comparing
+from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
@@ -24,6 +26,7 @@ from embedstore.errors import ImagesError, ModelError
 from embedstore.exports import LightForm, read_light_file
 from embedstore.exports import export as export_summary
 from embedstore.pictures import read_picture
+from embedstore.summaries.strategy import directions
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,30 @@ def summed(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return place / "s", place / "few.safetensors"
 
 
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({}, "vectors"),
+        ({"light": LightForm()}, "a light file"),
+        ({"summary": "few"}, "a summary"),
+        ({"summary": "few", "prototypes_only": True}, "the prototypes of a summary"),
+        (None, ""),
+    ],
+)
+def test_another_file_in_place_of_a_gallery_is_named_and_not_told_to_be_deleted(
+    summed: tuple[Path, Path], tmp_path: Path, options: dict[str, Any] | None, what: str
+) -> None:
+    file = tmp_path / "f.safetensors"
+    if options is None:
+        file.write_bytes(b"mine")
+    else:
+        with embedstore.open(summed[0]) as store:
+            export_summary(store, file, **options)
+    told = f"no gallery but {what} of embedstore export" if what else "no gallery that distill predict wrote"
+    with pytest.raises(ModelError, match=rf"f\.safetensors' is {told}; name another file\.$"):
+        Gallery.load(file)
+
+
 def side(store: EmbeddingStore, split: str, label: str | None = None) -> list[int]:
     return [
         at
@@ -55,7 +82,7 @@ def side(store: EmbeddingStore, split: str, label: str | None = None) -> list[in
     ]
 
 
-def seen(model: TerminalModel, store: EmbeddingStore, images: Path, at: list[int], space: str) -> np.ndarray:
+def seen(model: TerminalModel, store: EmbeddingStore, images: Path, at: list[int], space: Space) -> np.ndarray:
     pictures = [read_picture(images / store.sample_at(one).uri)[0] for one in at]
     return np.stack([model.look(model.prepared(one)).of(space) for one in pictures])
 
@@ -105,7 +132,7 @@ def test_by_retrieval_as_by_hand(
     labels = np.array([store.sample_at(at).label for at in train])
     parts = [store.sample_at(at).part for at in train]
     if space is Space.teacher:
-        gallery = centred(store.read(np.array(train)), model.facts.centre)
+        gallery = directions(store.read(np.array(train)), model.facts.centre)
         asked, goods = (seen(model, store, images, at, space) for at in (test, val))
     else:
         own = seen(model, store, images, train, space).astype(np.float64)
@@ -132,9 +159,9 @@ def test_by_prototypes_as_by_hand(model: TerminalModel, summed: tuple[Path, Path
     path, file = summed
     with embedstore.open(path) as store:
         summary, test, val = store.summary("few"), side(store, "test"), side(store, "val", "good")
-        members = centred(summary.vectors, model.facts.centre)
+        members = directions(summary.vectors, model.facts.centre)
         defect = np.array(summary.labels) != "good"
-        asked, goods = (seen(model, store, images, at, "teacher") for at in (test, val))
+        asked, goods = (seen(model, store, images, at, Space.teacher) for at in (test, val))
         paths = [images / store.sample_at(at).uri for at in test]
     expected = defect_scores(asked, members, defect)
     limit = threshold_at_overkill(defect_scores(goods, members, defect), 0.05)
@@ -277,7 +304,7 @@ def test_by_a_light_file_as_by_hand(
     parts = [store.sample_at(at).part for at in train]
     axes = np.eye(store.dim) if light.axes is None else light.axes.astype(np.float64)
     centred_off = store.read(np.array(train)) - light.centre.astype(np.float64)
-    asked, goods = (seen(model, store, images, at, "teacher") @ axes for at in (test, side(store, "val", "good")))
+    asked, goods = (seen(model, store, images, at, Space.teacher) @ axes for at in (test, side(store, "val", "good")))
     expected = defect_scores(asked, centred_off @ axes, labels != "good", k=2, groups=parts)
     limit = threshold_at_overkill(defect_scores(goods, centred_off @ axes, labels != "good", k=2, groups=parts), 0.05)
     paths = [images / store.sample_at(at).uri for at in test]

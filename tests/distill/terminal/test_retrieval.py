@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distill.terminal import retrieval
-from distill.terminal.retrieval import centred, defect_scores, most_alike
+from distill.terminal.retrieval import defect_scores, most_alike
 from embedstore.errors import SettingsError
 
 # On a circle, so that a cosine is that of an angle.
@@ -111,8 +111,3 @@ def test_the_most_alike_is_the_nearest_of_another_part() -> None:
     own = most_alike(at(60, 92, 40), at(*GALLERY_AT), groups=groups, query_groups=["c", "d", ""])
     assert own.tolist() == [3, 4, 2]
     assert most_alike(at(60), at(*GALLERY_AT), groups=["a"] * 5, query_groups=["a"]).tolist() == [2]  # none is left
-
-
-def test_a_centre_is_taken_off() -> None:
-    vectors, centre = np.array([[3.0, 5.0]], np.float32), np.array([0.0, 1.0], np.float32)
-    np.testing.assert_allclose(centred(vectors, centre), [[0.6, 0.8]], atol=1e-6)

@@ -13,11 +13,11 @@ from prototype_parts.making import as_it_is
 from prototype_parts.scorers import nearest
 
 import embedstore
-from embedstore.analysis.neighbour_loss import Sight, neighbour_loss
+from embedstore.analysis.neighbour_loss import Sight, light_loss, neighbour_loss, sight_of
 from embedstore.exports import LightForm, read_light_file
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.teachers.reduction import fit, training_side
-from embedstore.thinning import bytes_of, centred, light_loss
+from embedstore.store.reducing import fit, training_side
+from embedstore.thinning import bytes_of
 from light_parts.sights import Views, coded, coded_points, own
 
 CODES = (8, 16, 32, 64)  # bytes
@@ -114,7 +114,7 @@ def _codes(store: EmbeddingStore, folder: Path, *, bytes: int, **parameters: obj
     written = _summary(store, folder, strategy="compressed-own", bytes=bytes, **parameters)
     reduction, training = fit(store, 4 * bytes), np.flatnonzero(training_side(store))
     points, _ = coded_points(reduction(store.read(training)), bytes, 0)
-    loss = neighbour_loss(store, centred(store), Sight(reduction, lambda: [(training, points)]))
+    loss = neighbour_loss(store, sight_of(store), Sight(reduction, lambda: [(training, points)]))
     lacks = reduction.centre.nbytes + reduction.axes.nbytes
     return Written(written.bytes, written.numbers, loss.overlap, lacks=lacks)
 

@@ -12,12 +12,12 @@ import torch
 import embedstore
 from distill.students import device, make_student
 from distill.terminal.gallery import standard
-from distill.terminal.retrieval import centred
 from distill.training import projection, run_directory
 from distill.training.pictures import StudentPictures
 from distill.training.scoring import features_of, flips_of
 from distill.training.settings import Settings
 from embedstore.errors import TrainingError
+from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors
 from new_defect_parts.cases import Positions
 
@@ -62,7 +62,7 @@ def spaces_of(run: Path, store: Path, images: Path, train: Positions) -> dict[st
     features, projected = _seen(run, store, images)
     with embedstore.open(store) as opened:
         vectors = opened.read(np.arange(len(opened.samples)))
-    teacher = centred(vectors, vectors[train].mean(axis=0, dtype=np.float64).astype(np.float32))
+    teacher = directions(vectors, vectors[train].mean(axis=0, dtype=np.float64).astype(np.float32))
     return {
         TEACHER: Space(teacher, teacher),
         FEATURES: Space(features, features, spread=True),

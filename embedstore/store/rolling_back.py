@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import StoreError
-from embedstore.refreshing.named import older_summaries, set_back
 from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.kept_summaries import older_summaries, set_back
 from embedstore.store.layout import BLOCK, NEVER, Head
 from embedstore.store.rows import Rows, by_block, staged, visible
 from embedstore.store.tables import Tables
-from embedstore.store.versions import head_at
+from embedstore.store.versions import TARGET, head_at
 from embedstore.store.writing import Writer, writer
 
-ACTION, TARGET = "rollback", "rolled back to"  # in the log: what made the version, and which one it is like
+ACTION = "rollback"  # in the log
 
 _Numbers = npt.NDArray[np.int64]  # of rows
 _AT_ONCE = 16 * BLOCK  # rows in one transaction, which holds its dirty pages in memory
@@ -96,7 +96,7 @@ class _Return:
         born: rows (n,) of that version that have died since, ascending, but for those that have a copy now.
         died: rows that were born since, but for such copies.
         texts: field -> row -> its text then, of rows that both see, and of copies.
-        summaries: see `named.older_summaries`.
+        summaries: see `kept_summaries.older_summaries`.
     """
 
     def __init__(self, tables: Tables, asked: int | str):
@@ -126,9 +126,8 @@ class _Return:
         """Return what is done, or would be."""
         updated = len({row for texts in self.texts.values() for row in texts})
         back, gone = len(self.born), len(self.died)
-        made_of = {name: number for name, (_, number) in self.summaries.items()}
         other_vectors = (self.head.space, self.head.columns) != (self.now.space, self.now.columns)
-        return RollbackReport(version, self.target, back, gone, updated, made_of, other_vectors, dry_run)
+        return RollbackReport(version, self.target, back, gone, updated, self.summaries, other_vectors, dry_run)
 
     def write(self, session: Writer) -> None:
         """Write it as one version; a kill at any moment leaves the version before it or this one."""

@@ -11,7 +11,7 @@ from toy_comparison import HOSTILE, OTHER, OWN, PLAIN, WORST, comparison, differ
 
 from distill.evaluation.comparison import Comparison, PolicyFigures
 from distill.reports.caveats import caveats
-from distill.reports.terminal import difference_sentences, print_comparison
+from distill.reports.console import difference_sentences, print_comparison
 from distill.reports.words import NO_ESCAPE
 
 

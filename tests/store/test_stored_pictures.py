@@ -1,16 +1,15 @@
-"""Which picture the new teacher sees: the kept one where nothing is lost by it, the file, or the smaller kept one, told."""
+"""Which picture another teacher sees: the kept one where nothing is lost by it, the file, or the smaller kept one, told."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import CountingTeacher, assert_same_to_a_float16_step, by_hand, smooth_picture, write_picture
-from two_teachers import TurnedTeacher
 
 import embedstore
 from embedstore.errors import CorruptStoreError
 from embedstore.pictures import decode
-from embedstore.teacher_change.pictures import stored_pictures
+from embedstore.store.stored_pictures import stored_pictures
 from embedstore.views import student_picture
 
 SIZES = {
@@ -30,7 +29,7 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 def seen(store: Path) -> dict[str, tuple[np.ndarray, bool]]:
     with embedstore.open(store) as opened, stored_pictures(opened) as pictures:
-        found = {record.id: pictures.get(record) for record in opened.records()}
+        found = {record.id: pictures.get(record.content, record.uri) for record in opened.records()}
     return {name: (np.asarray(picture), reduced) for name, (picture, reduced) in found.items()}
 
 
@@ -51,13 +50,15 @@ def test_where_files_are_gone_kept_pictures_stand_in_and_smaller_ones_are_told(s
     assert [found[name][1] for name in SIZES] == [False, True, True]  # of that very size nobody can tell
     for name, (pixels, _) in found.items():
         np.testing.assert_array_equal(pixels, np.asarray(student_picture(files[name], recipe)))
-    report = embedstore.migrate(store, TurnedTeacher())
+    report = embedstore.migrate(store, CountingTeacher("second", "second"))
     assert report.reduced == ["good/large.png", "good/same.png"]
     assert (report.switched, report.missing) == (True, {})
     with embedstore.open(store) as opened:
         for view in (0, 1):
             name = "good/small.png"
-            expected = by_hand(TurnedTeacher(), store.parent / "elsewhere", name, name, view, recipe)
+            expected = by_hand(
+                CountingTeacher("second", "second"), store.parent / "elsewhere", name, name, view, recipe
+            )
             assert_same_to_a_float16_step(opened.vectors([name], view=view)[0], expected)
 
 
@@ -74,4 +75,4 @@ def test_damaged_kept_pictures_are_told_in_one_sentence(store: Path) -> None:
     damaged = data.read_bytes()[:4096]
     data.write_bytes(damaged)
     with pytest.raises(CorruptStoreError, match="keeps for students are damaged"):
-        embedstore.migrate(store, TurnedTeacher())
+        embedstore.migrate(store, CountingTeacher("second", "second"))

@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from distill.answers import standard as trained
 from distill.terminal.gallery import Gallery, standard
+from distill.terminal.model import Space
 from distill.terminal.retrieval import defect_scores
 from embedstore.errors import ModelError
 
@@ -25,7 +26,7 @@ def vectors(count: int) -> np.ndarray:
 
 
 GALLERY = Gallery(
-    space="student",
+    space=Space.student,
     owner="ab",
     good="good",
     vectors=vectors(6),
@@ -152,7 +153,7 @@ def hostile(tmp_path: Path, header: dict[str, Any], tensors: dict[str, np.ndarra
 def test_a_hostile_gallery_is_refused(
     header: dict[str, Any], tensors: dict[str, np.ndarray], names: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="is no gallery that distill predict wrote"):
+    with pytest.raises(ModelError, match="is a gallery that is damaged or of another release; delete it and"):
         Gallery.load(hostile(tmp_path, header, tensors, names))
 
 

@@ -1,0 +1,36 @@
+"""A file is written whole or stays as it was, and nothing is left beside it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from embedstore.files import write_whole
+
+
+def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
+    for data in (b"first", b"and\r\nsecond"):
+        write_whole(tmp_path / "f.txt", data)
+        assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"f.txt": data}
+
+
+def test_a_fault_before_the_rename_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "f.txt", b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "f.txt", b"new")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"f.txt": b"old"}
+
+
+def test_what_lies_at_the_name_beside_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"victim")
+    try:
+        (tmp_path / f".f.txt.new-{os.getpid()}").symlink_to(tmp_path / "victim")
+    except OSError:
+        pytest.skip("this system makes no links")
+    write_whole(tmp_path / "f.txt", b"new")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"victim": b"victim", "f.txt": b"new"}
