@@ -29,10 +29,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def running(place: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the command; yields it and the address that it printed."""
+    # Where the suite runs in a shell's background, Ctrl-C is ignored, and what it starts would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [SCRIPTS / "embedstore", "serve", "s", "--port", "0", *options],
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
