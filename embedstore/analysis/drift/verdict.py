@@ -140,9 +140,11 @@ def _verdict(found: Measures, kind: Kind) -> Text:  # noqa: PLR0911  one a kind
     if kind == "camera":
         return Text(
             f"Camera or light changed: the pictures moved alike; one common shift explains {found.explained:.0%} of the "
-            f"difference, and {found.alike:.0%} of the pictures moved that way.",
+            f"difference, and {found.alike:.0%} of the pictures moved that way. Or nearly all of them show one thing, such as "
+            "one kind of defect: look at some.",
             f"カメラまたは照明が変わりました：画像が一様に動き、共通のずれが違いの {found.explained:.0%} を説明します"
-            f"（{found.alike:.0%} の画像が同じ向き）。",
+            f"（{found.alike:.0%} の画像が同じ向き）。または、ほとんどの画像が同じもの（一種類の不良など）を写しています。"
+            "何枚か見てください。",
         )
     if kind == "new-defect":
         near = {
