@@ -31,7 +31,7 @@ class Condition:
         method: a policy or a method of `distill.methods`, or one of `probes`.
         recipe: the searched method whose recipe it takes; None: its own settings say all.
         says: what it is, in a few words.
-        settings: beside those that all share, ruling over the recipe.
+        settings: beside those that all share, ruling over the recipe; `pretrained`, as there, is a share of the epochs.
         epochs: of the whole training, pre-training included.
         of: the condition, on the same data, whose trainings it asks in another way; None: it has its own.
         answer: that way, one of `settings.ANSWERS`.
@@ -61,8 +61,8 @@ class Condition:
             epochs: of a quick study, ruling over its own.
         """
         recipe = {} if self.recipe is None else best_recipe(docs, self.recipe)[1]
-        of_recipe = recipe_settings(recipe, epochs or self.epochs)
-        return settings_of(self.method, Settings(**{"good": good, "views": VIEWS, **of_recipe, **self.settings}))
+        of_recipe = recipe_settings({**recipe, **self.settings}, epochs or self.epochs)
+        return settings_of(self.method, Settings(**{"good": good, "views": VIEWS, **of_recipe}))
 
 
 def _of(data: str, part: str, *lines: tuple[Any, ...]) -> list[Condition]:
@@ -157,7 +157,14 @@ _SUMMARIES: tuple[tuple[Any, ...], ...] = (
     ),
 )
 _RECIPES: tuple[tuple[Any, ...], ...] = (
-    ("own-32", "own", "own", "own embeddings, 32 replayed views", {"views": 32}),
+    (
+        "own-long",
+        "own",
+        "own",
+        "own embeddings, 32 replayed views, 200 epochs of embeddings alone, then 100",
+        {"views": 32, "pretrained": 2 / 3},
+        300,
+    ),
     ("own-medium", "own", "own", "own embeddings, a student of 1.8 M parameters", {"student": "medium"}),
 )
 
