@@ -9,6 +9,7 @@ can leave out what the new teacher does not see. Directions that no sample has g
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -115,7 +116,7 @@ def fit_map(kind: str, old: npt.ArrayLike, new: npt.ArrayLike, groups: Sequence[
     return FittedMap(MAPS[kind](x, y).map(best), folds, len(names), cosines, of_mean)
 
 
-class _Solver:
+class _Solver(ABC):
     """What all maps of one kind to some samples share.
 
     Attributes:
@@ -128,8 +129,9 @@ class _Solver:
         self._before, self._after = x.mean(axis=0), y.mean(axis=0)
         self._x, self._y = x - self._before, y - self._after
 
+    @abstractmethod
     def map(self, strength: float | None) -> SpaceMap:
-        raise NotImplementedError
+        """Fit one map."""
 
 
 class _Orthogonal(_Solver):

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import CountingTeacher, Killed, noise_picture, write_picture, write_pictures
+from killing import killed_at
 from toy_refresh import (
     CRACK,
     GOOD,
     SUMMARIES,
     change_pictures,
     copied,
-    killed_at,
     refresh_at,
     refreshed,
     seen,

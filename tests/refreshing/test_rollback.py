@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import CountingTeacher, Killed, noise_picture, store_of, unit_vectors, write_picture
-from toy_refresh import CRACK, GOOD, change_pictures, copied, killed_at, refreshed, seen, summaries, toy_store
+from killing import killed_at
+from toy_refresh import CRACK, GOOD, change_pictures, copied, refreshed, seen, summaries, toy_store
 
 import embedstore
 from embedstore.errors import StoreError, StoreLockedError

@@ -1,18 +1,13 @@
 """A folder of little pictures, a store of them with three summaries, and what a reader sees."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-from helpers import CountingTeacher, Killed, noise_picture, snapshot, write_picture, write_pictures
+from helpers import CountingTeacher, noise_picture, snapshot, write_picture, write_pictures
 
 import embedstore
 from embedstore.refreshing import RefreshReport
-from embedstore.store import layout
-from embedstore.store.environment import Environment
 
 GOOD = [f"good/{number:02}.png" for number in range(12)]
 CRACK = [f"crack/{number:02}.png" for number in range(8)]
@@ -81,23 +76,3 @@ def copied(source: Path, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
     return target
-
-
-@contextmanager
-def killed_at(step: int) -> Iterator[list[str]]:
-    """Die at a step, a transaction or a change of files, and let nothing that a living process would do come after."""
-    done: list[str] = []
-
-    def dying(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **options: Any) -> Any:
-            done.append(name)
-            if len(done) > step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return run
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "write", dying("write", Environment.write))
-        patch.setattr(layout, "write_current", dying("move", layout.write_current))
-        yield done

@@ -5,8 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from helpers import (
     unit_vectors,
     write_pictures,
 )
+from killing import killed_at
 
 import embedstore
 from embedstore import EmbeddingStore
@@ -386,27 +386,6 @@ def test_the_blocks_that_versions_read_are_counted(path: Path, kept: tuple[int, 
 
 
 # What stops it
-
-
-@contextmanager
-def killed_at(step: int) -> Iterator[list[str]]:
-    """Die at a step, a transaction or a change of files, and let nothing that a living process would do come after."""
-    done: list[str] = []
-
-    def dying(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **options: Any) -> Any:
-            done.append(name)
-            if len(done) > step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return run
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Environment, "write", dying("write", Environment.write))
-        patch.setattr(layout, "write_current", dying("move", layout.write_current))
-        patch.setattr(shutil, "rmtree", dying("remove", shutil.rmtree))
-        yield done
 
 
 def test_a_kill_at_any_step_leaves_a_whole_store_and_the_next_writer_cleans_up(path: Path, tmp_path: Path) -> None:
