@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: pilot pilot-quick pilot-full study study-pages test soak docs screenshots check format clean
+.PHONY: pilot pilot-quick pilot-full study study-pages test cluster soak docs screenshots check format clean
 
 pilot: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py
@@ -27,6 +27,10 @@ study-pages: .venv/.pilot
 # of few long ones would come last, and one core would wait for it.
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# What needs several nodes or ranks, some of which are killed.
+cluster: .venv/.dev
+	$(BIN)/python -m pytest -m cluster
 
 # 200 kills at random moments instead of the suite's 20; some ten minutes on two cores.
 soak: .venv/.dev
