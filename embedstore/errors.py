@@ -56,6 +56,10 @@ class SummaryError(EmbedstoreError, ValueError):
     """A summary can't be made, or does not fit where it was to be used."""
 
 
+class EngineError(EmbedstoreError, RuntimeError):
+    """An engine, such as a Ray cluster, can't be reached, or failed at its work."""
+
+
 class SettingsError(EmbedstoreError, ValueError):
     """A setting has a value that is not allowed."""
 
@@ -70,3 +74,11 @@ class SourceError(EmbedstoreError, ValueError):
 
 class ModelError(EmbedstoreError, ValueError):
     """A model for the terminal can't be used, or not for what was asked of it."""
+
+
+class SearchEngineError(EmbedstoreError, RuntimeError):
+    """A search engine can't be reached, or can't do what was asked of it."""
+
+
+class OutOfStepError(SearchEngineError):
+    """What a search engine holds is not what the store holds."""

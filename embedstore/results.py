@@ -6,6 +6,7 @@ from embedstore.analysis.neighbour_loss import NeighbourLoss
 from embedstore.analysis.search import Hit
 from embedstore.imports import ImportReport
 from embedstore.refreshing import Plan, RefreshReport, SummaryPlan
+from embedstore.search_engines import EngineExport
 from embedstore.store import BuildReport
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport
@@ -23,6 +24,7 @@ __all__ = [
     "BuildReport",
     "CompactionReport",
     "DriftReport",
+    "EngineExport",
     "Hit",
     "ImportReport",
     "IndexInfo",

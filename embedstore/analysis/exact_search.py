@@ -102,6 +102,12 @@ def merged(first: Neighbours, second: Neighbours) -> Neighbours:
     return Neighbours(np.take_along_axis(positions, order, 1), np.take_along_axis(similarities, order, 1))
 
 
+def without(found: Neighbours, own: Positions) -> Neighbours:
+    """Return answers without the query's own position, one fewer."""
+    others = np.argsort(found.positions == own[:, None], axis=1, kind="stable")[:, :-1]
+    return Neighbours(np.take_along_axis(found.positions, others, 1), np.take_along_axis(found.similarities, others, 1))
+
+
 def as_queries(queries: npt.ArrayLike) -> Floats:
     """Return queries (n, d) of unit length as multiples of 2^-24: float32 holds those, and float64 their products."""
     rounded: Floats = np.round(unit_length(queries).astype(np.float64) * 2**24) / 2**24

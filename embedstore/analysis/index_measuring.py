@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedstore.analysis.exact_search import MEMORY, Floats, Neighbours, Positions, directions, nearest, nearest_of
+from embedstore.analysis.exact_search import (
+    MEMORY,
+    Floats,
+    Neighbours,
+    Positions,
+    directions,
+    nearest,
+    nearest_of,
+    without,
+)
 from embedstore.store.index import VectorIndex, steps
 from embedstore.store.index_file import IndexInfo
 
@@ -133,7 +142,7 @@ def _asked(store: StoreReader, sets: list[Positions], top: int, memory: int) -> 
     """Return sets of stored samples as queries, answered exactly, all in one scan."""
     own = np.concatenate(sets)
     queries = store.read(own)
-    right = _without(nearest(store.scan, queries, top + 1, memory=memory), own)
+    right = without(nearest(store.scan, queries, top + 1, memory=memory), own)
     edges = np.cumsum([0, *map(len, sets)])
     parts = [slice(*ends) for ends in pairwise(edges.tolist())]
     return [
@@ -164,7 +173,7 @@ def _least(index: VectorIndex, asked: _Asked, wanted: float, most: int | None) -
 def _tried(index: VectorIndex, asked: _Asked, nprobe: int | None, refine: int) -> _Tried:
     top = asked.right.positions.shape[1]
     candidates = index.search(asked.queries, (top + 1) * refine, effort=nprobe)
-    found = _without(nearest_of(candidates, asked.store.read, asked.queries, top + 1), asked.own)
+    found = without(nearest_of(candidates, asked.store.read, asked.queries, top + 1), asked.own)
     shares = (found.similarities >= asked.right.similarities[:, -1:]).mean(
         axis=1
     )  # a copy of a right answer is as right
@@ -202,9 +211,3 @@ def _own_centres(store: StoreReader, order: Positions, seed: int) -> Callable[[A
         return np.asarray((directions(vectors) @ centres.T).max(axis=1), np.float64)
 
     return nearest_centre
-
-
-def _without(found: Neighbours, own: Positions) -> Neighbours:
-    """Return answers without the query's own position, one fewer."""
-    others = np.argsort(found.positions == own[:, None], axis=1, kind="stable")[:, :-1]
-    return Neighbours(np.take_along_axis(found.positions, others, 1), np.take_along_axis(found.similarities, others, 1))

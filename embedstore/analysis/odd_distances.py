@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.vectors import unit_length
+from embedstore.vectors import exact_directions
 
 if TYPE_CHECKING:
     from embedstore.images import Sample
@@ -49,7 +49,7 @@ class OrderedSamples:
 
     def directions(self, at: Positions) -> Numbers:
         """Return the plain vectors (m, d) at some places in `ids`, at unit length."""
-        return _exact(self._store.read(self.positions[at]))
+        return exact_directions(self._store.read(self.positions[at]))
 
     def blocks(self, others: int) -> Iterator[tuple[Positions, Numbers]]:
         """Yield places and directions of some samples at a time, as many as can be compared with so many others."""
@@ -80,7 +80,7 @@ class Distances:
 
 def prototype_distances(samples: OrderedSamples, summary: Summary, progress: Callable[[int], None]) -> Distances:
     """Compare each sample with each prototype; `progress` is called with the number of samples done."""
-    count, prototypes = len(samples), _exact(summary.vectors)
+    count, prototypes = len(samples), exact_directions(summary.vectors)
     nearest, other = np.full(count, -1), np.full(count, -1)
     distance, other_distance, member_distance = (np.full(count, np.inf) for _ in range(3))
     member_of = _members(samples, summary)
@@ -165,11 +165,6 @@ def _best(
         picks.append((best, np.where(np.isneginf(best), -1, places[lines, pick])))
         scores[parts_there == parts_there[lines, pick][:, None]] = -np.inf
     return np.stack([best for best, _ in picks], axis=1), np.stack([place for _, place in picks], axis=1)
-
-
-def _exact(vectors: npt.ArrayLike) -> Numbers:
-    exact: Numbers = np.round(unit_length(vectors).astype(np.float64) * 2**24) / 2**24
-    return exact
 
 
 def _members(samples: OrderedSamples, summary: Summary) -> Positions:

@@ -1,9 +1,10 @@
-"""One request, answered by a scan of what is allowed, or by what the index proposes."""
+"""One request, answered by a scan of what is allowed, or by what the index or a search engine proposes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,14 @@ from embedstore.store.index import Coverage, VectorIndex
 from embedstore.vectors import Vectors
 
 if TYPE_CHECKING:
+    from embedstore.search_engines.copies import SearchExport
     from embedstore.store.reading import StoreReader
 
 _READ_AT_ONCE = 4096
+
+
+class EngineWarning(UserWarning):
+    """A search engine's answer is not all that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,48 @@ def by_index(store: StoreReader, index: VectorIndex, request: Request) -> Neighb
         part = by_scan(store, request, request.queries[again])
         found.positions[again], found.similarities[again] = part.positions, part.similarities
     return found
+
+
+def by_engine(
+    store: StoreReader, export: SearchExport, request: Request, where: Mapping[str, str | None]
+) -> Neighbours:
+    """Return the nearest of what a search engine proposes, ranked by the store's own vectors.
+
+    An engine rounds, and of equals it names any. So it is asked for more until the last that it named is surely less near than
+    the last answer: then the answer is that of a scan, if the engine misses nothing.
+    """
+    shape = len(request.queries), request.top
+    found = Neighbours(np.full(shape, -1, np.int64), np.full(shape, np.nan))
+    most = min(export.most_answers, len(store))
+    count = min(request.top + request.excluded, most)
+    waiting = np.arange(len(request.queries)) if request.top else np.zeros(0, np.int64)
+    margin = 2 * (request.queries.shape[1] + 8) * 2.0**-24  # of sums in float32, as in `exact_search`
+    while len(waiting):
+        asked = request.queries[waiting]
+        named, told = export.nearest(asked, count, where)
+        allowed = (named >= 0) & request.allowed[named]
+        part = nearest_of(np.where(allowed, named, -1), store.read, asked, request.top)
+        found.positions[waiting], found.similarities[waiting] = part.positions, part.similarities
+        surely = (named[:, -1] < 0) | (part.similarities[:, -1] > told[:, -1] + margin)
+        waiting = waiting[~surely]
+        if count == most:
+            break
+        count = min(2 * count, most)
+    if len(waiting) and most < len(store):
+        _warn(
+            f"More than {most:,} samples are as near as the last answer, and the engine names no more of them at once, so it is "
+            "chance which are told; leave --via out for those that stand first in the store."
+        )
+    if lacking := int((found.positions < 0).any(axis=1).sum()):
+        _warn(
+            f"The engine names fewer samples than meet the conditions, for {lacking} of {len(found.positions)} queries; export "
+            "again with another kind of index, or leave --via out."
+        )
+    return found
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, EngineWarning, stacklevel=5)
 
 
 def _candidates(

@@ -1,4 +1,4 @@
-"""The nearest samples: by scanning the store, or by its index where that serves as well."""
+"""The nearest samples: by scanning the store, by its index where that serves as well, or by a search engine's export of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.analysis.exact_search import MEMORY, Neighbours
-from embedstore.analysis.requests import Request, by_index, by_scan
+from embedstore.analysis.requests import Request, by_engine, by_index, by_scan
 from embedstore.errors import CorruptStoreError, PictureError, SettingsError, StoreError, TeacherError
 from embedstore.pictures import read_picture
 from embedstore.store.index import IndexWarning, VectorIndex, open_index
@@ -24,6 +24,7 @@ from embedstore.vectors import Vectors
 from embedstore.views import WHOLE, render
 
 if TYPE_CHECKING:
+    from embedstore.search_engines.copies import SearchExport
     from embedstore.store.searching import SearchableStore
 
 
@@ -52,6 +53,7 @@ def query(
     top: int,
     where: Mapping[str, str | None] | None,
     exact: bool | None = None,
+    via: SearchExport | None = None,
 ) -> list[Hit]:
     """Return the samples nearest to one of a picture, a sample or a text; see `SearchableStore.query`.
 
@@ -64,7 +66,7 @@ def query(
     if sum(given is not None for given in (image, id, text)) != 1:
         raise SettingsError("Give one of --image, --id and --text, to say what is looked for.")
     if id is not None:
-        return search(store, store.vectors([id]), top=top, where=where, exclude=[id], exact=exact)[0]
+        return search(store, store.vectors([id]), top=top, where=where, exclude=[id], exact=exact, via=via)[0]
     if image is not None:
         teacher = store.load_teacher()
         try:
@@ -72,8 +74,8 @@ def query(
         except PictureError as error:
             raise PictureError(f"The picture '{image}' can't be used: {error}; give a readable picture.") from error
         pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
-        return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where, exact=exact)[0]
-    return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact)[0]
+        return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where, exact=exact, via=via)[0]
+    return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact, via=via)[0]
 
 
 def text_vectors(store: SearchableStore, texts: Sequence[str]) -> Vectors:
@@ -98,9 +100,10 @@ def search(
     where: Mapping[str, str | None] | None = None,
     exclude: Sequence[str] = (),
     exact: bool | None = None,
+    via: SearchExport | None = None,
 ) -> list[list[Hit]]:
     """Return for each query (n, d) its `top` nearest samples, best first; see `SearchableStore.search`."""
-    found = nearest_samples(store, vectors, top=top, where=where, exclude=exclude, exact=exact)
+    found = nearest_samples(store, vectors, top=top, where=where, exclude=exclude, exact=exact, via=via)
     samples = {position: store.sample_at(position) for position in np.unique(found.positions).tolist() if position >= 0}
     return [
         [
@@ -120,6 +123,7 @@ def nearest_samples(
     where: Mapping[str, str | None] | None = None,
     exclude: Sequence[str] = (),
     exact: bool | None = None,
+    via: SearchExport | None = None,
     memory: int = MEMORY,
 ) -> Neighbours:
     """Return where the nearest samples stand and how similar they are; see `SearchableStore.nearest`.
@@ -127,8 +131,10 @@ def nearest_samples(
     Raises:
         StoreError: `top` is below 1, the queries are not finite or have another dimension than the store, or the index is
             asked for (`exact` is False) and there is none.
-        SettingsError: a condition is no text.
+        SettingsError: a condition is no text, or both an export and a way to do without are asked for.
         CorruptStoreError: the index is asked for and can't be used.
+        OutOfStepError: the export holds something else than the store.
+        SearchEngineError: its engine fails.
     """
     asked = np.atleast_2d(np.asarray(vectors, np.float32))
     if top < 1:
@@ -137,12 +143,20 @@ def nearest_samples(
         raise StoreError(f"The queries have the shape {asked.shape}; expected (n, {store.dim}).")
     if not np.isfinite(asked).all():
         raise StoreError("A query holds values that are not finite; look for NaN in what made it.")
+    if via is not None:
+        if exact is not None:
+            raise SettingsError(
+                "A search engine is asked, or the store is, by a scan or its index; leave out one of the two."
+            )
+        via.check(store)
     allowed = _passing(store, where)
     if exclude:  # finding ids is work in a big store
         excluded = store.find(exclude)
         allowed[excluded[excluded >= 0]] = False
     shown, top = min(top, len(store)), min(top, int(allowed.sum()))
     request = Request(asked, top, allowed, bool(where) or len(exclude) > FEW, len(exclude), memory)
+    if via is not None:
+        return _padded(by_engine(store, via, request, where or {}), shown)
     index = None if exact else _index(store, top, filtered=request.filtered, needed=exact is False)
     found = None
     if index is not None and top:

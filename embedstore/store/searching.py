@@ -16,6 +16,7 @@ from embedstore.vectors import Vectors
 if TYPE_CHECKING:
     from embedstore.analysis.exact_search import Neighbours
     from embedstore.analysis.search import Hit
+    from embedstore.search_engines.copies import SearchExport
     from embedstore.store.index_file import IndexInfo
 
 
@@ -29,6 +30,8 @@ class SearchableStore(StoreReader):
         where: Where | None = None,
         exclude: Sequence[str] = (),
         exact: bool | None = None,
+        *,
+        via: SearchExport | None = None,
     ) -> list[list[Hit]]:
         """Return for each query the samples whose plain view is nearest, by cosine, under the filter.
 
@@ -41,15 +44,19 @@ class SearchableStore(StoreReader):
                 one, not much has changed since it was made, there is no filter, few ids are excluded, and `top` is not above
                 what its recall was measured for, 10. False always asks the index: as many answers as can be, but under a
                 filter or for a higher `top` nobody has measured how many of them are the right ones.
+            via: ask this export of the store in a search engine; see `search_engines.open_export`. What it names is ranked by
+                the store's own vectors.
 
         Raises:
             StoreError: the queries or `top` can't be, or the index is asked for and there is none.
-            SettingsError: a condition is no text.
+            SettingsError: a condition is no text, or both `exact` and `via` are given.
             CorruptStoreError: the index is asked for and can't be used. Where it is not, that is a warning.
+            OutOfStepError: the export holds something else than the store.
+            SearchEngineError: its engine fails.
         """
         from embedstore.analysis.search import search
 
-        return search(self, vectors, top=top, where=where, exclude=exclude, exact=exact)
+        return search(self, vectors, top=top, where=where, exclude=exclude, exact=exact, via=via)
 
     def nearest(
         self,
@@ -58,6 +65,8 @@ class SearchableStore(StoreReader):
         where: Where | None = None,
         exclude: Sequence[str] = (),
         exact: bool | None = None,
+        *,
+        via: SearchExport | None = None,
     ) -> Neighbours:
         """Return what `search` does as arrays: positions in `ids` and similarities.
 
@@ -65,7 +74,7 @@ class SearchableStore(StoreReader):
         """
         from embedstore.analysis.search import nearest_samples
 
-        return nearest_samples(self, vectors, top=top, where=where, exclude=exclude, exact=exact)
+        return nearest_samples(self, vectors, top=top, where=where, exclude=exclude, exact=exact, via=via)
 
     def build_index(
         self,
@@ -138,6 +147,7 @@ class SearchableStore(StoreReader):
         top: int = 5,
         where: Where | None = None,
         exact: bool | None = None,
+        via: SearchExport | None = None,
     ) -> list[Hit]:
         """Return the samples nearest to a picture, to a sample (itself left out) or to a text; see `search`.
 
@@ -145,7 +155,7 @@ class SearchableStore(StoreReader):
         """
         from embedstore.analysis.search import query
 
-        return query(self, image=image, id=id, text=text, top=top, where=where, exact=exact)
+        return query(self, image=image, id=id, text=text, top=top, where=where, exact=exact, via=via)
 
     def embed_text(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors (n, d) that the store's own teacher gives to some texts; it is loaded for that.
