@@ -17,6 +17,7 @@ from distill.advice.footprint import Footprint, LeftOut, fitting
 from distill.advice.looks import Looks, look
 from distill.advice.needs import Needs
 from distill.advice.trials import Agreed, Pace, Plan
+from distill.training.ranks import refuse_ranks
 from distill.training.run_data import make_run_data
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
@@ -98,6 +99,7 @@ def advise(
         SettingsError: a need can't be met, no candidate fits, the time is too short, or the trials are others'.
         TrainingError: the store can't be learned from, or a run failed.
     """
+    refuse_ranks("distill.advise")
     needs, path, place = needs or Needs(), Path(store), Path(directory)
     if jobs < 1:
         raise SettingsError(f"The number of jobs is {jobs}; expected 1 or more.")

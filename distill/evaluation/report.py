@@ -117,6 +117,12 @@ class Report:
         """Return plain values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        """Return the report that `to_dict` gave."""
+        kinds: dict[str, type] = {"by_class": ClassFigures, "by_mode": ModeFigures, "aside": AsideFigures}
+        return cls(**values | {name: [kind(**line) for line in values[name]] for name, kind in kinds.items()})
+
 
 def make_report(held: Sequence[Held], classes: list[str], policy: str, good: str | None, overkill: float) -> Report:
     """Compute the figures of a run from what its student says of held-out samples.

@@ -7,8 +7,11 @@ MIDDLE, SPREAD = 127.5, 63.75  # a trunk gets (pixels - MIDDLE) / SPREAD
 
 
 def device() -> torch.device:
-    """Return where students are trained and asked: on the GPU, if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return where students are trained and asked: on this process' GPU, if there is one.
+
+    By its number, since threads do not share which GPU is theirs.
+    """
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 class Student(nn.Module):

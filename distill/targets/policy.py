@@ -58,16 +58,13 @@ class TrainingSet:
         cls, source: Source, positions: Positions, views: int | None = None, images: Path | None = None
     ) -> TrainingSet:
         """Take the samples at some positions of a store or an exported summary, with some of its views, or all."""
-        samples = [source.sample_at(int(at)) for at in positions]
-        return cls(
-            source,
-            positions,
-            [s.id for s in samples],
-            [s.label for s in samples],
-            [s.part for s in samples],
-            source.views if views is None else views,
-            images,
-        )
+        ids, labels, parts = list[str](), list[str | None](), list[str]()
+        for at in positions.tolist():  # one by one: all samples with all that is known of them would be large
+            sample = source.sample_at(at)
+            ids.append(sample.id)
+            labels.append(sample.label)
+            parts.append(sample.part)
+        return cls(source, positions, ids, labels, parts, source.views if views is None else views, images)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -74,7 +74,7 @@ def plan_epoch(
         drawn = np.where(whole, 0, random.integers(views + 1, _NUMBERS, len(ids)))
     if order is None:
         order, drawn = shuffled, drawn[shuffled]  # one draw a sample
-    steps = max(1, min(-(-len(ids) // size), len(ids) // 2))  # two or more a batch: batch statistics need them
+    steps = steps_of(len(ids), size)
     places = np.arange(len(ids))
     if ce_views == "all":
         return [_stored(ids, recipe, order[part], drawn[part], labelled=True) for part in np.array_split(places, steps)]
@@ -101,6 +101,11 @@ def plan_epoch(
             )
         )
     return batches
+
+
+def steps_of(samples: int, size: int) -> int:
+    """Return how many steps an epoch has: of `size` samples, about, and of two or more, which batch statistics need."""
+    return max(1, min(-(-samples // size), samples // 2))
 
 
 def balanced_order(
@@ -168,10 +173,10 @@ class _StoredCuts(Sequence[View]):
     @overload
     def __getitem__(self, place: int) -> View: ...
     @overload
-    def __getitem__(self, place: slice) -> list[View]: ...
-    def __getitem__(self, place: int | slice) -> View | list[View]:
+    def __getitem__(self, place: slice) -> Sequence[View]: ...
+    def __getitem__(self, place: int | slice) -> View | Sequence[View]:
         if isinstance(place, slice):
-            return [self[at] for at in range(len(self))[place]]
+            return _StoredCuts(self._recipe, self._ids, self._samples[place], self._views[place])
         return draw_view(self._recipe, self._ids[self._samples[place]], int(self._views[place]))
 
 

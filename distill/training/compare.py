@@ -15,6 +15,7 @@ from distill.evaluation.comparison import Comparison, RunScores, compare_runs
 from distill.methods import settings_of
 from distill.training import run_directory
 from distill.training.checks import finished_runs
+from distill.training.ranks import refuse_ranks
 from distill.training.settings import Settings
 from distill.training.trainer import Planned, Step, Trainer
 from embedstore.errors import SettingsError
@@ -61,6 +62,7 @@ def compare(
         SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
         TrainingError: the store can't be learned from, or a run's process died.
     """
+    refuse_ranks("distill.compare")  # its runs would take themselves for one of them
     base, path = settings or Settings(), Path(out)
     if not policies or len(set(policies)) != len(policies):
         raise SettingsError(f"The policies are '{','.join(policies)}'; name one or more, each once.")

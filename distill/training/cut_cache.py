@@ -27,13 +27,14 @@ class CutCache:
         pictures: n, how many there are.
         numbers: how many views each may have; they are numbered from 0.
         size: side of a view, in pixels.
+        files: how many processes make such a file at the same time; they share the room.
     """
 
-    def __init__(self, folder: Path, pictures: int, numbers: int, size: int):
+    def __init__(self, folder: Path, pictures: int, numbers: int, size: int, files: int = 1):
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  as long as this object
         self._slots = np.full((pictures, numbers), -1, np.int32)
         self._shape, self._bytes = (size, size, 3), size * size * 3
-        room = min(MOST_BYTES, shutil.disk_usage(folder).free // _SHARE)
+        room = min(MOST_BYTES, shutil.disk_usage(folder).free // _SHARE) // files
         self._used, self._room = 0, room // self._bytes
         self._guard = threading.Lock()  # a place in the file is sought and then read
 

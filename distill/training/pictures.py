@@ -71,10 +71,13 @@ class StudentPictures:
         """The image folder."""
         return self._root
 
-    def keep_cuts(self, folder: Path, numbers: int) -> None:
-        """Keep views that were cut, in a file in `folder`, if it can be made: of each picture so many as are numbered."""
+    def keep_cuts(self, folder: Path, numbers: int, files: int = 1) -> None:
+        """Keep views that were cut, in a file in `folder`, if it can be made: of each picture so many as are numbered.
+
+        Of `files` processes each keeps its own.
+        """
         with suppress(OSError):  # without it all is cut each time
-            self._cache = CutCache(folder, len(self._store), numbers, self._size)
+            self._cache = CutCache(folder, len(self._store), numbers, self._size, files)
 
     def close(self) -> None:
         """Stop the threads, and let go of the kept pictures and of what was cut."""

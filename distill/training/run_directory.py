@@ -27,6 +27,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -274,20 +275,21 @@ def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
     _replace_with(path / CHECKPOINT, lambda fresh: torch.save(values, fresh))
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return the last checkpoint, if any; never runs code from it.
+def load_checkpoint(path: Path, content: bytes | None = None) -> dict[str, Any] | None:
+    """Return the last checkpoint, if any; never runs code from it. `content` is that of its file, where another process read it.
 
     Raises:
         TrainingError: it is damaged, or of an earlier release.
     """
     file = path / CHECKPOINT
-    if not file.exists():
+    if content is None and not file.exists():
         return None
     try:
-        with zipfile.ZipFile(file) as archive:
-            if archive.testzip() is not None:  # torch.load checks no sums
-                raise ValueError("a sum is wrong")
-        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        held = BytesIO(file.read_bytes() if content is None else content)
+        if zipfile.ZipFile(held).testzip() is not None:  # torch.load checks no sums
+            raise ValueError("a sum is wrong")
+        held.seek(0)
+        checkpoint: dict[str, Any] = torch.load(held, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise damaged_checkpoint(path) from error
     if not isinstance(checkpoint, dict) or "history" not in checkpoint:

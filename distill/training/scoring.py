@@ -10,6 +10,7 @@ from torch import Tensor
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.students import Student
 from distill.training.pictures import StudentPictures
+from distill.training.ranks import ALONE, Ranks
 from distill.training.run_data import RunData
 from embedstore.errors import TrainingError
 from embedstore.views import WHOLE, Recipe
@@ -65,11 +66,15 @@ def class_probabilities(
 
 
 def validation_figures(
-    student: Student, pictures: StudentPictures, data: RunData, good: str | None
+    student: Student, pictures: StudentPictures, data: RunData, good: str | None, ranks: Ranks = ALONE
 ) -> dict[str, float]:
-    """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips."""
+    """Return the validation figures of an epoch, from whole pictures, unflipped; the report averages flips.
+
+    Each rank looks at its part of the pictures.
+    """
     positions = np.array([at for at in data.sides["val"] if data.samples[at].label is not None], np.int64)
-    probabilities = class_probabilities(student, pictures, positions)
+    own = class_probabilities(student, pictures, positions[ranks.part(len(positions))])
+    probabilities = ranks.rows(torch.from_numpy(own), len(positions)).numpy()
     labels = [data.samples[at].label for at in positions]
     if good is None:
         said = [data.classes[at] for at in probabilities.argmax(axis=1)]

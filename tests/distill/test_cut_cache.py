@@ -42,6 +42,15 @@ def test_a_view_is_kept_once(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_several_processes_share_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cut_cache, "MOST_BYTES", 9 * 4 * 4 * 3)
+    for files, kept in ((1, 6), (3, 3)):
+        cache = CutCache(tmp_path, 10, 1, 4, files)
+        cache.put(np.arange(6), np.zeros(6, np.int64), draw(6))
+        assert cache.get(np.arange(6), np.zeros(6, np.int64))[1].sum() == kept
+        cache.close()
+
+
 def test_nobody_sees_the_file(tmp_path: Path) -> None:
     cache = CutCache(tmp_path, 10, 3, 4)
     cache.put(np.array([1]), np.array([1]), draw(1))

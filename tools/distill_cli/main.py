@@ -2,6 +2,7 @@
 
 import typer
 
+from distill.training.ranks import refuse_ranks
 from distill_cli import advise, compare, evaluate, export, gate, init, predict, train
 from embedstore_cli import console
 
@@ -12,6 +13,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _begin(context: typer.Context) -> None:
+    if context.invoked_subcommand not in {None, "train"}:
+        refuse_ranks(f"distill {context.invoked_subcommand}")
+
+
 for verb in (
     init.init,
     advise.advise,
@@ -31,3 +40,7 @@ def main() -> None:
         app,
         interrupted="Stopped. Finished epochs are kept; the same command goes on from there (train: with --resume).",
     )
+
+
+if __name__ == "__main__":
+    main()

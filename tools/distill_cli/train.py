@@ -1,6 +1,8 @@
 """distill train: a student from a store, or from one exported summary."""
 
 import unicodedata
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +11,7 @@ import typer
 
 from distill.targets import MIXTURE
 from distill.targets.making import SAVED
+from distill.training.ranks import joined
 from distill.training.settings import Settings
 from distill_cli import options
 from distill_cli.gate import leave
@@ -136,6 +139,8 @@ def train(
     Without a store: distill train --summary rare20.safetensors --images photos --good good --out runs/rare20
 
     A new student from an old one: distill train parts.store --from runs/old --gate --out runs/new
+
+    On several GPUs or processors: torchrun --nproc-per-node 4 --no-python distill train parts.store --out runs/own
     """
     given: dict[str, Any] = {
         "policy": policy,
@@ -162,31 +167,33 @@ def train(
         "answer": answer,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    path, saved = _source(store, summary)
-    _refuse_half_a_gate(from_, gate=gate, how=gate_overkill or accept_unknown)
-    import distill
-    from distill.source import opened_source
-    from distill.training.gate import refuse_incomparable
-    from distill.training.memory import hold_freed_memory
-    from distill.training.origin import read_origin
-    from distill.training.task_file import TASK
+    with joined() as ranks:  # all that may fail: one of several processes says so
+        path, saved = _source(store, summary)
+        _refuse_half_a_gate(from_, gate=gate, how=gate_overkill or accept_unknown, ranks=ranks.size)
+        import distill
+        from distill.source import opened_source
+        from distill.training.gate import refuse_incomparable
+        from distill.training.memory import hold_freed_memory
+        from distill.training.origin import read_origin
 
-    hold_freed_memory()
-    origin = None if from_ is None else read_origin(from_)
-    with opened_source(path) as source:
-        settings = _settings(source, task, changes, saved, origin)
-        if gate and origin is not None:
-            refuse_incomparable(origin, source, settings)
-        with console.progress(f"Training ({settings.policy})", "epochs") as progress:
-            run = distill.train(
-                source,
-                out,
-                settings,
-                origin=origin,
-                images=images,
-                resume=resume,
-                progress=lambda done, total, _: progress(done, total),
-            )
+        hold_freed_memory()
+        origin = None if from_ is None else read_origin(from_)
+        with opened_source(path) as source:
+            settings = _settings(source, task, changes, saved, origin)
+            if gate and origin is not None:
+                refuse_incomparable(origin, source, settings)
+            with _progress(settings, shown=ranks.first) as progress:
+                run = distill.train(
+                    source,
+                    out,
+                    settings,
+                    origin=origin,
+                    images=images,
+                    resume=resume,
+                    progress=lambda done, total, _: progress(done, total),
+                )
+    if not ranks.first:
+        return
     found: Gate | None = None
     try:
         if from_ is not None:
@@ -202,6 +209,7 @@ def train(
             leave(found, accept_unknown=accept_unknown)
         return
     from distill.reports.console import print_gate, print_report
+    from distill.training.task_file import TASK
 
     if task is not None:
         ruling = [f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in changes] + ["--summary"] * (
@@ -220,11 +228,21 @@ def train(
         leave(found, accept_unknown=accept_unknown)
 
 
-def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool) -> None:
+def _progress(settings: Settings, *, shown: bool) -> AbstractContextManager[Callable[[int, int], None]]:
+    if not shown:
+        return nullcontext(lambda done, total: None)
+    return console.progress(f"Training ({settings.policy})", "epochs")
+
+
+def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool, ranks: int) -> None:
     if old is None and (gate or how):
         raise SettingsError("--gate compares with an old run; name it: --from RUN")
     if how and not gate:
         raise SettingsError("--gate-overkill and --accept-unknown say how the gate decides; give --gate, too.")
+    if gate and ranks > 1:
+        raise SettingsError(
+            "--gate answers by its exit code, but torchrun gives another; leave it out, and call distill gate afterwards."
+        )
 
 
 def _settings(
