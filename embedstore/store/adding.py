@@ -10,10 +10,11 @@ from pathlib import Path
 
 from embedstore.errors import ImagesError, SettingsError
 from embedstore.images import Listing, list_images, sample_id
+from embedstore.store.build_report import BuildReport
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.fields import Record
-from embedstore.store.ingest import BuildReport, keeping, publish
+from embedstore.store.ingest import keeping, publish
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer

@@ -156,21 +156,40 @@ class EmbeddingStore(SearchableStore):
     # Summaries
 
     def summarize(
-        self, strategy: str, *, name: str | None = None, split: str | None = None, seed: int = 0, **parameters: Any
+        self,
+        strategy: str,
+        *,
+        name: str | None = None,
+        split: str | None = None,
+        seed: int = 0,
+        engine: str | None = None,
+        address: str | None = None,
+        **parameters: Any,
     ) -> Summary:
         """Summarise the samples of a split (or all) by a strategy; saved where it gets a name.
+
+        The vectors of one label at a time are gathered, unless an engine is named or they are too many for that (see
+        `embedstore.summaries.strategy.MOST_GATHERED`): then steps go over shards, ranges of rows.
 
         Args:
             strategy: a key of `embedstore.summaries.STRATEGIES`, such as `class-mean`.
             name: to save it under.
             split: `train` in all ordinary work; None takes every sample but those set aside.
             seed: of whatever is drawn.
+            engine: `shards`, over shards in this process; `ray`, over shards on a Ray cluster whose nodes see the store under
+                the same path.
+            address: of that cluster, HOST:PORT or `auto`; where not given, what RAY_ADDRESS says, else one is started here.
             parameters: of the strategy.
 
         Raises:
-            SummaryError: the name is taken, or the version that was summarised has been removed meanwhile.
+            SummaryError: the name is taken, the version that was summarised has been removed meanwhile, or the strategy can't
+                be made over shards.
+            SettingsError: the engine is unknown, or has no address.
+            EngineError: the cluster can't be reached, or failed.
+            MissingPackageError: Ray is not installed.
         """
         from embedstore.summaries import summarize
+        from embedstore.summaries.over_shards.engines import shard_engine
 
         def refuse_taken(tables: Tables) -> None:
             if name is not None and name in tables.summary_names():
@@ -179,7 +198,8 @@ class EmbeddingStore(SearchableStore):
                 )
 
         self._read(refuse_taken)  # before the work is done, and again under the lock
-        summary = summarize(self, strategy, name=name, split=split, seed=seed, **parameters)
+        with shard_engine(engine, address) as mapping:
+            summary = summarize(self, strategy, name=name, split=split, seed=seed, engine=mapping, **parameters)
         if name is not None:
             data = summary.to_bytes()
 

@@ -7,12 +7,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from embedstore.errors import ImagesError, SettingsError, StoreError
+from embedstore.engines import Engine, RayEngine
+from embedstore.engines.shards import folder_of
+from embedstore.errors import ImagesError, SettingsError, StoreError, TeacherError
 from embedstore.images import Listing, list_images
 from embedstore.store import layout
+from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
@@ -30,31 +33,6 @@ from embedstore.views import Recipe
 DEFAULT_VIEWS = 2
 
 
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did."""
-
-    version: int
-    samples: int
-    new: int  # samples that were not there before
-    changed: int  # samples whose picture is another
-    updated: int  # samples of which only the label or another field changed
-    removed: int  # samples that left, with `prune`
-    gone: int  # samples whose picture is not there any more, kept
-    embedded: int  # (sample, view) pairs that went through the teacher in this run
-    resumed: int  # samples that an interrupted run had embedded already
-    views: int
-    views_incomplete: int  # views that samples without a picture lack, so that no reader sees them yet
-    outputs: dict[str, int]  # of the teacher: name -> dimension
-    outputs_incomplete: list[str]  # outputs that samples without a picture lack, likewise
-    set_aside: int
-    kept: int  # pictures whose pixels are kept for students
-    not_kept: int  # pictures for which there was no room
-    ignored: int  # files that are no pictures by their ending
-    teacher: str
-    seconds: float
-
-
 def build(
     path: str | os.PathLike[str],
     images: str | os.PathLike[str],
@@ -66,6 +44,8 @@ def build(
     recipe: Recipe | None = None,
     prune: bool = False,
     keep_images: int | None = None,
+    engine: Engine | None = None,
+    shards: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Embed what the store does not have yet, and make it visible as one new version.
@@ -85,20 +65,31 @@ def build(
         prune: remove samples whose picture is not listed any more.
         keep_images: short side in pixels of the pictures to keep for students, that of the recipe; 0: keep none any more. Where
             not given, a store goes on as before; a new one keeps none.
+        engine: where pictures are read and embedded; in this process where not given. See `embedstore.engines`.
+        shards: folder by which an engine on several machines hands over, that all of them see; `STORE.shards` where not given.
+            What an interrupted run left there is taken in, whatever the engine.
         progress: called with (pictures done, pictures in all).
 
     Raises:
         SettingsError: a number is out of range, or another recipe is given than the store's.
         ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
-        TeacherError: the teacher can't be loaded, or can't give an output, or the outputs are one text.
+        TeacherError: the teacher can't be loaded, or can't give an output, or the outputs are one text; or it is an object, and
+            the engine works elsewhere.
         TeacherMismatchError: the store was filled by another teacher.
         StoreError: `path` is something else, or is being written by another process.
+        EngineError, MissingPackageError: the engine can't do the work.
     """
     started = time.monotonic()
     store_path = Path(path)
     if views is not None and not 0 <= views <= 65_535:
         raise SettingsError(f"The number of views is {views}; expected 0 to 65535.")
     refuse_text(outputs or ())
+    spec = teacher if isinstance(teacher, str) else None
+    if isinstance(engine, RayEngine) and not isinstance(teacher, str | None):
+        raise TeacherError(
+            f"The teacher '{teacher.name}' was given as an object, which stays in this process; name it by its spec for the "
+            "engine 'ray', whose nodes load it themselves."
+        )
     listing = list_images(images, manifest)
     is_new = not os.path.exists(store_path / layout.CURRENT)  # Path.exists raises where a name is too long
     if keep_images and (is_new or recipe is not None):
@@ -113,7 +104,8 @@ def build(
         refuse_other_content(store_path)
         _refuse_all_unreadable(listing)
         if teacher is None or isinstance(teacher, str):
-            teacher = load_teacher(teacher or DEFAULT_TEACHER, outputs or ())
+            spec = teacher or DEFAULT_TEACHER
+            teacher = load_teacher(spec, outputs or ())
         settings = {"recipe": (recipe or Recipe()).to_dict(), "image_root": str(Path(images).resolve())}
         create_store(store_path, settings, teacher.fingerprint, description_of(teacher, outputs))
     try:
@@ -126,6 +118,9 @@ def build(
             recipe=recipe,
             prune=prune,
             keep_images=keep_images,
+            engine=engine,
+            spec=spec,
+            shards=folder_of(store_path) if shards is None else Path(shards),
             progress=progress,
         )
     except _NothingUsableError:
@@ -152,6 +147,9 @@ def _build_existing(
     recipe: Recipe | None,
     prune: bool,
     keep_images: int | None,
+    engine: Engine | None,
+    spec: str | None,
+    shards: Path,
     progress: Progress | None,
 ) -> BuildReport:
     with EmbeddingStore(path) as store:
@@ -176,6 +174,9 @@ def _build_existing(
                     views=max(asked, store.views),
                     progress=progress,
                     keep=kept,
+                    engine=engine,
+                    spec=spec,
+                    shards=shards,
                 )
                 embedding.run()
                 if not embedding.done and not embedding.known:
@@ -183,7 +184,10 @@ def _build_existing(
                 if space != store.space:  # also where there was nothing to embed
                     session.write(lambda tables: tables.put_space(store.fingerprint, space))
                 report = publish(store, session, listing, embedding, action="build", whole=True, prune=prune)
-                return replace(report, kept=kept_only(store, kept))
+                embedding.settle()
+                report = replace(report, kept=kept_only(store, kept), shards_resumed=embedding.shards_resumed)
+                made, again = (engine.shards, engine.repeated) if isinstance(engine, RayEngine) else (0, 0)
+                return replace(report, shards=made, shards_repeated=embedding.shards_unfinished + again)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embedstore.errors import TeacherError, TeacherMismatchError
@@ -90,14 +90,29 @@ def check_outputs(store: EmbeddingStore, teacher: Teacher, outputs: Sequence[str
         TeacherError: it was loaded without one.
         TeacherMismatchError: one is something else under the same name.
     """
-    kept, definitions = store.space["outputs"], store.space.get("definitions", {})
+    check_against(store.space, f"of the store '{store.path}'", teacher, outputs)
+
+
+def check_against(space: Mapping[str, Any], of: str, teacher: Teacher, outputs: Sequence[str] = ()) -> None:
+    """Do what `check_outputs` does where there is no store at hand.
+
+    Args:
+        space: what the store says of its teacher.
+        of: whose outputs these are, to speak of.
+        teacher: at hand.
+        outputs: as there.
+
+    Raises:
+        TeacherError, TeacherMismatchError: as there.
+    """
+    kept, definitions = space["outputs"], space.get("definitions", {})
     _refuse_missing(teacher, list(dict.fromkeys([*kept, *outputs])))
     for name, dim in kept.items():
         own = dim, definitions.get(name, "")
         given = teacher.outputs[name], definitions_of(teacher).get(name, "")
         if own != given:
             raise TeacherMismatchError(
-                f"The output '{name}' of the store '{store.path}' is {_described(*own)}, but the teacher '{teacher.name}' gives "
+                f"The output '{name}' {of} is {_described(*own)}, but the teacher '{teacher.name}' gives "
                 f"{_described(*given)}; use the releases of embedstore and of its packages that built the store, or build "
                 "another store."
             )

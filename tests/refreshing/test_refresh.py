@@ -23,6 +23,7 @@ from toy_refresh import (
 )
 
 import embedstore
+from embedstore.engines import local
 from embedstore.errors import ImagesError, SettingsError, StoreLockedError, TeacherMismatchError
 from embedstore.store import embedding_pass
 from embedstore.store.kept_pictures import open_kept
@@ -240,7 +241,7 @@ def test_summaries_kept_aside_are_listed_only_where_asked_and_thinning_tells_eac
 
 
 def test_an_interrupted_embedding_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 2)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 2)
     before = state(root)
     change_pictures(root / "images")
     with pytest.raises(KeyboardInterrupt):
@@ -257,7 +258,7 @@ def test_a_kill_at_any_step_leaves_whole_steps_and_the_next_refresh_ends_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 2)
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 4)
     change_pictures(root / "images")
     kept = copied(root / "store", tmp_path / "kept")
     start = state(root)

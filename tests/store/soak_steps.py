@@ -13,6 +13,7 @@ import numpy as np
 from helpers import CountingTeacher, unit_vectors, write_pictures
 
 import embedstore
+from embedstore.engines import local
 from embedstore.store import compaction, embedding_pass, writing
 
 
@@ -26,7 +27,7 @@ class SlowTeacher(CountingTeacher):
 
 def small_steps() -> None:
     """Let few pictures take many transactions."""
-    embedding_pass._CROPS_AT_ONCE, embedding_pass._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
+    local._CROPS_AT_ONCE, embedding_pass._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
     compaction._BLOCKS_AT_ONCE = 1
 
 

@@ -14,6 +14,7 @@ import pytest
 from helpers import CountingTeacher, assert_same_to_a_float16_step, by_hand, snapshot, write_pictures
 
 import embedstore
+from embedstore.engines import local
 from embedstore.errors import ImagesError, SettingsError, StoreError, StoreLockedError, TeacherMismatchError
 from embedstore.store import compaction, embedding_pass
 from embedstore.store.writing import writer
@@ -25,7 +26,7 @@ FRESH = ["scratch/1.png", "scratch/deep/2.png", "good/9.png"]
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few pictures take several batches and commits."""
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 4)
     monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 2)
 
 

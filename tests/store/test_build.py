@@ -25,6 +25,7 @@ from helpers import (
 
 import embedstore
 from embedstore import Recipe
+from embedstore.engines import local
 from embedstore.errors import ImagesError, SettingsError, TeacherMismatchError
 from embedstore.store import BuildReport, embedding_pass
 from embedstore.store.rows import staged, visible
@@ -111,7 +112,7 @@ def test_every_output_of_the_teacher_is_kept(path: Path, images: Path) -> None:
 def test_many_pictures_fill_several_batches_commits_and_blocks(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 7)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 7)
     monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 50)
     names = [f"{number:03d}.png" for number in range(300)]
     write_pictures(tmp_path / "images", names)
@@ -127,7 +128,7 @@ def test_many_pictures_fill_several_batches_commits_and_blocks(
 
 def build_at_once(tmp_path: Path, teacher: CountingTeacher, views: int, name: str = "at once") -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding_pass, "_CROPS_AT_ONCE", 10**6)
+        patch.setattr(local, "_CROPS_AT_ONCE", 10**6)
         patch.setattr(embedding_pass, "_COMMIT_ROWS", 10**6)
         embedstore.build(tmp_path / name, tmp_path / "images", teacher=teacher, views=views)
     return view(tmp_path / name)

@@ -27,8 +27,9 @@ from killing import killed_at
 
 import embedstore
 from embedstore import EmbeddingStore
+from embedstore.engines import local
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError, SummaryError
-from embedstore.store import compaction, embedding_pass, environment, layout, row_stream
+from embedstore.store import compaction, environment, layout, row_stream
 from embedstore.store.compaction import CompactionWarning
 from embedstore.store.environment import Environment
 from embedstore.store.index_file import building
@@ -200,7 +201,7 @@ def test_progress_is_told_up_to_the_end(path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_an_interrupted_build_left_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 4)
     images = tmp_path / "images"
     write_pictures(images, [f"good/{number}.png" for number in range(10)])
     (images / "good" / "bad.png").write_bytes(b"no picture")

@@ -9,6 +9,7 @@ import pytest
 from helpers import CountingTeacher, noise_picture, write_picture
 
 import embedstore
+from embedstore.engines import cutting, local
 from embedstore.errors import CorruptStoreError, SettingsError, StoreError
 from embedstore.pictures import read_picture
 from embedstore.store import embedding_pass
@@ -100,11 +101,14 @@ def test_another_size_than_the_recipes_is_refused(tmp_path: Path, images: Path) 
         build(tmp_path / "t", images, keep_images=3)
 
 
-def test_an_interrupted_build_keeps_what_it_has_embedded(tmp_path: Path, images: Path) -> None:
+def test_an_interrupted_build_keeps_what_it_has_embedded(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 4)
     with pytest.raises(KeyboardInterrupt):
-        embedstore.build(tmp_path / "s", images, teacher=CountingTeacher(stop_after=0), views=1, keep_images=SIDE)
+        embedstore.build(tmp_path / "s", images, teacher=CountingTeacher(stop_after=8), views=1, keep_images=SIDE)
     kept = kept_of(tmp_path / "s")
-    assert len(kept.contents()) == 10  # they were read before the teacher stopped
+    assert len(kept.contents()) == 4  # two batches of two
     kept.close()
     assert build(tmp_path / "s", images).kept == 10
     assert_keeps(tmp_path / "s", images, NAMES)
@@ -131,7 +135,7 @@ def test_beyond_the_bound_pictures_are_counted_and_not_even_decoded(
     for number in range(3):
         write_picture(images / "good" / f"new {number}.png", noise_picture(80 + number, (33, 44)))
     monkeypatch.setattr(embedding_pass, "MOST_BYTES", 1)
-    monkeypatch.setattr(embedding_pass, "to_keep", None)
+    monkeypatch.setattr(cutting, "to_keep", None)
     report = build(tmp_path / "s", images)
     assert (report.samples, report.kept, report.not_kept) == (13, 10, 3)
 

@@ -13,6 +13,7 @@ from helpers import CountingTeacher, noise_picture, snapshot, write_picture, wri
 
 import embedstore
 from embedstore import EmbeddingStore, Recipe
+from embedstore.engines import local
 from embedstore.errors import EmbedstoreError, ImagesError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.pictures import decode
 from embedstore.store import embedding_pass
@@ -99,7 +100,7 @@ def test_later_builds_keep_all_outputs_that_the_store_has(path: Path, images: Pa
 def test_an_interrupted_build_goes_on_and_shows_nothing_half_done(
     path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 6)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 6)
     monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 4)
     teacher = CountingTeacher(early=True, stop_after=24)
     with pytest.raises(KeyboardInterrupt):

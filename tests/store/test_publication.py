@@ -16,6 +16,7 @@ import pytest
 from helpers import CountingTeacher, Killed, forget, killed_after, python_environment, snapshot, write_pictures
 
 import embedstore
+from embedstore.engines import local
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import embedding_pass, environment, ingest, layout, writing
 from embedstore.store.layout import NEVER
@@ -28,7 +29,7 @@ NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in ra
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a dozen pictures take several batches, commits and transactions."""
-    monkeypatch.setattr(embedding_pass, "_CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 4)
     monkeypatch.setattr(embedding_pass, "_COMMIT_ROWS", 3)
     monkeypatch.setattr(writing, "_AT_ONCE", 5)
 
@@ -513,11 +514,12 @@ def test_a_store_is_removed_only_where_nobody_had_the_use_of_it(filled: Path, tm
 BUILD = """
 import sys, time
 import embedstore
+from embedstore.engines import local
 from embedstore.store import embedding_pass, writing
 from embedstore.store.environment import Environment
 from helpers import CountingTeacher
 
-embedding_pass._CROPS_AT_ONCE, embedding_pass._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
+local._CROPS_AT_ONCE, embedding_pass._COMMIT_ROWS, writing._AT_ONCE = 6, 10, 10
 write = Environment.write
 
 def told(self, work):

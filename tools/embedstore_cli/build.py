@@ -1,12 +1,16 @@
 """embedstore build: images through the teacher into the store."""
 
 import contextlib
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embedstore_cli import console
+
+if TYPE_CHECKING:
+    from embedstore.results import BuildReport
 
 
 def build(
@@ -56,6 +60,37 @@ def build(
         ),
     ] = None,
     light: Annotated[bool | None, typer.Option(help="Views in other light; new store only (on).")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local: this process; ray: the nodes of a Ray cluster, which see images and shards under the same path. A "
+            "cluster runs what it is sent by whoever reaches it and has its token, so keep it in a network that you trust."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster, HOST:PORT or auto; RAY_ADDRESS where not given, else one is started here, for this machine "
+            "alone.",
+            show_default=False,
+        ),
+    ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where nodes hand over what they have embedded; STORE.shards where not given.", show_default=False
+        ),
+    ] = None,
+    shard_crops: Annotated[
+        int | None,
+        typer.Option(help="Views in a shard, which a lost worker costs; 1000 where not given.", show_default=False),
+    ] = None,
+    teacher_cores: Annotated[
+        int | None,
+        typer.Option(
+            help="Cores of each teacher, where the cluster has no GPU; 4 where not given.", show_default=False
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Embed what the store does not have yet.
@@ -64,8 +99,11 @@ def build(
     be read are set aside and listed by: embedstore info STORE
 
     Example: embedstore build parts.store photos/ --manifest photos.csv --views 8
+
+    On several machines: embedstore build parts.store photos/ --engine ray --address 10.0.0.1:6379
     """
     import embedstore
+    from embedstore.engines import engine_named
     from embedstore.errors import NotAStoreError
     from embedstore_cli.change import Generation
 
@@ -75,7 +113,10 @@ def build(
     given: dict[str, Any] = {"seed": seed, "fit": fit, "turns": turns, "flips": flips, "light": light}
     chosen = {name: value for name, value in given.items() if value is not None}
     recipe = embedstore.Recipe(**chosen) if chosen else None
-    with console.progress("Looking at pictures", "pictures") as progress:
+    with (
+        console.progress("Looking at pictures", "pictures") as progress,
+        contextlib.redirect_stdout(sys.stderr),  # Ray remarks there on what it loses, where only the report belongs
+    ):
         report = embedstore.build(
             store,
             images,
@@ -86,6 +127,8 @@ def build(
             recipe=recipe,
             prune=prune,
             keep_images=keep_images,
+            engine=engine_named(engine, address=address, crops=shard_crops, cores=teacher_cores),
+            shards=shards,
             progress=progress,
         )
     if json:
@@ -114,6 +157,7 @@ def build(
     if report.resumed:
         resumed = console.count(report.resumed, "sample was", "samples were")
         console.say(f"{resumed} embedded by an interrupted run before, and not again.")
+    _tell_of_shards(report)
     if report.set_aside:
         console.say(
             console.count(report.set_aside, "picture was", "pictures were")
@@ -146,3 +190,12 @@ def build(
     if before is not None:
         with embedstore.open(store) as opened:
             console.say(*before.compacted(opened))
+
+
+def _tell_of_shards(report: "BuildReport") -> None:
+    if report.shards_resumed:
+        resumed = console.count(report.shards_resumed, "shard was", "shards were")
+        console.say(f"{resumed} finished by an interrupted run before, and went into the store as they were.")
+    if report.shards_repeated:
+        repeated = console.count(report.shards_repeated, "shard was", "shards were")
+        console.say(f"{repeated} made again, for a worker, a node or a run was lost while it made them.")
