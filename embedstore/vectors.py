@@ -20,6 +20,15 @@ def unit_length(vectors: npt.ArrayLike) -> Vectors:
     return scaled.astype(np.float32)
 
 
+def exact_directions(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return rows (n, d) at unit length, rounded to multiples of 2^-24, whose products float64 adds without rounding.
+
+    So sums and products of them hang neither on an order nor on how blocks are cut, and equal vectors are equally far.
+    """
+    exact: npt.NDArray[np.float64] = np.round(unit_length(vectors).astype(np.float64) * 2**24) / 2**24
+    return exact
+
+
 def squared_distances(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the squared Euclidean distances (n, m) between the rows of (n, d) and (m, d), never below 0."""
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)

@@ -20,10 +20,11 @@ from functools import cache
 from embedstore.images import Listing, list_images
 from embedstore.refreshing.plan import STAYS, Plan, make_plan, sides_of
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
+from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
-from embedstore.store.ingest import BuildReport, keeping, kept_only, publish, refuse_another_folder
+from embedstore.store.ingest import keeping, kept_only, publish, refuse_another_folder
 from embedstore.store.kept_summaries import drop_superseded, put_refreshed
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.tables import Tables

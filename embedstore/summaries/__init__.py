@@ -17,6 +17,8 @@ from embedstore.summaries import (
 )
 from embedstore.summaries.change import LabelChange, Update, Updated
 from embedstore.summaries.making import complete_parameters, summarize
+from embedstore.summaries.over_shards import strategies as over_shards
+from embedstore.summaries.over_shards.shards import ShardEngine
 from embedstore.summaries.strategy import Prototypes, Strategy, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
 
@@ -32,6 +34,16 @@ STRATEGIES: dict[str, Strategy] = {
     "text": text.fit,
 }
 
+# What can be made over shards, from sums and from a few samples of each, where a label's vectors are not to be gathered.
+OVER_SHARDS: dict[str, Strategy] = {
+    "class-mean": over_shards.class_mean_over,
+    "class-distribution": over_shards.class_distribution_over,
+    "sub-prototypes": over_shards.sub_prototypes_over,
+    "rare-samples": over_shards.rare_samples_over,
+    "medoids": over_shards.medoids_over,
+    "random-samples": over_shards.random_samples_over,
+}
+
 # What can be updated where samples came and left; of the others, what is made label by label is made again of the labels that
 # changed, the rest as a whole. See `updating`.
 UPDATES: dict[str, Update] = {
@@ -45,11 +57,13 @@ BY_LABEL = (*UPDATES, "class-distribution", "herding")
 
 __all__ = [
     "BY_LABEL",
+    "OVER_SHARDS",
     "STRATEGIES",
     "UPDATES",
     "ClassLoss",
     "LabelChange",
     "Prototypes",
+    "ShardEngine",
     "Strategy",
     "Summary",
     "TrainingVectors",

@@ -120,7 +120,7 @@ def moved_means(
         before.append(number)
         gained = members[change.served_by[members] < 0]
         if lost[number]:
-            means.append(training.read(members).astype(np.float64).sum(axis=0) / len(members))
+            means.append(training.total(members) / len(members))
         elif len(gained):
             added = change.came_vectors[[place[int(at)] for at in gained]].astype(np.float64).sum(axis=0)
             count = int(change.counts[number])

@@ -3,6 +3,8 @@
 From these a target can be drawn: the mean, and along each axis a random step of the spread that the label has there.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,12 +30,31 @@ def fit(training: TrainingVectors, seed: int, *, rank: int = 16) -> Prototypes:
     Raises:
         SummaryError: `rank` is below 1.
     """
+    check_rank(rank)
+    means = class_mean.fit(training, seed)
+    found = [
+        principal_axes(training, members, means.vectors[number], rank)
+        for number, members in enumerate(training.members.values())
+    ]
+    return distributions(training, means, found, rank)
+
+
+def check_rank(rank: int) -> None:
+    """Refuse a number of axes that can't be.
+
+    Raises:
+        SummaryError: it is below 1.
+    """
     if rank < 1:
         raise SummaryError(f"The rank of the distributions is {rank}; expected 1 or more.")
-    means = class_mean.fit(training, seed)
+
+
+def distributions(
+    training: TrainingVectors, means: Prototypes, spread: Sequence[tuple[npt.NDArray[np.float64], float]], rank: int
+) -> Prototypes:
+    """Put means together with the axes and the variance of each label, as `principal_axes` returns them."""
     of_label, remarks, carried = [], [], {}
-    for number, (label, members) in enumerate(training.members.items()):
-        found, variance = principal_axes(training, members, means.vectors[number], rank)
+    for (label, members), (found, variance) in zip(training.members.items(), spread, strict=True):
         of_label.append(found)
         if len(found) < rank:
             remarks.append(_few(label, len(members), len(found), rank))
@@ -68,14 +89,28 @@ def principal_axes(
         for start in range(0, count, _AT_ONCE):
             off = training.read(members[start : start + _AT_ONCE]).astype(np.float64) - mean
             products += off.T @ off
-        squares, vectors = np.linalg.eigh(products)
-        axes = vectors.T * np.sqrt(np.maximum(squares, 0))[:, None]
+        return axes_of_products(products, count, rank)
+    return _longest(axes, squares, count, rank), float(np.trace(products)) / max(1, count - 1)
+
+
+def axes_of_products(products: npt.NDArray[np.float64], count: int, rank: int) -> tuple[npt.NDArray[np.float64], float]:
+    """Return what `principal_axes` does, of the products (d, d) between dimensions of so many vectors without their mean."""
+    squares, vectors = np.linalg.eigh(products)
+    axes = vectors.T * np.sqrt(np.maximum(squares, 0))[:, None]
+    return _longest(axes, squares, count, rank), float(np.trace(products)) / max(1, count - 1)
+
+
+def _longest(
+    axes: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], count: int, rank: int
+) -> npt.NDArray[np.float64]:
+    """Return the longest axes, each as long as a standard deviation; given in rising order with their squared lengths."""
+    dim = axes.shape[1]
     free = max(1, count - 1)
     wanted = min(rank, count - 1, dim, int((squares > _NOTHING * squares[-1]).sum()))
     axes = axes[::-1][:wanted] / np.sqrt(free)  # eigenvalues come in rising order
     largest = np.abs(axes).argmax(axis=1)
     axes *= np.sign(axes[np.arange(wanted), largest])[:, None]
-    return axes, float(np.trace(products)) / free
+    return axes
 
 
 def _few(label: str, count: int, found: int, rank: int) -> str:

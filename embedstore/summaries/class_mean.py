@@ -9,6 +9,8 @@ from embedstore.errors import SummaryError
 from embedstore.summaries.change import LabelChange, Updated
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 
+DRAW = b"class-mean"  # tells this draw from others
+
 
 def fit(training: TrainingVectors, seed: int, *, per_class: int | None = None) -> Prototypes:
     """Average the vectors of each label, in one pass.
@@ -23,15 +25,14 @@ def fit(training: TrainingVectors, seed: int, *, per_class: int | None = None) -
     Raises:
         SummaryError: `per_class` is below 1.
     """
-    if per_class is not None and per_class < 1:
-        raise SummaryError(f"The number of samples per class is {per_class}; expected 1 or more.")
+    check_per_class(per_class)
     labels = list(training.members)
     number = {label: index for index, label in enumerate(labels)}
     label_of = np.array([number[label] for label in training.labels], np.int64)
     fitted = np.ones(len(training.ids), bool)
     if per_class is not None:
         fitted[:] = False
-        for members in training.drawn(seed, b"class-mean").values():
+        for members in training.drawn(seed, DRAW).values():
             fitted[members[:per_class]] = True
     sums = np.zeros((len(labels), training.dim), np.float64)
     for positions, vectors in training.blocks(0):
@@ -40,6 +41,16 @@ def fit(training: TrainingVectors, seed: int, *, per_class: int | None = None) -
     counts = np.bincount(label_of[fitted], minlength=len(labels))
     means = (sums / counts[:, None]).astype(np.float32)
     return Prototypes(means, labels, np.full(len(labels), -1, np.int64), fitted)
+
+
+def check_per_class(per_class: int | None) -> None:
+    """Refuse a number of samples that can't be.
+
+    Raises:
+        SummaryError: it is below 1.
+    """
+    if per_class is not None and per_class < 1:
+        raise SummaryError(f"The number of samples per class is {per_class}; expected 1 or more.")
 
 
 def update(change: LabelChange, seed: int, *, per_class: int | None = None) -> Updated:
@@ -51,13 +62,13 @@ def update(change: LabelChange, seed: int, *, per_class: int | None = None) -> U
     fitted = np.ones(len(training.ids), bool)
     if per_class is not None:
         fitted[:] = False
-        fitted[training.drawn(seed, b"class-mean")[change.label][:per_class]] = True
+        fitted[training.drawn(seed, DRAW)[change.label][:per_class]] = True
     joined = np.flatnonzero(fitted & ~change.was_fitted)
     dropped = np.flatnonzero(~fitted & change.was_fitted)
     count = int(change.was_fitted.sum() + change.left_fitted.sum())
     total = change.vectors[0].astype(np.float64) * count
-    total += training.read(joined).astype(np.float64).sum(axis=0)
+    total += training.total(joined)
     total -= change.left[change.left_fitted].astype(np.float64).sum(axis=0)
-    total -= training.read(dropped).astype(np.float64).sum(axis=0)
+    total -= training.total(dropped)
     mean = (total / fitted.sum()).astype(np.float32)[None]
     return Updated(Prototypes(mean, [change.label], np.array([-1]), fitted), np.zeros(1, np.int64))

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.summaries.sizes import sizes
-from embedstore.summaries.strategy import Prototypes, TrainingVectors, directions
+from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.vectors import Vectors
 
 SHARE = 0.1
@@ -25,10 +25,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None, share: fl
         SummaryError: both `k` and `share` are given, or one is out of range.
     """
     wanted, remarks = sizes(training, k, share, SHARE)
-    chosen = {
-        label: at[herded(directions(training.read(at), training.centre), wanted[label])]
-        for label, at in training.members.items()
-    }
+    chosen = {label: at[herded(training.directions(at), wanted[label])] for label, at in training.members.items()}
     return Prototypes.from_samples(training, chosen, remarks)
 
 

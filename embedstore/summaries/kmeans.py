@@ -19,9 +19,8 @@ def centroids(points: Vectors, k: int, seed: int) -> Vectors:
         k: how many.
         seed: of the start.
     """
-    distinct = np.unique(points, axis=0)
-    if k >= len(distinct):
-        return distinct
+    if not _differ(points, k):
+        return np.unique(points, axis=0)
     means = _trained(points, k, seed, spherical=False, iterations=_FEWER_ITERATIONS, starts=1)
     return np.unique(means.centroids.reshape(k, -1), axis=0)
 
@@ -36,14 +35,23 @@ def spherical_clusters(points: Vectors, k: int, seed: int) -> npt.NDArray[np.int
         k: how many clusters; with as many as there are distinct points, or more, each of those is one.
         seed: of the starts.
     """
-    distinct, same = np.unique(points, axis=0, return_inverse=True)
-    if k >= len(distinct):
-        return _without_gaps(same.reshape(-1))
+    if not _differ(points, k):
+        return _without_gaps(np.unique(points, axis=0, return_inverse=True)[1].reshape(-1))
     if k == 1:
         return np.zeros(len(points), np.int64)
     means = _trained(points, k, seed, spherical=True, iterations=_ITERATIONS, starts=_STARTS)
     _, nearest = means.index.search(points, 1)
     return _without_gaps(nearest[:, 0])
+
+
+def _differ(points: Vectors, k: int) -> bool:
+    """Return whether there are more than k different points; mostly the first few tell, and sorting all takes long."""
+    few = 2 * k + 2
+    while few < len(points):
+        if len(np.unique(points[:few], axis=0)) > k:
+            return True
+        few *= 8
+    return len(np.unique(points, axis=0)) > k
 
 
 def _trained(points: Vectors, k: int, seed: int, *, spherical: bool, iterations: int, starts: int) -> Any:

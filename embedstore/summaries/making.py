@@ -11,6 +11,7 @@ import numpy as np
 
 from embedstore.errors import SummaryError
 from embedstore.parameters import taken_by, wrong_type
+from embedstore.summaries.over_shards.serving import serving_over
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
 from embedstore.vectors import Vectors, squared_distances, unit_length
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from embedstore.store.embedding_store import EmbeddingStore
+    from embedstore.summaries.over_shards.shards import ShardEngine
 
 _NUMBERS = 4_000_000  # distances at once
 
@@ -31,6 +33,7 @@ def summarize(
     split: str | None = None,
     positions: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
+    engine: ShardEngine | None = None,
     **parameters: Any,
 ) -> Summary:
     """Make a summary of the labelled samples of a split, of all but those set aside, or of some positions.
@@ -58,13 +61,33 @@ def summarize(
     if not labelled.any():
         where = f"in the split '{split}' of" if split is not None else "to summarise in"
         raise SummaryError(f"No sample {where} '{store.path}' has a label; a summary needs labels.")
-    training = TrainingVectors.from_store(store, positions[labelled])
+    training = TrainingVectors.from_store(store, positions[labelled], engine)
     parameters = complete_parameters(strategy, parameters)
-    prototypes = STRATEGIES[strategy](training, seed, **parameters)
-    modes = [store.sample_at(int(at)).mode for at in positions[labelled]]
+    prototypes = fit(strategy, training, seed, parameters)
+    modes = store.text_field("mode")[positions[labelled]].to_list()
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
     remarks = [*prototypes.remarks, *on_lone(store, positions[labelled])]
     return _summary(store, training, prototypes, modes, made_by | {"remarks": remarks})
+
+
+def fit(strategy: str, training: TrainingVectors, seed: int, parameters: Mapping[str, Any]) -> Prototypes:
+    """Let a strategy look at samples: gathered, label by label, or over shards where `TrainingVectors.shards` says so.
+
+    Raises:
+        SummaryError: an engine was asked for, and the strategy needs the vectors together.
+    """
+    from embedstore.summaries import OVER_SHARDS, STRATEGIES
+
+    if training.shards is None:
+        return STRATEGIES[strategy](training, seed, **parameters)
+    if strategy in OVER_SHARDS:
+        return OVER_SHARDS[strategy](training, training.shards, seed, **parameters)
+    if training.engine is not None:
+        raise SummaryError(
+            f"The strategy '{strategy}' looks at all vectors of a label together, so no engine can make it over shards; use "
+            f"one of {', '.join(OVER_SHARDS)}, or give no engine."
+        )
+    return STRATEGIES[strategy](training, seed, **parameters)
 
 
 def on_lone(store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> list[str]:
@@ -105,11 +128,14 @@ def _summary(
     made_by: dict[str, Any],
 ) -> Summary:
     directions = unit_length(prototypes.vectors)  # a mean lies inside of the sphere that samples are on
-    serving = _serving(training, directions, prototypes.labels)
-    distance = np.empty(len(training.ids))
-    for at, vectors in training.blocks(0):  # how far each sample lies from what speaks for it
-        away = unit_length(vectors).astype(np.float64) - directions[serving[at, 0]]
-        distance[at] = np.linalg.norm(away, axis=1)
+    if training.shards is not None:
+        serving, distance = serving_over(training.shards, directions, prototypes.labels, training.views)
+    else:
+        serving = _serving(training, directions, prototypes.labels)
+        distance = np.empty(len(training.ids))
+        for at, vectors in training.blocks(0):  # how far each sample lies from what speaks for it
+            away = unit_length(vectors).astype(np.float64) - directions[serving[at, 0]]
+            distance[at] = np.linalg.norm(away, axis=1)
     radius = np.zeros(len(prototypes.labels), np.float32)
     np.maximum.at(radius, serving[:, 0], distance.astype(np.float32))
     if prototypes.distances is not None:
@@ -164,11 +190,11 @@ def class_loss(
     modes: list[str | None],
     coded: bool,
 ) -> ClassLoss:
-    """Say what is hidden of one label; the same whatever the row order, to the last bit."""
-    ordered = sorted(members, key=lambda one: (-distance[one], training.ids[one]))  # of equally far, the first by id
-    worst = ordered[0]
+    """Say what is hidden of one label, given its samples sorted by id; the same whatever the row order, to the last bit."""
+    ordered = members[np.argsort(-distance[members], kind="stable")]  # of equally far, the first by id
+    worst = int(ordered[0])
     near = training.near[training.labels[worst]]
-    far = [one for one in ordered if near is not None and distance[one] > near]
+    far = ordered[distance[ordered] > near] if near is not None else ordered[:0]
     far_modes = Counter(mode for one in far if (mode := modes[one]) is not None)
     all_modes = Counter(mode for one in members if (mode := modes[one]) is not None)
     return ClassLoss(

@@ -6,6 +6,7 @@ they leave without a prototype near. Distances are Euclidean between vectors of 
 
 import hashlib
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def near_distances(training: TrainingVectors, seed: int = 0) -> dict[str, float 
 
 def nearest(training: TrainingVectors, members: Positions, seed: int = 0) -> Nearest:
     """Look up the samples of a label that near is the median of."""
-    queries = _queries(training, members, seed)
+    queries = queries_of(training, members, seed)
     return Nearest(queries, *_among(training, queries, members)) if len(queries) else NONE
 
 
@@ -63,7 +64,7 @@ def nearest_after(
         came: the positions of those that came.
         seed: as before.
     """
-    queries = _queries(training, members, seed)
+    queries = queries_of(training, members, seed)
     if not len(queries):
         return NONE
     stands = (before.queries >= 0) & (before.neighbours >= 0)
@@ -79,11 +80,11 @@ def nearest_after(
     return Nearest(queries, neighbours, distances)
 
 
-def _queries(training: TrainingVectors, members: Positions, seed: int) -> Positions:
+def queries_of(training: TrainingVectors, members: Positions, seed: int = 0) -> Positions:
     """Return which samples of a label are looked up; none where all are of one group."""
     if len({training.groups[at] for at in members}) < 2:
         return NONE.queries
-    return np.array(sorted(members, key=lambda at: _hash(seed, training.ids[at]))[:MOST_QUERIES], np.int64)
+    return np.array(nsmallest(MOST_QUERIES, members, lambda at: _hash(seed, training.ids[at])), np.int64)
 
 
 def _among(

@@ -13,19 +13,20 @@ import numpy.typing as npt
 
 from embedstore.summaries.change import LabelChange, Updated, moved_means
 from embedstore.summaries.kmeans import spherical_clusters
-from embedstore.summaries.sizes import check_k, check_share, share_of
+from embedstore.summaries.sizes import check_k, check_share, kept_of, on_most_kept, share_of
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
 from embedstore.summaries.sub_prototypes import cluster_means, distances_to
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
 _NUMBERS = 4_000_000  # distances at once
-_MOST_LOST = 5_000  # samples of a label that are weighed against each other, the farthest: memory is its square
+MOST_LOST = 5_000  # samples of a label that are weighed against each other, the farthest: memory is its square
 
 
 def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32) -> Prototypes:
     """Keep a share of each label's samples, the rare ones, and summarise the others by sub-prototypes.
 
-    Those that a person called rare are kept first, and if they are more than the share, all of them.
+    Those that a person called rare are kept first, and if they are more than the share, all of them. Of a label whose share
+    is more than 5,000 samples, 5,000 are kept: out of as many that are farthest, and those that a person called rare.
 
     Args:
         training: n samples of d dimensions.
@@ -46,9 +47,21 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
         groups = [training.groups[at] for at in members]
         points = directions(samples, training.centre)
         gap = distances_beyond_own_part(samples, groups, spherical_clusters(points, k, seed))
-        said, wanted = np.flatnonzero(np.isin(members, training.rare)), share_of(share, len(members))
+        said, wanted = np.flatnonzero(np.isin(members, training.rare)), kept_of(share, len(members))
         beyond += max(0, len(said) - wanted)
-        rare = rarest(samples, groups, gap, training.near[label], max(wanted, len(said)), said=said)
+        among = np.arange(len(members))
+        if wanted < share_of(share, len(members)):  # else each that is kept would cost a look at all
+            among = np.union1d(np.argsort(-gap, kind="stable")[:MOST_LOST], said)
+        rare = among[
+            rarest(
+                samples[among],
+                [groups[at] for at in among],
+                gap[among],
+                training.near[label],
+                max(wanted, len(said)),
+                said=np.searchsorted(among, said),
+            )
+        ]
         rest = np.setdiff1d(np.arange(len(members)), rare)
         means = samples[:0]
         if len(rest):  # again, so that what is kept does not pull them
@@ -57,12 +70,12 @@ def fit(training: TrainingVectors, seed: int, *, share: float = 0.1, k: int = 32
         labels += [label] * (len(means) + len(rare))
         sources += [np.full(len(means), -1, np.int64), members[rare]]
         fitted[members] = True
-    return Prototypes(
-        np.concatenate(vectors), labels, np.concatenate(sources), fitted, _on_said(len(training.rare), beyond)
-    )
+    counts = {label: len(at) for label, at in training.members.items()}
+    remarks = (*on_said(len(training.rare), beyond), *on_most_kept(counts, share))
+    return Prototypes(np.concatenate(vectors), labels, np.concatenate(sources), fitted, remarks)
 
 
-def _on_said(said: int, beyond: int) -> tuple[str, ...]:
+def on_said(said: int, beyond: int) -> tuple[str, ...]:
     """Say how many samples are kept since a person called them rare."""
     if not said:
         return ()
@@ -135,7 +148,7 @@ def rarest(
         keep(int(one))
     if near is not None:
         lost = np.flatnonzero(gap > near)
-        lost = lost[np.argsort(-gap[lost], kind="stable")][:_MOST_LOST]
+        lost = lost[np.argsort(-gap[lost], kind="stable")][:MOST_LOST]
         apart = np.sqrt(squared_distances(points[lost], points[lost])).astype(np.float32)
         np.fill_diagonal(apart, 0)
         pictures = Counter(groups[at] for at in lost)
@@ -168,7 +181,7 @@ def update(change: LabelChange, seed: int, *, share: float = 0.1, k: int = 32) -
     left = np.flatnonzero(change.left_source)
     said = np.setdiff1d(training.rare, change.source[kept])
     candidates = np.union1d(np.union1d(change.came, np.flatnonzero(np.isin(change.served_by, left))), said)
-    free = max(share_of(share, len(every)) - len(kept), len(said))
+    free = max(kept_of(share, len(every)) - len(kept), len(said))
     chosen = candidates[:0]
     if free > 0 and len(candidates):
         samples = training.read(candidates)

@@ -1,6 +1,7 @@
 """How many prototypes each label gets: a number or a share, never more than it has samples."""
 
 import math
+from collections.abc import Mapping
 
 from embedstore.errors import SummaryError
 from embedstore.summaries.strategy import TrainingVectors
@@ -26,9 +27,26 @@ def check_share(share: float | None) -> None:
         raise SummaryError(f"The share of samples to keep is {share}; expected a number above 0 and up to 1.")
 
 
+MOST_KEPT = 5_000  # samples of a label that a share keeps: each sample is compared with all that are kept
+
+
 def share_of(share: float, count: int) -> int:
     """Return how many of so many samples a share is: rounded up, so that no share is none."""
     return max(1, math.ceil(share * count - 1e-9))
+
+
+def kept_of(share: float, count: int) -> int:
+    """Return how many of a label's samples a share keeps: `share_of`, but never more than `MOST_KEPT`."""
+    return min(MOST_KEPT, share_of(share, count))
+
+
+def on_most_kept(counts: Mapping[str, int], share: float) -> list[str]:
+    """Say which labels keep less than a share, since that would be more than `MOST_KEPT`; label -> its samples."""
+    return [
+        f"The label '{label}' keeps {MOST_KEPT} of its {count} samples, the most of one label, not {share_of(share, count)}."
+        for label, count in counts.items()
+        if share_of(share, count) > MOST_KEPT
+    ]
 
 
 def sizes(
@@ -39,7 +57,7 @@ def sizes(
     Args:
         training: the samples.
         k: so many of each label, or
-        share: this share of each label, rounded up; without either,
+        share: this share of each label, rounded up, but `MOST_KEPT` at most; without either,
         default_share: decides.
 
     Raises:
@@ -51,7 +69,8 @@ def sizes(
     check_share(share)
     if k is None:
         part = default_share if share is None else share
-        return {label: share_of(part, len(at)) for label, at in training.members.items()}, ()
+        counts = {label: len(at) for label, at in training.members.items()}
+        return {label: kept_of(part, count) for label, count in counts.items()}, tuple(on_most_kept(counts, part))
     small = [(label, len(at)) for label, at in training.members.items() if len(at) < k]
     remarks = tuple(
         f"The label '{label}' has {count} samples, so it gets {count} prototypes, not {k}." for label, count in small

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +19,13 @@ from embedstore.verdicts import VERDICT
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
+    from embedstore.summaries.over_shards.shards import Place, ShardEngine, Shards
 
 Positions = npt.NDArray[np.int64]
 
+# Bytes of a label's plain vectors as float32: what is more is summarised over shards, not gathered. Gathered, with all that is
+# made of them, they take about eight times as much.
+MOST_GATHERED = 2**28
 _AT_ONCE = 4096  # vectors
 
 
@@ -40,6 +45,9 @@ class TrainingVectors:
         rare: positions (r,) of those that a person called rare and real.
         known_centre: what `centre` is, where that is known already, as of one label's samples among others.
         known_near: what `near` is, likewise.
+        place: the store that holds them; None where they are in none.
+        rows: (n,) of that store, that each is in.
+        engine: what to map steps over shards with, where a person asked for one.
     """
 
     ids: list[str]
@@ -53,10 +61,17 @@ class TrainingVectors:
     rare: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
     known_centre: Vectors | None = None
     known_near: Mapping[str, float | None] | None = None
+    place: Place | None = None
+    rows: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
+    engine: ShardEngine | None = None
 
     @classmethod
-    def from_store(cls, store: EmbeddingStore, positions: Positions) -> TrainingVectors:
+    def from_store(
+        cls, store: EmbeddingStore, positions: Positions, engine: ShardEngine | None = None
+    ) -> TrainingVectors:
         """Take the samples at some positions of a store; those must have labels."""
+        from embedstore.summaries.over_shards.shards import Place
+
         names = ("id", "label", "group", f"attribute:{VERDICT}")
         ids, labels, groups, verdicts = (store.text_field(name)[positions].to_list() for name in names)
         inside = np.full(len(store), -1, np.int64)
@@ -78,7 +93,23 @@ class TrainingVectors:
             dim=store.dim,
             views=store.views,
             rare=np.flatnonzero([verdict == "rare" for verdict in verdicts]),
+            place=Place(store.path.absolute(), store.version, store.generation.name),
+            rows=store.rows[positions],
+            engine=engine,
         )
+
+    @cached_property
+    def shards(self) -> Shards | None:
+        """The same samples cut into shards, where their vectors are not to be gathered; None where they are.
+
+        They are not where a person asked for an engine, or a label has more than `MOST_GATHERED` bytes of them.
+        """
+        from embedstore.summaries.over_shards.shards import InProcess, Shards
+
+        most = 4 * self.dim * max(map(len, self.members.values()))
+        if self.place is None or (self.engine is None and most <= MOST_GATHERED):
+            return None
+        return Shards(self, self.engine or InProcess())
 
     @cached_property
     def members(self) -> dict[str, Positions]:
@@ -97,6 +128,10 @@ class TrainingVectors:
         """
         if self.known_centre is not None:
             return self.known_centre
+        if self.shards is not None:
+            from embedstore.summaries.over_shards.sums import label_means
+
+            return label_means(self.shards, self.dim)[1]
         total = np.zeros(self.dim, np.float64)
         for _, vectors in self.blocks(0):
             total += vectors.astype(np.float64).sum(axis=0)
@@ -107,9 +142,25 @@ class TrainingVectors:
         """Each label's near distance; see `nearness`."""
         if self.known_near is not None:
             return self.known_near
-        from embedstore.summaries.nearness import near_distances
+        from embedstore.summaries import nearness
+        from embedstore.summaries.over_shards import near
 
-        return near_distances(self)
+        return nearness.near_distances(self) if self.shards is None else near.near_distances(self, self.shards)
+
+    def total(self, samples: Positions) -> npt.NDArray[np.float64]:
+        """Return the sum (d,) of some samples' plain vectors, read a part at a time; exact, see `centre`."""
+        total = np.zeros(self.dim)
+        for start in range(0, len(samples), _AT_ONCE):
+            total += self.read(samples[start : start + _AT_ONCE]).astype(np.float64).sum(axis=0)
+        return total
+
+    def directions(self, samples: Positions) -> Vectors:
+        """Return `directions` (m, d) of some samples' plain vectors, read a part at a time, so that nothing wider is whole."""
+        found = np.empty((len(samples), self.dim), np.float32)
+        for start in range(0, len(samples), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            found[part] = directions(self.read(samples[part]), self.centre)
+        return found
 
     def only(self, label: str, centre: Vectors) -> TrainingVectors:
         """Return the samples of one label, sorted by id, with the centre (d,) of all; plain views only, read a part at a time."""
@@ -131,20 +182,22 @@ class TrainingVectors:
             dim=self.dim,
             rare=np.flatnonzero(np.isin(at, self.rare)),
             known_centre=centre,
+            place=self.place,
+            rows=self.rows[at],
         )
 
     def drawn(self, seed: int, purpose: bytes) -> dict[str, Positions]:
         """Return each label's members in a random order that depends on the seed and their ids alone."""
         return {label: self.shuffled(at, seed, purpose) for label, at in self.members.items()}
 
-    def shuffled(self, samples: Positions, seed: int, purpose: bytes) -> Positions:
-        """Return samples in a random order that depends on the seed and their ids alone."""
+    def shuffled(self, samples: Positions, seed: int, purpose: bytes, count: int | None = None) -> Positions:
+        """Return samples, or the first `count`, in a random order that depends on the seed and their ids alone."""
 
         def key(at: np.int64) -> bytes:
             text = f"{seed}\0{self.ids[at]}".encode()
             return hashlib.blake2b(text, digest_size=16, person=purpose).digest()
 
-        return np.array(sorted(samples, key=key), np.int64)
+        return np.array(sorted(samples, key=key) if count is None else nsmallest(count, samples, key), np.int64)
 
 
 @dataclass(frozen=True)

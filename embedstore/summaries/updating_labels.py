@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.summaries.change import GONE, LabelChange, Updated
-from embedstore.summaries.making import class_loss, nearest_directions, on_lone
+from embedstore.summaries.making import class_loss, fit, nearest_directions, on_lone
 from embedstore.summaries.nearness import Nearest, nearest, nearest_after
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors
 from embedstore.summaries.summary import ClassLoss, Summary
@@ -135,7 +135,7 @@ class LabelWise:
     # One label
 
     def _part(self, label: str, bound: float | None) -> _Part:
-        from embedstore.summaries import STRATEGIES, UPDATES
+        from embedstore.summaries import UPDATES
 
         known, own = self._known, self._training.only(label, self._centre)
         looked_up = self._nearest_of[label] = self._looked_up(label, own)
@@ -151,7 +151,7 @@ class LabelWise:
             if bound is None or part.loss.mean <= bound:
                 return part
         self.again.add(label)
-        made = STRATEGIES[known.strategy](own, known.seed, **known.parameters)
+        made = fit(known.strategy, own, known.seed, known.parameters)
         return self._finished(label, own, Updated(made, np.full(len(made.labels), GONE, np.int64)))
 
     def _looked_up(self, label: str, own: TrainingVectors) -> Nearest:
@@ -298,7 +298,7 @@ class LabelWise:
             f"{UPDATED}since version {self._known.store_version} of the store {came} "
             f"{'picture' if came == 1 else 'pictures'} came and {len(self._difference.left)} left{again}."
         )
-        return [*kept, *fresh, *on_lone(self._store, self._positions), said]
+        return [*dict.fromkeys([*kept, *fresh]), *on_lone(self._store, self._positions), said]
 
 
 def _nearest_after(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedstore.summaries.kmeans import spherical_clusters
+from embedstore.summaries.kmeans import centroids, spherical_clusters
 from embedstore.vectors import Vectors, unit_length
 
 
@@ -69,6 +69,17 @@ def test_with_as_many_clusters_as_different_points_each_is_one(k: int) -> None:
     points = spread(0, 4)[[2, 0, 2, 1, 3, 0, 2]]
     assert spherical_clusters(points, k, 0).tolist() == [0, 1, 0, 2, 3, 1, 0]
     assert spherical_clusters(points[:1], k, 0).tolist() == [0]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_how_many_points_differ_is_found_wherever_they_stand(first: int) -> None:
+    """Five different points among 4,000, of which the first thousand show one or two."""
+    numbers = np.append(np.arange(1000) % (first + 1), np.random.default_rng(0).integers(0, 5, 3000))
+    points = spread(0, 5)[numbers]
+    for k in (5, 6, 40):
+        assert spherical_clusters(points, k, 0).tolist() == by_first_member(numbers)
+    assert spherical_clusters(points, 4, 0).max() <= 3
+    assert centroids(points, 5, 0).tolist() == sorted(spread(0, 5).tolist())
 
 
 def test_any_seed_will_do_and_decides() -> None:

@@ -59,11 +59,26 @@ def summarize(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Pass over the vectors shard by shard, never gathering a label's: 'shards' in this process, 'ray' on a cluster "
+            "whose nodes see the store under the same path. Where not given, only what is too large to be gathered goes so."
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster, HOST:PORT or 'auto'; RAY_ADDRESS where not given, else one is started here."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Make prototypes, save them in the store, and say how far samples lie from the prototype that speaks for them.
 
     Example: embedstore summarize parts.store rare-samples --share 0.2 --name rare20
+
+    On a cluster: embedstore summarize parts.store rare-samples --engine ray --address 10.0.0.1:6379
     """
     import embedstore
 
@@ -81,7 +96,9 @@ def summarize(
     with embedstore.open(store) as opened:
         trained, aside = (opened.counts("split").get(side) for side in ("train", "aside"))
         side = None if split == "all" else split or ("train" if trained else None)
-        summary = opened.summarize(strategy, name=name or strategy, split=side, seed=seed, **parameters)
+        summary = opened.summarize(
+            strategy, name=name or strategy, split=side, seed=seed, engine=engine, address=address, **parameters
+        )
     losses = list(summary.averaging_loss.values())
     if json:
         facts = {

@@ -67,7 +67,7 @@ def run_step(place: Workplace, key: str, step: str, folder: Path, settings: dict
             stderr=subprocess.STDOUT,
             env=environment(place.threads),
         )
-        seen = _watch(child, place)
+        seen = watch(child, place.threads, place.limit)
     if child.returncode is None or not result.exists():
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
         stopped = f"stopped after {place.limit:.0f} s" if child.returncode is None else ""
@@ -91,12 +91,17 @@ def environment(threads: int) -> dict[str, str]:
     }
 
 
-def _watch(child: subprocess.Popen[bytes], place: Workplace) -> list[tuple[float, int]]:
-    """Wait for a child, looking at its private memory meanwhile; one that takes too long is killed."""
-    cores = sorted(os.sched_getaffinity(0))[: place.threads] if hasattr(os, "sched_setaffinity") else []
+def watch(child: subprocess.Popen[bytes], threads: int, limit: float) -> list[tuple[float, int]]:
+    """Wait for a child, looking at its private memory meanwhile; one that takes too long is killed.
+
+    Returns:
+        When it was looked at, and the bytes of its own then, without files that it had mapped; nothing where the system does
+        not tell. A child that was killed has no return code yet.
+    """
+    cores = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_setaffinity") else []
     if cores:
         os.sched_setaffinity(child.pid, cores)
-    end = time.monotonic() + place.limit
+    end = time.monotonic() + limit
     seen: list[tuple[float, int]] = []
     while child.poll() is None:
         if time.monotonic() > end:

@@ -1,0 +1,125 @@
+"""The figures of docs/scale.md: each computed from a record of docs/, or a fact that is cited with its source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from embedstore.summaries.sizes import MOST_KEPT
+from embedstore.summaries.strategy import MOST_GATHERED
+from growth_parts.fit import BUDGET, EACH, highest, larger
+from growth_parts.steps import CHECKS, STEPS
+
+DIM = 512  # numbers in a vector of CLIP ViT-B/32
+BILLION = 1_000_000_000
+GPUS, CORES = 8, 256  # of the cluster on paper
+# README of clip-retrieval, https://github.com/rom1504/clip-retrieval: "1500 sample/s on a 3080", ViT-B/32 with its text tower.
+CITED_RATE = 1_500
+LARGEST_VALUE = 2**32 - 1  # bytes of one LMDB value: a summary is one
+ID_BYTES = 20  # of an id such as line3/2026/0123456
+
+RECORDS = ("growth", "storage-1m", "training")
+OVER_SHARDS_STEPS = ("summary class-mean", "rare scores")
+
+
+def records(docs: Path) -> dict[str, Any]:
+    """Return the records that figures are computed from."""
+    return {name: json.loads((docs / f"{name}.json").read_text("utf-8")) for name in RECORDS}
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return every figure of the page by its name, as it is printed."""
+    growth, storage, training = (found[name] for name in RECORDS)
+    sizes = sorted(map(int, growth["sizes"]))
+    last = growth["sizes"][str(sizes[-1])]
+    checked = [size for size in sizes if CHECKS[0] in growth["sizes"][str(size)]]
+    facts = growth["sizes"][str(checked[-1])][CHECKS[0]]["facts"]
+    disk, rows = storage["systems"]["embedstore"]["disk"], storage["rows"]
+    faiss = storage["systems"]["faiss"]["disk"]
+    each = {name: size / rows for name, size in disk.items()}
+    views = training["options"]["views"] + 1
+    on_cores = 1000 * views / training["figures"]["pass, ViT-B/32"]["seconds"]
+    private = {step: cell["private"] / sizes[-1] for step, cell in last.items() if step not in CHECKS}
+    per_summary = 4 + 8 + 1 + ID_BYTES  # serving of one view, end of the id, fitted, the id
+    return {
+        "threads": str(growth["threads"]),
+        "busy": ", ".join(str(growth.get("load", {}).get(str(size), "?")) for size in sizes),
+        "machine": f"{growth['machine']['cores']} cores, {growth['machine']['system']}, Python {growth['machine']['python']}",
+        "dim": str(growth["generator"]["dim"]),
+        "from": f"{larger(sizes)[0]:,}",
+        "highest": f"{max(growth['exponents'][step] for step in growth['exponents'] if step not in CHECKS):.2f}",
+        "allowed": f"{highest(sizes):.2f}",
+        "budget": f"{BUDGET / 2**30:.0f} GiB",
+        "each": f"{EACH:,}",
+        "most private": f"{max(cell['private'] for step, cell in last.items() if step not in CHECKS) / 1e9:.1f} GB",
+        "gathered": f"{MOST_GATHERED // 2**20} MiB",
+        "gathered samples": f"{MOST_GATHERED // (4 * DIM):,}",
+        "kept": f"{MOST_KEPT:,}",
+        "kept from": f"{10 * MOST_KEPT:,}",
+        "rare size": f"{sizes[-1]:,}",
+        "rare seconds": f"{last['rare scores']['seconds']:.0f}",
+        "rare million": f"{1e6 * last['rare scores']['seconds'] / sizes[-1]:.0f}",
+        "rare checked": f"{checked[-1]:,}",
+        "rare same": f"{facts['same prototypes']:.1%}",
+        "rare gathered": f"{facts['gathered']:.1%}",
+        "rare two": f"{facts['two gathered runs']:.1%}",
+        "rare planted": f"{facts['planted found']:.1%}",
+        "vector bytes": f"{each['vectors']:,.0f}",
+        "metadata bytes": f"{each['metadata']:,.0f}",
+        "index bytes": f"{each['index']:,.0f}",
+        "vectors billion": f"{each['vectors'] * BILLION / 1e12:.2f} TB",
+        "metadata billion": f"{each['metadata'] * BILLION / 1e9:.0f} GB",
+        "index billion": f"{each['index'] * BILLION / 1e9:.0f} GB",
+        "faiss billion": f"{faiss['index'] / rows * BILLION / 1e12:.2f} TB",
+        "flat billion": f"{4 * DIM * BILLION / 1e12:.2f} TB",
+        "write hours": f"{BILLION / storage['systems']['embedstore']['measures']['write']['value'] / 3600:.1f}",
+        "write rate": f"{storage['systems']['embedstore']['measures']['write']['value']:,.0f}",
+        "scan minutes": f"{BILLION / storage['systems']['embedstore']['measures']['scan first']['value'] / 60:.0f}",
+        "index hours": f"{BILLION / storage['systems']['embedstore']['measures']['index']['value'] / 3600:.1f}",
+        "cited rate": f"{CITED_RATE:,}",
+        "gpus": str(GPUS),
+        "gpu hours": f"{BILLION / CITED_RATE / 3600:.0f}",
+        "embed hours": f"{BILLION / CITED_RATE / 3600 / GPUS:.0f}",
+        "core rate": f"{on_cores:.0f}",
+        "core years": f"{BILLION / on_cores / 3600 / 24 / 365:.1f}",
+        "cores": str(CORES),
+        "mean core hours": _core_hours(growth, "summary class-mean", sizes[-1]),
+        "rare core hours": _core_hours(growth, "rare scores", sizes[-1]),
+        "kept core hours": _core_hours(growth, "summary rare-samples", sizes[-1]),
+        "kept hours": f"{_seconds(growth, 'summary rare-samples', sizes[-1]) * growth['threads'] / 3600 / CORES:.1f}",
+        "driver bytes": f"{private['summary class-mean']:,.0f}",
+        "driver hundred": f"{private['summary class-mean'] * 1e8 / 1e9:.0f} GB",
+        "driver billion": f"{private['summary class-mean'] * BILLION / 1e9:,.0f} GB",
+        "summary most": f"{LARGEST_VALUE // per_summary // 10**6}",
+        "table": table(growth, sizes),
+    }
+
+
+def table(growth: Mapping[str, Any], sizes: list[int]) -> str:
+    """Return the rows of what was measured: seconds at each size, exponent, memory of its own at the largest."""
+    lines = []
+    for step in (one for one in STEPS if one not in CHECKS):
+        cells = [growth["sizes"][str(size)].get(step) for size in sizes]
+        seconds = ["" if cell is None else _short(cell["seconds"]) for cell in cells]
+        exponent, last = growth["exponents"].get(step), cells[-1]
+        private = "" if last is None or last["private"] is None else f"{last['private'] / 1e6:,.0f}"
+        told = "" if exponent is None else f"{exponent:.2f}"
+        lines.append(f"| {step} | {' | '.join(seconds)} | {told} | {private} |")
+    head = f"| s, MB | {' | '.join(f'{size:,}' for size in sizes)} | exponent | MB |"
+    return "\n".join([head, f"| --- |{' ---: |' * (len(sizes) + 2)}", *lines])
+
+
+def _seconds(growth: Mapping[str, Any], step: str, size: int) -> float:
+    """Return the seconds of a step for a billion vectors of `DIM` numbers: linear in both, from the largest size."""
+    measured: float = growth["sizes"][str(size)][step]["seconds"]
+    return measured * BILLION / size * DIM / float(growth["generator"]["dim"])
+
+
+def _core_hours(growth: Mapping[str, Any], step: str, size: int) -> str:
+    return f"{_seconds(growth, step, size) * growth['threads'] / 3600:,.0f}"
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.0f}"
