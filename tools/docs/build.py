@@ -19,6 +19,8 @@ MODULES = (
     "embedstore.teachers",
     "embedstore.imports",
     "embedstore.exports",
+    "embedstore.engines",
+    "embedstore.search_engines",
     "embedstore.store.layout",
     "distill",
     "distill.targets",
