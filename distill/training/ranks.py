@@ -89,7 +89,8 @@ class Ranks:
         made = make() if self.first else b""
         if self.first:
             self._store.set(key, str(len(made)))
-        while not self._store.check([key]):  # a broadcast would give up while rank 0 works; Ctrl-C ends no wait of PyTorch's
+        # A broadcast would give up while rank 0 works, and Ctrl-C ends no wait of PyTorch's.
+        while not self._store.check([key]):
             time.sleep(_POLL)
         content = torch.frombuffer(bytearray(made or bytes(int(self._store.get(key)))), dtype=torch.uint8)
         if len(content):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.analysis.exact_search import Block, Neighbours, Positions, merged, nearest, nearest_of
+from embedstore.errors import SettingsError
 from embedstore.store.index import Coverage, VectorIndex
 from embedstore.vectors import Vectors
 
@@ -95,11 +96,19 @@ def by_engine(
 
     An engine rounds, and of equals it names any. So it is asked for more until the last that it named is surely less near than
     the last answer: then the answer is that of a scan, if the engine misses nothing.
+
+    Raises:
+        SettingsError: more answers are wanted than the engine names at once.
     """
+    if request.top > export.most_answers:
+        raise SettingsError(
+            f"{request.top:,} answers are wanted, and the engine names up to {export.most_answers:,} at once; ask for fewer, or "
+            "leave --via out."
+        )
     shape = len(request.queries), request.top
     found = Neighbours(np.full(shape, -1, np.int64), np.full(shape, np.nan))
     most = min(export.most_answers, len(store))
-    count = min(request.top + request.excluded, most)
+    count = min(request.top + request.excluded + 1, most)  # one more, which tells that the last answer is nearer
     waiting = np.arange(len(request.queries)) if request.top else np.zeros(0, np.int64)
     margin = 2 * (request.queries.shape[1] + 8) * 2.0**-24  # of sums in float32, as in `exact_search`
     while len(waiting):

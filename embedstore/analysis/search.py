@@ -131,7 +131,8 @@ def nearest_samples(
     Raises:
         StoreError: `top` is below 1, the queries are not finite or have another dimension than the store, or the index is
             asked for (`exact` is False) and there is none.
-        SettingsError: a condition is no text, or both an export and a way to do without are asked for.
+        SettingsError: a condition is no text, both an export and a way to do without are asked for, or its engine does not name
+            so many answers.
         CorruptStoreError: the index is asked for and can't be used.
         OutOfStepError: the export holds something else than the store.
         SearchEngineError: its engine fails.

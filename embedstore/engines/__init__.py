@@ -8,7 +8,7 @@
 
 from embedstore.engines.engine import Embedded, Engine, Job, Request
 from embedstore.engines.local import LocalEngine
-from embedstore.engines.ray_engine import CORES, CROPS, RayEngine
+from embedstore.engines.ray_engine import CROPS, RayEngine
 from embedstore.errors import SettingsError
 
 LOCAL, RAY = "local", "ray"
@@ -25,13 +25,13 @@ def engine_named(
         name: `local` or `ray`.
         address: of a Ray cluster; see `ray_cluster.connected`.
         crops: (sample, view) pairs in a shard, about; 1,000 where not given.
-        cores: of each teacher, where the cluster has no GPU; 4 where not given.
+        cores: of each teacher, where the cluster has no GPU; see `RayEngine`.
 
     Raises:
         SettingsError: there is no such engine, or it takes no such setting.
     """
     if name == RAY:
-        return RayEngine(address, crops=CROPS if crops is None else crops, cores=CORES if cores is None else cores)
+        return RayEngine(address, crops=CROPS if crops is None else crops, cores=cores)
     if name != LOCAL:
         raise SettingsError(f"The engine '{name}' is unknown; use {LOCAL} or {RAY}.")
     given = {"address": address, "crops in a shard": crops, "cores of a teacher": cores}

@@ -1,19 +1,22 @@
-"""What every engine does with one picture, and with some of them: read, hash, decode and cut; then embed."""
+"""What every engine does with pictures, wherever it works: read, hash, decode and cut each; then embed some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from embedstore.engines.engine import Embedded, Job, Pixels, Request, WantsPixels
 from embedstore.errors import PictureError
 from embedstore.pictures import content_hash, decode
 from embedstore.store.kept_pictures import to_keep
 from embedstore.teachers.protocol import Teacher
-from embedstore.views import draw_view, render
+from embedstore.views import Recipe, draw_view, render
+
+Crops = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -27,7 +30,7 @@ class Cut:
     id: str
     content: bytes | None = None
     views: tuple[int, ...] = ()
-    crops: npt.NDArray[np.uint8] | None = None
+    crops: Crops | None = None
     pixels: Pixels | None = None
     problem: str | None = None
 
@@ -54,10 +57,43 @@ def cut(request: Request, job: Job, wants: WantsPixels) -> Cut:
     if wanted:
         picture.pixels = to_keep(image, job.recipe)
     if views:
-        drawn = (draw_view(job.recipe, request.id, view) for view in views)
         picture.views = views
-        picture.crops = np.stack([render(image, view, job.input_size, job.recipe.fit) for view in drawn])
+        picture.crops = cropped(image, request.id, views, job.recipe, job.input_size)
     return picture
+
+
+def cropped(image: Image.Image, sample_id: str, views: Sequence[int], recipe: Recipe, size: int) -> Crops:
+    """Return some views of a picture, (len(views), size, size, 3)."""
+    return np.stack([render(image, draw_view(recipe, sample_id, view), size, recipe.fit) for view in views])
+
+
+def embed_all(
+    cuts: Iterable[Cut], teacher: Callable[[], Teacher], outputs: Iterable[str], at_once: int
+) -> Generator[list[Embedded]]:
+    """Yield an answer to each picture, some at a time.
+
+    Args:
+        cuts: taken as the work goes on.
+        teacher: gives it; called where a picture lacks something, and for each call of the teacher.
+        outputs: of the teacher, that are kept.
+        at_once: crops in one call of the teacher, about.
+
+    Raises:
+        TeacherError: the crops are not what the teacher takes.
+    """
+    batch: list[Cut] = []
+    crops = 0
+    for one in cuts:
+        if one.crops is None:
+            yield [answer(one)]
+            continue
+        batch.append(one)
+        crops += len(one.crops)
+        if crops >= at_once:
+            whole, batch, crops = batch, [], 0
+            yield embed(whole, teacher(), outputs)
+    if batch:
+        yield embed(batch, teacher(), outputs)
 
 
 def embed(pictures: Sequence[Cut], teacher: Teacher, outputs: Iterable[str]) -> list[Embedded]:

@@ -17,6 +17,7 @@ from typing import Any
 from embedstore.errors import EngineError, MissingPackageError, SettingsError
 
 _PATIENCE_SECONDS = 5.0  # for an address to answer at all
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def connected(address: str | None = None, *, cores: int | None = None) -> Iterat
         EngineError: nothing answers there, it is no Ray cluster that this program can use, or none can be started here.
     """
     ray = require_ray()
-    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address is None:
+        address = os.environ.get("RAY_ADDRESS") or None
     if ray.is_initialized():
         _refuse_another(ray.get_runtime_context().gcs_address, address)
         yield alive_nodes()
@@ -88,12 +90,18 @@ def require_ray() -> Any:
 
 
 def _start(ray: Any, cores: int | None) -> None:
-    """Start a cluster of one node that listens on the loopback interface alone."""
+    """Start a cluster of one node that listens on the loopback interface alone.
+
+    Raises:
+        EngineError: it can't be started, or would listen elsewhere, too.
+    """
     from ray._private import ray_constants
 
     # Ray turns 127.0.0.1 into the machine's own address and listens everywhere, but where it knows no clusters: on macOS and
-    # Windows. No option says the same elsewhere.
-    clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    # Windows. The variable that says the same elsewhere, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER, is read when Ray is imported, which
+    # may have been long ago, and would hold for all that this process does with Ray. So the setting is private, and checked.
+    clusters = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         ray.init(
             address="local",
@@ -109,6 +117,12 @@ def _start(ray: Any, cores: int | None) -> None:
         ) from error
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clusters
+    if not all(node.name in _LOOPBACK for node in alive_nodes()):
+        ray.shutdown()
+        raise EngineError(
+            f"Ray {ray.__version__} starts no cluster that listens on this machine alone, as other releases do; start one with "
+            "ray start --head in a network that you trust, and give its address with --address."
+        )
 
 
 def _join(ray: Any, address: str) -> None:

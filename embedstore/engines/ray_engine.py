@@ -9,22 +9,30 @@ is done in another round, on the nodes that are there by then. This process alon
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
 from embedstore.engines.engine import Embedded, Job, Request, WantsPixels
-from embedstore.engines.ray_cluster import alive_nodes, connected, first_line, require_ray
+from embedstore.engines.ray_cluster import Node, alive_nodes, connected, first_line, require_ray
 from embedstore.engines.shards import Shards, usable
 from embedstore.errors import EmbedstoreError, EngineError, SettingsError
 
-CROPS, CORES = 1000, 4
+CROPS = 1000
+_CORES = 4  # of a teacher, where not given
 _PICTURES_AT_ONCE = 100_000  # in one round: requests are taken as the work goes on
 _AHEAD = 2  # portions at a teacher: one in hand, and the next
 _CUTTING = 0.5  # of a core of each teacher's, by Ray's account: for the task that cuts its next portion
 _PATIENCE_SECONDS = 30.0  # for a network drive to show here what a node wrote
+_REMARK_SECONDS = 60.0  # after which it is told that no teacher has begun: Ray waits for room without a word
+
+
+class ClusterWarning(UserWarning):
+    """A Ray cluster does not get on with the work, and why that may be."""
 
 
 class RayEngine:
@@ -33,7 +41,7 @@ class RayEngine:
     Args:
         address: HOST:PORT of the cluster's head, or `auto`; where not given, see `ray_cluster.connected`.
         crops: (sample, view) pairs in a shard, about: what a lost worker costs.
-        cores: of each teacher, where the cluster has no GPU; never more than a node has.
+        cores: of each teacher, where the cluster has no GPU; where not given 4, or as many as the largest node has.
 
     Attributes:
         shards: that were embedded and taken in by the last run.
@@ -43,9 +51,9 @@ class RayEngine:
         SettingsError: a number is out of range.
     """
 
-    def __init__(self, address: str | None = None, *, crops: int = CROPS, cores: int = CORES):
+    def __init__(self, address: str | None = None, *, crops: int = CROPS, cores: int | None = None):
         for name, number, most in (("crops in a shard", crops, 100_000), ("cores of a teacher", cores, 1024)):
-            if not 1 <= number <= most:
+            if number is not None and not 1 <= number <= most:
                 raise SettingsError(f"The number of {name} is {number}; expected 1 to {most}.")
         self._address, self._crops, self._cores = address, crops, cores
         self._run: _Run | None = None
@@ -65,7 +73,8 @@ class RayEngine:
 
         Raises:
             MissingPackageError, SettingsError, EngineError: see `ray_cluster.connected`.
-            EngineError: the folder of shards can't be used, a node does not see it or the pictures, or the cluster fails.
+            EngineError: the folder of shards can't be used, a node does not see it or the pictures, no node has room for a
+                teacher, or the cluster fails.
             TeacherError: a node can't load the teacher: its weights, too, must be where all nodes find them.
             TeacherMismatchError: it is another one there.
         """
@@ -76,9 +85,13 @@ class RayEngine:
             return
         with connected(self._address), usable(job.shards):
             job.shards.mkdir(exist_ok=True)
-            while left:
-                yield from run.embed(left)
-                left = _next(waiting)
+            try:
+                while left:
+                    yield from run.embed(left)
+                    left = _next(waiting)
+            finally:
+                with suppress(OSError):  # there is something in it, for this run or the next
+                    job.shards.rmdir()
 
     def committed(self) -> None:
         """Remove the shards that are in the store now."""
@@ -89,7 +102,7 @@ class RayEngine:
 class _Run:
     """One run of the engine, while it is connected."""
 
-    def __init__(self, job: Job, wants: WantsPixels, crops: int, cores: int):
+    def __init__(self, job: Job, wants: WantsPixels, crops: int, cores: int | None):
         self._job, self._wants, self._crops, self._cores = job, wants, crops, cores
         self.shards = Shards(job)
         self._to_drop: list[str] = []  # shards that were yielded
@@ -184,8 +197,8 @@ class _Run:
 
         nodes = alive_nodes()
         gpus = sum(node.gpus for node in nodes)
-        cores = max(1, min(self._cores, max(node.cores for node in nodes)))
-        teachers = gpus or max(1, sum(node.cores // cores for node in nodes))
+        cores = _cores(nodes, self._cores)
+        teachers = gpus or sum(node.cores // cores for node in nodes)
         portions = [portion_row(part, self._kept(part)) for part in _portions(requests, self._job.views, self._crops)]
         rows = ray.data.from_items(portions, override_num_blocks=len(portions))
         rows.context.max_errored_blocks = -1 if patient else 0
@@ -200,7 +213,8 @@ class _Run:
             compute=ray.data.ActorPoolStrategy(size=min(teachers, len(portions)), max_tasks_in_flight_per_actor=_AHEAD),
             **({"num_gpus": 1} if gpus else {"num_cpus": cores - _CUTTING}),
         )
-        with _silent():
+        each = "a GPU" if gpus else f"{cores} of the {sum(node.cores for node in nodes)} cores"
+        with _silent(), _remarking(self._begun, each):
             for row in rows.iter_rows():
                 if (error := error_of(row)) is not None:
                     raise error
@@ -212,6 +226,10 @@ class _Run:
         if not self._wants(b""):
             return None
         return [content for request in requests for content in request.lacking if not self._wants(content)]
+
+    def _begun(self) -> bool:
+        """Return whether any teacher has begun, as far as the folder says."""
+        return bool(self._seen or self.shards.unfinished() or self.shards.done())
 
     def _await(self, key: str, node: str) -> None:
         """Wait until a shard that a node wrote is to be seen here.
@@ -236,6 +254,23 @@ def _can_read(file: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def _cores(nodes: Sequence[Node], asked: int | None) -> int:
+    """Return how many cores each teacher gets; of no use where there are GPUs.
+
+    Raises:
+        EngineError: no node has so many.
+    """
+    most = max(node.cores for node in nodes)
+    if any(node.gpus for node in nodes):
+        return asked or _CORES
+    if most < (asked or 1):
+        raise EngineError(
+            f"A teacher is to get {asked or 1} of a node's cores, but no node of the Ray cluster has more than {most} for its "
+            "tasks; ask for fewer by --teacher-cores, or add a node."
+        )
+    return asked or min(_CORES, most)
 
 
 def _next(requests: Iterator[Request]) -> dict[str, Request]:
@@ -267,3 +302,30 @@ def _silent() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _remarking(begun: Callable[[], bool], each: str) -> Iterator[None]:
+    """Warn, while inside, where no teacher has begun after a while.
+
+    Args:
+        begun: whether any has.
+        each: what a teacher needs.
+    """
+
+    def look() -> None:
+        if not begun():
+            warnings.warn(
+                f"No teacher has begun on the Ray cluster in {_REMARK_SECONDS:.0f} s; each needs {each}, which other work may "
+                "hold. The build goes on waiting; it can be stopped and run again later.",
+                ClusterWarning,
+                stacklevel=2,
+            )
+
+    timer = threading.Timer(_REMARK_SECONDS, look)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -14,8 +14,8 @@ import msgpack
 import numpy as np
 
 import embedstore
-from embedstore.engines.cutting import Cut, answer, cut, embed
-from embedstore.engines.engine import Embedded, Job, Request
+from embedstore.engines.cutting import Cut, cut, embed_all
+from embedstore.engines.engine import Job, Request
 from embedstore.engines.ray_cluster import first_line
 from embedstore.engines.shards import Shards
 from embedstore.errors import EmbedstoreError, EngineError, TeacherMismatchError
@@ -146,28 +146,14 @@ class Embedder:
         key = self._shards.key(cuts)
         if not self._shards.is_done(key):  # else Ray asks again for what was lost with a node
             self._shards.begin(key)
-            self._shards.write(key, self._embedded(cuts))
+            answers = embed_all(cuts, self._given, self._job.outputs, _CROPS_AT_ONCE)
+            self._shards.write(key, [one for some in answers for one in some])
         return _row(key=key)
 
-    def _embedded(self, cuts: Sequence[Cut]) -> list[Embedded]:
-        answers: list[Embedded] = []
-        batch: list[Cut] = []
-        crops = 0
-        for one in cuts:
-            if one.crops is None:
-                answers.append(answer(one))
-                continue
-            batch.append(one)
-            crops += len(one.crops)
-            if crops >= _CROPS_AT_ONCE:
-                answers += self._batch(batch)
-                batch, crops = [], 0
-        return answers + (self._batch(batch) if batch else [])
-
-    def _batch(self, batch: Sequence[Cut]) -> list[Embedded]:
+    def _given(self) -> Teacher:
         if self._teacher is None:
             self._teacher = self._load()
-        return embed(batch, self._teacher, self._job.outputs)
+        return self._teacher
 
     def _load(self) -> Teacher:
         job = self._job

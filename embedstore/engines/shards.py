@@ -10,33 +10,33 @@
 KEY is a hash of the content: of the store's path, its teacher, recipe and outputs, of each picture's id and bytes, and of the
 views that were cut. So whoever is to make a shard that is done already finds it, and what a run left is taken in by the next.
 
-In the file, pictures stand one after another: `about`, JSON with what is no number; `vectors:OUTPUT` (views in all, d) float16;
-`pixels:N` (width, height, channels) uint8 of picture N, where they are to be kept.
+Who may write into the folder may put vectors into the store: a folder that is not named but lies beside the store is used only
+where it belongs to who runs the build, who owns the store, or the system. What a file holds is checked whatever its owner.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from embedstore.engines.cutting import Cut
 from embedstore.engines.engine import Embedded, Job
+from embedstore.engines.shard_file import packed, unpacked
 from embedstore.errors import CorruptStoreError, EmbedstoreError, EngineError
 from embedstore.files import write_whole
 from embedstore.pictures import content_hash
 
-BEGUN, DATA, DONE, TAKEN, DAMAGED = ".begun", ".safetensors", ".done", ".taken", ".damaged"
+_ENDINGS = BEGUN, DATA, DONE, TAKEN, DAMAGED = ".begun", ".safetensors", ".done", ".taken", ".damaged"
 _KEY = re.compile("[0-9a-f]{32}")
 _PREFIX = 8  # letters of a key that say whose it is
-_ABOUT, _VECTORS, _PIXELS = "about", "vectors:", "pixels:"
 
 
 class ShardWarning(UserWarning):
@@ -72,7 +72,7 @@ class Shards:
 
     def begin(self, key: str) -> None:
         """Note that somebody begins to embed a shard."""
-        with (self.folder / f"{key}{BEGUN}").open("ab") as file:
+        with open(self.folder / f"{key}{BEGUN}", "ab", opener=_open_no_link) as file:
             file.write(b".")
 
     def is_done(self, key: str) -> bool:
@@ -81,18 +81,7 @@ class Shards:
 
     def write(self, key: str, pictures: Sequence[Embedded]) -> None:
         """Write a shard, then its marker."""
-        from safetensors.numpy import save
-
-        about = [
-            {"id": p.id, "content": (p.content or b"").hex(), "views": list(p.views), "problem": p.problem}
-            for p in pictures
-        ]
-        tensors = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}
-        for output, dim in self._outputs.items():
-            parts = [p.vectors[output] for p in pictures if p.views]
-            tensors[_VECTORS + output] = np.concatenate([np.empty((0, dim), np.float16), *parts])
-        tensors |= {f"{_PIXELS}{number}": p.pixels for number, p in enumerate(pictures) if p.pixels is not None}
-        data = save(tensors)
+        data = packed(pictures, self._outputs)
         write_whole(self.folder / f"{key}{DATA}", data)
         write_whole(self.folder / f"{key}{DONE}", json.dumps({"checksum": content_hash(data).hex()}).encode())
 
@@ -104,12 +93,12 @@ class Shards:
         """Return what a shard holds, checked; None where it is damaged, which is then set aside and told by a warning."""
         file = self.folder / f"{key}{DATA}"
         try:
-            data = file.read_bytes()
+            data = _bytes(file)
             if content_hash(data).hex() != self._marker(key).get("checksum"):
                 raise CorruptStoreError("it fails its checksum")
-            return self._unpacked(data)
+            return unpacked(data, self._outputs)
         except (CorruptStoreError, FileNotFoundError) as error:
-            if file.exists():
+            with suppress(FileNotFoundError):
                 file.replace(file.with_suffix(DAMAGED))
             self.drop(key)
             warnings.warn(
@@ -157,55 +146,21 @@ class Shards:
     def _marker(self, key: str) -> dict[str, Any]:
         """Return what the marker of a shard says; nothing where that is no JSON object."""
         try:
-            said = json.loads((self.folder / f"{key}{DONE}").read_bytes())
-        except ValueError:
+            said = json.loads(_bytes(self.folder / f"{key}{DONE}"))
+        except (ValueError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
-
-    def _unpacked(self, data: bytes) -> list[Embedded]:
-        """Return the pictures of a file.
-
-        Raises:
-            CorruptStoreError: it holds something else, though its checksum fits: it was not written by this program.
-        """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            tensors = load(data)
-            pictures = [
-                Embedded(one["id"], bytes.fromhex(one["content"]) or None, tuple(one["views"]), problem=one["problem"])
-                for one in json.loads(tensors[_ABOUT].tobytes())
-            ]
-            vectors = {output: tensors[_VECTORS + output] for output in self._outputs}
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptStoreError(f"it is no shard ({type(error).__name__})") from error
-        count = sum(len(picture.views) for picture in pictures)
-        for output, dim in self._outputs.items():
-            own = vectors[output]
-            if own.shape != (count, dim) or own.dtype != np.float16 or not np.isfinite(own).all():
-                raise CorruptStoreError(f"its vectors of '{output}' are {own.shape} {own.dtype}")
-        start = 0
-        for number, picture in enumerate(pictures):
-            end = start + len(picture.views)
-            picture.vectors = {output: own[start:end] for output, own in vectors.items()} if picture.views else {}
-            picture.pixels = tensors.get(f"{_PIXELS}{number}")
-            start = end
-            if not isinstance(picture.id, str) or not all(
-                isinstance(view, int) and 0 <= view <= 65_535 for view in picture.views
-            ):
-                raise CorruptStoreError("its pictures have no ids or views")
-        return pictures
 
 
 def left_behind(job: Job) -> Generator[list[Embedded]]:
     """Yield the pictures of each shard that a run finished and did not bring into the store; one that was taken is removed.
 
     Raises:
-        EngineError: the folder can't be read or written.
+        EngineError: the folder can't be read or written, or is somebody else's.
     """
     shards = Shards(job)
     with usable(job.shards):
+        _refuse_a_strangers(job)
         for key in shards.done():
             pictures = shards.read(key)
             if pictures is not None:
@@ -230,7 +185,7 @@ def sweep(job: Job) -> int:
 
 
 def remove_all(job: Job) -> None:
-    """Remove all shards of a job, and the folder where nothing else is in it; warn of what stays.
+    """Remove all shards of a job, and the folder where nothing else is in it; warn of other shards.
 
     Raises:
         EngineError: the folder can't be read or written.
@@ -240,15 +195,18 @@ def remove_all(job: Job) -> None:
     with usable(job.shards):
         for key in shards.done():
             shards.drop(key)
-    with suppress(OSError):  # it is not there, or not empty
-        job.shards.rmdir()
-    if job.shards.is_dir():
+        others = sum(
+            _KEY.fullmatch(path.stem) is not None and path.suffix in _ENDINGS for path in job.shards.glob("*.*")
+        )
+    if others:
         warnings.warn(
-            f"The folder of shards '{job.shards}' holds other files, such as damaged shards or those of another store, teacher "
-            "or choice of outputs; remove it if nobody waits for them.",
+            f"In the folder of shards '{job.shards}', {others} files whose names begin with 32 hex digits are damaged shards, or "
+            "those of another store, teacher or choice of outputs; remove those files if nobody waits for them.",
             ShardWarning,
             stacklevel=2,
         )
+    with suppress(OSError):  # it is not there, or not empty
+        job.shards.rmdir()
 
 
 @contextmanager
@@ -267,6 +225,40 @@ def usable(folder: Path) -> Iterator[None]:
             f"The folder of shards '{folder}' can't be used ({error.strerror or error}); see who may write there, or name "
             "another one by --shards."
         ) from error
+
+
+def _refuse_a_strangers(job: Job) -> None:
+    """Raise where the folder beside the store was put there by somebody else; one that was named is what its owner says.
+
+    Raises:
+        EngineError: it was.
+    """
+    folder = job.shards
+    if folder != folder_of(job.store) or not os.path.lexists(folder):
+        return
+    own = {0, job.store.stat().st_uid}
+    if hasattr(os, "geteuid"):
+        own.add(os.geteuid())
+    if folder.lstat().st_uid not in own:
+        raise EngineError(
+            f"The folder of shards '{folder}' belongs to neither you nor the owner of the store, and whoever fills it fills the "
+            "store; remove it, or name it by --shards if you trust what it holds."
+        )
+
+
+def _bytes(file: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        CorruptStoreError: it is a link, or no file, such as a pipe that nobody writes to.
+    """
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise CorruptStoreError("it is a link or no file")
+    return file.read_bytes()
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _digest(values: Any) -> str:

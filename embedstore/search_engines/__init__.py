@@ -4,9 +4,7 @@ The store stays the truth. An engine only proposes; what it proposes is ranked b
 of step with the store is refused.
 """
 
-from embedstore.search_engines.copies import SearchExport, open_export
-from embedstore.search_engines.engine import SearchEngine
+from embedstore.search_engines.copies import ENGINES, SearchExport, open_export
 from embedstore.search_engines.exporting import EngineExport, export_to
-from embedstore.search_engines.registry import ENGINES
 
-__all__ = ["ENGINES", "EngineExport", "SearchEngine", "SearchExport", "export_to", "open_export"]
+__all__ = ["ENGINES", "EngineExport", "SearchExport", "export_to", "open_export"]

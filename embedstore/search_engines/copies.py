@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,12 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedstore.errors import OutOfStepError, SearchEngineError, SettingsError
-from embedstore.search_engines.content import fields_digest, vectors_digest
-from embedstore.search_engines.engine import SearchEngine
+from embedstore.search_engines.milvus import Milvus
 from embedstore.search_engines.record import ExportRecord
-from embedstore.search_engines.registry import engine_at
-from embedstore.search_engines.rows import collection_of
 from embedstore.store.fields import spelt
+from embedstore.store.reading import as_stored
 from embedstore.vectors import unit_length
 
 if TYPE_CHECKING:
@@ -23,7 +24,33 @@ if TYPE_CHECKING:
     from embedstore.store.searching import SearchableStore
     from embedstore.vectors import Vectors
 
+ENGINES = {"milvus": Milvus}
+
 _AT_ONCE = 1 << 18  # answers in one message
+
+
+def engine_at(engine: str, uri: str | None, *, create: bool) -> Milvus:
+    """Open an engine by its name and address; where there is none, the environment variable EMBEDSTORE_NAME_URI says it.
+
+    Raises:
+        SettingsError: there is no such engine, or nobody says where it is.
+    """
+    if engine not in ENGINES:
+        raise SettingsError(f"There is no search engine '{engine}'; use one of {', '.join(ENGINES)}.")
+    variable = f"EMBEDSTORE_{engine.upper()}_URI"
+    address = uri or os.environ.get(variable)
+    if not address:
+        raise SettingsError(f"Say where {engine} is: give --uri, or set {variable}.")
+    return ENGINES[engine](address, create=create)
+
+
+def collection_of(store: SearchableStore) -> str:
+    """Return the collection's name after the store: the folder's, without `.store`, in letters that engines take."""
+    name = store.path.resolve().name
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name.removesuffix(".store")).strip("_")[:150]
+    if plain and not plain[0].isdigit():
+        return plain
+    return f"store_{plain or hashlib.blake2b(name.encode(errors='surrogatepass'), digest_size=4).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,7 @@ class Copy:
         store: what they are a copy of.
     """
 
-    engine: SearchEngine
+    engine: Milvus
     place: str
     kind: str
     store: SearchableStore
@@ -95,10 +122,7 @@ class SearchExport:
         return self.copy.engine.is_exact(self.record.kind)
 
     def check(self, store: SearchableStore) -> None:
-        """Raise where this is no export of what a store holds at its version; once for each version.
-
-        Ids and texts are compared each time. Vectors are taken for the same where the store lies where it was and has the
-        history that it had; else they are all read, and compared.
+        """Raise where this is no export of what a store holds at its version; once for each version; see `ExportRecord.holds`.
 
         Raises:
             SettingsError: it was opened for another store object.
@@ -116,7 +140,7 @@ class SearchExport:
                 f"The collection '{self.collection}' holds view {record.view}, and queries are answered by the plain one; export "
                 f"that with: {self._command}"
             )
-        if not _in_step(store, record):
+        if not record.holds(store):
             raise OutOfStepError(self._why(store))
         if (there := self.copy.engine.count(self.copy.place)) != record.count:
             raise OutOfStepError(
@@ -138,9 +162,25 @@ class SearchExport:
         )
 
     def nearest(self, queries: Vectors, count: int, where: Mapping[str, str | None]) -> tuple[Positions, Floats]:
-        """Return what `Copy.nearest` does, for conditions on the store's fields."""
-        columns = {self.record.columns[spelt(name)]: text for name, text in where.items()}
-        return self.copy.nearest(queries, count, self.record.effort, columns)
+        """Return what `Copy.nearest` does, for conditions on the store's fields, in any Unicode form.
+
+        Raises:
+            OutOfStepError: another export has taken its place meanwhile, too.
+        """
+        columns = {
+            self.record.columns[spelt(name)]: None if text is None else as_stored(text) for name, text in where.items()
+        }
+        try:
+            return self.copy.nearest(queries, count, self.record.effort, columns)
+        except OutOfStepError:
+            raise
+        except SearchEngineError as error:
+            found = self.copy.engine.found(self.collection)
+            if found is None or found.place == self.copy.place:
+                raise
+            raise OutOfStepError(
+                f"The collection '{self.collection}' was exported anew since it was opened here; open it again."
+            ) from error
 
 
 @contextmanager
@@ -177,12 +217,3 @@ def open_export(
         export = SearchExport(Copy(opened, found.place, record.kind, store), record, name, command)
         export.check(store)
         yield export
-
-
-def _in_step(store: SearchableStore, record: ExportRecord) -> bool:
-    if (record.fingerprint, record.dim, record.count) != (store.fingerprint, store.dim, len(store)):
-        return False
-    if record.fields != fields_digest(store):
-        return False
-    same = record.version == store.version and record.is_of(store)
-    return same or record.vectors == vectors_digest(store, record.view)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,21 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedstore.errors import EmbedstoreError, SearchEngineError, SettingsError
+from embedstore.images import FIELDS
 from embedstore.search_engines.agreement import Agreement, agreement
-from embedstore.search_engines.content import VectorsDigest, fields_digest, history_of, place_of
-from embedstore.search_engines.copies import Copy
-from embedstore.search_engines.engine import SearchEngine
-from embedstore.search_engines.record import ExportRecord
-from embedstore.search_engines.registry import engine_at
-from embedstore.search_engines.rows import Rows, collection_of
+from embedstore.search_engines.copies import Copy, collection_of, engine_at
+from embedstore.search_engines.milvus import Milvus
+from embedstore.search_engines.record import ExportRecord, VectorsDigest, fields_digest, history_digest, path_digest
+from embedstore.store.fields import ATTRIBUTE, ID, URI, Texts
 from embedstore.vectors import unit_length
 
 if TYPE_CHECKING:
+    from embedstore.analysis.exact_search import Positions
     from embedstore.store.embedding_store import EmbeddingStore
+    from embedstore.store.reading import StoreReader
 
 Progress = Callable[[str, int, int], None]
 
-_MESSAGE = 1 << 23  # bytes of rows that are sent at once; servers take some tens of megabytes
+_MESSAGE = 1 << 21  # bytes of rows that are sent at once, which take some ten times that on the way
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def export_to(
         recall: share of the 10 nearest that a search should find; as much effort is made as that takes.
         queries: stored samples to measure it with.
         seed: of their draw.
-        overwrite: replace another store's export, or that of one that lay elsewhere.
+        overwrite: replace another store's export, or that of one that lay elsewhere, or one that may still be at work.
         progress: called with (what is done, done, total).
 
     Raises:
@@ -106,7 +108,7 @@ def export_to(
     with closing(engine_at(engine, uri, create=True)) as opened:
         chosen = opened.kind_for(kind, len(store))
         before = _replaced(opened, name, store, overwrite)
-        place = opened.begin(name, store.dim, rows.longest)
+        place = opened.begin(name, store.dim, rows.longest, overwrite=overwrite)
         try:
             vectors = _fill(opened, place, store, view, rows, told)
             told("Indexing", 0, 1)
@@ -157,7 +159,7 @@ def _refuse(store: EmbeddingStore, queries: int, recall: float) -> None:
         )
 
 
-def _replaced(engine: SearchEngine, collection: str, store: EmbeddingStore, overwrite: bool) -> str | None:
+def _replaced(engine: Milvus, collection: str, store: EmbeddingStore, overwrite: bool) -> str | None:
     """Return the place that an export to a name takes the place of; raise where that is none of this store's."""
     found = engine.found(collection)
     if found is None:
@@ -176,7 +178,7 @@ def _replaced(engine: SearchEngine, collection: str, store: EmbeddingStore, over
 
 
 def _fill(  # noqa: PLR0917
-    engine: SearchEngine, place: str, store: EmbeddingStore, view: int, rows: Rows, told: Progress
+    engine: Milvus, place: str, store: EmbeddingStore, view: int, rows: Rows, told: Progress
 ) -> str:
     """Send all rows, a message at a time, and return the hash of their vectors."""
     digest, done = VectorsDigest(store), 0
@@ -196,8 +198,8 @@ def _record(  # noqa: PLR0917
 ) -> ExportRecord:
     return ExportRecord(
         version=store.version,
-        place=place_of(store),
-        history=history_of(store, store.version),
+        path=path_digest(store),
+        history=history_digest(store, store.version),
         fields=fields_digest(store),
         vectors=vectors,
         teacher=store.teacher,
@@ -210,3 +212,48 @@ def _record(  # noqa: PLR0917
         recall=measured.recall,
         columns=rows.columns,
     )
+
+
+class Rows:
+    """A store's samples as rows of a collection: the texts of all of them, by column.
+
+    Args:
+        store: to read.
+
+    Attributes:
+        columns: field of the store -> column.
+        longest: column -> bytes of its longest text.
+    """
+
+    def __init__(self, store: StoreReader) -> None:
+        self.columns = columns_of(store)
+        self._codes = {column: store.text_field(name).codes for name, column in self.columns.items()}
+        self._texts: dict[str, Texts] = {}
+        for name, column in self.columns.items():
+            self._texts[column] = [*store.text_field(name).texts, None]  # the last, where a code of -1 leads
+        self.longest = {
+            column: max((len(text.encode()) for text in texts if text is not None), default=0)
+            for column, texts in self._texts.items()
+        }
+        self.longest[URI] = max(self.longest[ID], self.longest[URI])
+
+    def at(self, positions: Positions) -> Mapping[str, Texts]:
+        """Return column -> texts (m,) of the samples at some positions; a uri that is the id is told as such."""
+        found = {column: self._taken(column, positions) for column in self._texts}
+        found[URI] = [uri or own for uri, own in zip(found[URI], found[ID], strict=True)]
+        return found
+
+    def _taken(self, column: str, positions: Positions) -> Texts:
+        texts = self._texts[column]
+        return [texts[code] for code in self._codes[column][positions].tolist()]
+
+
+def columns_of(store: StoreReader) -> dict[str, str]:
+    """Return field -> column: its own name; of an attribute `attribute_` and its name, or its number where that can't be."""
+    columns = {name: name for name in (ID, URI, *FIELDS)}
+    for number, name in enumerate(store.attribute_names):
+        column = f"attribute_{name if re.fullmatch('[A-Za-z0-9_]{1,100}', name) else number}"
+        while column in columns.values():
+            column += "_"
+        columns[ATTRIBUTE + name] = column
+    return columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from embedstore.views import Recipe
 
 if TYPE_CHECKING:
     from embedstore.summaries import Summary
+    from embedstore.summaries.over_shards.shards import Progress
 
 
 class EmbeddingStore(SearchableStore):
@@ -164,6 +166,7 @@ class EmbeddingStore(SearchableStore):
         seed: int = 0,
         engine: str | None = None,
         address: str | None = None,
+        progress: Progress | None = None,
         **parameters: Any,
     ) -> Summary:
         """Summarise the samples of a split (or all) by a strategy; saved where it gets a name.
@@ -179,11 +182,14 @@ class EmbeddingStore(SearchableStore):
             engine: `shards`, over shards in this process; `ray`, over shards on a Ray cluster whose nodes see the store under
                 the same path.
             address: of that cluster, HOST:PORT or `auto`; where not given, what RAY_ADDRESS says, else one is started here.
+            progress: called with what a pass over shards looks for, the shards done, and all; not where vectors are gathered.
             parameters: of the strategy.
 
         Raises:
-            SummaryError: the name is taken, the version that was summarised has been removed meanwhile, or the strategy can't
-                be made over shards.
+            SummaryError: the name is taken, the version that was summarised has been removed meanwhile, the strategy can't be
+                made over shards, or there are more pictures than the store can keep a summary of.
+            StoreError: the store can't be written, or was compacted while a cluster worked on it.
+            StoreLockedError: another process writes, and does for as long again as the summary took.
             SettingsError: the engine is unknown, or has no address.
             EngineError: the cluster can't be reached, or failed.
             MissingPackageError: Ray is not installed.
@@ -198,8 +204,15 @@ class EmbeddingStore(SearchableStore):
                 )
 
         self._read(refuse_taken)  # before the work is done, and again under the lock
+        if name is not None and not os.access(self.path, os.W_OK):
+            raise StoreError(
+                f"The store '{self.path}' can't be written, so no summary can be saved there; copy it to where you may write."
+            )
+        began = time.monotonic()
         with shard_engine(engine, address) as mapping:
-            summary = summarize(self, strategy, name=name, split=split, seed=seed, engine=mapping, **parameters)
+            summary = summarize(
+                self, strategy, name=name, split=split, seed=seed, engine=mapping, progress=progress, **parameters
+            )
         if name is not None:
             data = summary.to_bytes()
 
@@ -214,7 +227,7 @@ class EmbeddingStore(SearchableStore):
                     ) from error
                 tables.put_summary(name, data)
 
-            with writer(self.path) as session:
+            with writer(self.path, wait=round(time.monotonic() - began)) as session:  # long work is worth a wait
                 session.write(save)
         return summary
 

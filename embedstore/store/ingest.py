@@ -12,7 +12,7 @@ from pathlib import Path
 
 from embedstore.engines import Engine, RayEngine
 from embedstore.engines.shards import folder_of
-from embedstore.errors import ImagesError, SettingsError, StoreError, TeacherError
+from embedstore.errors import EmbedstoreError, ImagesError, SettingsError, StoreError, TeacherError
 from embedstore.images import Listing, list_images
 from embedstore.store import layout
 from embedstore.store.build_report import BuildReport
@@ -123,7 +123,7 @@ def build(
             shards=folder_of(store_path) if shards is None else Path(shards),
             progress=progress,
         )
-    except _NothingUsableError:
+    except EmbedstoreError:
         if is_new:
             remove_empty(store_path)
         raise
@@ -229,10 +229,6 @@ def kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
     rows, there = store.look(lambda tables: tables.rows()), kept.contents()
     kept.drop(there - {content.tobytes() for content in rows["content"][rows["born"] > 0]})
     return len(there & {content.tobytes() for content in store.alive["content"]})
-
-
-class _NothingUsableError(ImagesError):
-    """Not one picture can be used."""
 
 
 def publish(
@@ -370,9 +366,9 @@ def _refuse_all_unreadable(listing: Listing) -> None:
         raise _no_picture(listing.root, listing.unreadable)
 
 
-def _no_picture(root: Path, aside: dict[str, str]) -> _NothingUsableError:
+def _no_picture(root: Path, aside: dict[str, str]) -> ImagesError:
     path, reason = next(iter(sorted(aside.items())))
-    return _NothingUsableError(
+    return ImagesError(
         f"None of the {len(aside)} pictures under '{root}' can be used (the first, '{path}': {reason}); nothing was "
         "stored."
     )

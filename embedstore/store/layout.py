@@ -53,6 +53,7 @@ from embedstore.errors import CorruptStoreError, NotAStoreError, StoreError
 FORMAT = 2
 OLDEST_FORMAT = 1  # from here on `migrations` bring a store to FORMAT
 BLOCK = 256  # rows in a value
+MOST_BYTES = 2**32 - 5  # of a value without its checksum: LMDB takes no larger one
 BITMAP = BLOCK // 8  # bytes before the vectors of a block that say which rows have one
 NEVER = 2**64 - 1
 CURRENT, LOCK, PID, GENERATIONS = "CURRENT", "writer.lock", "writer.pid", "generations"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.errors import SummaryError
 from embedstore.store import layout
 from embedstore.store.fields import ID, Field, join_blocks
 from embedstore.store.layout import BLOCK, Column
@@ -314,7 +315,16 @@ class Tables(MetaTable):
         return None if payload is None else bytes(payload)
 
     def put_summary(self, name: str, data: bytes) -> None:
-        """Save a summary's bytes."""
+        """Save a summary's bytes.
+
+        Raises:
+            SummaryError: they are too many for one value.
+        """
+        if len(data) > layout.MOST_BYTES:
+            raise SummaryError(
+                f"The summary '{name}' has {len(data) / 1e9:.1f} GB, and a store keeps none above {layout.MOST_BYTES / 1e9:.1f} "
+                "GB; summarise fewer pictures, or keep fewer prototypes."
+            )
         self._put(layout.SUMMARIES, name.encode(), data)
 
     def drop_summary(self, name: str) -> bool:

@@ -79,24 +79,23 @@ class WrittenRows:
         return {row for one in ids for row in self._waiting.get(_key(one), {}).values() if row in self.staged}
 
     def write(self, pictures: Sequence[Embedded]) -> list[int]:
-        """Write the vectors of some pictures in one transaction; return the row of each."""
+        """Write the vectors of some pictures in one transaction; return the row of each.
+
+        What was written is not looked up again: a picture that comes twice has two rows, one of which is swept in the end.
+        """
         count = self._count
         rows: list[int] = []
         fresh: list[tuple[int, bytes, bytes]] = []
-        new: dict[tuple[str, bytes], int] = {}
         for picture in pictures:
             assert picture.content is not None  # noqa: S101  else it has no vectors
             row = self.row(picture.id, picture.content)
             if row is None:
-                row = new.setdefault((picture.id, picture.content), count)
-                if row == count:
-                    fresh.append((row, _key(picture.id), picture.content))
-                    count += 1
+                row = count
+                fresh.append((row, _key(picture.id), picture.content))
+                count += 1
             rows.append(row)
         self._session.write(lambda tables: self._put(tables, pictures, rows, fresh, count))
         self._count = count
-        for row, key, content in fresh:
-            self._waiting.setdefault(key, {})[content] = row
         return rows
 
     def _put(
@@ -133,8 +132,8 @@ class WrittenRows:
         return row < len(present) and bool(present[row])
 
     def _views(self, row: int) -> tuple[int, ...]:
-        """Return the views that a row lacks; one that was written since then lacks none."""
-        if row >= len(self._complete) or self._complete[row]:
+        """Return the views that a row lacked when this began."""
+        if self._complete[row]:
             return ()
         return tuple(np.flatnonzero(self._lacks[row]).tolist())
 

@@ -13,14 +13,14 @@ from embedstore.errors import SummaryError
 from embedstore.parameters import taken_by, wrong_type
 from embedstore.summaries.over_shards.serving import serving_over
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
-from embedstore.summaries.summary import ClassLoss, Summary
+from embedstore.summaries.summary import ClassLoss, Summary, refuse_too_large
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from embedstore.store.embedding_store import EmbeddingStore
-    from embedstore.summaries.over_shards.shards import ShardEngine
+    from embedstore.summaries.over_shards.shards import Progress, ShardEngine
 
 _NUMBERS = 4_000_000  # distances at once
 
@@ -34,6 +34,7 @@ def summarize(
     positions: npt.NDArray[np.int64] | None = None,
     seed: int = 0,
     engine: ShardEngine | None = None,
+    progress: Progress | None = None,
     **parameters: Any,
 ) -> Summary:
     """Make a summary of the labelled samples of a split, of all but those set aside, or of some positions.
@@ -41,7 +42,7 @@ def summarize(
     See `EmbeddingStore.summarize`.
 
     Raises:
-        SummaryError: the strategy is unknown, or there is no labelled sample to summarise.
+        SummaryError: the strategy is unknown, there is no labelled sample to summarise, or with a name, there are too many.
     """
     from embedstore.summaries import STRATEGIES
 
@@ -61,8 +62,10 @@ def summarize(
     if not labelled.any():
         where = f"in the split '{split}' of" if split is not None else "to summarise in"
         raise SummaryError(f"No sample {where} '{store.path}' has a label; a summary needs labels.")
-    training = TrainingVectors.from_store(store, positions[labelled], engine)
     parameters = complete_parameters(strategy, parameters)
+    training = TrainingVectors.from_store(store, positions[labelled], engine, progress)
+    if name is not None:
+        refuse_too_large(training.ids, training.views)
     prototypes = fit(strategy, training, seed, parameters)
     modes = store.text_field("mode")[positions[labelled]].to_list()
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
@@ -74,7 +77,7 @@ def fit(strategy: str, training: TrainingVectors, seed: int, parameters: Mapping
     """Let a strategy look at samples: gathered, label by label, or over shards where `TrainingVectors.shards` says so.
 
     Raises:
-        SummaryError: an engine was asked for, and the strategy needs the vectors together.
+        SummaryError: an engine was asked for, and the strategy can't be made over shards.
     """
     from embedstore.summaries import OVER_SHARDS, STRATEGIES
 
@@ -84,8 +87,7 @@ def fit(strategy: str, training: TrainingVectors, seed: int, parameters: Mapping
         return OVER_SHARDS[strategy](training, training.shards, seed, **parameters)
     if training.engine is not None:
         raise SummaryError(
-            f"The strategy '{strategy}' looks at all vectors of a label together, so no engine can make it over shards; use "
-            f"one of {', '.join(OVER_SHARDS)}, or give no engine."
+            f"The strategy '{strategy}' can't be made over shards; give no engine, or use one of {', '.join(OVER_SHARDS)}."
         )
     return STRATEGIES[strategy](training, seed, **parameters)
 

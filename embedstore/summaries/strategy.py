@@ -19,7 +19,7 @@ from embedstore.verdicts import VERDICT
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
-    from embedstore.summaries.over_shards.shards import Place, ShardEngine, Shards
+    from embedstore.summaries.over_shards.shards import Place, Progress, ShardEngine, Shards
 
 Positions = npt.NDArray[np.int64]
 
@@ -48,6 +48,7 @@ class TrainingVectors:
         place: the store that holds them; None where they are in none.
         rows: (n,) of that store, that each is in.
         engine: what to map steps over shards with, where a person asked for one.
+        progress: hears how far each pass over shards is.
     """
 
     ids: list[str]
@@ -64,10 +65,15 @@ class TrainingVectors:
     place: Place | None = None
     rows: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
     engine: ShardEngine | None = None
+    progress: Progress | None = None
 
     @classmethod
     def from_store(
-        cls, store: EmbeddingStore, positions: Positions, engine: ShardEngine | None = None
+        cls,
+        store: EmbeddingStore,
+        positions: Positions,
+        engine: ShardEngine | None = None,
+        progress: Progress | None = None,
     ) -> TrainingVectors:
         """Take the samples at some positions of a store; those must have labels."""
         from embedstore.summaries.over_shards.shards import Place
@@ -96,6 +102,7 @@ class TrainingVectors:
             place=Place(store.path.absolute(), store.version, store.generation.name),
             rows=store.rows[positions],
             engine=engine,
+            progress=progress,
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from embedstore.errors import SummaryError
+from embedstore.store import layout
 from embedstore.summaries.codes import Codes, codes_fit, codes_from_tensors, codes_to_tensors
 from embedstore.summaries.estimate import Estimate
 from embedstore.vectors import Vectors
@@ -315,6 +316,27 @@ class Summary:
                 raise
             raise SummaryError(f"The bytes are no summary ({type(error).__name__}); make it again.") from error
         return summary, tensors
+
+
+def least_bytes(ids: Sequence[str], views: int) -> int:
+    """Return how many bytes a summary of some samples takes without its prototypes.
+
+    Of each sample: which prototype serves it in the plain view and each other, whether it was fitted, its id and where that ends.
+    """
+    return len(ids) * (4 * (views + 1) + 1 + 8) + sum(len(one.encode()) for one in ids)
+
+
+def refuse_too_large(ids: Sequence[str], views: int) -> None:
+    """Say before the work that a summary can't be kept.
+
+    Raises:
+        SummaryError: it would take more than a store takes as one value.
+    """
+    if (size := least_bytes(ids, views)) > layout.MOST_BYTES:
+        raise SummaryError(
+            f"A summary of {len(ids):,} pictures in {views + 1} views each takes {size / 1e9:.1f} GB or more, and a store keeps none "
+            f"above {layout.MOST_BYTES / 1e9:.1f} GB; summarise fewer pictures, as those of a split, or make several stores."
+        )
 
 
 def _written(loss: ClassLoss) -> dict[str, Any]:

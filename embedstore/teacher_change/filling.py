@@ -6,17 +6,17 @@ between. What is there is told by the presence bitmaps of the columns: a run tha
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.engines.cutting import Cut, cropped
+from embedstore.engines.engine import Embedded
+from embedstore.engines.local import embed_here
 from embedstore.errors import PictureError, StoreLockedError
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
@@ -26,16 +26,13 @@ from embedstore.store.stored_pictures import StoredPictures, stored_pictures
 from embedstore.store.tables import Tables
 from embedstore.store.writing import writer
 from embedstore.teacher_change.spaces import Positions, Space, present
-from embedstore.views import Recipe, draw_view, render
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 PATIENCE_SECONDS = 3600.0  # for another writer, such as a build
 _LAST_WAIT_SECONDS = 5.0  # the same, where a run is stopped
 EMBEDDING_STEP = "Embedding"
-_CROPS_AT_ONCE = 96  # views in one call of the teacher, about
 _COMMIT_ROWS, _COMMIT_SECONDS = BLOCK, 15.0  # what an interruption may cost
-_READERS = min(8, os.cpu_count() or 2)
 
 
 @dataclass
@@ -54,14 +51,14 @@ class Filled:
 
 
 @dataclass
-class _Seen:
-    """A sample on its way to the teacher."""
+class _Lacking:
+    """A sample, and the views that it lacks."""
 
     record: Record
-    views: list[int]
-    crops: npt.NDArray[np.uint8] | None = None
-    reduced: bool = False
-    problem: str | None = None
+    views: tuple[int, ...]
+
+
+_Done = list[tuple[Record, Embedded]]
 
 
 def fill(
@@ -80,11 +77,11 @@ def fill(
     columns = space.columns(views)
     lacking = ~present(store, columns)[among]
     records = store.records()
-    waiting: list[_Seen] = []
+    waiting: list[_Lacking] = []
     for position, lacks in zip(among.tolist(), lacking, strict=True):
-        wanted = sorted({column.view for column, one in zip(columns, lacks, strict=True) if one})
+        wanted = tuple(sorted({column.view for column, one in zip(columns, lacks, strict=True) if one}))
         if wanted and records[position].id not in filled.missing:
-            waiting.append(_Seen(records[position], wanted))
+            waiting.append(_Lacking(records[position], wanted))
     if waiting:
         with stored_pictures(store) as pictures:
             _Filling(store, space, filled, pictures).run(waiting, progress)
@@ -95,29 +92,31 @@ class _Filling:
 
     def __init__(self, store: EmbeddingStore, space: Space, filled: Filled, pictures: StoredPictures):
         self._store, self._space, self._filled, self._pictures = store, space, filled, pictures
-        self._recipe: Recipe = store.recipe
         self._teacher = space.teacher()
+        self._reduced: set[str] = set()  # ids of those that a smaller picture stood in for, embedded or not
         self._surveyed = store.generation  # in which the rows have the numbers that the records say
-        self._described = False
-        self._done: list[tuple[_Seen, dict[str, npt.NDArray[np.float16]]]] = []  # embedded, not committed
+        self._done: _Done = []  # embedded, not committed
         self._last_commit = time.monotonic()
 
-    def run(self, waiting: list[_Seen], progress: Progress) -> None:
-        batch: list[_Seen] = []
-        crops = 0
+    def run(self, waiting: Sequence[_Lacking], progress: Progress) -> None:
+        records = {one.record.id: one.record for one in waiting}
+        outputs = self._space.description["outputs"]
+        seen = 0
         try:
-            with closing(self._prepared(waiting)) as prepared:
-                for done, seen in enumerate(prepared, start=1):
-                    if seen.problem is not None:
-                        self._filled.missing[seen.record.id] = seen.problem
-                    else:
-                        batch.append(seen)
-                        crops += len(seen.views)
-                    if crops >= _CROPS_AT_ONCE:
-                        self._embed(batch)
-                        batch, crops = [], 0
-                    progress(EMBEDDING_STEP, done, len(waiting))
-            self._embed(batch)
+            with closing(
+                embed_here(waiting, self._cut, lambda: self._teacher, outputs, len(waiting[0].views))
+            ) as answers:
+                for pictures in answers:
+                    for picture in pictures:
+                        if picture.problem is None:
+                            self._done.append((records[picture.id], picture))
+                        else:
+                            self._filled.missing[picture.id] = picture.problem
+                    late = time.monotonic() - self._last_commit >= _COMMIT_SECONDS
+                    if late or len(self._done) >= _COMMIT_ROWS:
+                        self._commit()
+                    seen += len(pictures)
+                    progress(EMBEDDING_STEP, seen, len(waiting))
         except BaseException:
             # Whatever stops the run, what is embedded is kept; but who stops it does not wait long for another writer.
             with suppress(StoreLockedError):
@@ -125,50 +124,17 @@ class _Filling:
             raise
         self._commit()
 
-    def _prepared(self, waiting: list[_Seen]) -> Generator[_Seen]:
-        """Yield the samples in order, their views cut by threads a little ahead of the teacher."""
-        ahead = max(4, 2 * _CROPS_AT_ONCE // len(waiting[0].views))
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="embedstore-read") as pool:
-            futures: deque[Future[_Seen]] = deque()
-            try:
-                for seen in waiting:
-                    futures.append(pool.submit(self._prepare, seen))
-                    if len(futures) >= ahead:
-                        yield futures.popleft().result()
-                while futures:
-                    yield futures.popleft().result()
-            finally:
-                for future in futures:
-                    future.cancel()
-
-    def _prepare(self, seen: _Seen) -> _Seen:
+    def _cut(self, lacking: _Lacking) -> Cut:
         """Cut the views of one sample. Runs in a thread."""
+        record, views = lacking.record, lacking.views
         try:
-            picture, seen.reduced = self._pictures.get(seen.record.content, seen.record.uri)
+            picture, reduced = self._pictures.get(record.content, record.uri)
         except PictureError as error:
-            seen.problem = str(error)
-            return seen
-        drawn = (draw_view(self._recipe, seen.record.id, view) for view in seen.views)
-        size = self._teacher.input_size
-        seen.crops = np.stack([render(picture, view, size, self._recipe.fit) for view in drawn])
-        return seen
-
-    def _embed(self, batch: list[_Seen]) -> None:
-        if not batch:
-            return
-        vectors = self._teacher.embed(np.concatenate([seen.crops for seen in batch if seen.crops is not None]))
-        start = 0
-        for seen in batch:
-            end = start + len(seen.views)
-            with np.errstate(over="ignore"):  # too large for float16 becomes infinite, which is told below
-                own = {name: vectors[name][start:end].astype(np.float16) for name in self._space.description["outputs"]}
-            start, seen.crops = end, None
-            if all(np.isfinite(values).all() for values in own.values()):
-                self._done.append((seen, own))
-            else:
-                self._filled.missing[seen.record.id] = "the teacher gives it a vector that is not finite"
-        if len(self._done) >= _COMMIT_ROWS or time.monotonic() - self._last_commit >= _COMMIT_SECONDS:
-            self._commit()
+            return Cut(record.id, problem=str(error))
+        if reduced:
+            self._reduced.add(record.id)
+        crops = cropped(picture, record.id, views, self._store.recipe, self._teacher.input_size)
+        return Cut(record.id, record.content, views, crops)
 
     def _commit(self, *, wait: float | None = None) -> None:
         """Write what is embedded, under the writer's lock for just this long."""
@@ -180,19 +146,17 @@ class _Filling:
                 self._store.refresh()
                 done = _found_again(self._store, done)
             session.write(lambda tables: self._put(tables, done))
-        self._filled.embedded += sum(len(seen.views) for seen, _ in done)
-        self._filled.reduced |= {seen.record.id for seen, _ in done if seen.reduced}
+        self._filled.embedded += sum(len(picture.views) for _, picture in done)
+        self._filled.reduced |= {record.id for record, _ in done} & self._reduced
         self._last_commit = time.monotonic()
 
-    def _put(self, tables: Tables, done: list[tuple[_Seen, dict[str, npt.NDArray[np.float16]]]]) -> None:
+    def _put(self, tables: Tables, done: _Done) -> None:
         if tables.spaces().get(self._space.fingerprint) != self._space.description:
             tables.put_space(self._space.fingerprint, self._space.description)
-        for column in self._space.columns(sorted({view for seen, _ in done for view in seen.views})):
-            having = [
-                (seen.record.row, own[column.output], seen.views) for seen, own in done if column.view in seen.views
-            ]
-            rows = np.array([row for row, _, _ in having], np.int64)
-            vectors = np.stack([values[views.index(column.view)] for _, values, views in having])
+        for column in self._space.columns(sorted({view for _, picture in done for view in picture.views})):
+            having = [(record.row, picture) for record, picture in done if column.view in picture.views]
+            rows = np.array([row for row, _ in having], np.int64)
+            vectors = np.stack([one.vectors[column.output][one.views.index(column.view)] for _, one in having])
             fresh = ~_has(tables, column, rows)  # what somebody may read by now never changes
             if fresh.any():
                 tables.put_vectors(column, rows[fresh], vectors[fresh])
@@ -207,14 +171,11 @@ def _has(tables: Tables, column: Column, rows: Positions) -> npt.NDArray[np.bool
     return there
 
 
-def _found_again(
-    store: EmbeddingStore, done: list[tuple[_Seen, dict[str, npt.NDArray[np.float16]]]]
-) -> list[tuple[_Seen, dict[str, npt.NDArray[np.float16]]]]:
+def _found_again(store: EmbeddingStore, done: _Done) -> _Done:
     """Return those whose sample still shows the same picture, each with the row that it has now."""
-    positions = store.find([seen.record.id for seen, _ in done]).tolist()
     found = []
-    for at, (seen, own) in zip(positions, done, strict=True):
-        if at >= 0 and store.content_at(at) == seen.record.content:
-            seen.record.row = int(store.rows[at])
-            found.append((seen, own))
+    for at, (record, picture) in zip(store.find([record.id for record, _ in done]).tolist(), done, strict=True):
+        if at >= 0 and store.content_at(at) == record.content:
+            record.row = int(store.rows[at])
+            found.append((record, picture))
     return found

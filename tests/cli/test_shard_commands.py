@@ -35,7 +35,7 @@ def test_a_summary_over_shards_says_how_it_was_made_and_is_as_good_as_any_other(
         ).stdout
     )
     expected = json.loads(call("embedstore", "summarize", "s", "sub-prototypes", *options, cwd=place).stdout)
-    assert facts["remarks"][0].startswith("Made over shards: k-means started from centroids of a drawn part")
+    assert facts["remarks"][0].startswith("Made over shards, so never with all vectors of a label in memory: k-means started")
     assert not [one for one in expected["remarks"] if "shards" in one]
     assert len(facts["prototypes"]) == len(expected["prototypes"]) == 6
     with embedstore.open(place / "s") as store:
@@ -49,7 +49,7 @@ def test_a_summary_over_shards_says_how_it_was_made_and_is_as_good_as_any_other(
     [
         (("class-mean", "--engine", "dask"), "The engine 'dask' is unknown; use one of shards, ray, or none."),
         (("class-mean", "--address", "here:6379"), "give --engine ray too"),
-        (("herding", "--engine", "shards"), "no engine can make it over shards; use one of class-mean"),
+        (("herding", "--engine", "shards"), "can't be made over shards; give no engine, or use one of class-mean"),
         (("class-mean", "--engine", "ray", "--address", "nowhere"), "'nowhere' is none of a Ray cluster"),
     ],
 )

@@ -13,6 +13,8 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 from toy_parts import Part, make_store, parts, quick
 
 import distill
@@ -25,13 +27,30 @@ RUNS: dict[str, dict[str, Any]] = {
     "mse": OWN | {"loss": "mse", "weight": 0.2},
     "l1": OWN | {"loss": "l1", "ce_views": "whole"},
     "contrastive": OWN | CONTRAST,
-    "contrastive-all": OWN | CONTRAST | {"loss": "contrastive-all"},
     "prototypes": CONTRAST | {"policy": "sub-prototypes", "options": {"sub-prototypes": {"k": 2}}},
     "teacher's side": CONTRAST | {"policy": "class-mean", "projection": "teacher"},
     "recipe": OWN | {"balance": 0.5, "logit_adjustment": 1.0, "pretrain_epochs": 1, "ema": 0.9, "answer": "both"},
     "labels alone": {"policy": "none", "batch": 4, "learning_rate": 0.01},  # of which some batches have none
-    "timm": OWN | {"student": "mobilenetv3_small_050", "size": 64},
+    "norms": OWN | {"student": "rank_runs:norms"},
 }
+
+
+class _Norm(nn.BatchNorm2d):
+    """Does more than its class, as timm's do; for a layer of this kind none of PyTorch's may stand in."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.silu(super().forward(maps))
+
+
+class _Pool(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean(dim=(2, 3))
+
+
+def norms() -> nn.Module:
+    """Make a trunk with batch norms of several kinds."""
+    maps = [nn.Conv2d(3, 8, 3, stride=2), _Norm(8, affine=False), nn.Conv2d(8, 8, 3, stride=2), _Norm(8, momentum=None)]
+    return nn.Sequential(*maps, _Pool(), nn.BatchNorm1d(8))
 
 
 def by_descent() -> AbstractContextManager[object]:

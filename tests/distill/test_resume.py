@@ -83,6 +83,23 @@ def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(
     same_run(path, uninterrupted.path)
 
 
+def test_a_run_goes_on_where_weights_lie_otherwise_than_where_it_began(
+    store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = stopped(store, tmp_path / "run")
+    checkpoint = run_directory.load_checkpoint(path)
+    assert checkpoint is not None
+    turned = 0
+    for averages in checkpoint["optimiser"]["state"].values():
+        for name, average in averages.items():
+            if average.ndim == 4:  # as on a GPU
+                averages[name] = average.contiguous(memory_format=torch.channels_last)
+                turned += averages[name].stride() != average.stride()
+    assert turned
+    run_directory.save_checkpoint(path, checkpoint)
+    same_run(distill.train(store, path, SETTINGS, resume=True).path, uninterrupted.path)
+
+
 def test_a_run_may_be_stopped_many_times(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
     for epoch in range(1, EPOCHS):
         with pytest.raises(KeyboardInterrupt):

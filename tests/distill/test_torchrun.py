@@ -2,10 +2,10 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from toy_parts import everything, make_store
 
 from distill.training import run_directory
 from distill.training.run_directory import read_metrics
+from distill_cli.main import main
 
 pytestmark = pytest.mark.cluster
 
@@ -44,27 +45,48 @@ main()
 DIES = "os.kill(os.getpid(), signal.SIGKILL)"
 FAILS = 'raise TrainingError("The second rank can not go on.")'
 
+# The first rank evaluates for long, and the other waits for it.
+SLOW = """
+import pathlib, time
+from distill.training import loop
+from distill_cli.main import main
 
-def torchrun(
-    arguments: Sequence[str], *, ranks: int = 2, program: Sequence[str] = ("-m", "distill_cli.main"), restarts: int = 0
-) -> subprocess.CompletedProcess[str]:
-    """Call `distill` in so many processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "--max-restarts", str(restarts), *program, *arguments],
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+def slow(path, *arguments):
+    pathlib.Path(path, "evaluates").touch()
+    time.sleep(100)
+
+loop.write_report = slow
+main()
+"""
 
 
-def program(folder: Path, does: str) -> tuple[str]:
-    """Return a program that is `distill`, but for what its second rank does."""
+def command(
+    arguments: Sequence[str], program: Sequence[str] = ("-m", "distill_cli.main"), restarts: int = 0
+) -> list[str]:
+    """Return what calls `distill` in two processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return [*torchrun, "--max-restarts", str(restarts), *program, *arguments]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+
+
+def call(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", timeout=120, check=False)
+
+
+def alone(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call `distill` in this process."""
+    monkeypatch.setattr(sys, "argv", ["distill", *arguments])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+
+
+def program(folder: Path, text: str) -> tuple[str]:
+    """Return a program that is `distill`, but for what a rank does."""
     path = folder / "child.py"
-    path.write_text(CHILD.replace("DOES", does), "utf-8")
+    path.write_text(text, "utf-8")
     return (str(path),)
 
 
@@ -78,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, and with a run `two` by two ranks."""
     folder = tmp_path_factory.mktemp("torchrun")
     make_store(folder, everything())
-    trained = torchrun(["train", str(folder / "toy.store"), *GIVEN, "--out", str(folder / "two"), "--json"])
+    trained = call(command(["train", str(folder / "toy.store"), *GIVEN, "--out", str(folder / "two"), "--json"]))
     assert trained.returncode == 0, trained.stderr
     assert json.loads(trained.stdout)["policy"] == "own"  # one report, and nothing else
     assert trained.stderr.count("Training (own)") == 1
@@ -91,19 +113,10 @@ def curves(run: Path) -> list[dict[str, float]]:
     return [{name: figure for name, figure in line.items() if "seconds" not in name} for line in lines]
 
 
-def test_the_curve_is_that_of_one_process_and_the_run_is_as_it_writes_it(place: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "distill_cli.main",
-        "train",
-        str(place / "toy.store"),
-        *GIVEN,
-        "--out",
-        str(place / "one"),
-    ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    subprocess.run(command, env=environment, capture_output=True, check=True)
+def test_the_curve_is_that_of_one_process_and_the_run_is_as_it_writes_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone(["train", str(place / "toy.store"), *GIVEN, "--out", str(place / "one")], monkeypatch)
     one, two = place / "one", place / "two"
     assert sorted(file.name for file in two.iterdir()) == sorted(file.name for file in one.iterdir())
     for found, expected in zip(curves(two), curves(one), strict=True):
@@ -122,9 +135,11 @@ def test_the_curve_is_that_of_one_process_and_the_run_is_as_it_writes_it(place: 
 def test_after_a_killed_rank_all_begin_again_and_end_as_if_it_had_lived(place: Path) -> None:
     out = place / "killed"
     given = ["train", str(place / "toy.store"), *GIVEN, "--out", str(out), "--resume"]
-    trained = torchrun(given, program=program(place, DIES), restarts=1)
+    trained = call(command(given, program(place, CHILD.replace("DOES", DIES)), restarts=1))
     assert trained.returncode == 0, trained.stderr
     assert "Signal 9" in trained.stderr or "exitcode: -9" in trained.stderr
+    assert len(sentences(trained.stderr)) <= 1  # torchrun may end the other before it notices
+    assert "in backward" not in trained.stderr  # what PyTorch says of it is not shown
     assert not list(out.glob("*.new"))
     found, expected = (load_file(run / "student.safetensors") for run in (out, place / "two"))
     for name, value in expected.items():
@@ -132,44 +147,39 @@ def test_after_a_killed_rank_all_begin_again_and_end_as_if_it_had_lived(place: P
     assert curves(out) == curves(place / "two")
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
-def test_what_two_ranks_have_begun_one_process_ends(place: Path) -> None:
-    out = place / "ended"
+def test_where_one_rank_fails_all_end_one_says_why_and_one_process_can_go_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place / "failed"
     given = ["train", str(place / "toy.store"), *GIVEN, "--out", str(out)]
-    stopped = torchrun(given, program=program(place, DIES))
-    assert stopped.returncode != 0
-    assert len(sentences(stopped.stderr)) <= 1  # torchrun may end the other before it notices
-    assert "in backward" not in stopped.stderr  # what PyTorch says of it is not shown
+    failed = call(command(given, program(place, CHILD.replace("DOES", FAILS))))
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert sentences(failed.stderr) == ["Error: The second rank can not go on."]
+    assert run_directory.is_complete(out) is False
     assert [line["epoch"] for line in curves(out)] == [1]
-    trained = torchrun([*given, "--resume"], ranks=1)
-    assert trained.returncode == 0, trained.stderr
+    alone([*given, "--resume"], monkeypatch)
     assert curves(out)[0] == curves(place / "two")[0]
     for found, expected in zip(curves(out), curves(place / "two"), strict=True):
         assert found["cross_entropy"] == pytest.approx(expected["cross_entropy"], rel=1e-3)
 
 
-def test_where_one_rank_fails_on_the_way_all_end_and_one_says_why(place: Path) -> None:
-    out = place / "failed"
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no groups of processes")
+def test_ctrl_c_ends_all_at_once_though_one_waits_for_another(place: Path) -> None:
+    out = place / "stopped"
     given = ["train", str(place / "toy.store"), *GIVEN, "--out", str(out)]
-    failed = torchrun(given, program=program(place, FAILS))
-    assert failed.returncode != 0
-    assert failed.stdout == ""
-    assert sentences(failed.stderr) == ["Error: The second rank can not go on."]
-    assert run_directory.is_complete(out) is False
-    assert [line["epoch"] for line in curves(out)] == [1]
-
-
-def test_what_all_refuse_and_what_the_first_refuses_is_said_once(place: Path) -> None:
-    store = str(place / "toy.store")
-    nowhere = torchrun(["train", str(place / "none.store"), "--out", str(place / "new")])
-    assert (nowhere.returncode, nowhere.stdout, len(sentences(nowhere.stderr))) == (1, "", 1)
-    assert not (place / "new").exists()
-    twice = torchrun(["train", store, *GIVEN, "--out", str(place / "two")])
-    assert (twice.returncode, twice.stdout) == (1, "")
-    (told,) = sentences(twice.stderr)
-    assert "already holds a run; go on with it by --resume" in told
-    compared = torchrun(["compare", store, "--good", "good", "--out", str(place / "compared")])
-    assert compared.returncode == 1
-    (told,) = sentences(compared.stderr)
-    assert told.startswith("Error: 'distill compare' takes one process, and torchrun started 2;")
-    shutil.rmtree(place / "compared", ignore_errors=True)
+    with subprocess.Popen(
+        command(given, program(place, SLOW)),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as run:
+        until = time.monotonic() + 100
+        while not (out / "evaluates").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        told = run.communicate(timeout=20)[1]  # torchrun kills after 30 seconds
+    assert told.count("Stopped. Finished epochs are kept") == 1
+    assert "loop.py" not in told  # no traceback of ours
+    assert [line["epoch"] for line in curves(out)] == list(range(1, EPOCHS + 1))

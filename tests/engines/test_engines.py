@@ -13,8 +13,8 @@ from helpers import CountingTeacher, noise_picture, snapshot, write_picture, wri
 from typer.testing import CliRunner
 
 import embedstore
-from embedstore.engines import Engine, RayEngine, engine_named
-from embedstore.engines.ray_cluster import connected
+from embedstore.engines import Engine, RayEngine, engine_named, ray_cluster
+from embedstore.engines.ray_cluster import Node, connected
 from embedstore.errors import EngineError, MissingPackageError, SettingsError, TeacherError
 from embedstore.store import BuildReport
 from embedstore.store.kept_pictures import open_kept
@@ -65,12 +65,34 @@ def told(report: BuildReport) -> dict[str, Any]:
         ("nowhere", SettingsError, "The address 'nowhere' is none of a Ray cluster; give HOST:PORT"),
         ("ray://head:10001", SettingsError, "is none of a Ray cluster; give HOST:PORT"),
         ("head:port", SettingsError, "is none of a Ray cluster; give HOST:PORT"),
+        ("", SettingsError, "The address '' is none of a Ray cluster"),  # of a variable that is not set
     ],
 )
 def test_an_address_that_does_not_answer_is_told_at_once(address: str, kind: type[Exception], message: str) -> None:
     pytest.importorskip("ray", reason="needs the extra 'ray'")
     with pytest.raises(kind, match=message), connected(address):
         pass
+
+
+def test_a_cluster_of_ones_own_that_would_listen_to_others_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    class Ray:
+        """Of a release in which the setting has no effect."""
+
+        __version__ = "9.9"
+
+        def init(self, **_: object) -> None:
+            started.append("init")
+
+        def shutdown(self) -> None:
+            started.append("shutdown")
+
+    pytest.importorskip("ray", reason="needs the extra 'ray'")
+    monkeypatch.setattr(ray_cluster, "alive_nodes", lambda: [Node("one", "192.0.2.7", 2, 0)])
+    with pytest.raises(EngineError, match=r"Ray 9\.9 starts no cluster that listens on this machine alone"):
+        ray_cluster._start(Ray(), None)
+    assert started == ["init", "shutdown"]
 
 
 def test_a_ray_build_gives_the_store_that_a_local_one_gives_step_by_step(
@@ -138,6 +160,14 @@ def test_what_a_node_can_not_do_ends_the_build_in_one_sentence(cluster: None, tm
         embedstore.build(tmp_path / "s", images, views=1, engine=RayEngine(), shards=tmp_path / "no folder")
     with embedstore.open(tmp_path / "s") as store, store.write("none"):
         pass
+
+
+def test_cores_that_no_node_has_are_refused_and_leave_no_store(cluster: None, tmp_path: Path, images: Path) -> None:
+    with pytest.raises(
+        EngineError, match=r"A teacher is to get 3 of a node's cores, but no node of the .* more than 2 "
+    ):
+        embedstore.build(tmp_path / "s", images, teacher="pixels", engine=RayEngine(cores=3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]
 
 
 def test_a_teacher_that_is_an_object_stays_at_home(tmp_path: Path, images: Path) -> None:

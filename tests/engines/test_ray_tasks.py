@@ -1,5 +1,7 @@
 """What the steps on the nodes of a Ray cluster do with a portion, called by hand: no cluster is needed."""
 
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from helpers import by_hand, encoded, noise_picture, write_pictures
 import embedstore
 from embedstore import Recipe, load_teacher
 from embedstore.engines import Embedded, Job, Request, ray_engine
+from embedstore.engines.ray_cluster import Node
 from embedstore.engines.ray_engine import RayEngine
 from embedstore.engines.shards import Shards
 from embedstore.errors import EngineError, TeacherMismatchError
@@ -135,6 +138,36 @@ def test_portions_are_as_large_as_what_their_pictures_lack(job: Job) -> None:
     portions = [[r.id for r in part] for part in ray_engine._portions(requests, views=2, crops=6)]
     assert portions == [["0", "1", "2"], ["3", "4"]]  # 3 + 2 + 1, then 3 + 3
     assert list(ray_engine._portions([], views=2, crops=6)) == []
+
+
+def test_a_teacher_gets_what_was_asked_or_what_the_largest_node_has() -> None:
+    def nodes(*cores: int, gpus: int = 0) -> list[Node]:
+        return [Node("id", "name", number, gpus) for number in cores]
+
+    assert [ray_engine._cores(nodes(2, 8), asked) for asked in (None, 3, 8)] == [4, 3, 8]
+    assert ray_engine._cores(nodes(0, 2), None) == 2
+    for given, asked in ((nodes(2, 4), 8), (nodes(0), None)):
+        with pytest.raises(
+            EngineError, match=f"no node of the Ray cluster has more than {given[-1].cores} for its tasks"
+        ):
+            ray_engine._cores(given, asked)
+    assert ray_engine._cores(nodes(0, 2, gpus=1), None) == 4  # which a GPU makes no use of
+
+
+def test_that_no_teacher_begins_is_told_after_a_while(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "_REMARK_SECONDS", 0.05)
+    run = ray_engine._Run(job, lambda content: False, 10, 1)
+
+    def wait() -> list[str]:
+        with warnings.catch_warnings(record=True) as told, ray_engine._remarking(run._begun, "a GPU"):
+            warnings.simplefilter("always")
+            time.sleep(0.3)
+        return [str(one.message) for one in told]
+
+    (sentence,) = wait()
+    assert "No teacher has begun on the Ray cluster in 0 s; each needs a GPU, which other work may hold." in sentence
+    run.shards.begin(run.shards.key([]))
+    assert wait() == []
 
 
 def test_an_engine_that_gets_nothing_to_do_connects_to_nothing(job: Job) -> None:

@@ -1,6 +1,8 @@
 """Shards: what is written is what is read, whole or not at all, and what a run left is taken in by the next one."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import CountingTeacher, snapshot, write_pictures
+from safetensors.numpy import save
 
 import embedstore
 from embedstore import Recipe
 from embedstore.engines.cutting import Cut, cut, embed
 from embedstore.engines.engine import Embedded, Job, Request
+from embedstore.engines.shard_file import unpacked
 from embedstore.engines.shards import DAMAGED, Shards, ShardWarning, folder_of, left_behind, remove_all, sweep
-from embedstore.errors import EngineError
+from embedstore.errors import CorruptStoreError, EngineError
+from embedstore.store import BuildReport
 from embedstore.store.own_teacher import description_of
 
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(6)]
@@ -25,7 +30,8 @@ def job(tmp_path: Path) -> Job:
     write_pictures(tmp_path / "images", NAMES)
     teacher = CountingTeacher(early=True)
     shards = tmp_path / "s.shards"
-    shards.mkdir()
+    for folder in (shards, tmp_path / "s"):
+        folder.mkdir()
     return Job(
         store=tmp_path / "s", root=tmp_path / "images", recipe=Recipe(), views=2, fingerprint=teacher.fingerprint,
         space=description_of(teacher), teacher=None, shards=shards,
@@ -122,7 +128,7 @@ def test_a_damaged_shard_is_set_aside_and_told(job: Job, damage: Any) -> None:
     with pytest.warns(ShardWarning, match=r"is damaged \(it fails its checksum\); it was set aside"):
         assert list(left_behind(job)) == []
     assert [path.name for path in job.shards.iterdir()] == [f"{key}{DAMAGED}"]
-    with pytest.warns(ShardWarning, match="holds other files, such as damaged shards"):
+    with pytest.warns(ShardWarning, match="1 files whose names begin with 32 hex digits are damaged shards, or"):
         remove_all(job)
 
 
@@ -138,6 +144,90 @@ def test_a_shard_of_other_shapes_is_refused_though_its_checksum_fits(job: Job) -
         assert shards.read(key) is None
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vectors": np.nan}, "its vectors of 'embedding' are not finite"),
+        ({"id": None}, r"it is no shard \(AttributeError\)"),
+        ({"id": "\ud800"}, r"it is no shard \(UnicodeEncodeError\)"),
+        ({"content": "00"}, r"it is no shard \(ValueError\)"),
+        ({"content": ""}, r"it is no shard \(ValueError\)"),  # vectors of an unknown picture
+        ({"views": [0, 2, 1]}, r"it is no shard \(ValueError\)"),
+        ({"views": [0, 1, 1]}, r"it is no shard \(ValueError\)"),
+        ({"views": [0, 1, 65_536]}, r"it is no shard \(ValueError\)"),
+        ({"views": [False, True, 2]}, r"it is no shard \(ValueError\)"),
+        ({"views": [0, 1]}, r"its vectors of 'embedding' are \(3, 12\) float16"),
+        ({"problem": "has both"}, r"it is no shard \(ValueError\)"),
+        ({"problem": {}, "views": []}, r"it is no shard \(ValueError\)"),
+        ({"about": b"[" * 100_000}, r"it is no shard \(RecursionError\)"),
+        ({"about": b"5"}, r"it is no shard \(TypeError\)"),
+        ({"pixels": np.zeros((4, 4, 3), np.float32)}, r"pixels are \(4, 4, 3\) float32"),
+        ({"pixels": np.zeros((4, 4, 4), np.uint8)}, r"pixels are \(4, 4, 4\) uint8"),
+        ({"pixels": np.zeros((4, 0, 3), np.uint8)}, r"pixels are \(4, 0, 3\) uint8"),
+    ],
+)
+def test_what_this_program_never_wrote_is_refused_though_its_checksum_fits(
+    job: Job, change: dict[str, Any], message: str
+) -> None:
+    (picture,) = embedded(job, cuts(job, NAMES[:1]))
+    assert picture.content is not None
+    said = {"id": picture.id, "content": picture.content.hex(), "views": [0, 1, 2], "problem": None} | {
+        name: value for name, value in change.items() if name in {"id", "content", "views", "problem"}
+    }
+    about = change.get("about", json.dumps([said]).encode())
+    tensors = {f"vectors:{name}": values.copy() for name, values in picture.vectors.items()}
+    tensors["vectors:embedding"][1, 1] = change.get("vectors", 0.5)
+    if "pixels" in change:
+        tensors["pixels:0"] = change["pixels"]
+    data = save(tensors | {"about": np.frombuffer(about, np.uint8)})
+    with pytest.raises(CorruptStoreError, match=message):
+        unpacked(data, job.outputs)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_is_a_link_or_a_pipe_is_not_opened(job: Job) -> None:
+    shards, pictures = Shards(job), cuts(job, NAMES)
+    key, secret = shards.key(pictures), job.root / "secret"
+    shards.write(key, embedded(job, pictures))
+    data = job.shards / f"{key}.safetensors"
+    data.replace(secret)
+    data.symlink_to(secret)
+    (job.shards / f"{key[:-1]}x.done").symlink_to(secret)  # no key
+    with pytest.warns(ShardWarning, match="is a link or no file"):
+        assert list(left_behind(job)) == []
+    before = secret.read_bytes()
+    (job.shards / f"{key}.begun").symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic links"):
+        shards.begin(key)
+    assert secret.read_bytes() == before
+    shards.write(key, embedded(job, pictures))
+    (job.shards / f"{key}.done").unlink()
+    os.mkfifo(job.shards / f"{key}.done")  # which who opens it waits for
+    with pytest.warns(ShardWarning, match="it fails its checksum"):
+        assert shards.read(key) is None
+
+
+def test_a_folder_beside_the_store_that_somebody_else_put_there_is_refused(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards, pictures = Shards(job), cuts(job, NAMES)
+    shards.write(shards.key(pictures), embedded(job, pictures))
+    lstat = Path.lstat
+
+    def foreign(path: Path) -> Any:
+        found = lstat(path)
+        if path != job.shards:
+            return found
+        return os.stat_result([*found[:4], 4242, *found[5:]])
+
+    monkeypatch.setattr(Path, "lstat", foreign)
+    with pytest.raises(EngineError, match="belongs to neither you nor the owner of the store"):
+        list(left_behind(job))
+    named = job.shards.with_name("named")
+    job.shards.rename(named)
+    assert len(list(left_behind(replace(job, shards=named)))) == 1  # by --shards: whoever names it trusts it
+
+
 def test_what_was_begun_is_counted_and_removed_and_others_files_are_left(job: Job) -> None:
     shards, pictures = Shards(job), cuts(job, NAMES)
     key = shards.key(pictures)
@@ -148,9 +238,13 @@ def test_what_was_begun_is_counted_and_removed_and_others_files_are_left(job: Jo
     theirs.begin(theirs.key(pictures))
     assert sweep(job) == 1
     assert [path.name for path in job.shards.iterdir()] == [f"{theirs.key(pictures)}.begun"]
-    with pytest.warns(ShardWarning, match="those of another store"):
+    (job.shards / "holiday.jpg").write_bytes(b"of a person")
+    with pytest.warns(ShardWarning, match="1 files whose names .* or those of another store"):
         remove_all(job)
     theirs.drop(theirs.key(pictures))
+    remove_all(job)  # which says nothing of what is no shard
+    assert [path.name for path in job.shards.iterdir()] == ["holiday.jpg"]
+    (job.shards / "holiday.jpg").unlink()
     remove_all(job)
     assert not job.shards.exists()
 
@@ -170,6 +264,31 @@ def test_a_folder_that_can_not_be_written_is_told_in_one_sentence(job: Job, monk
 def seen(path: Path) -> dict[str, Any]:
     with embedstore.open(path) as store:
         return snapshot(store)
+
+
+def test_a_shard_that_is_in_the_store_by_now_is_taken_in_once(job: Job, tmp_path: Path) -> None:
+    """As after a kill between the commit of its rows and its removal, before a version shows them and after it."""
+    path = tmp_path / "s"
+    embedstore.build(tmp_path / "whole", job.root, teacher=CountingTeacher(early=True), views=2)
+    kept = job.shards.rename(tmp_path / "kept")
+    shards, pictures = Shards(replace(job, shards=kept)), cuts(job, NAMES[:5])
+    shards.write(shards.key(pictures), embedded(job, pictures))
+
+    def again(teacher: CountingTeacher) -> BuildReport:
+        shutil.copytree(kept, job.shards, dirs_exist_ok=True)
+        return embedstore.build(path, job.root, teacher=teacher, views=2)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            again(CountingTeacher(early=True, stop_after=0))
+    report = again(CountingTeacher(early=True))
+    assert (report.shards_resumed, report.resumed, report.embedded) == (1, 5, 3 * (12 - 5))
+    report = again(CountingTeacher(early=True))
+    assert (report.version, report.shards_resumed, report.embedded) == (1, 1, 0)
+    assert seen(path) == seen(tmp_path / "whole")
+    with embedstore.open(path) as store:
+        assert sorted(store.rows.tolist()) == list(range(12))
+    assert embedstore.verify(path).findings == ()
 
 
 def test_a_build_takes_in_what_a_run_left(job: Job, tmp_path: Path) -> None:

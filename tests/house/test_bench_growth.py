@@ -79,6 +79,7 @@ def test_a_run_goes_on_where_it_stopped_and_refuses_another_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "growth.json"
+    monkeypatch.setattr(growth, "ROUNDS", 1)
     given = ["--work", str(tmp_path / "work"), "--out", str(out), "--dim", "8", "--threads", "1", "--sizes", "200"]
     growth.main([*given, "--steps", "build,,open"])
     first = json.loads(out.read_text("utf-8"))

@@ -1,7 +1,9 @@
 """A store with hostile texts, and its export in milvus-lite."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hostile_store import hostile_store
@@ -11,9 +13,12 @@ from embedstore.search_engines import EngineExport, SearchExport, export_to, ope
 
 
 @pytest.fixture(scope="session", autouse=True)
-def milvus() -> None:
+def milvus() -> Iterator[None]:
     for package in ("pymilvus", "milvus_lite"):
         pytest.importorskip(package, reason="needs the extra 'milvus'")
+    with pytest.MonkeyPatch.context() as patch:  # pymilvus looks every half second whether an index is made
+        patch.setattr("pymilvus.client.grpc_handler.time", Mock(wraps=time, sleep=lambda seconds: time.sleep(0.005)))
+        yield
 
 
 @pytest.fixture(scope="module")

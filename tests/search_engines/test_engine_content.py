@@ -7,8 +7,9 @@ from helpers import store_of, unit_vectors
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.search_engines.content import fields_digest, history_of, place_of, vectors_digest
-from embedstore.search_engines.rows import collection_of, columns_of
+from embedstore.search_engines.copies import collection_of
+from embedstore.search_engines.exporting import columns_of
+from embedstore.search_engines.record import fields_digest, history_digest, path_digest, vectors_digest
 
 VECTORS = unit_vectors(1, 300, 4)
 
@@ -59,14 +60,14 @@ def test_equal_contents_in_another_order_have_equal_hashes_and_texts_do_not_chan
 
 def test_history_and_place_tell_a_store_from_its_copy(tmp_path: Path) -> None:
     with store_of(tmp_path / "s", VECTORS) as store:
-        first = history_of(store, 1)
+        first = history_digest(store, 1)
         with store.write() as writing:
             writing.delete(["sample 00000"])
-        assert history_of(store, 1) == first != history_of(store, 2)
+        assert history_digest(store, 1) == first != history_digest(store, 2)
         store.path.rename(tmp_path / "t")
     with embedstore.open(tmp_path / "t") as moved:
-        assert history_of(moved, 1) == first
-        assert place_of(moved) != place_of(store)
+        assert history_digest(moved, 1) == first
+        assert path_digest(moved) != path_digest(store)
 
 
 def test_names_are_those_that_engines_take(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from helpers import store_of, unit_vectors
 
 from embedstore import EmbeddingStore
 from embedstore.analysis.requests import EngineWarning
-from embedstore.errors import OutOfStepError, SearchEngineError
+from embedstore.errors import OutOfStepError, SearchEngineError, SettingsError
 from embedstore.search_engines.agreement import agreement
 from embedstore.search_engines.copies import Copy, SearchExport
-from embedstore.search_engines.engine import Told
+from embedstore.search_engines.milvus import Told
 from embedstore.search_engines.record import ExportRecord
 from embedstore.vectors import unit_length
 
@@ -65,7 +65,7 @@ def test_of_equals_the_first_in_the_store_wins_though_the_engine_names_the_last(
     asked = np.concatenate([VECTORS[5:6], VECTORS[100:101]])
     for top in (1, 3, 41, 50):
         assert store.search(asked, top=top, via=export_of(store, engine)) == store.search(asked, top=top, exact=True)
-    assert engine.asked[:7] == [1, 2, 4, 8, 16, 32, 64]
+    assert engine.asked[:7] == [2, 4, 8, 16, 32, 64, 4]
 
 
 def test_more_equals_than_an_engine_names_is_told(store: EmbeddingStore) -> None:
@@ -77,6 +77,13 @@ def test_more_equals_than_an_engine_names_is_told(store: EmbeddingStore) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.search(VECTORS[100:101], top=3, via=export_of(store, ToyEngine(store, most=30)))
+
+
+def test_more_answers_than_an_engine_names_at_once_are_refused(store: EmbeddingStore) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^31 answers are wanted, and the engine names up to 30 at once; ask for fewer"
+    ):
+        store.search(VECTORS[5:6], top=31, via=export_of(store, ToyEngine(store, most=30)))
 
 
 def test_fewer_answers_than_there_are_is_told(store: EmbeddingStore) -> None:
@@ -110,13 +117,18 @@ def test_the_recall_is_the_share_that_is_named_and_the_least_effort_that_reaches
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 1}', '{"format": 1, "version": 1, "x": 2}'])
 def test_what_is_no_record_is_refused(text: str) -> None:
-    with pytest.raises(SearchEngineError, match=r"is not what an export wrote; export the store again\.$"):
+    with pytest.raises(
+        SearchEngineError, match=r"is not what an export wrote; export the store again with --overwrite\.$"
+    ):
         ExportRecord.from_json(text)
 
 
 def test_a_record_comes_back_and_a_later_one_is_refused() -> None:
     record = ExportRecord(3, "a", "b", "c", "d", "教師", "f", 0, 5, 2, "HNSW", 16, 0.98, {"label": "label"})
     assert ExportRecord.from_json(record.to_json()) == record
+    for wrong in (record.to_json().replace("0.98", '"x"'), record.to_json().replace("16", '"16"')):
+        with pytest.raises(SearchEngineError, match="is not what an export wrote"):
+            ExportRecord.from_json(wrong)
     with pytest.raises(
         SearchEngineError, match=r"^The export is of format 2, and this release reads 1; export the store again"
     ):

@@ -1,14 +1,16 @@
 """Milvus answers what a scan of the store answers, under any filter, and its rows are what the store says."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import store_of, unit_vectors
 from hostile_store import ATTRIBUTES, COUNT, DIM, HOSTILE, IDS, LABELS
 
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError, StoreError
-from embedstore.search_engines import EngineExport, SearchExport
+from embedstore.search_engines import EngineExport, SearchExport, export_to, open_export
 from embedstore.vectors import unit_length
 
 QUERIES = np.random.default_rng(4).normal(size=(4, DIM)).astype(np.float32)
@@ -49,6 +51,32 @@ def test_the_filter_is_kept_by_milvus_itself(
         assert sorted(own[there].tolist()) == expected
         np.testing.assert_allclose(told[there], exact[own[there]], atol=1e-6)
         assert (told[~there] == -np.inf).all()
+
+
+def test_a_filter_takes_any_text(tmp_path: Path) -> None:
+    texts = [
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "\x1b\x7f\x0b",
+        "\u2028",
+        "\ufeff",
+        "\U0001f600",
+        r"\u0041",
+        "A",
+        r"\0",
+        "null",
+        "NULL",
+        "x" * 65_535,
+    ]
+    labels = [*texts, None]
+    with store_of(tmp_path / "texts.store", unit_vectors(1, len(labels), 4), labels=labels) as opened:
+        export_to(opened, "milvus", str(tmp_path / "texts.db"))
+        with open_export(opened, "milvus", str(tmp_path / "texts.db")) as export:
+            for at, text in enumerate(labels):
+                positions, _ = export.nearest(QUERIES[:1, :4], len(labels), {"label": text})
+                assert positions[positions >= 0].tolist() == [at]
 
 
 def test_a_sample_is_asked_for_by_its_id(store: EmbeddingStore, served: SearchExport) -> None:

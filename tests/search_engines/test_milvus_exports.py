@@ -3,18 +3,21 @@
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import python_environment, store_of, unit_vectors
+from helpers import python_environment, run_python, store_of, unit_vectors
 from hostile_store import COUNT, IDS, hostile_store
 
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import MissingPackageError, OutOfStepError, SearchEngineError, SettingsError, StoreError
-from embedstore.search_engines import export_to, exporting, milvus, open_export
+from embedstore.search_engines import SearchExport, export_to, exporting, milvus, open_export
 from embedstore.search_engines.milvus import Milvus
 
 
@@ -95,6 +98,142 @@ def test_an_interrupted_export_is_never_met(
         assert answers(store, uri) == [hit.id for hit in store.query(id="sample 00003", top=4)]
 
 
+KILLED = """
+import os, sys
+from pymilvus import MilvusClient
+import embedstore
+from embedstore.search_engines import export_to
+original = getattr(MilvusClient, sys.argv[3])
+def dying(*arguments, **options):
+    original(*arguments, **options)
+    os._exit(9)
+setattr(MilvusClient, sys.argv[3], dying)
+with embedstore.open(sys.argv[1]) as store:
+    export_to(store, "milvus", sys.argv[2])
+"""
+
+
+@pytest.mark.cluster
+def test_killed_after_any_step_searchers_meet_a_whole_copy_and_the_next_export_tidies_up(
+    tmp_path: Path, uri: str
+) -> None:
+    def die_after(step: str) -> None:
+        assert run_python(KILLED, store.path, uri, step).returncode == 9
+
+    with small_store(tmp_path / "parts.store") as store:
+        for step in ("create_collection", "alter_collection_properties"):
+            die_after(step)
+            with pytest.raises(SearchEngineError, match=r"^The collection 'parts' at '.*' does not exist; export the"):
+                answers(store, uri)
+        die_after("create_alias")
+        first = answers(store, uri)
+        assert first == [hit.id for hit in store.query(id="sample 00003", top=4)]
+        with store.write() as writing:
+            writing.delete([first[0]])
+        with embedstore.open(store.path, version=1) as earlier:
+            steps = (
+                "create_collection",
+                "insert",
+                "flush",
+                "create_index",
+                "load_collection",
+                "alter_collection_properties",
+            )
+            for step in steps:
+                die_after(step)
+                assert answers(earlier, uri) == first
+        die_after("alter_alias")
+        second = [hit.id for hit in store.query(id="sample 00003", top=4)]
+        assert answers(store, uri) == second != first
+        die_after("drop_collection")  # the first of those that the kills before left
+        assert answers(store, uri) == second
+        export_to(store, "milvus", uri)
+        assert answers(store, uri) == second
+        assert len(places(uri)) == 1
+
+
+def test_lost_rows_are_no_export(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert = Milvus.insert
+    with small_store(tmp_path / "parts.store") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Milvus,
+                "insert",
+                lambda self, place, columns, vectors: insert(
+                    self, place, {name: texts[1:] for name, texts in columns.items()}, vectors[1:]
+                ),
+            )
+            with pytest.raises(
+                SearchEngineError, match=r"has 29 rows where 30 were sent; see its log, and export again"
+            ):
+                export_to(store, "milvus", uri)
+        assert places(uri) == []
+
+
+def test_an_export_whose_answer_is_lost_after_the_name_moved_is_kept(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Milvus.publish
+
+    def unheard(self: Milvus, collection: str, place: str, said: str) -> None:
+        publish(self, collection, place, said)
+        raise SearchEngineError("The line is dead.")
+
+    with small_store(tmp_path / "parts.store") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Milvus, "publish", unheard)
+            with pytest.raises(SearchEngineError, match="The line is dead"):
+                export_to(store, "milvus", uri)
+        assert answers(store, uri) == [hit.id for hit in store.query(id="sample 00003", top=4)]
+
+
+def test_an_export_that_may_be_at_work_on_a_server_is_left_alone(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Milvus(uri, create=True)) as opened:
+        own = opened.begin("parts", 4, {"id": 5}, overwrite=False)
+        opened._folder, folder = None, opened._folder  # as on a server, which others reach, too
+        with pytest.raises(
+            SearchEngineError,
+            match=r"^Another export to 'parts' at '.*' began 0 minutes ago and is not complete; wait for it, or, if it was "
+            r"killed, give --overwrite\.$",
+        ):
+            opened.begin("parts", 4, {"id": 5}, overwrite=False)
+        other = opened.begin("part", 4, {"id": 5}, overwrite=False)
+        second = opened.begin("parts", 4, {"id": 5}, overwrite=True)
+        assert set(opened._client.list_collections()) == {other, second} != {other, own}
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 6 * 3600 + 2)
+        third = opened.begin("parts", 4, {"id": 5}, overwrite=False)
+        assert set(opened._client.list_collections()) == {other, third}
+        opened.finish(third, "FLAT", 0)
+        opened.publish("parts", third, "complete")
+        opened.publish("parts", other, "complete")  # and killed before the one before was removed
+        fourth = opened.begin("parts", 4, {"id": 5}, overwrite=False)
+        assert set(opened._client.list_collections()) == {other, fourth}
+        opened._folder = folder
+
+
+def test_an_export_that_is_replaced_while_it_is_open_is_told(tmp_path: Path, uri: str) -> None:
+    with small_store(tmp_path / "parts.store") as store, open_all(store, uri) as (first, second):
+        assert store.query(id="sample 00003", via=first) == store.query(id="sample 00003", via=second)
+        export_to(store, "milvus", uri)
+        with pytest.raises(
+            OutOfStepError, match=r"^The collection 'parts' was exported anew since it was opened here; open"
+        ):
+            store.query(id="sample 00003", via=first)
+
+
+@contextmanager
+def open_all(store: EmbeddingStore, uri: str) -> Iterator[tuple[SearchExport, SearchExport]]:
+    """Export, and open that twice and close one of three: milvus-lite has one server a folder, whoever has it open."""
+    export_to(store, "milvus", uri)
+    with open_export(store, "milvus", uri) as first, open_export(store, "milvus", uri) as second:
+        with open_export(store, "milvus", uri):
+            pass
+        yield first, second
+
+
 # In step
 
 
@@ -126,6 +265,17 @@ def test_an_export_of_a_version_with_other_content_is_refused(tmp_path: Path, ur
             assert answers(earlier, uri, collection="second") == [
                 hit.id for hit in earlier.query(id="sample 00003", top=4)
             ]
+
+
+def test_a_condition_is_taken_in_any_unicode_form_as_by_the_store(tmp_path: Path, uri: str) -> None:
+    with small_store(tmp_path / "parts.store") as store:
+        with store.write() as writing:
+            writing.set("label", {"sample 00001": "d\u00e9faut", "sample 00002": "\u50b7\u30af\u3099"})
+        export_to(store, "milvus", uri)
+        with open_export(store, "milvus", uri) as export:
+            for asked, found in {"de\u0301faut": "sample 00001", "\u50b7\u30b0": "sample 00002"}.items():
+                hits = store.query(id="sample 00003", where={"label": asked}, via=export)
+                assert [hit.id for hit in hits] == [found]
 
 
 def test_a_store_that_changes_while_its_export_is_open_is_refused(tmp_path: Path, uri: str) -> None:
@@ -252,6 +402,10 @@ def test_addresses_that_can_not_be_are_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("EMBEDSTORE_MILVUS_URI", raising=False)
     (tmp_path / "file.db").write_text("mine")
     refused = {
+        "http://[::1": r"^'http://\[::1' is no address of Milvus",
+        "http://host:port": r"^'http://host:port' is no address of Milvus",
+        "http://host:99999": r"^'http://host:99999' is no address of Milvus",
+        "tcp://root:secret@host": r"^The address of Milvus holds a login, ",
         "parts": r"^'parts' is no address of Milvus; give http://HOST:19530, or for milvus-lite a path that ends in \.db\.$",
         "http://root:secret@host:19530": r"^The address of Milvus holds a login, .* set EMBEDSTORE_MILVUS_TOKEN",
         str(tmp_path / "gone" / "x.db"): r"^The directory '.*gone' does not exist; make it first\.$",

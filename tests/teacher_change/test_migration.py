@@ -70,7 +70,7 @@ def test_what_was_stopped_goes_on_and_embeds_nothing_twice(store: Path) -> None:
 
 
 def test_batches_before_the_one_that_was_stopped_are_kept(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedstore.teacher_change.filling._CROPS_AT_ONCE", 6)
+    monkeypatch.setattr("embedstore.engines.local._CROPS_AT_ONCE", 6)
     with pytest.raises(KeyboardInterrupt):
         embedstore.migrate(store, TurnedTeacher(stop_after=30))
     with embedstore.open(store) as opened:
@@ -204,7 +204,7 @@ def test_a_compaction_meanwhile_loses_nothing_of_the_half_done_space(store: Path
 def test_a_compaction_between_two_commits_moves_no_vector_to_another_sample(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedstore.teacher_change.filling._CROPS_AT_ONCE", 6)
+    monkeypatch.setattr("embedstore.engines.local._CROPS_AT_ONCE", 6)
     monkeypatch.setattr("embedstore.teacher_change.filling._COMMIT_ROWS", 3)
 
     class Compacting(TurnedTeacher):

@@ -12,6 +12,7 @@ from two_teachers import TurnedTeacher, built
 
 import embedstore
 from embedstore import triage
+from embedstore.engines import local
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store.writing import writer
 from embedstore.teacher_change import filling
@@ -110,7 +111,7 @@ def test_outputs_that_would_be_passed_over_are_refused(store: Path, options: dic
 
 
 def test_who_stops_it_does_not_wait_for_another_writer(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filling, "_CROPS_AT_ONCE", 6)
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 6)
     monkeypatch.setattr(filling, "_LAST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(filling, "PATIENCE_SECONDS", 3.0)
     with ExitStack() as held:

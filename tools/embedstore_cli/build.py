@@ -78,7 +78,9 @@ def build(
     shards: Annotated[
         Path | None,
         typer.Option(
-            help="Where nodes hand over what they have embedded; STORE.shards where not given.", show_default=False
+            help="Where nodes hand over what they have embedded; STORE.shards where not given. Who may write there may put "
+            "vectors into the store.",
+            show_default=False,
         ),
     ] = None,
     shard_crops: Annotated[
@@ -88,7 +90,8 @@ def build(
     teacher_cores: Annotated[
         int | None,
         typer.Option(
-            help="Cores of each teacher, where the cluster has no GPU; 4 where not given.", show_default=False
+            help="Cores of each teacher, where the cluster has no GPU; where not given 4, or as many as its largest node has.",
+            show_default=False,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

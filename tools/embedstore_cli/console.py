@@ -202,6 +202,8 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         task = bar.add_task(what, total=None)
 
         def update(done: int, total: int) -> None:
+            if done < bar.tasks[0].completed:  # the same once more: the time that the last one took tells nothing
+                bar.reset(task)
             bar.update(task, completed=done, total=total)
 
         yield update

@@ -104,6 +104,7 @@ _READING = {
     "thin",
     "index",
     "map",
+    "summarize",
 }
 _GOING_ON = {"build", "add", "refresh", "migrate"}
 _LEFT = {**dict.fromkeys(_READING, _NOTHING), **dict.fromkeys(_GOING_ON, _KEPT), "serve": _SERVED}

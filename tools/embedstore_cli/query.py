@@ -46,7 +46,8 @@ def query(
     """Find the nearest samples by cosine similarity in the teacher's space.
 
     --via milvus asks the copy that embedstore export STORE URI --to milvus made, and ranks what it names by the store's own
-    vectors. A copy of another store, or of another version with other samples, texts or vectors, is refused.
+    vectors, so the store has to be here, too; programs without it ask Milvus themselves. A copy of another store, or of another
+    version with other samples, texts or vectors, is refused.
 
     Example: embedstore query parts.store --image odd.png --where label=good --top 5
     """

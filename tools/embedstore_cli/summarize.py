@@ -1,5 +1,8 @@
 """embedstore summarize: prototypes of what a store holds, and what they hide."""
 
+import contextlib
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,9 +99,17 @@ def summarize(
     with embedstore.open(store) as opened:
         trained, aside = (opened.counts("split").get(side) for side in ("train", "aside"))
         side = None if split == "all" else split or ("train" if trained else None)
-        summary = opened.summarize(
-            strategy, name=name or strategy, split=side, seed=seed, engine=engine, address=address, **parameters
-        )
+        with console.Steps() as steps, contextlib.redirect_stdout(sys.stderr):  # where Ray remarks on what it loses
+            summary = opened.summarize(
+                strategy,
+                name=name or strategy,
+                split=side,
+                seed=seed,
+                engine=engine,
+                address=address,
+                progress=partial(steps.progress, unit="shards"),
+                **parameters,
+            )
     losses = list(summary.averaging_loss.values())
     if json:
         facts = {

@@ -46,15 +46,15 @@ class Centroids:
         """Which labels (labels,) have some."""
         return np.diff(self.first) > 0
 
-    def of(self, label: int) -> npt.NDArray[np.float64]:
-        """Return those of a label."""
-        return self.vectors[self.first[label] : self.first[label + 1]]
+    def own(self, label: int) -> slice:
+        """Return where those of a label are."""
+        return slice(int(self.first[label]), int(self.first[label + 1]))
 
     def nearest(self, label: int, vectors: npt.NDArray[np.float16]) -> tuple[Numbers, Sums, Sums]:
-        """Return the nearest centroid of the label for each vector (m,), the cosine (m,) to it, and the directions (m, d)."""
+        """Return which of the label's is nearest to each vector (m,), the cosine (m,) to it, and the directions (m, d)."""
         points = exact_directions(vectors.astype(np.float64) - self.centre)
-        best, cosine = nearest_cosines(points, self.of(label))
-        return best + self.first[label], cosine, points
+        best, cosine = nearest_cosines(points, self.vectors[self.own(label)])
+        return best, cosine, points
 
 
 def nearest_cosines(
@@ -117,8 +117,9 @@ def assign(shard: Shard, read: Read, among: Centroids) -> Assigned:
     found = Assigned.none(len(among.vectors), len(among.first) - 1, len(among.centre))
     for label, at, vectors in shard.by_label(read, among.wanted, without=among.without):
         nearest, cosine, points = among.nearest(label, vectors)
-        found.sums += sums_by(nearest, points, len(among.vectors))
-        found.counts += np.bincount(nearest, minlength=len(among.vectors))
+        own = among.own(label)  # all centroids may be many times these
+        found.sums[own] += sums_by(nearest, points, own.stop - own.start)
+        found.counts[own] += np.bincount(nearest, minlength=own.stop - own.start)
         found.cosine[label] += np.round(cosine * 2**24).sum()
         worst = np.lexsort((shard.numbers[at], cosine))[0]
         found.take_worst(label, cosine[worst], int(shard.numbers[at[worst]]), points[worst])
@@ -172,14 +173,14 @@ class Members:
 
 def gather_members(shard: Shard, read: Read, among: Centroids) -> Members:
     """Step: say what the cluster of each centroid is made of."""
-    k = len(among.vectors)
-    found = Members.none(k, len(among.centre))
+    found = Members.none(len(among.vectors), len(among.centre))
     for label, at, vectors in shard.by_label(read, among.wanted, without=among.without):
         nearest, _, _ = among.nearest(label, vectors)
-        found.sums += sums_by(nearest, vectors, k)
-        found.counts += np.bincount(nearest, minlength=k)
-        np.minimum.at(found.low, nearest, shard.parts[at])
-        np.maximum.at(found.high, nearest, shard.parts[at])
+        own = among.own(label)
+        found.sums[own] += sums_by(nearest, vectors, own.stop - own.start)
+        found.counts[own] += np.bincount(nearest, minlength=own.stop - own.start)
+        np.minimum.at(found.low[own], nearest, shard.parts[at])
+        np.maximum.at(found.high[own], nearest, shard.parts[at])
     return found
 
 
@@ -212,12 +213,13 @@ def find_nearest(shard: Shard, read: Read, among: Centroids, middles: Sums) -> N
     found = Nearest.none(len(middles))
     for label, at, vectors in shard.by_label(read, among.wanted, without=among.without):
         cluster, _, points = among.nearest(label, vectors)
-        squares = ((points - middles[cluster]) ** 2).sum(axis=1)
+        own = among.own(label)
+        squares = ((points - middles[own][cluster]) ** 2).sum(axis=1)
         order = np.lexsort((shard.numbers[at], squares))
         clusters, first = np.unique(cluster[order], return_index=True)
-        part = Nearest.none(len(middles))
+        part = Nearest.none(own.stop - own.start)
         part.squares[clusters], part.numbers[clusters] = squares[order[first]], shard.numbers[at[order[first]]]
-        found.add(part)
+        Nearest(found.squares[own], found.numbers[own]).add(part)
     return found
 
 
@@ -251,7 +253,7 @@ class KMeans:
         total = self._assigned(among)
         middles = total.sums / np.maximum(total.counts, 1)[:, None]
         nearest = Nearest.none(len(middles))
-        for part in self._shards.map(find_nearest, among, middles):
+        for part in self._shards.map("Medoids", find_nearest, among, middles):
             nearest.add(part)
         return self._described(among), self._shards.positions[nearest.numbers[total.counts > 0]]
 
@@ -271,7 +273,7 @@ class KMeans:
     def _described(self, among: Centroids) -> Clusters:
         """Say what the cluster of each centroid is made of."""
         total = Members.none(len(among.vectors), self._training.dim)
-        for part in self._shards.map(gather_members, among):
+        for part in self._shards.map("Clusters", gather_members, among):
             total.add(part)
         there = np.flatnonzero(total.counts)  # a centroid may have lost all to others in the last pass
         label_of = np.repeat(np.arange(len(among.first) - 1), np.diff(among.first))
@@ -317,7 +319,7 @@ class KMeans:
     def _assigned(self, among: Centroids) -> Assigned:
         """Pass over all samples."""
         total = Assigned.none(len(among.vectors), len(among.first) - 1, self._training.dim)
-        for part in self._shards.map(assign, among):
+        for part in self._shards.map("k-means", assign, among):
             total.add(part)
         return total
 
@@ -332,19 +334,21 @@ class KMeans:
             among = _joined(self._training.centre, moving, without)
             total = self._assigned(among)
             for label in sorted(active):
-                own = slice(among.first[label], among.first[label + 1])
+                own = among.own(label)
                 now = _lost(total, among, label)
                 if now >= lost[label] * (1 - SETTLED):
                     active.discard(label)
                     continue
                 lost[label] = now
-                found[label] = _moved(among.of(label), total.sums[own], total.counts[own], total.worst_direction[label])
+                found[label] = _moved(
+                    among.vectors[own], total.sums[own], total.counts[own], total.worst_direction[label]
+                )
         return found
 
 
 def _lost(total: Assigned, among: Centroids, label: int) -> float:
     """Return 1 - the mean cosine of a label's samples to their nearest centroids."""
-    count = int(total.counts[among.first[label] : among.first[label + 1]].sum())
+    count = int(total.counts[among.own(label)].sum())
     return 1 - float(total.cosine[label]) / 2**24 / count
 
 

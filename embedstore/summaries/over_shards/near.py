@@ -61,7 +61,7 @@ def near_distances(training: TrainingVectors, shards: Shards) -> dict[str, float
         first = np.cumsum([0, *map(len, positions)])
         vectors = training.read(every).astype(np.float16)
         least = np.full(len(every), np.inf)
-        for part in shards.map(nearest_squares, Queries(vectors, shards.parts[every], first)):
+        for part in shards.map("Near distances", nearest_squares, Queries(vectors, shards.parts[every], first)):
             np.minimum(least, part, out=least)
         distances = np.sqrt(np.maximum(least, 0))
         for label in labels:

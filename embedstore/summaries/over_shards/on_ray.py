@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from embedstore.engines.ray_cluster import first_line, require_ray
-from embedstore.errors import EmbedstoreError, EngineError
+from embedstore.errors import EmbedstoreError, EngineError, NotAStoreError
 from embedstore.summaries.over_shards.shards import SHARD, Place, Read, Run, Shard
 
 _AHEAD = 2  # shards for each core that are given out before a result is taken
@@ -54,7 +55,13 @@ def _work(step: Callable[..., Any], shard: Shard, said: tuple[Any, ...]) -> Any:
 @lru_cache(maxsize=1)
 def _reader(place: Place) -> Read:
     """Open a store once in each worker, for all of its shards and steps."""
-    return place.reader()
+    try:
+        return place.reader()
+    except NotAStoreError as error:
+        raise EngineError(
+            f"The machine '{socket.gethostname()}' of the Ray cluster does not see the store at '{place.path}'; all must see it "
+            "under that path, as on a network drive."
+        ) from error
 
 
 def _taken(ray: Any, result: Any) -> Any:

@@ -93,7 +93,7 @@ def score(shard: Shard, read: Read, common: Common, most: int) -> dict[int, Scor
 def rarest_over(shards: Shards, common: Common, most: int) -> dict[int, Scored]:
     """Return of each label the samples with the highest scores, at most so many, and those asked for."""
     found: dict[int, Scored] = {}
-    for part in shards.map(score, common, most):
+    for part in shards.map("Rare scores", score, common, most):
         for label, scored in part.items():
             found[label] = found.get(label, NONE).merged(scored, most, common.said)
     return found

@@ -71,7 +71,7 @@ def serving_over(
     serving = np.empty((len(shards.positions), views + 1), np.int32)
     distance = np.empty(len(shards.positions))
     for view in range(views + 1):
-        for found in shards.map(serve, speakers, view):
+        for found in shards.map("Nearest prototypes", serve, speakers, view):
             at = shards.positions[found.numbers]
             serving[at, view] = found.prototype
             if view == 0:

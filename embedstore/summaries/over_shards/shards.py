@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +27,7 @@ Numbers = npt.NDArray[np.int64]
 Float16 = npt.NDArray[np.float16]
 Read = Callable[[Numbers, int], Float16]  # rows (m,), a view -> vectors (m, d)
 Run = Callable[..., Iterator[Any]]  # (step, *said) -> what the step gives of each shard, in their order
+Progress = Callable[[str, int, int], None]  # what a pass looks for, shards done, in all
 
 SHARD = 65_536  # samples of a shard: 24 bytes of numbers each, and in a store of 512 dimensions 64 MB of vectors
 _AT_ONCE = 4_096  # vectors
@@ -149,7 +149,6 @@ class Shards:
         counts: (labels,) samples of each.
         lone: (labels,) whether all samples of the label are of one part.
         positions: (n,) position in `training` of each number.
-        map: (step, *said) -> yields what the step gives of each shard, in their order.
     """
 
     def __init__(self, training: TrainingVectors, engine: ShardEngine):
@@ -166,20 +165,26 @@ class Shards:
         self.lone = np.array([len(np.unique(self.parts[at])) == 1 for at in training.members.values()])
         by_row, self._numbers = np.argsort(rows), numbers
         cuts = (by_row[start : start + engine.samples] for start in range(0, len(rows), engine.samples))
-        self._run = engine.over([Shard(place, rows[at], numbers[at], labels[at], self.parts[at]) for at in cuts])
+        shards = [Shard(place, rows[at], numbers[at], labels[at], self.parts[at]) for at in cuts]
+        self._run, self._count = engine.over(shards), len(shards)
+        self._told: Progress = training.progress or (lambda what, done, total: None)
 
-    def map(self, step: Callable[..., Any], *said: Any) -> Iterator[Any]:
-        """Map a step; see above."""
-        return self._run(step, *said)
+    def map(self, what: str, step: Callable[..., Any], *said: Any) -> Iterator[Any]:
+        """Yield what a step gives of each shard, in their order.
+
+        Args:
+            what: it looks for, for people who wait.
+            step: see above.
+            said: to all shards alike.
+        """
+        self._told(what, 0, self._count)
+        for done, found in enumerate(self._run(step, *said), 1):
+            yield found
+            self._told(what, done, self._count)
 
     def numbers(self, positions: Positions) -> Numbers:
         """Return the numbers of samples at some positions in `training`, ascending."""
         return np.sort(self._numbers[positions])
-
-    @cached_property
-    def every(self) -> npt.NDArray[np.bool_]:
-        """All labels, as `Shard.by_label` wants them."""
-        return np.ones(len(self.labels), bool)
 
 
 def _codes(texts: Sequence[str], known: dict[str, int]) -> npt.NDArray[np.int32]:

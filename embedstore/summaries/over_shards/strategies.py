@@ -21,8 +21,10 @@ from embedstore.summaries.sub_prototypes import FAR, MOST_CHOSEN
 from embedstore.vectors import Vectors, exact_directions
 
 _FROM_PART = (
-    "Made over shards: k-means started from centroids of a drawn part of each label, and then passed over all samples."
+    "Made over shards, so never with all vectors of a label in memory: k-means started from a drawn part of each label and then "
+    "passed over all samples. Its clusters may differ from those of the ordinary way."
 )
+_FROM_FARTHEST = f"What is kept of a label is chosen among its {MOST_LOST} rarest samples, where it has more."
 
 
 def class_mean_over(
@@ -123,7 +125,7 @@ def _wanted(training: TrainingVectors, shards: Shards, means: KMeans, k: int | N
         found = means.clusters(asked)
         first = np.searchsorted(found.label, np.arange(len(asked) + 1))
         far = np.zeros(len(asked), np.int64)
-        for part in shards.map(count_far, exact_directions(found.means), first, near):
+        for part in shards.map("Enough clusters?", count_far, exact_directions(found.means), first, near):
             far += part
         done = (asked > 0) & (np.isnan(near) | (2 * asked > most) | (far <= FAR * shards.counts))
         chosen[done] = asked[done]
@@ -166,7 +168,8 @@ def rare_samples_over(
         labels += [label] * (len(own_means) + len(at))
         sources += [np.full(len(own_means), -1, np.int64), at]
     counts = dict(zip(shards.labels, shards.counts.tolist(), strict=True))
-    remarks = (*on_said(len(training.rare), beyond), *on_most_kept(counts, share), _FROM_PART)
+    among = (_FROM_FARTHEST,) if max(counts.values()) > MOST_LOST else ()
+    remarks = (*on_said(len(training.rare), beyond), *on_most_kept(counts, share), _FROM_PART, *among)
     every = np.ones(len(training.ids), bool)
     made: Vectors = np.concatenate(vectors)
     return Prototypes(made, labels, np.concatenate(sources), every, remarks)

@@ -35,7 +35,7 @@ def label_sums(shard: Shard, read: Read, count: int, dim: int) -> Sums:
 
 def label_means(shards: Shards, dim: int) -> tuple[Vectors, Vectors]:
     """Return each label's mean (labels, d), and the mean (d,) of all, as the one pass of `class_mean` gives them to the bit."""
-    total = sum(shards.map(label_sums, len(shards.labels), dim), np.zeros((len(shards.labels), dim)))
+    total = sum(shards.map("Means", label_sums, len(shards.labels), dim), np.zeros((len(shards.labels), dim)))
     means = (total / shards.counts[:, None]).astype(np.float32)
     return means, (total.sum(axis=0) / shards.counts.sum()).astype(np.float32)
 
@@ -56,7 +56,7 @@ def label_products(shards: Shards, means: Vectors, labels: npt.NDArray[np.int64]
     for start in range(0, len(labels), step):
         some = labels[start : start + step]
         total = {label: np.zeros((dim, dim)) for label in some.tolist()}
-        for part in shards.map(add_products, means, np.isin(np.arange(len(means)), some)):
+        for part in shards.map("Spread", add_products, means, np.isin(np.arange(len(means)), some)):
             for label, products in part.items():
                 total[label] += products
         yield from total.items()

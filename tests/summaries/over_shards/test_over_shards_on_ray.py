@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_shards import COUNT, PARAMETERS, over, toy_store, training_over
+from toy_shards import COUNT, PARAMETERS, over, shards_of, toy_store, training_over
 
 import embedstore
 from embedstore.errors import EngineError, StoreError
-from embedstore.summaries import TrainingVectors, summarize
+from embedstore.summaries import summarize
 from embedstore.summaries.over_shards.on_ray import OnRay
 from embedstore.summaries.over_shards.shards import InProcess, Read, Shard
 from embedstore.summaries.over_shards.sums import label_sums
@@ -44,11 +44,7 @@ def steps() -> tuple[Any, Any]:
     return process_of, failing
 
 
-def shards_of(training: TrainingVectors) -> list[Shard]:
-    assert training.shards is not None
-    return list(training.shards.map(lambda shard, read: shard))
-
-
+@pytest.mark.cluster
 def test_a_cluster_that_is_started_here_gives_the_same_bytes(path: Path) -> None:
     from embedstore.engines.ray_cluster import connected
 

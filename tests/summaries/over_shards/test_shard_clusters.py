@@ -39,7 +39,7 @@ def test_a_step_sums_who_is_nearest_and_finds_the_worst(store: EmbeddingStore) -
     vectors = np.concatenate([of_common[[0, 10, 20]], of_rare[[4, 9]]])
     among = Centroids(training.centre, vectors, np.array([0, 3, 3, 5]), NOBODY)  # none for 'odd'
     total = Assigned.none(5, 3, training.dim)
-    for part in shards.map(assign, among):
+    for part in shards.map("", assign, among):
         total.add(part)
     assert shards.labels == ["common", "odd", "rare"]
     for label, points, own in (("common", of_common, slice(0, 3)), ("rare", of_rare, slice(3, 5))):
@@ -125,3 +125,20 @@ def test_as_many_clusters_as_samples_are_each_one(store: EmbeddingStore) -> None
     found = KMeans(training, shards, 0).clusters(np.array([0, k, 0]))
     samples = training.read(training.members["odd"])
     assert sorted(found.means.tolist()) == sorted(samples.tolist())
+
+
+def test_medoids_are_the_members_nearest_to_the_middle_of_each_cluster_of_each_label(store: EmbeddingStore) -> None:
+    training, shards = parts_of(store)
+    means, k = KMeans(training, shards, 0), np.array([4, 2, 3])
+    among = means._centroids(k, NOBODY)
+    clusters, medoids = means.medoids(k)
+    expected = []
+    for number, label in enumerate(shards.labels):
+        points, members = points_of(training, label), training.members[label]
+        nearest = (points @ among.vectors[among.own(number)].T).argmax(axis=1)
+        for one in range(k[number]):
+            own = points[nearest == one]
+            away = np.linalg.norm(own - own.mean(axis=0), axis=1)
+            expected.append(int(members[nearest == one][away.argmin()]))
+    assert medoids.tolist() == expected
+    assert clusters.label.tolist() == [0] * 4 + [1] * 2 + [2] * 3

@@ -144,3 +144,13 @@ def test_a_share_keeps_no_more_than_the_most(store: EmbeddingStore, monkeypatch:
     for name in ("random-samples", "herding"):
         assert len(gathered(store, name, k=None, share=0.1).labels) == 27
         assert len(gathered(store, name, k=20, share=None).labels) == 60  # so many were asked for
+
+
+def test_the_common_prototypes_are_of_those_that_are_not_kept(store: EmbeddingStore) -> None:
+    made, labels = over(store, "rare-samples", 60, share=0.2, k=1), np.array(LABELS)
+    for number, label in enumerate(made.labels):
+        if made.source[number] < 0:
+            rest = np.setdiff1d(np.flatnonzero(labels == label), made.source)
+            expected = store.read(rest).astype(np.float64).sum(axis=0) / len(rest)
+            assert made.vectors[number].tolist() == expected.astype(np.float32).tolist()
+    assert (made.source < 0).sum() == 3

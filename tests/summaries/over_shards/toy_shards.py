@@ -10,7 +10,7 @@ from helpers import store_of
 
 from embedstore import EmbeddingStore, Summary
 from embedstore.summaries import TrainingVectors, summarize
-from embedstore.summaries.over_shards.shards import InProcess
+from embedstore.summaries.over_shards.shards import InProcess, Shard
 from embedstore.vectors import unit_length
 
 COUNT, DIM = 420, 12
@@ -53,6 +53,12 @@ def over(store: EmbeddingStore, strategy: str, samples: int, **parameters: Any) 
 def gathered(store: EmbeddingStore, strategy: str, **parameters: Any) -> Summary:
     """Summarise as small stores are, label by label."""
     return summarize(store, strategy, seed=3, **PARAMETERS.get(strategy, {}) | parameters)
+
+
+def shards_of(training: TrainingVectors) -> list[Shard]:
+    """Return the shards of samples."""
+    assert training.shards is not None
+    return list(training.shards.map("", lambda shard, read: shard))
 
 
 def training_over(store: EmbeddingStore, samples: int = 60) -> TrainingVectors:

@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from embedstore.store.layout import MOST_BYTES
+from embedstore.summaries.over_shards.clusters import PASSES, STARTS
 from embedstore.summaries.sizes import MOST_KEPT
 from embedstore.summaries.strategy import MOST_GATHERED
+from embedstore.summaries.summary import least_bytes
 from growth_parts.fit import BUDGET, EACH, highest, larger
 from growth_parts.steps import CHECKS, STEPS
 
 DIM = 512  # numbers in a vector of CLIP ViT-B/32
 BILLION = 1_000_000_000
-GPUS, CORES = 8, 256  # of the cluster on paper
+GPUS = 8  # of the cluster on paper
+READ = 1e9  # bytes a second that all of its nodes together read
 # README of clip-retrieval, https://github.com/rom1504/clip-retrieval: "1500 sample/s on a 3080", ViT-B/32 with its text tower.
 CITED_RATE = 1_500
-LARGEST_VALUE = 2**32 - 1  # bytes of one LMDB value: a summary is one
 ID_BYTES = 20  # of an id such as line3/2026/0123456
 
 RECORDS = ("growth", "storage-1m", "training")
-OVER_SHARDS_STEPS = ("summary class-mean", "rare scores")
+STARTED = STARTS + PASSES + 1  # passes of one k-means, at most: which start is best, what moves, what it ends in
 
 
 def records(docs: Path) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
     views = training["options"]["views"] + 1
     on_cores = 1000 * views / training["figures"]["pass, ViT-B/32"]["seconds"]
     private = {step: cell["private"] / sizes[-1] for step, cell in last.items() if step not in CHECKS}
-    per_summary = 4 + 8 + 1 + ID_BYTES  # serving of one view, end of the id, fitted, the id
+    passes = 2 * STARTED + 4  # of rare-samples: means, near, k-means, scores, k-means again, nearest prototypes
     return {
         "threads": str(growth["threads"]),
         "busy": ", ".join(str(growth.get("load", {}).get(str(size), "?")) for size in sizes),
@@ -84,15 +87,17 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "embed hours": f"{BILLION / CITED_RATE / 3600 / GPUS:.0f}",
         "core rate": f"{on_cores:.0f}",
         "core years": f"{BILLION / on_cores / 3600 / 24 / 365:.1f}",
-        "cores": str(CORES),
-        "mean core hours": _core_hours(growth, "summary class-mean", sizes[-1]),
-        "rare core hours": _core_hours(growth, "rare scores", sizes[-1]),
-        "kept core hours": _core_hours(growth, "summary rare-samples", sizes[-1]),
-        "kept hours": f"{_seconds(growth, 'summary rare-samples', sizes[-1]) * growth['threads'] / 3600 / CORES:.1f}",
+        **{f"mean {name}": figure for name, figure in _on_paper(growth, "class-mean over shards").items()},
+        **{f"kept {name}": figure for name, figure in _on_paper(growth, "rare-samples over shards").items()},
+        "read": f"{READ / 1e9:.0f} GB/s",
+        "k-means passes": str(STARTED),
+        "kept passes": str(passes),
+        "pass hours": f"{each['vectors'] * BILLION / READ / 3600:.1f}",
+        "kept read hours": f"{passes * each['vectors'] * BILLION / READ / 3600:.0f}",
         "driver bytes": f"{private['summary class-mean']:,.0f}",
         "driver hundred": f"{private['summary class-mean'] * 1e8 / 1e9:.0f} GB",
         "driver billion": f"{private['summary class-mean'] * BILLION / 1e9:,.0f} GB",
-        "summary most": f"{LARGEST_VALUE // per_summary // 10**6}",
+        "summary most": f"{MOST_BYTES // least_bytes([ID_BYTES * 'x'], 0) // 10**6}",
         "table": table(growth, sizes),
     }
 
@@ -111,14 +116,20 @@ def table(growth: Mapping[str, Any], sizes: list[int]) -> str:
     return "\n".join([head, f"| --- |{' ---: |' * (len(sizes) + 2)}", *lines])
 
 
-def _seconds(growth: Mapping[str, Any], step: str, size: int) -> float:
-    """Return the seconds of a step for a billion vectors of `DIM` numbers: linear in both, from the largest size."""
-    measured: float = growth["sizes"][str(size)][step]["seconds"]
-    return measured * BILLION / size * DIM / float(growth["generator"]["dim"])
+def _on_paper(growth: Mapping[str, Any], step: str) -> dict[str, str]:
+    """Return what a summary over shards would take of a billion vectors of `DIM` numbers, from the largest size that has it.
 
-
-def _core_hours(growth: Mapping[str, Any], step: str, size: int) -> str:
-    return f"{_seconds(growth, step, size) * growth['threads'] / 3600:,.0f}"
+    What steps take grows with vectors and their numbers, and nodes share it; the rest is the driver's, and grows with vectors.
+    """
+    size = max(int(one) for one, steps in growth["sizes"].items() if step in steps)
+    cell = growth["sizes"][str(size)][step]
+    shared = cell["facts"]["seconds in steps"]
+    times = BILLION / size / 3600
+    return {
+        "core hours": f"{shared * times * DIM / growth['generator']['dim'] * growth['threads']:,.0f}",
+        "driver hours": f"{(cell['seconds'] - shared) * times:.1f}",
+        "size": f"{size:,}",
+    }
 
 
 def _short(seconds: float) -> str:

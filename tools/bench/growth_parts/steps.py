@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import embedstore
+from embedstore.summaries import summarize
+from embedstore.summaries.over_shards.shards import InProcess, Run, Shard
 from growth_parts import rare_scores
 
 STORE, DATA = "store", "vectors.npy"
@@ -52,6 +55,41 @@ def summary(strategy: str) -> Callable[[Path], Facts]:
             made = store.summarize(strategy, name=strategy, **SUMMARIES[strategy])
             losses = {label: loss.mean for label, loss in made.averaging_loss.items()}
             return {"prototypes": len(made.labels), "bytes": len(made.to_bytes()), "loss": losses}
+
+    return make
+
+
+class Timed(InProcess):
+    """Steps in this process, whose seconds are counted apart: on a cluster nodes take these over, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds, self.passes = 0.0, 0
+
+    def over(self, shards: Sequence[Shard]) -> Run:
+        """See `ShardEngine.over`."""
+        mapped = super().over(shards)
+
+        def run(step: Callable[..., Any], *said: Any) -> Iterator[Any]:
+            self.passes += 1
+            results = mapped(step, *said)
+            began = time.monotonic()
+            for found in results:
+                self.seconds += time.monotonic() - began
+                yield found
+                began = time.monotonic()
+
+        return run
+
+
+def over_shards(strategy: str) -> Callable[[Path], Facts]:
+    """Return the step that makes a summary over shards, whatever the size; it tells what of its time steps took."""
+
+    def make(folder: Path) -> Facts:
+        engine = Timed()
+        with embedstore.open(folder / STORE) as store:
+            summarize(store, strategy, engine=engine, **SUMMARIES[strategy])
+        return {"seconds in steps": engine.seconds, "passes": engine.passes}
 
     return make
 
@@ -121,6 +159,7 @@ STEPS: dict[str, Callable[[Path], Facts]] = {
     "build": build,
     "open": opened,
     **{f"summary {name}": summary(name) for name in SUMMARIES},
+    **{f"{name} over shards": over_shards(name) for name in ("class-mean", "rare-samples")},
     "search, exact": exact_search,
     "index": index,
     "search, index": indexed_search,
