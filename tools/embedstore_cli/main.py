@@ -114,3 +114,7 @@ def main() -> None:
     """Run the command."""
     verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     console.run(app, interrupted=_LEFT.get(verb, _WHOLE))
+
+
+if __name__ == "__main__":
+    main()
