@@ -200,8 +200,8 @@ def remove_all(job: Job) -> None:
         )
     if others:
         warnings.warn(
-            f"In the folder of shards '{job.shards}', {others} files whose names begin with 32 hex digits are damaged shards, or "
-            "those of another store, teacher or choice of outputs; remove those files if nobody waits for them.",
+            f"Files in the folder of shards '{job.shards}' whose names begin with 32 hex digits ({others}) are damaged shards or "
+            "those of another store, teacher or choice of outputs; remove them if nobody waits for them.",
             ShardWarning,
             stacklevel=2,
         )

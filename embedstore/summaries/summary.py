@@ -334,8 +334,8 @@ def refuse_too_large(ids: Sequence[str], views: int) -> None:
     """
     if (size := least_bytes(ids, views)) > layout.MOST_BYTES:
         raise SummaryError(
-            f"A summary of {len(ids):,} pictures in {views + 1} views each takes {size / 1e9:.1f} GB or more, and a store keeps none "
-            f"above {layout.MOST_BYTES / 1e9:.1f} GB; summarise fewer pictures, as those of a split, or make several stores."
+            f"A summary of {len(ids):,} pictures in {views + 1} views each takes {size / 1e9:.1f} GB or more, and a store keeps "
+            f"none above {layout.MOST_BYTES / 1e9:.1f} GB; summarise fewer, as those of a split, or make several stores."
         )
 
 

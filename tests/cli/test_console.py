@@ -1,5 +1,6 @@
 """What all commands share: closed and full outputs, odd arguments, Ctrl-C, conditions, and the version that is read."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -107,6 +108,17 @@ def test_each_step_has_its_bar_and_its_unit(monkeypatch: Any) -> None:
     ]
 
 
+def test_only_the_report_is_on_stdout_whatever_is_printed_and_fails_meanwhile(capsys: Any) -> None:
+    for failure in (None, KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), console.only_the_report_on_stdout():
+            sys.stdout.write("Ray lost a node\n")
+            if failure is not None:
+                raise failure
+        console.print_json({"samples": 3})
+        said = capsys.readouterr()
+        assert (json.loads(said.out), said.err) == ({"samples": 3}, "Ray lost a node\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_closed_and_full_outputs_end_in_no_traceback(store: Path) -> None:
     shell = f"'{SCRIPTS / 'embedstore'}' info '{store}' --json"
@@ -147,6 +159,7 @@ def test_names_are_printed_as_they_are_and_in_one_line_for_a_program(
     [
         (("export", "o.npy"), "Stopped. Nothing was changed; give the same command again."),
         (("delete", "b"), "Stopped. The change was made whole or not at all: see whether embedstore log has it,"),
+        (("summarize", "class-mean"), "Stopped. The summary was saved whole or not at all: see embedstore summaries,"),
         (("add",), "Stopped. What was finished is kept; the same command goes on from there."),
     ],
 )

@@ -20,22 +20,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_summary_over_shards_says_how_it_was_made_and_is_as_good_as_any_other(place: Path) -> None:
     options = ("--k", "3", "--json")
-    facts = json.loads(
-        call(
-            "embedstore",
-            "summarize",
-            "s",
-            "sub-prototypes",
-            "--name",
-            "over",
-            "--engine",
-            "shards",
-            *options,
-            cwd=place,
-        ).stdout
-    )
+    engine = ("--name", "over", "--engine", "shards")
+    result = call("embedstore", "summarize", "s", "sub-prototypes", *engine, *options, cwd=place)
+    facts = json.loads(result.stdout)
+    assert "k-means" in result.stderr
+    assert "1/1" in result.stderr
     expected = json.loads(call("embedstore", "summarize", "s", "sub-prototypes", *options, cwd=place).stdout)
-    assert facts["remarks"][0].startswith("Made over shards, so never with all vectors of a label in memory: k-means started")
+    assert facts["remarks"][0].startswith(
+        "Made over shards, so never with all vectors of a label in memory: k-means started"
+    )
     assert not [one for one in expected["remarks"] if "shards" in one]
     assert len(facts["prototypes"]) == len(expected["prototypes"]) == 6
     with embedstore.open(place / "s") as store:

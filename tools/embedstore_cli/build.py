@@ -1,7 +1,6 @@
 """embedstore build: images through the teacher into the store."""
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +117,7 @@ def build(
     recipe = embedstore.Recipe(**chosen) if chosen else None
     with (
         console.progress("Looking at pictures", "pictures") as progress,
-        contextlib.redirect_stdout(sys.stderr),  # Ray remarks there on what it loses, where only the report belongs
+        console.only_the_report_on_stdout(),
     ):
         report = embedstore.build(
             store,

@@ -159,6 +159,13 @@ def print_json(values: Any) -> None:
     sys.stdout.write("\n")
 
 
+@contextmanager
+def only_the_report_on_stdout() -> Iterator[None]:
+    """Send to stderr whatever is printed while inside, such as Ray's remarks on what it loses: scripts read the report."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def say(*lines: str) -> None:
     """Print lines as they are: file names may hold what a markup language would take for its own."""
     from rich.console import Console

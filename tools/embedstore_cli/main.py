@@ -89,6 +89,9 @@ for verb in (
 _KEPT = "Stopped. What was finished is kept; the same command goes on from there."
 _NOTHING = "Stopped. Nothing was changed; give the same command again."
 _WHOLE = "Stopped. The change was made whole or not at all: see whether embedstore log has it, else give the same command again."
+_SUMMARISED = (
+    "Stopped. The summary was saved whole or not at all: see embedstore summaries, else give the same command again."
+)
 _SERVED = "Stopped. The page is gone; what was saved on it is in the store."
 # Or replaced in one last step.
 _READING = {
@@ -104,10 +107,14 @@ _READING = {
     "thin",
     "index",
     "map",
-    "summarize",
 }
 _GOING_ON = {"build", "add", "refresh", "migrate"}
-_LEFT = {**dict.fromkeys(_READING, _NOTHING), **dict.fromkeys(_GOING_ON, _KEPT), "serve": _SERVED}
+_LEFT = {
+    **dict.fromkeys(_READING, _NOTHING),
+    **dict.fromkeys(_GOING_ON, _KEPT),
+    "summarize": _SUMMARISED,
+    "serve": _SERVED,
+}
 
 
 def main() -> None:

@@ -1,7 +1,5 @@
 """embedstore summarize: prototypes of what a store holds, and what they hide."""
 
-import contextlib
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,7 +97,7 @@ def summarize(
     with embedstore.open(store) as opened:
         trained, aside = (opened.counts("split").get(side) for side in ("train", "aside"))
         side = None if split == "all" else split or ("train" if trained else None)
-        with console.Steps() as steps, contextlib.redirect_stdout(sys.stderr):  # where Ray remarks on what it loses
+        with console.Steps() as steps, console.only_the_report_on_stdout():
             summary = opened.summarize(
                 strategy,
                 name=name or strategy,

@@ -31,7 +31,9 @@ class Queries:
 
 
 def nearest_squares(shard: Shard, read: Read, queries: Queries) -> npt.NDArray[np.float64]:
-    """Step: the squared distance (q,) to the nearest sample of another part; infinite where the shard has none.
+    """Step: the squared distance (q,) to the nearest sample of another part, without what the query's own length adds.
+
+    Infinite where the shard has none. The length is the same for all shards, and takes memory for all queries.
 
     Stored numbers are multiples of 2^-24, so float64 adds their products without rounding.
     """
@@ -47,7 +49,6 @@ def nearest_squares(shard: Shard, read: Read, queries: Queries) -> npt.NDArray[n
             squares += (points * points).sum(axis=1)
             squares[queries.parts[own, None] == shard.parts[at[part]]] = np.inf
             least[own] = np.minimum(least[own], squares.min(axis=1))
-    least += (queries.vectors.astype(np.float64) ** 2).sum(axis=1)
     return least
 
 
@@ -63,10 +64,10 @@ def near_distances(training: TrainingVectors, shards: Shards) -> dict[str, float
         least = np.full(len(every), np.inf)
         for part in shards.map("Near distances", nearest_squares, Queries(vectors, shards.parts[every], first)):
             np.minimum(least, part, out=least)
-        distances = np.sqrt(np.maximum(least, 0))
         for label in labels:
-            own = distances[first[label] : first[label + 1]]
-            near[shards.labels[label]] = float(np.median(own)) if len(own) else None
+            own = slice(first[label], first[label + 1])
+            squares = least[own] + (vectors[own].astype(np.float64) ** 2).sum(axis=1)
+            near[shards.labels[label]] = float(np.median(np.sqrt(np.maximum(squares, 0)))) if len(squares) else None
     return near
 
 
