@@ -186,17 +186,16 @@ class Steps:
             return None
         samples, views = batch.samples[batch.aligned], batch.views[batch.aligned]
         if self._settings.crops == "fresh" and not isinstance(self._policy, LivePolicy):
-            views = np.zeros_like(
-                views
-            )  # fresh views have numbers of their own; what any view may have, the plain one has
+            # Fresh views have numbers of their own; what any view may have, the plain one has.
+            views = np.zeros_like(views)
         return self._policy.targets(samples, views, step)
 
     def _prefetch(self, batches: Sequence[Batch], first_step: int) -> Iterator[tuple[Batch, Tensor, Targets | None]]:
         """Yield each batch with its targets and the pixels of this rank's part; those of the next one are read meanwhile.
 
-        They are cut when it is its turn: cutting has torch's threads to itself: two sets of them beside each other would wait for
-        each other's cores. A GPU has its own, so there the next batch is cut ahead, too. A live teacher reads ahead, and is asked
-        when it is its turn.
+        They are cut when it is its turn, so that cutting has torch's threads to itself: two sets of them beside each other would
+        wait for each other's cores. A GPU has its own, so there the next batch is cut ahead, too. A live teacher reads ahead, and
+        is asked when it is its turn.
         """
         positions, gpu = self._training.positions, self._device.type != "cpu"
         replays = self._settings.crops == "stored"
