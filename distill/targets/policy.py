@@ -33,7 +33,9 @@ _FITTING = {
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The training samples, in a fixed order; policies know them by their position in it.
+    """The training samples in the order of their ids; policies know them by their position in it.
+
+    That order is the same however a store was filled: at once, by and by, or by a cluster whose nodes finish when they do.
 
     Attributes:
         source: a store, or an exported summary.
@@ -64,7 +66,16 @@ class TrainingSet:
             ids.append(sample.id)
             labels.append(sample.label)
             parts.append(sample.part)
-        return cls(source, positions, ids, labels, parts, source.views if views is None else views, images)
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        return cls(
+            source,
+            positions[order],
+            [ids[at] for at in order],
+            [labels[at] for at in order],
+            [parts[at] for at in order],
+            source.views if views is None else views,
+            images,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

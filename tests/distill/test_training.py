@@ -225,6 +225,21 @@ def test_the_learning_rate_rises_over_the_first_epoch_and_falls_along_a_cosine(
 # Determinism, and what a run must not depend on
 
 
+def test_how_a_store_was_filled_decides_nothing(store: EmbeddingStore, tmp_path: Path) -> None:
+    rows = toy_parts.everything()
+    later = toy_parts.make_store(tmp_path, rows[len(rows) // 2 :])  # a cluster's nodes, too, finish in any order
+    toy_parts.write_pictures(tmp_path / "images", rows)
+    manifest = toy_parts.write_manifest(tmp_path / "parts.csv", rows)
+    embedstore.build(later, tmp_path / "images", manifest=manifest)
+    with embedstore.open(later) as filled:
+        assert filled.ids != store.ids
+        assert sorted(filled.ids) == sorted(store.ids)
+        one, other = (
+            weights_of(each, tmp_path / name, policy="own") for name, each in (("one", filled), ("other", store))
+        )
+    assert same(one, other)
+
+
 def test_a_run_depends_on_its_settings_alone(store: EmbeddingStore, store_path: Path, tmp_path: Path) -> None:
     first = distill.train(store, tmp_path / "first", quick(policy="own"))
     torch.manual_seed(99)
