@@ -112,7 +112,7 @@ def _start(ray: Any, cores: int | None) -> None:
         )
     except Exception as error:  # Ray says it in many ways
         raise EngineError(
-            f"No Ray cluster can be started on this machine ({first_line(error)}); see the logs below /tmp/ray, or give the "
+            f"No Ray cluster can be started on this machine ({first_line(error)}); see Ray's own logs, or give the "
             "address of one that runs with --address."
         ) from error
     finally:

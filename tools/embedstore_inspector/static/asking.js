@@ -112,7 +112,7 @@ export function askTwin(samples) {
         note.append(both("similarity", { value: near.find(({ at }) => at === one.at).similarity.toFixed(3) }));
         offer(one, note);
       }
-      list.firstElementChild?.focus();
+      if (!input.value) list.firstElementChild?.focus(); // Enter takes what somebody has begun to type
     } catch (error) {
       if (open()) refusal.replaceChildren(shown(error.sentence ?? [error.message, error.message]));
     }
