@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from typing import Any
 from embedstore.errors import EngineError, MissingPackageError, SettingsError
 
 _PATIENCE_SECONDS = 5.0  # for an address to answer at all
+# Ray gives each of its processes 15 seconds, which nobody can change (ray-project/ray issue 65983): too little where a slow disk
+# reads their files for the first time. The second start finds them in memory.
+_STARTS = 2
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
@@ -103,18 +107,23 @@ def _start(ray: Any, cores: int | None) -> None:
     clusters = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        ray.init(
-            address="local",
-            num_cpus=cores,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except Exception as error:  # Ray says it in many ways
-        raise EngineError(
-            f"No Ray cluster can be started on this machine ({first_line(error)}); see Ray's own logs, or give the "
-            "address of one that runs with --address."
-        ) from error
+        for start in range(_STARTS):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+                break
+            except Exception as error:  # Ray says it in many ways
+                _end_what_it_began(error)
+                if start + 1 == _STARTS:
+                    raise EngineError(
+                        f"No Ray cluster can be started on this machine ({first_line(error)}); see Ray's own logs, or give "
+                        "the address of one that runs with --address."
+                    ) from error
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clusters
     if not all(node.name in _LOOPBACK for node in alive_nodes()):
@@ -123,6 +132,16 @@ def _start(ray: Any, cores: int | None) -> None:
             f"Ray {ray.__version__} starts no cluster that listens on this machine alone, as other releases do; start one with "
             "ray start --head in a network that you trust, and give its address with --address."
         )
+
+
+def _end_what_it_began(error: BaseException) -> None:
+    """End the processes of a node whose start failed: Ray itself keeps them until this process ends."""
+    from ray._private.node import Node as RayNode
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if isinstance(node, RayNode):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def _join(ray: Any, address: str) -> None:
