@@ -158,6 +158,30 @@ def test_a_twin_is_chosen_from_what_is_near_or_by_its_name(deciding: Page, store
     assert len(set(texts(store, C, near, field="group"))) == 1
 
 
+# What a key that follows at once is heard by, before the browser draws again: once the tray has changed, the page itself.
+HEARD = """new Promise((resolve) => {
+  const input = document.getElementById(%s), press = (at, ctrlKey) => {
+    const event = new KeyboardEvent("keydown", { key: "Enter", ctrlKey, bubbles: true, cancelable: true });
+    at.dispatchEvent(event);
+  };
+  document.addEventListener("keydown", ({ ctrlKey }) => ctrlKey && resolve("page"));
+  document.addEventListener("tray", () => { press(document.activeElement, true); resolve("nobody"); }, { once: true });
+  press(input, false);
+})"""
+
+
+@pytest.mark.parametrize(("verdict", "text"), [("w", "dent"), ("t", B)])
+def test_a_dialog_that_was_answered_keeps_no_keys(verdict: str, text: str, deciding: Page) -> None:
+    field = {"w": "label-text", "t": "twin-text"}[verdict]
+    see(deciding, A)
+    deciding.press(verdict)
+    deciding.until(f"!!document.getElementById('{field}').closest('dialog[open]')")
+    deciding.value(f"document.getElementById('{field}').focus()")
+    deciding.write(text)
+    assert deciding.value(HEARD % json.dumps(field)) == "page"
+    saved(deciding, 2)
+
+
 def test_the_tray_outlives_a_reload_and_leaving_is_warned_of(deciding: Page, store: Path) -> None:
     see(deciding, A)
     deciding.press("r")

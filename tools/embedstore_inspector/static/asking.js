@@ -13,7 +13,11 @@ function asked(dialog, offer) {
   return new Promise((resolve) => {
     let given, open = true;
     const choose = (value) => open && ((given = value), dialog.close(), (open = false));
-    dialog.addEventListener("close", () => ((open = false), resolve(given)), { once: true });
+    dialog.addEventListener("close", () => {
+      open = false;
+      dialog.querySelector(":focus")?.blur(); // where the browser has not moved it yet, keys would be heard by what is hidden
+      resolve(given);
+    }, { once: true });
     dialog.showModal();
     offer(choose, () => open);
   });
