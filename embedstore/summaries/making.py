@@ -66,11 +66,17 @@ def summarize(
     training = TrainingVectors.from_store(store, positions[labelled], engine, progress)
     if name is not None:
         refuse_too_large(training.ids, training.views)
+    told = progress if training.shards is None else None  # each pass over shards tells of itself
+    if told is not None:
+        told(f"making {strategy}", 0, 1)
     prototypes = fit(strategy, training, seed, parameters)
     modes = store.text_field("mode")[positions[labelled]].to_list()
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
     remarks = [*prototypes.remarks, *on_lone(store, positions[labelled])]
-    return _summary(store, training, prototypes, modes, made_by | {"remarks": remarks})
+    summary = _summary(store, training, prototypes, modes, made_by | {"remarks": remarks})
+    if told is not None:
+        told(f"making {strategy}", 1, 1)
+    return summary
 
 
 def fit(strategy: str, training: TrainingVectors, seed: int, parameters: Mapping[str, Any]) -> Prototypes:

@@ -44,7 +44,12 @@ def test_each_pass_is_told_from_its_first_shard_to_its_last(
     assert passes.count("Clusters") == 2
     assert passes.count("k-means") > 2 * clusters.STARTS
     assert passes.count("Nearest prototypes") == store.views + 1
-    summarize(store, "rare-samples", progress=lambda *said: pytest.fail("nothing goes over shards"))
+
+
+def test_what_is_gathered_is_told_as_one_piece(store: EmbeddingStore) -> None:
+    told = list[tuple[str, int, int]]()
+    summarize(store, "rare-samples", progress=lambda *said: told.append(said))
+    assert told == [("making rare-samples", 0, 1), ("making rare-samples", 1, 1)]
 
 
 def never(*asked: Any, **parameters: Any) -> Any:
