@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from embedstore import Sample, Summary
+from embedstore import EmbeddingStore, Sample, Summary
 from embedstore import open as open_store
 from embedstore.errors import PictureError, TrainingError
 from embedstore.exports import SummaryFile
@@ -69,6 +69,15 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[Source]:
     else:
         with open_store(path) as store:
             yield store
+
+
+def texts_of(source: Source, positions: npt.NDArray[np.int64]) -> tuple[list[str], list[str | None], list[str | None]]:
+    """Return ids, labels and groups of the samples at some positions; of a store by column, for it may have millions."""
+    if isinstance(source, EmbeddingStore):
+        ids, labels, groups = (source.text_field(name)[positions].to_list() for name in ("id", "label", "group"))
+        return [one or "" for one in ids], labels, groups
+    samples = [source.sample_at(at) for at in positions.tolist()]
+    return [one.id for one in samples], [one.label for one in samples], [one.group for one in samples]
 
 
 def image_folder(source: Source, images: Path | None) -> Path:

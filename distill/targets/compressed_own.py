@@ -5,7 +5,7 @@ Targets have as many numbers as the summary keeps axes, not the teacher's: their
 
 import numpy as np
 
-from distill.targets.policy import Policy, Positions, Targets, TrainingSet, need_summary
+from distill.targets.policy import Policy, Positions, Targets, TrainingSet, need_summary, places_in
 from embedstore import Summary
 from embedstore.errors import SummaryError
 from embedstore.summaries.codes import Codes, decoded
@@ -50,8 +50,7 @@ def fit(training: TrainingSet, summary: Summary | None, seed: int) -> Policy:
             f"The summary '{found.name}' keeps {known} views of each picture, and the run asks for {training.views}; ask for "
             f"--views {known} or fewer, or make it again with more."
         )
-    seen = {sample_id: at for at, sample_id in enumerate(found.seen)}
-    of_sample = np.array([seen.get(sample_id, -1) for sample_id in training.ids], np.int64)
+    of_sample = places_in(found.seen, training.ids)
     for at in np.flatnonzero(of_sample < 0):
         if training.labels[at] is not None:
             raise SummaryError(

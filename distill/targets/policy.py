@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.source import Source
+from distill.source import Source, texts_of
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import StoreError, SummaryError
+from embedstore.images import part_of
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, unit_length
 
@@ -40,7 +41,7 @@ class TrainingSet:
     Attributes:
         source: a store, or an exported summary.
         positions: (n,) where they stand in the source.
-        ids: (n,).
+        ids: (n,). These three are tuples, so that Python's garbage collector does not walk through millions again and again.
         labels: (n,); None where a sample has none.
         groups: (n,) the part that each shows; a sample without a group has one of its own.
         views: how many augmented views each has, beside the plain picture.
@@ -49,9 +50,9 @@ class TrainingSet:
 
     source: Source
     positions: Positions
-    ids: list[str]
-    labels: list[str | None]
-    groups: list[str]
+    ids: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    groups: tuple[str, ...]
     views: int
     images: Path | None = None
 
@@ -60,19 +61,14 @@ class TrainingSet:
         cls, source: Source, positions: Positions, views: int | None = None, images: Path | None = None
     ) -> TrainingSet:
         """Take the samples at some positions of a store or an exported summary, with some of its views, or all."""
-        ids, labels, parts = list[str](), list[str | None](), list[str]()
-        for at in positions.tolist():  # one by one: all samples with all that is known of them would be large
-            sample = source.sample_at(at)
-            ids.append(sample.id)
-            labels.append(sample.label)
-            parts.append(sample.part)
+        ids, labels, groups = texts_of(source, positions)
         order = sorted(range(len(ids)), key=ids.__getitem__)
         return cls(
             source,
             positions[order],
-            [ids[at] for at in order],
-            [labels[at] for at in order],
-            [parts[at] for at in order],
+            tuple(ids[at] for at in order),
+            tuple(labels[at] for at in order),
+            tuple(part_of(ids[at], groups[at]) for at in order),
             source.views if views is None else views,
             images,
         )
@@ -247,33 +243,53 @@ def serving_of(training: TrainingSet, summary: Summary) -> Positions:
     Raises:
         SummaryError: a label has no prototype, or the summary does not know a sample, its label, or all of the views.
     """
-    of_label: dict[str, list[int]] = {}
-    for index, name in enumerate(summary.labels):
-        of_label.setdefault(name, []).append(index)
-    seen = {sample_id: at for at, sample_id in enumerate(summary.seen)}
-    serving = np.full((len(training), training.views + 1), -1, np.int64)
-    for at, (sample_id, label) in enumerate(zip(training.ids, training.labels, strict=True)):
-        if label is None:
-            continue
-        own = of_label.get(label)
-        if own is None:
-            raise SummaryError(
-                f"The summary '{summary.name}' has no prototype for the label '{label}'; make it again from the training "
-                "side."
-            )
-        if len(own) == 1:
-            serving[at] = own[0]
-            continue
-        if sample_id not in seen or summary.views < training.views:
-            raise SummaryError(
-                f"The summary '{summary.name}' does not know "
-                + (f"view {training.views}" if sample_id in seen else f"the training picture '{sample_id}'")
-                + ", and its label has several prototypes; make it again from the training side."
-            )
-        serving[at] = summary.serving[seen[sample_id], : training.views + 1]
-        if summary.labels[serving[at, 0]] != label:
-            raise SummaryError(
-                f"The summary '{summary.name}' knows the picture '{sample_id}' as '{summary.labels[serving[at, 0]]}', not "
-                f"as '{label}'; make it again from the training side."
-            )
+    codes = {label: code for code, label in enumerate(training.members)}
+    label_of = np.array([codes[label] for label in training.labels], np.int64)
+    of_prototype = np.array([codes.get(label, -1) for label in summary.labels], np.int64)
+    # How many prototypes each sample's label has.
+    counts = np.bincount(of_prototype[of_prototype >= 0], minlength=len(codes))[label_of]
+    only = np.full(len(codes) + 1, -1, np.int64)  # the last is for prototypes of other labels
+    only[of_prototype] = np.arange(len(of_prototype))
+    serving = np.where(counts == 1, only[label_of], -1)[:, None].repeat(training.views + 1, axis=1)
+    asked = np.flatnonzero(counts > 1)
+    if len(asked) and summary.views >= training.views:
+        places = places_in(summary.seen, training.ids)[asked]
+        known = places >= 0
+        serving[asked[known]] = summary.serving[places[known], : training.views + 1]
+    labelled = label_of != codes.get(None, -1)
+    wrong = np.flatnonzero(labelled & ((serving[:, 0] < 0) | (of_prototype[serving[:, 0]] != label_of)))
+    if len(wrong):
+        _refuse_unserved(training, summary, int(wrong[0]), int(serving[wrong[0], 0]))
     return serving
+
+
+def _refuse_unserved(training: TrainingSet, summary: Summary, at: int, prototype: int) -> NoReturn:
+    """Say why a summary tells no prototype of a sample's label for it."""
+    sample_id, label = training.ids[at], training.labels[at]
+    if label not in summary.labels:
+        raise SummaryError(
+            f"The summary '{summary.name}' has no prototype for the label '{label}'; make it again from the training side."
+        )
+    if prototype < 0:
+        raise SummaryError(
+            f"The summary '{summary.name}' does not know "
+            + (f"view {training.views}" if sample_id in summary.seen else f"the training picture '{sample_id}'")
+            + ", and its label has several prototypes; make it again from the training side."
+        )
+    raise SummaryError(
+        f"The summary '{summary.name}' knows the picture '{sample_id}' as '{summary.labels[prototype]}', not as '{label}'; make "
+        "it again from the training side."
+    )
+
+
+def places_in(seen: Sequence[str], ids: Sequence[str]) -> Positions:
+    """Return where each id stands in `seen`, -1 where it does not.
+
+    Mostly they are the same ids. Then, in order, they are met one after another; a dict of millions is looked into at random.
+    """
+    order = sorted(range(len(seen)), key=seen.__getitem__)
+    ordered = [seen[at] for at in order]
+    if ordered == list(ids):
+        return np.array(order, np.int64)
+    known = dict(zip(ordered, order, strict=True))
+    return np.array([known.get(sample_id, -1) for sample_id in ids], np.int64)

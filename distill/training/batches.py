@@ -37,7 +37,7 @@ _NUMBERS = 2**31  # of views, where they need not be stored
 
 
 def plan_epoch(
-    ids: list[str],
+    ids: Sequence[str],
     views: int,
     recipe: Recipe,
     *,
@@ -155,7 +155,7 @@ def class_shares(labels: npt.NDArray[np.int64], classes: int, balance: float) ->
 
 
 def _stored(
-    ids: list[str], recipe: Recipe, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64], *, labelled: bool
+    ids: Sequence[str], recipe: Recipe, samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64], *, labelled: bool
 ) -> Batch:
     cuts = _StoredCuts(recipe, ids, samples, views)
     return Batch(samples, views, cuts, views, np.full(len(samples), labelled), np.ones(len(samples), bool))
@@ -164,7 +164,9 @@ def _stored(
 class _StoredCuts(Sequence[View]):
     """Views of some samples, drawn when they are looked at: most were cut in an epoch before, and are not."""
 
-    def __init__(self, recipe: Recipe, ids: list[str], samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]):
+    def __init__(
+        self, recipe: Recipe, ids: Sequence[str], samples: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
+    ):
         self._recipe, self._ids, self._samples, self._views = recipe, ids, samples, views
 
     def __len__(self) -> int:

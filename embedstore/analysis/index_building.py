@@ -97,6 +97,8 @@ def _lacks(info: IndexInfo) -> float:
 
 
 def _lists(count: int) -> int:
+    # Comparing each vector with all of them makes the work grow with n^1.5. HNSW to choose lists would not, but of 10 million
+    # synthetic vectors IVF8192_HNSW32 found .89 of the neighbours, looking into 512 lists, where .99 were wanted.
     return int(2 ** max(0, round(math.log2(2 * math.sqrt(count)))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,12 @@ class Field:
     """A text per row, or None: each text is kept once, and the rows hold its place.
 
     Attributes:
-        texts: the texts that occur, and perhaps others.
+        texts: the texts that occur, and perhaps others. A tuple: Python's garbage collector, which comes by the more often the
+            more work is done, walks through every list of millions, but through a tuple of texts once.
         codes: (n,) place of each row's text in `texts`, -1 where it has none.
     """
 
-    texts: Sequence[str]
+    texts: tuple[str, ...]
     codes: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -54,24 +55,32 @@ class Field:
         """Return (n,) which rows have this text, or none."""
         if text is None:
             return np.asarray(self.codes < 0)
-        code = next((code for code, known in enumerate(self.texts) if known == text), None)
-        return np.zeros(len(self), bool) if code is None else np.asarray(self.codes == code)
+        codes = [code for code, known in enumerate(self.texts) if known == text]  # several: of ids, see `join_blocks`
+        return np.asarray(np.isin(self.codes, codes))
 
 
-def join_blocks(blocks: Iterator[tuple[int, list[str], npt.NDArray[np.int32]]], count: int, size: int) -> Field:
+def join_blocks(
+    blocks: Iterator[tuple[int, list[str], npt.NDArray[np.int32]]], count: int, size: int, *, distinct: bool = False
+) -> Field:
     """Make one field of its blocks: number, texts, and codes (size,); rows of a block that is not there have no text.
 
     Args:
         blocks: in any order.
         count: rows in all.
         size: rows in a block.
+        distinct: hardly any text stands in two blocks, as ids do after a sample was replaced; so each block brings its own.
     """
     codes = np.full(-(-count // size) * size, -1, np.int32)
     known: dict[str, int] = {}
+    apart: list[str] = []
     for block, texts, own in blocks:
-        places = np.array([known.setdefault(text, len(known)) for text in texts] + [-1], np.int32)
+        if distinct:
+            places = np.append(np.arange(len(apart), len(apart) + len(texts), dtype=np.int32), np.int32(-1))
+            apart += texts
+        else:
+            places = np.array([known.setdefault(text, len(known)) for text in texts] + [-1], np.int32)
         codes[block * size : (block + 1) * size] = places[own]
-    return Field(list(known), codes[:count])
+    return Field(tuple(apart if distinct else known), codes[:count])
 
 
 @dataclass(slots=True)

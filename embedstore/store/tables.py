@@ -30,10 +30,10 @@ class Tables(MetaTable):
         """Return what all allocated rows have in a field, as of a version."""
         names, count = self.names(), self.row_count()
         if name not in names:
-            return Field([], np.full(count, -1, np.int32))
+            return Field((), np.full(count, -1, np.int32))
         newest = self._newest_blocks(names.index(name), version)
         blocks = ((block, *layout.unpack_field(payload)) for block, payload in newest if block * BLOCK < count)
-        return join_blocks(blocks, count, BLOCK)
+        return join_blocks(blocks, count, BLOCK, distinct=name == ID)
 
     def texts(self, name: str, rows: npt.NDArray[np.int64], version: int) -> list[str | None]:
         """Return what some rows (n,), ascending, have in a field, as of a version; reads only the blocks that hold them."""

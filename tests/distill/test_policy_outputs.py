@@ -96,7 +96,7 @@ def test_shuffled_own_passes_all_outputs_of_a_sample_to_the_same_other_one(train
     givers = np.array([np.flatnonzero((own == target).all(axis=1))[0] for target in both])
     assert sorted(givers) == list(range(len(training)))
     assert (givers != np.arange(len(training))).all()
-    assert [training.labels[at] for at in givers] == training.labels
+    assert [training.labels[at] for at in givers] == list(training.labels)
 
 
 def test_a_data_set_gives_them_too(path: Path, training: TrainingSet) -> None:

@@ -264,7 +264,7 @@ def test_shuffled_own_passes_vectors_around_within_each_label(training: Training
             whose = found
         assert whose is not None
         assert sorted(whose) == list(range(len(training)))
-        assert [training.labels[at] for at in whose] == training.labels
+        assert [training.labels[at] for at in whose] == list(training.labels)
         at_home = [training.ids[at] for at in range(len(training)) if whose[at] == at]
         assert at_home == [training.ids[of_label(training, ALONE)[0]]]
 

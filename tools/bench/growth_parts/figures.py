@@ -13,7 +13,7 @@ from embedstore.summaries.sizes import MOST_KEPT
 from embedstore.summaries.strategy import MOST_GATHERED
 from embedstore.summaries.summary import least_bytes
 from growth_parts.fit import BUDGET, EACH, highest, larger
-from growth_parts.steps import CHECKS, STEPS
+from growth_parts.steps import BEYOND, CHECKS, STEPS
 
 DIM = 512  # numbers in a vector of CLIP ViT-B/32
 BILLION = 1_000_000_000
@@ -45,6 +45,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
     views = training["options"]["views"] + 1
     on_cores = 1000 * views / training["figures"]["pass, ViT-B/32"]["seconds"]
     private = {step: cell["private"] / sizes[-1] for step, cell in last.items() if step not in CHECKS}
+    indexing = BILLION / storage["systems"]["embedstore"]["measures"]["index"]["value"] / 3600
     passes = 2 * STARTED + 4  # of rare-samples: means, near, k-means, scores, k-means again, nearest prototypes
     return {
         "threads": str(growth["threads"]),
@@ -52,7 +53,8 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "machine": f"{growth['machine']['cores']} cores, {growth['machine']['system']}, Python {growth['machine']['python']}",
         "dim": str(growth["generator"]["dim"]),
         "from": f"{larger(sizes)[0]:,}",
-        "highest": f"{max(growth['exponents'][step] for step in growth['exponents'] if step not in CHECKS):.2f}",
+        "highest": f"{max(value for step, value in growth['exponents'].items() if step not in CHECKS + BEYOND):.2f}",
+        "index exponent": f"{growth['exponents'][BEYOND[0]]:.2f}",
         "allowed": f"{highest(sizes):.2f}",
         "budget": f"{BUDGET / 2**30:.0f} GiB",
         "each": f"{EACH:,}",
@@ -80,7 +82,8 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "write hours": f"{BILLION / storage['systems']['embedstore']['measures']['write']['value'] / 3600:.1f}",
         "write rate": f"{storage['systems']['embedstore']['measures']['write']['value']:,.0f}",
         "scan minutes": f"{BILLION / storage['systems']['embedstore']['measures']['scan first']['value'] / 60:.0f}",
-        "index hours": f"{BILLION / storage['systems']['embedstore']['measures']['index']['value'] / 3600:.1f}",
+        "index hours": f"{indexing:,.0f}",
+        "index most hours": f"{indexing * (BILLION / rows) ** 0.5:,.0f}",
         "cited rate": f"{CITED_RATE:,}",
         "gpus": str(GPUS),
         "gpu hours": f"{BILLION / CITED_RATE / 3600:.0f}",

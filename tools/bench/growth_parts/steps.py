@@ -168,4 +168,5 @@ STEPS: dict[str, Callable[[Path], Facts]] = {
     "rare scores, checked": rare_checked,
 }
 CHECKS = ("rare scores, checked",)  # of which no growth is told
+BEYOND = ("index",)  # of which n log n is not promised: each vector is compared with all lists, some 2 sqrt(n)
 INDEXED = ("index", "search, index")  # of stores that are large enough to have one
