@@ -33,6 +33,7 @@ from toy_vectors import (
 )
 
 from distill.targets import POLICIES, TrainingSet, rotated_means
+from distill.targets.policy import places_in
 from distill.targets.retrieved import highest
 from embedstore import EmbeddingStore, Summary
 from embedstore.errors import SettingsError
@@ -382,3 +383,9 @@ def test_an_option_of_retrieved_out_of_range_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         fitted("retrieved", training, **{option: value})
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c"], ["b", "c"], ["a", "b", "c", "d"], ["c", "a"], []])
+def test_ids_are_found_in_a_summary_whatever_its_order(ids: list[str]) -> None:
+    seen = ["b", "c", "a"]
+    assert places_in(seen, ids).tolist() == [seen.index(one) if one in seen else -1 for one in ids]
