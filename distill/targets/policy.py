@@ -245,11 +245,12 @@ def serving_of(training: TrainingSet, summary: Summary) -> Positions:
     """
     codes = {label: code for code, label in enumerate(training.members)}
     label_of = np.array([codes[label] for label in training.labels], np.int64)
-    of_prototype = np.array([codes.get(label, -1) for label in summary.labels], np.int64)
+    # The last, which -1 leads to, is of no prototype.
+    of_prototype = np.array([*(codes.get(label, -1) for label in summary.labels), -2], np.int64)
     # How many prototypes each sample's label has.
     counts = np.bincount(of_prototype[of_prototype >= 0], minlength=len(codes))[label_of]
     only = np.full(len(codes) + 1, -1, np.int64)  # the last is for prototypes of other labels
-    only[of_prototype] = np.arange(len(of_prototype))
+    only[of_prototype[:-1]] = np.arange(len(of_prototype) - 1)
     serving = np.where(counts == 1, only[label_of], -1)[:, None].repeat(training.views + 1, axis=1)
     asked = np.flatnonzero(counts > 1)
     if len(asked) and summary.views >= training.views:

@@ -119,6 +119,7 @@ def _start(ray: Any, cores: int | None) -> None:
                 break
             except Exception as error:  # Ray says it in many ways
                 _end_what_it_began(error)
+                ray.shutdown()  # where the node had started, and a later step failed
                 if start + 1 == _STARTS:
                     raise EngineError(
                         f"No Ray cluster can be started on this machine ({first_line(error)}); see Ray's own logs, or give "

@@ -23,7 +23,7 @@ def spelt(name: str) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """A text per row, or None: each text is kept once, and the rows hold its place.
+    """A text per row, or None: each text is kept once (ids perhaps twice, see `join_blocks`), and the rows hold its place.
 
     Attributes:
         texts: the texts that occur, and perhaps others. A tuple: Python's garbage collector, which comes by the more often the
@@ -68,7 +68,8 @@ def join_blocks(
         blocks: in any order.
         count: rows in all.
         size: rows in a block.
-        distinct: hardly any text stands in two blocks, as ids do after a sample was replaced; so each block brings its own.
+        distinct: do not look for a block's texts in the others, which is quicker. A text of two blocks is then kept twice; of
+            ids that are only those of replaced samples.
     """
     codes = np.full(-(-count // size) * size, -1, np.int32)
     known: dict[str, int] = {}

@@ -85,17 +85,20 @@ def test_a_start_that_fails_is_tried_once_more_after_what_it_began_is_ended(
         def init(self, **_: object) -> None:
             RayNode()
 
+        def shutdown(self) -> None:
+            did.append("shut down")
+
     monkeypatch.setattr(node, "Node", RayNode)
     monkeypatch.setattr(ray_cluster, "alive_nodes", lambda: [Node("one", "127.0.0.1", 2, 0)])
     if failures == 1:
         ray_cluster._start(Ray(), None)
-        assert did == ["began", "ended", "began"]
+        assert did == ["began", "ended", "shut down", "began"]
     else:
         with pytest.raises(
             EngineError, match=r"^No Ray cluster can be started on this machine \(The current node timed"
         ):
             ray_cluster._start(Ray(), None)
-        assert did == ["began", "ended"] * 2
+        assert did == ["began", "ended", "shut down"] * 2
 
 
 def test_a_teacher_that_is_an_object_stays_at_home(tmp_path: Path, images: Path) -> None:

@@ -118,7 +118,8 @@ def measure(record: dict[str, Any], size: int, options: argparse.Namespace) -> N
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if hasattr(os, "getloadavg"):
-        record.setdefault("load", {})[str(size)] = round(os.getloadavg()[0], 1)
+        loads = record.setdefault("load", {})
+        loads[str(size)] = max(loads.get(str(size), 0.0), round(os.getloadavg()[0], 1))  # of all runs at this size
     tell(f"{size:,} vectors")
     Growing(dim=options.dim, seed=SEED).write(folder, size)
     try:

@@ -54,7 +54,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "dim": str(growth["generator"]["dim"]),
         "from": f"{larger(sizes)[0]:,}",
         "highest": f"{max(value for step, value in growth['exponents'].items() if step not in CHECKS + BEYOND):.2f}",
-        "index exponent": f"{growth['exponents'][BEYOND[0]]:.2f}",
+        "index exponent": f"{growth['exponents'][BEYOND[0]]:.2f}" if BEYOND[0] in growth["exponents"] else "?",
         "allowed": f"{highest(sizes):.2f}",
         "budget": f"{BUDGET / 2**30:.0f} GiB",
         "each": f"{EACH:,}",
