@@ -12,7 +12,7 @@ from embedstore.summaries.over_shards.clusters import PASSES, STARTS
 from embedstore.summaries.sizes import MOST_KEPT
 from embedstore.summaries.strategy import MOST_GATHERED
 from embedstore.summaries.summary import least_bytes
-from growth_parts.fit import BUDGET, EACH, highest, larger
+from growth_parts.fit import BUDGET, EACH, exponent, highest, larger
 from growth_parts.steps import BEYOND, CHECKS, STEPS
 
 DIM = 512  # numbers in a vector of CLIP ViT-B/32
@@ -56,6 +56,8 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "highest": f"{max(value for step, value in growth['exponents'].items() if step not in CHECKS + BEYOND):.2f}",
         "index exponent": f"{growth['exponents'][BEYOND[0]]:.2f}" if BEYOND[0] in growth["exponents"] else "?",
         "allowed": f"{highest(sizes):.2f}",
+        "steepest": f"{_steepest(growth, sizes[-2:]):.2f}",
+        "last but one": f"{sizes[-2:][0]:,}",
         "budget": f"{BUDGET / 2**30:.0f} GiB",
         "each": f"{EACH:,}",
         "most private": f"{max(cell['private'] for step, cell in last.items() if step not in CHECKS) / 1e9:.1f} GB",
@@ -103,6 +105,14 @@ def figures(found: Mapping[str, Any]) -> dict[str, str]:
         "summary most": f"{MOST_BYTES // least_bytes([ID_BYTES * 'x'], 0) // 10**6}",
         "table": table(growth, sizes),
     }
+
+
+def _steepest(growth: Mapping[str, Any], sizes: list[int]) -> float:
+    """Return the highest exponent between two sizes, of the steps that are held to n log n."""
+    cells = {size: growth["sizes"][str(size)] for size in sizes}
+    held = [step for step in STEPS if step not in CHECKS + BEYOND and all(step in cell for cell in cells.values())]
+    found = [exponent({size: cell[step]["seconds"] for size, cell in cells.items()}) for step in held]
+    return max((one for one in found if one is not None), default=float("nan"))
 
 
 def table(growth: Mapping[str, Any], sizes: list[int]) -> str:
