@@ -182,7 +182,8 @@ class EmbeddingStore(SearchableStore):
             engine: `shards`, over shards in this process; `ray`, over shards on a Ray cluster whose nodes see the store under
                 the same path.
             address: of that cluster, HOST:PORT or `auto`; where not given, what RAY_ADDRESS says, else one is started here.
-            progress: called with what a pass over shards looks for, the shards done, and all; not where vectors are gathered.
+            progress: called with what a pass over shards looks for, the shards done, and all; where vectors are gathered, with
+                the whole as one piece.
             parameters: of the strategy.
 
         Raises:

@@ -44,7 +44,7 @@ def summarize(
     Raises:
         SummaryError: the strategy is unknown, there is no labelled sample to summarise, or with a name, there are too many.
     """
-    from embedstore.summaries import STRATEGIES
+    from embedstore.summaries import OVER_SHARDS, STRATEGIES
 
     if strategy not in STRATEGIES:
         raise SummaryError(f"The strategy '{strategy}' is unknown; use one of {', '.join(STRATEGIES)}.")
@@ -66,7 +66,13 @@ def summarize(
     training = TrainingVectors.from_store(store, positions[labelled], engine, progress)
     if name is not None:
         refuse_too_large(training.ids, training.views)
+    gathers = training.engine is None and (training.shards is None or strategy not in OVER_SHARDS)
+    told = progress if gathers else None  # each pass over shards tells of itself
+    if told is not None:
+        told(f"making {strategy}", 0, 1)
     prototypes = fit(strategy, training, seed, parameters)
+    if told is not None:
+        told(f"making {strategy}", 1, 1)
     modes = store.text_field("mode")[positions[labelled]].to_list()
     made_by = {"name": name or strategy, "strategy": strategy, "parameters": parameters, "seed": seed, "split": split}
     remarks = [*prototypes.remarks, *on_lone(store, positions[labelled])]

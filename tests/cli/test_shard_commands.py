@@ -25,7 +25,9 @@ def test_a_summary_over_shards_says_how_it_was_made_and_is_as_good_as_any_other(
     facts = json.loads(result.stdout)
     assert "k-means" in result.stderr
     assert "1/1" in result.stderr
-    expected = json.loads(call("embedstore", "summarize", "s", "sub-prototypes", *options, cwd=place).stdout)
+    gathered = call("embedstore", "summarize", "s", "sub-prototypes", *options, cwd=place)
+    assert "making sub-prototypes" in gathered.stderr
+    expected = json.loads(gathered.stdout)
     assert facts["remarks"][0].startswith(
         "Made over shards, so never with all vectors of a label in memory: k-means started"
     )

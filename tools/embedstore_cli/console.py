@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from types import TracebackType
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -194,7 +195,10 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
 
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr while inside; yields a function of (done, total)."""
+    """Show a bar on stderr while inside; yields a function of (done, total).
+
+    Where an error ends it before anything was done, it leaves nothing: the sentence of a refusal stands alone.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -213,7 +217,11 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 bar.reset(task)
             bar.update(task, completed=done, total=total)
 
-        yield update
+        try:
+            yield update
+        except BaseException:
+            bar.live.transient = not bar.tasks[0].completed
+            raise
 
 
 class Steps:
@@ -225,8 +233,10 @@ class Steps:
     def __enter__(self) -> "Steps":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """End the bar of the last step."""

@@ -13,7 +13,7 @@ from toy_shards import PARAMETERS, over, shards_of, toy_store, training_over
 from embedstore import EmbeddingStore
 from embedstore.errors import EngineError, StoreError, SummaryError
 from embedstore.store import embedding_store, layout
-from embedstore.summaries import OVER_SHARDS, STRATEGIES, summarize
+from embedstore.summaries import OVER_SHARDS, STRATEGIES, strategy, summarize
 from embedstore.summaries.over_shards import clusters, on_ray
 from embedstore.summaries.over_shards.shards import InProcess
 from embedstore.summaries.over_shards.sums import label_sums
@@ -44,7 +44,17 @@ def test_each_pass_is_told_from_its_first_shard_to_its_last(
     assert passes.count("Clusters") == 2
     assert passes.count("k-means") > 2 * clusters.STARTS
     assert passes.count("Nearest prototypes") == store.views + 1
-    summarize(store, "rare-samples", progress=lambda *said: pytest.fail("nothing goes over shards"))
+
+
+def test_what_is_gathered_is_told_as_one_piece(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[str, int, int]]()
+    summarize(store, "rare-samples", progress=lambda *said: told.append(said))
+    assert told == [("making rare-samples", 0, 1), ("making rare-samples", 1, 1)]
+    told.clear()
+    monkeypatch.setattr(strategy, "MOST_GATHERED", 0)
+    summarize(store, "herding", progress=lambda *said: told.append(said))  # is gathered however large
+    assert [one for one in told if one[0] == "making herding"] == [("making herding", 0, 1), ("making herding", 1, 1)]
+    assert "Nearest prototypes" in {what for what, _, _ in told}
 
 
 def never(*asked: Any, **parameters: Any) -> Any:
