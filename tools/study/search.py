@@ -82,28 +82,62 @@ def search(
         for method, recipes in METHODS.items()
         for number, (name, recipe) in enumerate(recipes.items())
     ]
-    done = [0]
+    settings = {
+        path: settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs)}))
+        for method, _, recipe, path in planned
+    }
+    areas = validation_aurocs(store, settings, images=images, jobs=jobs, progress=progress)
+    tried: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
+    for method, name, recipe, path in planned:
+        tried[method][name] = {"recipe": recipe, "val_auroc": areas[path]}
+    write_json(docs / FILE, {"epochs": epochs, "tried": tried})
 
-    def train(method: str, recipe: Mapping[str, Any], path: Path) -> None:
-        settings = settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs)}))
+
+def validation_aurocs(
+    store: Path,
+    planned: Mapping[Path, Settings],
+    *,
+    images: Path | None,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> dict[Path, float]:
+    """Train runs that are not finished, and return the mean validation AUROC of each one's last epochs.
+
+    Args:
+        store: of the data.
+        planned: directory of each run -> its settings.
+        images: the image folder.
+        jobs: trainings at a time.
+        progress: called with (trainings done, of all).
+
+    Raises:
+        SettingsError: a directory holds a finished run of other settings.
+    """
+    done = [0]
+    progress(0, len(planned))
+
+    def train(path: Path, settings: Settings) -> None:
         if is_complete(path) and read(path)["settings"] != json.loads(json.dumps(settings.to_dict())):
-            raise SettingsError(f"The run in '{path}' is of another recipe than '{method}' has now; delete it.")
+            raise SettingsError(f"The run in '{path}' is of another recipe than is asked for now; delete it.")
         if not is_complete(path):
             train_apart(store, path, settings, images=images, threads=1, progress=lambda *_: None)
         done[0] += 1
         progress(done[0], len(planned))
 
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(train, method, recipe, path) for method, _, recipe, path in planned]:
+        for future in [pool.submit(train, path, settings) for path, settings in planned.items()]:
             future.result()
-    tried: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
-    for method, name, recipe, path in planned:
-        areas = [row["val_auroc"] for row in read_metrics(path)][-LAST:]
-        tried[method][name] = {"recipe": recipe, "val_auroc": round(float(np.mean(areas)), 4)}
-    fresh = docs / f"{FILE}.new"
-    docs.mkdir(parents=True, exist_ok=True)
-    fresh.write_text(json.dumps({"epochs": epochs, "tried": tried}, indent=1) + "\n", "utf-8", newline="\n")
-    fresh.replace(docs / FILE)
+    return {
+        path: round(float(np.mean([row["val_auroc"] for row in read_metrics(path)][-LAST:])), 4) for path in planned
+    }
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write a file complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(json.dumps(values, indent=1) + "\n", "utf-8", newline="\n")
+    fresh.replace(file)
 
 
 def best_recipe(docs: Path, method: str) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,179 @@
+"""The screen: recipes past own embeddings, on the split of the search: which of them are worth all folds.
+
+    python tools/study/screen.py --tiles DIR [--out study-out] [--jobs 2] [--quick]
+
+All folds of one condition take half an hour or more, so what might help is first trained on one split: with three seeds, the
+epochs of the search, and judged as there, by the validation side of fold 0. What is finished is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+
+from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
+from data import DATA, store_of  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
+from search import EPOCHS, validation_aurocs, write_json  # noqa: E402
+
+from distill.training.settings import Settings  # noqa: E402
+from embedstore.errors import EmbedstoreError  # noqa: E402
+from embedstore.pages import Text  # noqa: E402
+
+FILE = "screen.json"
+OF = "magnetic-tile"  # the data
+_HALF = {"own": 0.5, "class-mean": 0.5}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is changed of a condition.
+
+    Attributes:
+        of: the condition; all that is not changed is as there.
+        says: what is changed, in a few words.
+        settings: name -> value.
+    """
+
+    of: str
+    says: Text
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def chosen(self, docs: Path, epochs: int, seed: int) -> Settings:
+        """Return its settings.
+
+        Args:
+            docs: of the data, where `search.json` is.
+            epochs: of the whole training.
+            seed: of the training.
+        """
+        base = CONDITIONS[f"{OF}/{self.of}"].chosen(DATA[OF].good, docs, epochs)
+        return replace(base, folds=FOLDS, fold=0, seed=seed, **self.settings)
+
+
+# The first one of each condition is that condition as it is.
+RECIPES: dict[str, Recipe] = {
+    "own": Recipe("own", Text("own embeddings, as searched", "画像ごとの埋め込み、調整した設定のまま")),
+    "own-whole": Recipe(
+        "own",
+        Text("cross-entropy on whole pictures, alignment on crops", "交差エントロピーは画像全体、整合は切り出しで"),
+        {"ce_views": "whole"},
+    ),
+    "own-adjusted": Recipe("own", Text("logit adjustment 1", "ロジット調整 1"), {"logit_adjustment": 1.0}),
+    "own-average": Recipe("own", Text("moving average of the weights, .99", "重みの移動平均 .99"), {"ema": 0.99}),
+    "own-retrieved": Recipe(
+        "own",
+        Text("targets mixed with their nearest neighbours", "目標を最近傍と混ぜる"),
+        {"policy": "retrieved"},
+    ),
+    "own-half-means": Recipe(
+        "own",
+        Text("own embedding or class mean, drawn evenly", "画像ごとの埋め込みとクラス平均を半々に抽選"),
+        {"policy": "mixture", "mixture": {"good": _HALF, "defect": _HALF}},
+    ),
+    "own-defects": Recipe(
+        "own",
+        Text("own embeddings for defects, k-means for good parts", "不良は画像ごとの埋め込み、良品は k-means"),
+        {"policy": "mixture", "mixture": {"good": {"sub-prototypes": 1.0}, "defect": {"own": 1.0}}},
+    ),
+    "own-contrastive": Recipe(
+        "own",
+        Text("contrastive alignment within the batch", "バッチ内の対照損失で整合"),
+        {"loss": "contrastive-all"},
+    ),
+    "own-medium": Recipe("own", Text("a student of 1.8 M parameters", "180 万パラメータの生徒"), {"student": "medium"}),
+    "own-128": Recipe(
+        "own", Text("pictures of 128 pixels instead of 96", "画像を 96 でなく 128 画素に"), {"size": 128}
+    ),
+    "own-160": Recipe("own", Text("pictures of 160 pixels", "画像を 160 画素に"), {"size": 160}),
+    "none": Recipe("none", Text("plain training, as searched", "通常の学習、調整した設定のまま")),
+    "none-160": Recipe("none", Text("plain training, 160 pixels", "通常の学習、160 画素"), {"size": 160}),
+    "trunk-own-30": Recipe(
+        "trunk-own-30", Text("the teacher's first five stages, own embeddings", "教師の先頭の 5 段、画像ごとの埋め込み")
+    ),
+    "trunk-own-160": Recipe("trunk-own-30", Text("the same, 160 pixels", "同じものを 160 画素で"), {"size": 160}),
+    "trunk-30": Recipe("trunk-30", Text("the teacher's first five stages, no store", "教師の先頭の 5 段、ストアなし")),
+    "trunk-160": Recipe("trunk-30", Text("the same, 160 pixels", "同じものを 160 画素で"), {"size": 160}),
+}
+
+
+def main() -> None:
+    """Train what is missing, and write down what each recipe reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiles", type=Path, help="the folder of the magnetic tiles; needed until the store is built")
+    parser.add_argument("--out", type=Path, default=Path("study-out"), help="stores and runs")
+    parser.add_argument(
+        "--docs", type=Path, help="where search.json is and screen.json goes: docs/study; for --quick in --out"
+    )
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
+    parser.add_argument("--quick", action="store_true", help="one epoch, one seed: shows that it runs, no more")
+    options = parser.parse_args()
+    docs = options.docs or (options.out / "quick" if options.quick else Path("docs/study"))
+    epochs, seeds = (1, 1) if options.quick else (EPOCHS, SEEDS)
+    try:
+        store = store_of(DATA[OF], options.out, options.tiles, docs)
+        screen(
+            store,
+            (options.out / "quick" if options.quick else options.out) / "screen",
+            docs / OF,
+            images=options.tiles,
+            jobs=options.jobs,
+            epochs=epochs,
+            seeds=seeds,
+        )
+    except FileNotFoundError:
+        sys.exit(
+            f"Error: there is no search in '{docs / OF}' yet, whose recipes are taken; first run tools/study/run.py."
+        )
+    except (EmbedstoreError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What was finished is kept; the same command goes on from there.")
+
+
+def screen(
+    store: Path, out: Path, docs: Path, *, images: Path | None, jobs: int, epochs: int = EPOCHS, seeds: int = SEEDS
+) -> None:
+    """Train every recipe with every seed, and write down what each reached.
+
+    Args:
+        store: of the data.
+        out: directory of the runs.
+        docs: directory of `search.json` and `screen.json`.
+        images: the image folder.
+        jobs: trainings at a time.
+        epochs: of each.
+        seeds: trainings of each recipe.
+    """
+    places = {(name, seed): out / f"{name}-seed{seed}" for seed in range(seeds) for name in RECIPES}
+    planned = {path: RECIPES[name].chosen(docs, epochs, seed) for (name, seed), path in places.items()}
+    console = Console(highlight=False)
+    console.print(f"[bold]Screen[/bold]: {len(RECIPES)} recipes, {seeds} seeds, {epochs} epochs, one split")
+    columns = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task("runs", total=None)
+        areas = validation_aurocs(
+            store,
+            planned,
+            images=images,
+            jobs=jobs,
+            progress=lambda done, total: shown.update(task, completed=done, total=total),
+        )
+    tried = {
+        name: {"of": one.of, "val_auroc": [areas[places[name, seed]] for seed in range(seeds)]}
+        for name, one in RECIPES.items()
+    }
+    write_json(docs / FILE, {"epochs": epochs, "tried": tried})
+
+
+if __name__ == "__main__":
+    main()
