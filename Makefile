@@ -17,6 +17,7 @@ pilot-quick: .venv/.pilot
 # Rare defects on the magnetic tiles in the folder TILES: prints its hours first, goes on where it stopped. QUICK=1: under an hour.
 study: .venv/.pilot
 	$(BIN)/python tools/study/run.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
+	$(BIN)/python tools/study/screen.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
 	$(BIN)/python tools/study/pages.py $(if $(QUICK),--docs study-out/quick)
 
 # docs/rare-defects.md from what is finished.

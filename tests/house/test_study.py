@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
 
 import probes  # noqa: E402
 import results  # noqa: E402
+import screen  # noqa: E402
+import search  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
 from data import DATA, MAXIMA, Data, Kept, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
@@ -85,6 +88,39 @@ def test_the_best_recipe_is_the_one_of_the_highest_validation(tmp_path: Path) ->
     tried = {"own": {"a": {"recipe": {"weight": 1.0}, "val_auroc": 0.6}, "b": {"recipe": {}, "val_auroc": 0.7}}}
     (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
     assert best_recipe(tmp_path, "own") == ("b", {})
+
+
+def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone(tmp_path: Path) -> None:
+    tried = {name: {"a": {"recipe": {"weight": 5.0, "balance": 0.5}, "val_auroc": 0.7}} for name in METHODS}
+    (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
+    for one in screen.RECIPES.values():
+        before = screen.RECIPES[one.of]
+        assert before.settings == {}
+        assert one.chosen(tmp_path, 30, 2) == replace(before.chosen(tmp_path, 30, 2), **one.settings)
+    own = screen.RECIPES["own-160"].chosen(tmp_path, 30, 2)
+    assert (own.weight, own.balance, own.size, own.epochs, own.seed, own.fold) == (5.0, 0.5, 160, 30, 2, 0)
+
+
+def test_a_recipe_is_judged_by_its_last_epochs_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"val_auroc": area} for area in (0.1, 0.5, 0.6, 0.7, 0.8, 0.9)]
+    trained = list[Path]()
+    monkeypatch.setattr(search, "train_apart", lambda _, path, *__, **___: trained.append(path))
+    monkeypatch.setattr(search, "is_complete", lambda path: path.name == "done")
+    monkeypatch.setattr(search, "read", lambda _: {"settings": Settings(good="good").to_dict()})
+    monkeypatch.setattr(search, "read_metrics", lambda _: rows)
+    planned = {tmp_path / name: Settings(good="good") for name in ("done", "new")}
+    told = list[tuple[int, int]]()
+    areas = search.validation_aurocs(
+        tmp_path / "store", planned, images=None, jobs=1, progress=lambda *far: told.append(far)
+    )
+    assert (trained, told) == ([tmp_path / "new"], [(0, 2), (1, 2), (2, 2)])
+    assert areas == dict.fromkeys(planned, 0.7)
+    with pytest.raises(SettingsError, match="is of another recipe than is asked for now; delete it"):
+        search.validation_aurocs(
+            tmp_path, {tmp_path / "done": Settings(good="good", seed=1)}, images=None, jobs=1, progress=lambda *_: None
+        )
 
 
 @pytest.mark.parametrize("score", [0.0, 1e-300, 0.25, 0.5, 1 - 1e-9, 1.0])

@@ -89,6 +89,9 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         method: {name: {"recipe": {}, "val_auroc": area} for name, area in of.items()} for method, of in tried.items()
     }
     (docs / MAIN / "search.json").write_text(json.dumps({"epochs": 30, "tried": search}), "utf-8")
+    screened = {"own": [0.7, 0.8, 0.6], "own-whole": [0.8, 0.7, 0.7], "own-160": [0.75, 0.85, 0.65]}
+    screen = {name: {"of": "own", "val_auroc": areas} for name, areas in screened.items()}
+    (docs / MAIN / "screen.json").write_text(json.dumps({"epochs": 30, "tried": screen}), "utf-8")
     record = {
         "protocol": {"folds": 5, "inner_folds": 4, "seeds": 3},
         "data": {"pictures": 130, "parts": 130},
@@ -125,6 +128,16 @@ def untrained(summary: str, count: int, nbytes: int, recall: float, gap: list[fl
 @pytest.fixture(scope="module")
 def made(docs: Path) -> dict[Path, str]:
     return pages.make(docs, resamples=50)
+
+
+def test_what_was_screened_is_held_against_what_it_changes_seed_by_seed(made: dict[Path, str]) -> None:
+    told = english(made)
+    assert "| `own` | own embeddings, as searched | .700 | – | `own` |" in told
+    assert (
+        "| `own-whole` | cross-entropy on whole pictures, alignment on crops | .733 | +.033 (−.100 to .100) | `own` |"
+        in told
+    )
+    assert "| `own-160` | pictures of 160 pixels | .750 | +.050 (.050 to .050) | `own` |" in told
 
 
 def english(made: dict[Path, str]) -> str:

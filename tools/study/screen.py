@@ -24,6 +24,7 @@ from data import DATA, store_of  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from search import EPOCHS, validation_aurocs, write_json  # noqa: E402
+from search import FILE as SEARCH  # noqa: E402
 
 from distill.training.settings import Settings  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
@@ -119,6 +120,10 @@ def main() -> None:
     options = parser.parse_args()
     docs = options.docs or (options.out / "quick" if options.quick else Path("docs/study"))
     epochs, seeds = (1, 1) if options.quick else (EPOCHS, SEEDS)
+    if not (docs / OF / SEARCH).exists():
+        sys.exit(
+            f"Error: there is no search in '{docs / OF}' yet, whose recipes are taken; first run tools/study/run.py."
+        )
     try:
         store = store_of(DATA[OF], options.out, options.tiles, docs)
         screen(

@@ -79,6 +79,8 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "planned": tables.planned(evidence),
         "recipes_tried": None if evidence.search is None else tables.recipes_tried(evidence.search),
         "search_epochs": 0 if evidence.search is None else int(evidence.search["epochs"]),
+        "screened": None if evidence.screen is None else tables.screened(evidence.screen),
+        "screen_epochs": 0 if evidence.screen is None else int(evidence.screen["epochs"]),
         "fewer": [],
         **dict.fromkeys(_OF_MAIN),
         **({} if main is None else _of_main(main, pictures)),

@@ -13,6 +13,7 @@ from typing import Any
 from conditions import CONDITIONS, Condition
 from data import DATA
 from results import CLASSES, SAMPLES, Finished, read
+from screen import FILE as SCREEN
 from search import FILE
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
@@ -114,6 +115,7 @@ class Evidence:
         finished: by DATA/CONDITION.
         data: the same, compared, by the name of the data in the order of `data.DATA`.
         search: which recipes were tried and what each reached; None before that.
+        screen: what the recipes past own embeddings reached; None before that.
         prototypes: the training-free record; None before that.
     """
 
@@ -123,6 +125,7 @@ class Evidence:
         self.finished = {f"{name}/{one}": found[one] for name, found in finished.items() for one in found}
         self.data = {name: Compared(found, resamples) for name, found in finished.items() if found}
         self.search: dict[str, Any] | None = _json(docs / MAIN / FILE)
+        self.screen: dict[str, Any] | None = _json(docs / MAIN / SCREEN)
         self.prototypes: dict[str, Any] | None = _json(docs / f"prototypes-{MAIN}.json")
 
     @property

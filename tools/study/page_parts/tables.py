@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from screen import RECIPES
 
 from distill.evaluation.comparison import PolicyFigures
 from embedstore.pages import Text, Words, number, percent
 from embedstore.pages.words import NO_NUMBER
 from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, Compared, Evidence
-from page_parts.markdown import Table, code, codes, gap_of, share, size, with_interval
+from page_parts.markdown import Table, between, code, codes, gap_of, share, size, with_interval
 from page_parts.names import MEANS, RANDOM, described, family
 
 CONDITION = Text("condition", "条件")
@@ -50,6 +53,31 @@ def recipes_tried(search: dict[str, Any]) -> Table:
     rows = [[*row, *[""] * (most - len(row))] for row in rows]
     heads = [Text(f"recipe {at}", f"設定 {at}") for at in range(1, most)]
     return Table([Text("method", "方法"), *heads], rows, texts=most)
+
+
+def screened(screen: dict[str, Any]) -> Table:
+    """Return what each recipe of the screen reached, and how far, seed by seed, it is above the condition that it changes."""
+    rows: list[Sequence[Words]] = []
+    for name, told in screen["tried"].items():
+        areas, before = told["val_auroc"], screen["tried"][told["of"]]["val_auroc"]
+        gaps = [one - other for one, other in zip(areas, before, strict=True)]
+        above = Text(NO_NUMBER, NO_NUMBER)
+        if name != told["of"]:
+            span = between(min(gaps), max(gaps))
+            mean = share(math.fsum(gaps) / len(gaps), signed=True)
+            above = Text(f"{mean} ({span.en})", f"{mean}（{span.ja}）")
+        rows.append([code(name), RECIPES[name].says, share(math.fsum(areas) / len(areas)), above, code(told["of"])])
+    return Table(
+        [
+            Text("recipe", "設定"),
+            Text("what is changed", "変えたこと"),
+            Text("validation AUROC", "検証の AUROC"),
+            Text("above what it changes (seeds)", "元の設定との差（乱数ごとの範囲）"),
+            Text("which is", "元の設定"),
+        ],
+        rows,
+        texts=2,
+    )
 
 
 def figures(compared: Compared, names: Iterable[str]) -> Table:
