@@ -96,8 +96,10 @@ RECIPES: dict[str, Recipe] = {
         "own", Text("pictures of 128 pixels instead of 96", "画像を 96 でなく 128 画素に"), {"size": 128}
     ),
     "own-160": Recipe("own", Text("pictures of 160 pixels", "画像を 160 画素に"), {"size": 160}),
+    "own-224": Recipe("own", Text("pictures of 224 pixels", "画像を 224 画素に"), {"size": 224}),
     "none": Recipe("none", Text("plain training, as searched", "通常の学習、調整した設定のまま")),
     "none-160": Recipe("none", Text("plain training, 160 pixels", "通常の学習、160 画素"), {"size": 160}),
+    "none-224": Recipe("none", Text("plain training, 224 pixels", "通常の学習、224 画素"), {"size": 224}),
     "trunk-own-30": Recipe(
         "trunk-own-30", Text("the teacher's first five stages, own embeddings", "教師の先頭の 5 段、画像ごとの埋め込み")
     ),
