@@ -166,6 +166,17 @@ _RECIPES: tuple[tuple[Any, ...], ...] = (
         300,
     ),
     ("own-medium", "own", "own", "own embeddings, a student of 1.8 M parameters", {"student": "medium"}),
+    # All others see 96 pixels, of 224 that the teacher sees.
+    ("own-160px", "own", "own", "own embeddings, pictures of 160 pixels instead of 96", {"size": 160}),
+    ("none-160px", "none", "none", "plain training on the stored views, pictures of 160 pixels", {"size": 160}),
+    (
+        "trunk-own-160px",
+        "own",
+        None,
+        "the teacher's first five stages, with own embeddings, 30 epochs, pictures of 160 pixels",
+        {**_TRUNK, "weight": 5.0, "size": 160},
+        30,
+    ),
 )
 
 

@@ -38,6 +38,7 @@ from distill.students import device, make_student  # noqa: E402
 from distill.training.compare import Step, train_ways  # noqa: E402
 from distill.training.evaluate import ask  # noqa: E402
 from distill.training.run_directory import is_complete  # noqa: E402
+from distill.training.settings import Settings  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
 from embedstore.teachers.protocol import EMBEDDING  # noqa: E402
 
@@ -45,6 +46,7 @@ STUDY = Path("docs/study")
 QUICK_EPOCHS = 3
 SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+_SIZE = Settings().size
 # Measured on two cores, two trainings at a time: seconds of the wall for one epoch of one training on 806 pictures.
 _SECONDS_AN_EPOCH = {"small": 0.98, "medium": 2.0, "trunk:efficientnet-lite0:5": 2.0}
 _SECONDS_LIVE = 16.0  # of one alone, beside its teacher
@@ -109,7 +111,10 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
 def seconds_an_epoch(condition: Condition) -> float:
     """Return about how long an epoch takes on two cores."""
     live = condition.method.startswith("live-teacher")
-    return _SECONDS_LIVE if live else _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
+    if live:
+        return _SECONDS_LIVE
+    pixels = (condition.settings.get("size", _SIZE) / _SIZE) ** 2
+    return pixels * _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
 
 
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
