@@ -48,7 +48,7 @@ SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
 _SIZE = Settings().size
 # Measured on two cores, two trainings at a time: seconds of the wall for one epoch of one training on 806 pictures.
-_SECONDS_AN_EPOCH = {"small": 0.98, "medium": 2.0, "trunk:efficientnet-lite0:5": 2.0}
+_SECONDS_AN_EPOCH = {"small": 0.98, "trunk:efficientnet-lite0:5": 2.0}
 _SECONDS_LIVE = 16.0  # of one alone, beside its teacher
 
 

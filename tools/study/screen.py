@@ -23,7 +23,7 @@ from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
 from data import DATA, store_of  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
-from search import EPOCHS, validation_aurocs, write_json  # noqa: E402
+from search import EPOCHS, recipe_settings, validation_aurocs, write_json  # noqa: E402
 from search import FILE as SEARCH  # noqa: E402
 
 from distill.training.settings import Settings  # noqa: E402
@@ -42,23 +42,28 @@ class Recipe:
     Attributes:
         of: the condition; all that is not changed is as there.
         says: what is changed, in a few words.
-        settings: name -> value.
+        settings: name -> value; `pretrained`, as in the search, is a share of the epochs.
+        longer: times the epochs of the others.
     """
 
     of: str
     says: Text
     settings: Mapping[str, Any] = field(default_factory=dict)
+    longer: int = 1
 
     def chosen(self, docs: Path, epochs: int, seed: int) -> Settings:
         """Return its settings.
 
         Args:
             docs: of the data, where `search.json` is.
-            epochs: of the whole training.
+            epochs: of the whole training, where it is not longer.
             seed: of the training.
         """
-        base = CONDITIONS[f"{OF}/{self.of}"].chosen(DATA[OF].good, docs, epochs)
-        return replace(base, folds=FOLDS, fold=0, seed=seed, **self.settings)
+        base = CONDITIONS[f"{OF}/{self.of}"].chosen(DATA[OF].good, docs, epochs * self.longer)
+        changed = dict(self.settings)
+        if "pretrained" in changed:
+            changed = recipe_settings(changed, epochs * self.longer)
+        return replace(base, folds=FOLDS, fold=0, seed=seed, **changed)
 
 
 # The first one of each condition is that condition as it is.
@@ -92,6 +97,15 @@ RECIPES: dict[str, Recipe] = {
         {"loss": "contrastive-all"},
     ),
     "own-medium": Recipe("own", Text("a student of 1.8 M parameters", "180 万パラメータの生徒"), {"student": "medium"}),
+    "own-long": Recipe(
+        "own",
+        Text(
+            "32 replayed views, 200 epochs of embeddings alone, then 100",
+            "ビュー 32 を再現、埋め込みだけで 200 エポック、その後 100 エポック",
+        ),
+        {"views": 32, "pretrained": 2 / 3},
+        longer=10,
+    ),
     "own-128": Recipe(
         "own", Text("pictures of 128 pixels instead of 96", "画像を 96 でなく 128 画素に"), {"size": 128}
     ),
