@@ -6,7 +6,8 @@ import shutil
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ import missed  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
 from conditions import CONDITIONS  # noqa: E402
+from page_parts.answer import plain_of  # noqa: E402
 from page_parts.bars import MOST_PARAMETERS, bars  # noqa: E402
 from page_parts.drawing import spread, wrapped  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
@@ -379,3 +381,23 @@ def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_train
     told = english(pages.make(copied, resamples=50)).split("\n\n")[3]
     assert "A student that begins with these stages and learns from the store (`trunk-own-30`) reaches 1.00" in told
     assert re.search(r"the store's part in that is \+\.\d\d \(\+\.\d\d to \+\.\d\d, beyond chance\)\.", told)
+
+
+def test_a_condition_is_held_against_plain_training_on_pictures_as_large() -> None:
+    sides = {
+        "own-160px": ("own", 160),
+        "none-160px": ("none", 160),
+        "own": ("own", 96),
+        "none": ("none", 96),
+        "big": ("own", 224),
+    }
+    finished = {
+        name: SimpleNamespace(
+            about={"part": "recipes", "method": method, "settings": {"student": "small", "size": side}}
+        )
+        for name, (method, side) in sides.items()
+    }
+    main = cast("Compared", SimpleNamespace(figures=dict.fromkeys(sides), finished=finished))
+    assert [plain_of(main, name) for name in ("own-160px", "own", "none-160px", "big")] == [
+        "none-160px", "none", "none-160px", "none",
+    ]  # fmt: skip

@@ -157,7 +157,7 @@ _SUMMARIES: tuple[tuple[Any, ...], ...] = (
     ),
 )
 _RECIPES: tuple[tuple[Any, ...], ...] = (
-    # What the screen found to count for most: all others see 96 pixels, where the teacher sees 224.
+    # What counted for most in the screen: all others see 96 pixels, where the teacher sees 224.
     ("own-160px", "own", "own", "own embeddings, pictures of 160 pixels instead of 96", {"size": 160}),
     ("none-160px", "none", "none", "plain training on the stored views, pictures of 160 pixels", {"size": 160}),
     (

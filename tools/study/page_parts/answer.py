@@ -57,6 +57,18 @@ def strongest_rival(main: Compared) -> str | None:
     return next((name for name in trunks(main) if main.finished[name].about["method"] == PLAIN), None)
 
 
+def plain_of(main: Compared, name: str) -> str:
+    """Return the plain training that saw pictures as large as a condition did; `PLAIN` where none is finished."""
+    alike = [one for one in store_ways(main) if main.finished[one].about["method"] == PLAIN]
+    return next((one for one in alike if _side(main, one) == _side(main, name)), PLAIN)
+
+
+def _side(main: Compared, name: str) -> int | None:
+    """Return the side of the pictures that a condition's students see, in pixels."""
+    side: int | None = main.finished[name].about["settings"].get("size") if name in main.finished else None
+    return side
+
+
 def cheapest(main: Compared) -> str | None:
     """Return the summary of fewest bytes whose AUROC is, by the whole interval, less than `LOSS` below own's."""
     kept = main.nbytes(OWN)
@@ -103,15 +115,23 @@ def _most(main: Compared, ways: list[str]) -> Text:
 
 
 def _sure(main: Compared, name: str) -> Text:
-    plain, trunk = main.difference(name, PLAIN, DECIDES), strongest_rival(main)
+    before, trunk = plain_of(main, name), strongest_rival(main)
+    plain = main.difference(name, before, DECIDES)
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
-    if name == PLAIN:
+    if name == before:
         first = Text(
             "That is plain training, so nothing that the store teaches pays here",
             "これは通常の学習そのもので、ここではストアから教えることに利点がありません",
         )
     elif plain is None:
         first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
+    elif _side(main, before) != _side(main, name):
+        first = Text(
+            f"Against plain training of the same student, which saw {_side(main, before)} pixels instead of {_side(main, name)}, "
+            f"that is {_said(plain).en}",
+            f"通常の学習（同じ生徒、ただし画像は {_side(main, name)} でなく {_side(main, before)} 画素）との差は "
+            f"{_said(plain).ja}",
+        )
     else:
         first = Text(
             f"Against plain training of the same student that is {_said(plain).en}",
