@@ -34,10 +34,8 @@ class SmallTrunk(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (m, 3, s, s) to (m, f)."""
         level = pixels.mean(dim=(2, 3), keepdim=True)
-        centred = pixels - level
-        # The standard deviation; `Tensor.std` takes 15 % of a forward pass for the same numbers on a processor.
-        contrast = (centred.square().sum(dim=(2, 3), keepdim=True) / (pixels[0, 0].numel() - 1)).sqrt()
-        maps = self.layers(centred / (contrast + self._FLOOR))
+        contrast = pixels.std(dim=(2, 3), keepdim=True)
+        maps = self.layers((pixels - level) / (contrast + self._FLOOR))
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3)), level.flatten(1), contrast.flatten(1)], dim=1)
 
 
