@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
 from data import DATA, FEW_VIEWS, STANDARD, Data, Kept, build, store_of  # noqa: E402
+from results import write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from solar_cells import write_manifest  # noqa: E402
@@ -111,7 +112,7 @@ def main() -> None:
             console.print(f"[bold]{number} of {len(missing)}: {name}[/bold]")
             task, _, fold = name.partition("/")
             found[name] = measure(TASKS[task], int(fold), work, options, epochs)
-            write(file, found)
+            write_json(file, found)
     except (EmbedstoreError, ValueError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
@@ -167,14 +168,6 @@ def with_split(store: Path, path: Path, sides: Mapping[str, str]) -> Path:
             changes.set("split", dict(sides))
         unfinished.rename(path)
     return path
-
-
-def write(file: Path, found: Mapping[str, Any]) -> None:
-    """Write all that was found, complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8", newline="\n")
-    fresh.replace(file)
 
 
 def show(console: Console, found: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ trained and measured is kept in --out, and the same command goes on from there.
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ from run import machine  # noqa: E402
 import embedstore  # noqa: E402
 from distill.training import run_directory  # noqa: E402
 from embedstore.errors import EmbedstoreError, SettingsError  # noqa: E402
+from embedstore.files import write_whole  # noqa: E402
 
 STUDY = Path("docs/study")
 NAME = "new-defect"
@@ -209,9 +209,7 @@ def _write(path: Path, values: dict[str, Any]) -> None:
     """Write a JSON file, complete or not at all; a figure and its interval stand on one line."""
     text = json.dumps(values, indent=1, ensure_ascii=False)
     text = re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
-    fresh = path.with_name(f".{path.name}.part")
-    fresh.write_text(text + "\n", "utf-8", newline="\n")
-    os.replace(fresh, path)
+    write_whole(path, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

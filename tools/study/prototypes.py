@@ -15,7 +15,6 @@ choice of rare samples is tried: where student and teacher disagree.
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ import embedstore
 from distill.evaluation.intervals import percentile_interval
 from distill.evaluation.metrics import OVERKILL_GRID
 from embedstore.errors import EmbedstoreError, SettingsError
+from embedstore.files import write_whole
 
 Record = dict[str, Any]
 
@@ -192,9 +192,7 @@ class Study:
         lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in self.record["conditions"].items()]
         text = json.dumps(whole, indent=1)[:-2] + ',\n "conditions": {\n' + ",\n".join(lines) + "\n }\n}\n"
         self._out.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._out.with_name(f".{self._out.name}.part")
-        aside.write_text(text, "utf-8")
-        os.replace(aside, self._out)
+        write_whole(self._out, text.encode())
 
 
 def _interval(values: Scores) -> list[float | None]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
+from embedstore.files import write_whole
 from embedstore.images import Sample
 
 SAMPLES = "samples.json"
@@ -37,6 +38,12 @@ class Finished:
     runs: list[RunScores]
 
 
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values, complete or not at all; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, f"{json.dumps(values, indent=1)}\n".encode())
+
+
 def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
     """Write which samples the scores are of; those that are there must be the same.
 
@@ -53,7 +60,7 @@ def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(path, _lines(rows))
+    write_whole(path, _lines(rows).encode())
 
 
 def write(folder: Path, name: str, about: dict[str, Any], runs: Sequence[RunScores], good: str) -> None:
@@ -72,7 +79,7 @@ def write(folder: Path, name: str, about: dict[str, Any], runs: Sequence[RunScor
         packed.append(row)
     body = json.dumps(about, ensure_ascii=False, indent=1, sort_keys=True)[:-2]
     lists = f' "held_out": {_lines(held_out)},\n "runs": {_lines(packed)}'
-    _replace(folder / f"{name}.json", f"{body},\n{lists}\n}}\n")
+    write_whole(folder / f"{name}.json", f"{body},\n{lists}\n}}\n".encode())
 
 
 def read(folder: Path) -> dict[str, Finished]:
@@ -128,9 +135,3 @@ def _held(row: list[str], side: str, score: int, good: str) -> Held:
 def _lines(rows: Sequence[Any]) -> str:
     """Return a JSON list with one entry a line, so that a diff shows what changed."""
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows) + "\n]"
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, "utf-8", newline="\n")
-    fresh.replace(path)

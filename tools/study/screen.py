@@ -21,9 +21,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
 from data import DATA, store_of  # noqa: E402
+from results import write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
-from search import EPOCHS, recipe_settings, validation_aurocs, write_json  # noqa: E402
+from search import EPOCHS, recipe_settings, validation_aurocs  # noqa: E402
 from search import FILE as SEARCH  # noqa: E402
 
 from distill.training.settings import Settings  # noqa: E402

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import write_json
 
 from distill.methods import settings_of
 from distill.training.run_directory import is_complete, read, read_metrics
@@ -130,14 +131,6 @@ def validation_aurocs(
     return {
         path: round(float(np.mean([row["val_auroc"] for row in read_metrics(path)][-LAST:])), 4) for path in planned
     }
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write a file complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(json.dumps(values, indent=1) + "\n", "utf-8", newline="\n")
-    fresh.replace(file)
 
 
 def best_recipe(docs: Path, method: str) -> tuple[str, dict[str, Any]]:
