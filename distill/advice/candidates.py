@@ -104,6 +104,20 @@ CANDIDATES: tuple[Candidate, ...] = (
         _ALIGNED,
     ),
     Candidate(
+        "own-160px",
+        "own",
+        Text("own embeddings, pictures of 160 pixels", "画像ごとの埋め込み、160 画素の画像"),
+        Text(
+            "For this task own embeddings are enough, on pictures of 160 pixels",
+            "この課題には、160 画素の画像と、画像ごとの埋め込みで十分です",
+        ),
+        Text(
+            "its student sees larger pictures, in which a small defect keeps more of its pixels",
+            "生徒はより大きな画像を見るため、小さな欠陥の画素がより多く残ります",
+        ),
+        {**_ALIGNED, "size": 160},
+    ),
+    Candidate(
         "trunk-own",
         "own",
         Text("a fine-tuned trunk with own embeddings", "大きなモデルの前半を、画像ごとの埋め込みで微調整"),

@@ -111,7 +111,7 @@ def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store
     base = toy_parts.quick()
     ways = {one.name: one.chosen(base, "pixels") for one in candidates.CANDIDATES}
     found, left_out = fitting(ways, 2, ((),), pictures=10, max_megabytes=None, max_milliseconds=None)
-    assert set(found) == {"none", "class-mean", "rare-samples", "own"}
+    assert set(found) == {"none", "class-mean", "rare-samples", "own", "own-160px"}
     assert [(one.name, one.footprint) for one in left_out] == [("trunk", None), ("trunk-own", None)]
     for one in left_out:
         assert one.why.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
@@ -199,7 +199,7 @@ def test_every_candidate_is_a_method_that_can_be_trained_and_says_why(store_path
     with embedstore.open(store_path) as store:
         assert flips_of(store.recipe) == ((), (2,), (3,), (2, 3))
     names = [one.name for one in candidates.CANDIDATES]
-    assert names == ["none", "trunk", "class-mean", "rare-samples", "own", "trunk-own"]
+    assert names == ["none", "trunk", "class-mean", "rare-samples", "own", "own-160px", "trunk-own"]
     for one in candidates.CANDIDATES:
         settings = one.chosen(toy_parts.quick(epochs=7, seed=3), "efficientnet-lite0")
         assert (settings.epochs, settings.seed, settings.good) == (7, 3, "good")
