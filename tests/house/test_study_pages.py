@@ -5,9 +5,9 @@ import re
 import shutil
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +21,10 @@ import missed  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
 from conditions import CONDITIONS  # noqa: E402
-from page_parts.answer import plain_of  # noqa: E402
 from page_parts.bars import MOST_PARAMETERS, bars  # noqa: E402
 from page_parts.drawing import spread, wrapped  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
-from page_parts.markdown import gap, share, size  # noqa: E402
+from page_parts.markdown import gap, gap_of, share, size  # noqa: E402
 from page_parts.misses import judged  # noqa: E402
 from page_parts.names import described, family  # noqa: E402
 from page_parts.tables import rival_in_bytes  # noqa: E402
@@ -383,21 +382,26 @@ def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_train
     assert re.search(r"the store's part in that is \+\.\d\d \(\+\.\d\d to \+\.\d\d, beyond chance\)\.", told)
 
 
-def test_a_condition_is_held_against_plain_training_on_pictures_as_large() -> None:
-    sides = {
-        "own-160px": ("own", 160),
-        "none-160px": ("none", 160),
-        "own": ("own", 96),
-        "none": ("none", 96),
-        "big": ("own", 224),
-    }
-    finished = {
-        name: SimpleNamespace(
-            about={"part": "recipes", "method": method, "settings": {"student": "small", "size": side}}
-        )
-        for name, (method, side) in sides.items()
-    }
-    main = cast("Compared", SimpleNamespace(figures=dict.fromkeys(sides), finished=finished))
-    assert [plain_of(main, name) for name in ("own-160px", "own", "none-160px", "big")] == [
-        "none-160px", "none", "none-160px", "none",
-    ]  # fmt: skip
+def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(docs, tmp_path / "study")
+    for name in ("own", "none", "k-means-32", "rare-25"):
+        about = results.read(docs / MAIN)[name].about | {"settings": {"student": "small", "size": 160}}
+        runs = [replace(run, policy=f"{name}-160px") for run in runs_of("class-mean", 4.0)]
+        results.write(copied / MAIN, f"{name}-160px", about, runs, "good")
+    compared = Evidence(copied, resamples=50).data[MAIN]
+    large = "rare-25-160px"
+    assert [compared.as_large("none", name) for name in (large, "rare-25", "none-160px")] == [
+        "none-160px",
+        "none",
+        "none",
+    ]
+    assert [rival_in_bytes(compared, name, "k-means") for name in (large, "rare-25")] == [
+        "k-means-32-160px",
+        "k-means-32",
+    ]
+    told = english(pages.make(copied, resamples=50))
+    (row,) = rows(told, large, "Summaries by bytes")
+    assert row[6] == gap_of(compared.difference(large, "own-160px", "macro_mode_recall")).en
+    assert row[8].endswith(" `k-means-32-160px`")
+    assert "; rare-160px 390 KB .00" in told  # a line of its own in the picture
+    assert len(rows(told, "own-160px", "Summaries by bytes")) == 1

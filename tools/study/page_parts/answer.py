@@ -57,26 +57,19 @@ def strongest_rival(main: Compared) -> str | None:
     return next((name for name in trunks(main) if main.finished[name].about["method"] == PLAIN), None)
 
 
-def plain_of(main: Compared, name: str) -> str:
-    """Return the plain training that saw pictures as large as a condition did; `PLAIN` where none is finished."""
-    alike = [one for one in store_ways(main) if main.finished[one].about["method"] == PLAIN]
-    return next((one for one in alike if _side(main, one) == _side(main, name)), PLAIN)
-
-
-def _side(main: Compared, name: str) -> int | None:
-    """Return the side of the pictures that a condition's students see, in pixels."""
-    side: int | None = main.finished[name].about["settings"].get("size") if name in main.finished else None
-    return side
-
-
 def cheapest(main: Compared) -> str | None:
-    """Return the summary of fewest bytes whose AUROC is, by the whole interval, less than `LOSS` below own's."""
+    """Return the summary of fewest bytes whose AUROC is, by the whole interval, less than `LOSS` below own's.
+
+    Each is held against own embeddings on pictures as large.
+    """
     kept = main.nbytes(OWN)
     small = [
         (nbytes, name)
         for name in store_ways(main)
         if (nbytes := main.nbytes(name)) is not None and kept is not None and nbytes < kept
-        if (one := main.difference(name, OWN, "auroc")) is not None and one.low is not None and one.low > -LOSS
+        if (one := main.difference(name, main.as_large(OWN, name), "auroc")) is not None
+        and one.low is not None
+        and one.low > -LOSS
     ]
     return min(small)[1] if small else None
 
@@ -115,21 +108,21 @@ def _most(main: Compared, ways: list[str]) -> Text:
 
 
 def _sure(main: Compared, name: str) -> Text:
-    before, trunk = plain_of(main, name), strongest_rival(main)
+    before, trunk = main.as_large(PLAIN, name), strongest_rival(main)
     plain = main.difference(name, before, DECIDES)
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
-    if name == before:
+    if main.finished[name].about["method"] == PLAIN:
         first = Text(
             "That is plain training, so nothing that the store teaches pays here",
             "これは通常の学習そのもので、ここではストアから教えることに利点がありません",
         )
     elif plain is None:
         first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
-    elif _side(main, before) != _side(main, name):
+    elif main.side(before) != main.side(name):
         first = Text(
-            f"Against plain training of the same student, which saw {_side(main, before)} pixels instead of {_side(main, name)}, "
+            f"Against plain training of the same student, which saw {main.side(before)} pixels instead of {main.side(name)}, "
             f"that is {_said(plain).en}",
-            f"通常の学習（同じ生徒、ただし画像は {_side(main, name)} でなく {_side(main, before)} 画素）との差は "
+            f"通常の学習（同じ生徒、ただし画像は {main.side(name)} でなく {main.side(before)} 画素）との差は "
             f"{_said(plain).ja}",
         )
     else:
@@ -183,15 +176,16 @@ def _said(one: Difference) -> Text:
 
 def _small(main: Compared) -> Text:
     cheap, best = cheapest(main), best_within(main, QUARTER)
-    held = None if best is None else main.difference(best, OWN, DECIDES)
+    of = OWN if best is None else main.as_large(OWN, best)
+    held = None if best is None else main.difference(best, of, DECIDES)
     if best is None or held is None:
         return Text(
             "In how few bytes this can be had is not known yet.", "どこまで小さく圧縮できるかは、まだ分かっていません。"
         )
     first = Text(
         f"Within a quarter of {code(OWN)}'s bytes {code(best)} ({size(main.nbytes(best))}) catches most, {_said(held).en} "
-        f"against {code(OWN)}; ",
-        f"{code(OWN)} の 4 分の 1 以下の容量では {code(best)}（{size(main.nbytes(best))}）が最も多く検出し、{code(OWN)} との差は "
+        f"against {code(of)}; ",
+        f"{code(OWN)} の 4 分の 1 以下の容量では {code(best)}（{size(main.nbytes(best))}）が最も多く検出し、{code(of)} との差は "
         f"{_said(held).ja}です。",
     )
     if cheap is None:

@@ -15,7 +15,7 @@ from page_parts.chart import Chart, Line, Point
 from page_parts.drawing import EDGE, WIDE, Picture
 from page_parts.evidence import OWN, PLAIN, Compared
 from page_parts.markdown import share, size
-from page_parts.names import family
+from page_parts.names import line_of
 
 _HEIGHT, _SMALL = 340.0, 210.0
 
@@ -26,9 +26,9 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
         return None
     by_family: dict[str, list[Point]] = {}
     for name in sorted(names, key=lambda one: compared.nbytes(one) or 0):
-        nbytes, one = compared.nbytes(name), compared.difference(name, OWN, DECIDES)
+        nbytes, one = compared.nbytes(name), compared.difference(name, compared.as_large(OWN, name), DECIDES)
         if nbytes is not None and one is not None and one.value is not None:
-            by_family.setdefault(family(name), []).append((nbytes, one.value, one.low, one.high))
+            by_family.setdefault(line_of(name), []).append((nbytes, one.value, one.low, one.high))
     if not by_family:
         return None
     lines = [Line(name, points, quiet=len(points) == 1) for name, points in sorted(by_family.items())]
@@ -49,9 +49,10 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
             f"{best} は own の {times:,.0f} 分の 1 の容量で、AUROC の低下を {share(LOSS, 2)} 未満に抑える",
         )
     under = Text(
-        "macro-mode recall at 5 % overkill of the trained students minus that of own embeddings, against the bytes that are kept "
-        "of the teacher; bars: 95 % intervals of the paired differences",
-        "学習した生徒の種類の平均の検出率（誤判定 5 %）の own との差。横軸は教師から残した容量。縦棒は差の 95 % 区間",
+        "macro-mode recall at 5 % overkill of the trained students minus that of own embeddings on pictures as large, against "
+        "the bytes that are kept of the teacher; bars: 95 % intervals of the paired differences",
+        "学習した生徒の種類の平均の検出率（誤判定 5 %）の、同じ大きさの画像での own との差。"
+        "横軸は教師から残した容量。縦棒は差の 95 % 区間",
     )
 
     def draw(language: str, width: int, top: float) -> tuple[Markup, float]:

@@ -87,12 +87,31 @@ class Compared:
         """Return the bytes of what a condition keeps of the teacher, where that is known."""
         return self.finished[name].about.get("bytes") if name in self.finished else None
 
+    def side(self, name: str) -> int | None:
+        """Return the side of the pictures that a condition's students see, in pixels; None where that is not known."""
+        side: int | None = self.finished[name].about["settings"].get("size") if name in self.finished else None
+        return side
+
+    def as_large(self, baseline: str, name: str) -> str:
+        """Return a baseline as it was trained on pictures as large as a condition's, such as `own-160px`.
+
+        Where that is not finished, or is the condition itself, it is the baseline as it stands.
+        """
+        larger = f"{baseline}-{self.side(name)}px"
+        return larger if larger in self.finished and larger != name else baseline
+
     def of_known_bytes(self) -> list[str]:
-        """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own."""
+        """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own.
+
+        Where summaries were trained on larger pictures, own embeddings on as large ones stand among them.
+        """
+        shown = self.of_part("baselines", "summaries")
+        shown += {self.as_large(OWN, name) for name in self.of_part("summaries")} - set(shown)
         return [
             name
-            for name in self.of_part("baselines", "summaries")
-            if self.nbytes(name) is not None
+            for name in self.figures
+            if name in shown
+            and self.nbytes(name) is not None
             and self.finished[name].about["settings"]["student"] == "small"
             and self.finished[name].about["method"] != "shuffled-own"
         ]

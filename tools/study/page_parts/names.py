@@ -29,7 +29,6 @@ _JA = {
     "own-two": "画像ごとの埋め込み、教師 2 つを並べて使用",
     "own-maxima": "画像ごとの埋め込みに、教師の前の 2 段の最大値を追加",
     "own-160px": "画像ごとの埋め込み、生徒が見る画像を 96 でなく 160 画素に",
-    "none-160px": "保存したビューでの通常の学習、160 画素",
     "trunk-own-160px": "教師の先頭の 5 段から、画像ごとの埋め込みで 30 エポック、160 画素",
 }
 _SIZED_JA = {  # with a number at the end of the name
@@ -51,6 +50,7 @@ _DATA_JA = {
     "magnetic-tile-six": "同じタイルを 6 ラベル（良品と不良 5 種類）で学習。論文の手法は本来この形で使われる",
 }
 _SIZE = re.compile(r"-(\d+)(?=-|$)")
+_SIDE = re.compile(r"-(\d+)px$")
 _SAME = {"sub-prototypes": "k-means", "rare-samples": "rare", "random-samples": "random"}
 MEANS, RANDOM = "k-means", "random"
 
@@ -66,9 +66,15 @@ def pictures_of(data: str, says: str) -> Text:
 
 
 def family(name: str) -> str:
-    """Return the way of choosing, one line of a picture: the name without its number, `k-means` of `k-means-32`."""
-    plain = _SIZE.sub("", name)
+    """Return the way of choosing: the name without its numbers, `k-means` of `k-means-32` and of `k-means-32-160px`."""
+    plain = _SIZE.sub("", _SIDE.sub("", name))
     return _SAME.get(plain, plain)
+
+
+def line_of(name: str) -> str:
+    """Return to which line of a picture a condition belongs: its family, on pictures of its size."""
+    side = _SIDE.search(name)
+    return family(name) + (side[0] if side else "")
 
 
 def is_rare_aware(name: str) -> bool:
@@ -80,6 +86,8 @@ def _japanese(name: str) -> str | None:
     base, _, answer = name.rpartition("-")
     if answer in _ASKED_JA and _japanese(base) is not None and name not in _JA:
         return f"{base} の生徒に{_ASKED_JA[answer]}"
+    if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(_SIDE.sub("", name))) is not None:
+        return f"{plain}、{side[1]} 画素"
     number = _SIZE.search(name)
     if name in _JA or number is None:
         return _JA.get(name)

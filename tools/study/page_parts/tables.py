@@ -147,8 +147,8 @@ def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
                 share(one.auroc),
                 share(one.mean_recall),
                 share(one.macro_mode_recall),
-                gap_of(compared.difference(name, OWN, "macro_mode_recall")),
-                gap_of(compared.difference(name, OWN, "auroc")),
+                gap_of(compared.difference(name, compared.as_large(OWN, name), "macro_mode_recall")),
+                gap_of(compared.difference(name, compared.as_large(OWN, name), "auroc")),
                 *(_over(compared, name, rival_in_bytes(compared, name, of)) for of in (MEANS, RANDOM)),
             ]
         )
@@ -179,7 +179,7 @@ def _over(compared: Compared, name: str, rival: str | None) -> Text:
 def rival_in_bytes(compared: Compared, name: str, of_family: str) -> str | None:
     """Return the condition of a family that a summary must beat: the one of fewest bytes that has as many, within a tenth.
 
-    None where the family has none, and for a condition of the family itself.
+    Its students saw pictures as large. None where the family has none, and for a condition of the family itself.
     """
     nbytes = compared.nbytes(name)
     if nbytes is None or family(name) == of_family:
@@ -187,7 +187,10 @@ def rival_in_bytes(compared: Compared, name: str, of_family: str) -> str | None:
     enough = [
         (theirs, one)
         for one in compared.finished
-        if family(one) == of_family and (theirs := compared.nbytes(one)) is not None and theirs >= (1 - _EQUAL) * nbytes
+        if family(one) == of_family
+        and compared.side(one) == compared.side(name)
+        and (theirs := compared.nbytes(one)) is not None
+        and theirs >= (1 - _EQUAL) * nbytes
     ]
     return min(enough)[1] if enough else None
 
