@@ -109,7 +109,6 @@ def _summary(policy: str, **parameters: Any) -> dict[str, Any]:
 # By bytes of what training needs beside the pictures: own embeddings of some 820 training pictures in 9 views are 18.9 MB. A
 # fifth of them, and means beside them, are within a quarter of that.
 _SUMMARIES: tuple[tuple[Any, ...], ...] = (
-    ("k-means-8", "sub-prototypes", "own", "k-means, 8 prototypes a label", _summary("sub-prototypes", k=8)),
     ("k-means-32", "sub-prototypes", "own", "k-means, 32 prototypes a label", _summary("sub-prototypes", k=32)),
     *(
         (
@@ -196,7 +195,8 @@ def _asked(*names: str) -> list[Condition]:
     ]
 
 
-_THIN = ("none", "own", "class-mean", "compressed-16", "compressed-16-even")
+_EVEN = "compressed-16-even"  # trained on the tail alone, where more bytes for the rare ones must show if anywhere
+_THIN = ("none", "own", "class-mean", "compressed-16", _EVEN)
 # With the teacher beside the student a training takes an hour and more, so one run of it must do. On stored views it would learn
 # what `own` does, to the last digits of float16; so it draws its crops anew, which no store can replay.
 _LIVE = (
@@ -232,7 +232,7 @@ CONDITIONS: dict[str, Condition] = {
         *_of("magnetic-tile", "baselines", *_SEARCHED, *_CONTROLS),
         *_of("magnetic-tile", "baselines", *_RIVALS),
         *(replace(one, only=((0, 0),)) for one in _of("magnetic-tile", "baselines", *_LIVE)),
-        *_of("magnetic-tile", "summaries", *_SUMMARIES, *_LARGE_SUMMARIES),
+        *_of("magnetic-tile", "summaries", *(one for one in _SUMMARIES if one[0] != _EVEN), *_LARGE_SUMMARIES),
         *_of("magnetic-tile", "recipes", *_RECIPES),
         *(
             Condition(
@@ -249,9 +249,7 @@ CONDITIONS: dict[str, Condition] = {
         ),
         *_asked("own-160px", "compressed-16", "trunk"),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
-        *_of(
-            "magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] in ("none", "own")), _RIVALS[0]
-        ),
+        *_of("magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] == "own"), _RIVALS[0]),
         *_of("magnetic-tile-thinned", "teacher", *_TEACHER),
         *_of("magnetic-tile-thinned", "baselines", *(line for line in _SEARCHED if line[0] in _THIN), _RIVALS[0]),
         *_of("magnetic-tile-thinned", "summaries", *(line for line in _SUMMARIES if line[0] in _THIN)),
