@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,36 @@ def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for name in ("README.md", "README.ja.md", "CONTRIBUTING.md"):
         assert set(re.findall(r"make ([a-z-]+)", (ROOT / name).read_text("utf-8"))) <= targets
+
+
+def rows_of(page: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of all tables of a page, each as heading -> cell."""
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        heads, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines())
+        yield from (dict(zip(heads, row, strict=False)) for row in rows)  # a cell may hold a "|" of its own
+
+
+def test_figures_of_rare_defects_are_those_of_the_study() -> None:
+    page = (ROOT / "docs" / "rare-defects.md").read_text("utf-8").split("\n## On groups that leak")[0]
+    rows = [row for row in rows_of(page) if row.get("condition", "").startswith("`")]
+    figures = {
+        row["condition"]: (
+            row["AUROC"],
+            row.get("mean recall, 2 to 10 %") or row["mean recall"],
+            row["macro-mode recall"],
+        )
+        for row in rows
+        if {"AUROC", "macro-mode recall"} <= row.keys()
+    }
+    worst = {}
+    for row in rows:
+        kinds = {head.split(":")[0]: cell for head, cell in row.items() if head.endswith(" parts")}
+        if kinds:
+            worst[row["condition"]] = min(kinds.items(), key=lambda one: float(one[1].split()[0]))
+    known = {(*told, " ".join(worst[name])) for name, told in figures.items()}
+    assert len(known) > 15
+    for text in (README, JAPANESE):
+        told_here = [list(row.values()) for row in rows_of(text.replace("*", "")) if len(row) == 5 and "AUROC" in row]
+        assert len(told_here) > 10
+        for _, *row, kind in told_here:
+            assert (*row, kind.replace("（", " (").replace("）", ")").replace("～", " to ")) in known
