@@ -118,6 +118,7 @@ def advise(
                 len(data.classes),
                 flips_of(opened.recipe),
                 pictures=len(data.sides["train"]),
+                side=opened.recipe.student_side,
                 max_megabytes=needs.max_megabytes,
                 max_milliseconds=needs.max_milliseconds,
             )

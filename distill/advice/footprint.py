@@ -39,8 +39,8 @@ class LeftOut:
 
     Attributes:
         name: of it.
-        footprint: what it needs, where that is more than is allowed; None where it can't be made.
-        why: a sentence, where it can't be made.
+        footprint: what it needs, where that is more than is allowed; else None.
+        why: a sentence, where it can't be made, or would be as another one.
     """
 
     name: str
@@ -54,6 +54,7 @@ def fitting(
     flips: Flips,
     *,
     pictures: int,
+    side: int,
     max_megabytes: float | None,
     max_milliseconds: float | None,
 ) -> tuple[dict[str, Footprint], list[LeftOut]]:
@@ -64,6 +65,7 @@ def fitting(
         classes: how many labels.
         flips: over which answers are averaged.
         pictures: that the student will learn from.
+        side: of those, in pixels, before its views are cut.
         max_megabytes: that the terminal allows; None for any.
         max_milliseconds: the same for one picture.
 
@@ -73,7 +75,12 @@ def fitting(
     found: dict[str, Footprint] = {}
     left_out: list[LeftOut] = []
     measured: dict[tuple[str, int, bool], Footprint] = {}
+    shown = max(side, min(one.size for one in ways.values()))
     for name, settings in ways.items():
+        if settings.size > shown:
+            why = f"The store's pictures for students have a short side of {side} pixels, so {settings.size} would show no more."
+            left_out.append(LeftOut(name, why=why))
+            continue
         student = settings.student, settings.size, settings.answer == "head"
         try:
             if student not in measured:

@@ -77,6 +77,11 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
             f"Of {settings.folds} folds, number {settings.fold} can't be tested: {error.what}; {remedy}."
         ) from error
     data.remarks.extend(_doubts(data))
+    if settings.size > (side := store.recipe.student_side):
+        data.remarks.append(
+            f"The student's input has {settings.size} pixels a side, and its views are cut from pictures with a short side of "
+            f"{side}, so it sees no more than with --size {side}; a store built with --keep-images {settings.size} shows more."
+        )
     if settings.keep == "best" and settings.good is not None and not data.labels("val").keys() - {settings.good}:
         data.remarks.append(
             "The validation side has no defect to tell from good parts, so no epoch is the best; the last one is kept."

@@ -21,6 +21,7 @@ from embedstore.errors import SettingsError, SummaryError, TrainingError
 from embedstore.exports import SummaryFile, export
 from embedstore.splits import plan_split
 from embedstore.summaries import summarize
+from embedstore.views import Recipe
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Samples:
 
     samples: list[Sample]
     path: Path = field(default=Path("toy.store"))
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 def run_data_of(samples: list[Sample], **changes: Any) -> RunData:
@@ -66,6 +68,17 @@ def test_a_written_split_is_taken_as_it_is() -> None:
     }
     assert data.classes == ["defect", "good", "scratch"]
     assert data.remarks == []
+
+
+def test_an_input_larger_than_the_stores_pictures_is_told() -> None:
+    samples = written(train="gd", val="gd", test="gd")
+    small = cast("EmbeddingStore", Samples(samples, recipe=Recipe(student_side=96)))
+    assert make_run_data(small, quick(good=None, size=96)).remarks == []
+    (told,) = make_run_data(small, quick(good=None, size=160)).remarks
+    assert told.startswith(
+        "The student's input has 160 pixels a side, and its views are cut from pictures with a short side of 96,"
+    )
+    assert told.endswith("no more than with --size 96; a store built with --keep-images 160 shows more.")
 
 
 def test_a_label_that_stands_aside_only_is_no_class() -> None:

@@ -110,11 +110,25 @@ def test_where_no_defect_may_pass_the_threshold_is_set_for_what_that_costs(
 def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store_path: Path) -> None:
     base = toy_parts.quick()
     ways = {one.name: one.chosen(base, "pixels") for one in candidates.CANDIDATES}
-    found, left_out = fitting(ways, 2, ((),), pictures=10, max_megabytes=None, max_milliseconds=None)
+    found, left_out = fitting(ways, 2, ((),), pictures=10, side=256, max_megabytes=None, max_milliseconds=None)
     assert set(found) == {"none", "class-mean", "rare-samples", "own", "own-160px"}
     assert [(one.name, one.footprint) for one in left_out] == [("trunk", None), ("trunk-own", None)]
     for one in left_out:
         assert one.why.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
+
+
+def test_larger_pictures_are_not_tried_where_the_store_has_smaller_ones() -> None:
+    ways = {"own": toy_parts.quick(size=96), "own-160px": toy_parts.quick(size=160)}
+    allowed: dict[str, Any] = {"pictures": 10, "max_megabytes": None, "max_milliseconds": None}
+    for side in (64, 96, 159):  # of these the usual size may be too large as well, and is tried
+        found, (left_out,) = fitting(ways, 2, ((),), side=side, **allowed)
+        assert (list(found), left_out.name) == (["own"], "own-160px")
+        assert (
+            left_out.why
+            == f"The store's pictures for students have a short side of {side} pixels, so 160 would show no more."
+        )
+    for side, asked in ((160, ways), (96, {"own-160px": ways["own-160px"]})):
+        assert fitting(asked, 2, ((),), side=side, **allowed)[1] == []
 
 
 def test_a_students_megabytes_are_those_of_its_file_and_flips_count(tmp_path: Path) -> None:
@@ -136,15 +150,15 @@ def test_students_that_the_terminal_can_not_carry_are_named_with_what_they_need(
     needs = {"small": Footprint(1.1, 4.0, 4), "medium": Footprint(7.3, 9.0, 4)}
     monkeypatch.setattr("distill.advice.footprint.footprint", lambda settings, *_: needs[settings.student])
     ways = {name: toy_parts.quick(student=name) for name in needs}
-    limits: dict[str, Any] = {"pictures": 10, "max_megabytes": 2, "max_milliseconds": None}
+    limits: dict[str, Any] = {"pictures": 10, "side": 256, "max_megabytes": 2, "max_milliseconds": None}
     found, (left_out,) = fitting(ways, 2, ((),), **limits)
     assert (found, left_out.name, left_out.footprint) == ({"small": needs["small"]}, "medium", needs["medium"])
-    found, (left_out,) = fitting(ways, 2, ((),), pictures=10, max_megabytes=None, max_milliseconds=4)
+    found, (left_out,) = fitting(ways, 2, ((),), pictures=10, side=256, max_megabytes=None, max_milliseconds=4)
     assert (list(found), left_out.name) == (["small"], "medium")
     with pytest.raises(
         SettingsError, match=r"'small' needs 1\.10 megabytes and 4\.0 milliseconds; 'medium' needs 7\.30"
     ):
-        fitting(ways, 2, ((),), pictures=10, max_megabytes=1, max_milliseconds=None)
+        fitting(ways, 2, ((),), pictures=10, side=256, max_megabytes=1, max_milliseconds=None)
 
 
 @pytest.mark.parametrize(
