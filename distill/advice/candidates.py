@@ -106,10 +106,10 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
         "own-160px",
         "own",
-        Text("own embeddings, pictures of 160 pixels", "画像ごとの埋め込み、160 画素の画像"),
+        Text("own embeddings on pictures of 160 pixels", "画像ごとの埋め込み（160 画素の画像）"),
         Text(
-            "For this task own embeddings are enough, on pictures of 160 pixels",
-            "この課題には、160 画素の画像と、画像ごとの埋め込みで十分です",
+            "For this task own embeddings on pictures of 160 pixels are enough",
+            "この課題には、画像ごとの埋め込み（160 画素の画像）で十分です",
         ),
         Text(
             "its student sees larger pictures, in which a small defect keeps more of its pixels",

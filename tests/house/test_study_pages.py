@@ -21,6 +21,7 @@ import missed  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
 from conditions import CONDITIONS  # noqa: E402
+from page_parts.answer import cheapest, strongest_rival  # noqa: E402
 from page_parts.bars import MOST_PARAMETERS, bars  # noqa: E402
 from page_parts.drawing import spread, wrapped  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
@@ -384,8 +385,9 @@ def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_train
 
 def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(docs, tmp_path / "study")
-    for name in ("own", "none", "k-means-32", "rare-25"):
-        about = results.read(docs / MAIN)[name].about | {"settings": {"student": "small", "size": 160}}
+    for name in ("own", "none", "trunk", "k-means-32", "rare-25"):
+        about = results.read(docs / MAIN)[name].about
+        about |= {"settings": about["settings"] | {"size": 160}, "part": "summaries" if "-" in name else "recipes"}
         runs = [replace(run, policy=f"{name}-160px") for run in runs_of("class-mean", 4.0)]
         results.write(copied / MAIN, f"{name}-160px", about, runs, "good")
     compared = Evidence(copied, resamples=50).data[MAIN]
@@ -395,13 +397,16 @@ def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Pa
         "none",
         "none",
     ]
+    assert [strongest_rival(compared, name) for name in (large, "rare-25")] == ["trunk-160px", "trunk"]
     assert [rival_in_bytes(compared, name, "k-means") for name in (large, "rare-25")] == [
         "k-means-32-160px",
         "k-means-32",
     ]
     told = english(pages.make(copied, resamples=50))
     (row,) = rows(told, large, "Summaries by bytes")
-    assert row[6] == gap_of(compared.difference(large, "own-160px", "macro_mode_recall")).en
+    assert row[6] == gap_of(compared.difference(large, "own-160px", "macro_mode_recall")).en + " `own-160px`"
     assert row[8].endswith(" `k-means-32-160px`")
     assert "; rare-160px 390 KB .00" in told  # a line of its own in the picture
     assert len(rows(told, "own-160px", "Summaries by bytes")) == 1
+    assert "own-160px .00 (.00 to .00)" in told  # in the picture of gains, over none-160px, whose scores are the same
+    assert cheapest(compared) == large  # nothing below own-160px, much below own

@@ -52,9 +52,16 @@ def trunks(main: Compared) -> list[str]:
     return [name for name in main.figures if _student(main.finished[name]).startswith("trunk:")]
 
 
-def strongest_rival(main: Compared) -> str | None:
-    """Return the best of those that fine-tune these stages without the store."""
-    return next((name for name in trunks(main) if main.finished[name].about["method"] == PLAIN), None)
+def strongest_rival(main: Compared, beside: str | None = None) -> str | None:
+    """Return the best of those that fine-tune these stages without the store, on pictures as large as `beside` saw, if given."""
+    return next(
+        (
+            name
+            for name in trunks(main)
+            if main.finished[name].about["method"] == PLAIN and (beside is None or main.side(name) == main.side(beside))
+        ),
+        None,
+    )
 
 
 def cheapest(main: Compared) -> str | None:
@@ -136,18 +143,20 @@ def _sure(main: Compared, name: str) -> Text:
             f"。強力な対抗馬である {code(TRUNK)}（教師の先頭の段をストアなしで微調整）の結果はまだありません。",
         )
     else:
+        side = main.side(trunk)
+        seen = Text("", "") if side == main.side(name) else Text(f", {side} pixels", f"、{side} 画素")
         second = Text(
-            f"; against the strong rival, the teacher's own first stages fine-tuned without a store ({code(trunk)}), "
+            f"; against the strong rival, the teacher's own first stages fine-tuned without a store ({code(trunk)}{seen.en}), "
             f"{_said(rival).en}.",
-            f"、強力な対抗馬である {code(trunk)}（教師の先頭の段をストアなしで微調整）との差は {_said(rival).ja}です。",
+            f"、強力な対抗馬である {code(trunk)}（教師の先頭の段をストアなしで微調整{seen.ja}）との差は {_said(rival).ja}です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)
 
 
 def _from_stages(main: Compared) -> list[Text]:
     """Say what a student that begins with the teacher's own stages makes of the store, where one was trained with it."""
-    rival = strongest_rival(main)
     taught = next((name for name in trunks(main) if main.finished[name].about["method"] != PLAIN), None)
+    rival = None if taught is None else strongest_rival(main, taught)
     if rival is None or taught is None or (gained := main.difference(taught, rival, DECIDES)) is None:
         return []
     reached, worst = share(main.figures[taught].macro_mode_recall, 2), main.figures[taught].by_mode[0]
@@ -190,7 +199,7 @@ def _small(main: Compared) -> Text:
     )
     if cheap is None:
         second = Text(
-            f"of no smaller one the whole 95 % interval stays above -{share(LOSS, 2)} AUROC.",
+            f"of no summary the whole 95 % interval stays above -{share(LOSS, 2)} AUROC.",
             f"AUROC の差の 95 % 区間全体が -{share(LOSS, 2)} より上にある小さな要約は、まだありません。",
         )
     else:

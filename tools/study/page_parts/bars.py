@@ -141,14 +141,19 @@ def _smallest(main: Compared) -> Bar:
 
 
 def _above_trunk(main: Compared) -> Bar:
-    rival = strongest_rival(main)
-    aim = Text(
-        f"stretch: above {code(rival or TRUNK)} in macro-mode recall, from the same weights of the teacher",
-        f"さらに上：{code(rival or TRUNK)} と同じく教師の重みから始めて、種類の平均で上回る",
-    )
     taught = [name for name in trunks(main) if main.finished[name].about["method"] != PLAIN]
-    found = [one for name in taught if rival and (one := main.difference(name, rival, DECIDES)) is not None]
-    if not found:
+    found = [
+        one
+        for name in taught
+        if (rival := strongest_rival(main, name)) is not None
+        and (one := main.difference(name, rival, DECIDES)) is not None
+    ]
+    best = max(found, key=lambda one: one.value or 0, default=None)
+    beaten = code(strongest_rival(main) or TRUNK) if best is None else code(best.baseline)
+    aim = Text(
+        f"stretch: above {beaten} in macro-mode recall, from the same weights of the teacher",
+        f"さらに上：{beaten} と同じく教師の重みから始めて、種類の平均で上回る",
+    )
+    if best is None:
         return Bar(aim)
-    best = max(found, key=lambda one: one.value or 0)
     return Bar(aim, best.policy, gap_of(best), best.verdict == "more")

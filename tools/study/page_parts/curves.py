@@ -25,7 +25,8 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
     if compared.nbytes(OWN) is None:
         return None
     by_family: dict[str, list[Point]] = {}
-    for name in sorted(names, key=lambda one: compared.nbytes(one) or 0):
+    owns = {compared.as_large(OWN, name) for name in names}  # each is zero by itself
+    for name in sorted(set(names) - owns, key=lambda one: (compared.nbytes(one) or 0, one)):
         nbytes, one = compared.nbytes(name), compared.difference(name, compared.as_large(OWN, name), DECIDES)
         if nbytes is not None and one is not None and one.value is not None:
             by_family.setdefault(line_of(name), []).append((nbytes, one.value, one.low, one.high))
@@ -34,8 +35,13 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
     lines = [Line(name, points, quiet=len(points) == 1) for name, points in sorted(by_family.items())]
     own = float(compared.nbytes(OWN) or 1)
     lines.append(Line(OWN, [(own, 0.0, None, None)], quiet=True))
-    plain = compared.difference(PLAIN, OWN, DECIDES)
-    chart = Chart(lines, {} if plain is None or plain.value is None else {PLAIN: plain.value}, signed=True)
+    levels = {
+        plain: one.value
+        for plain in sorted({compared.as_large(PLAIN, name) for name in names})
+        if (one := compared.difference(plain, compared.as_large(OWN, plain), DECIDES)) is not None
+        and one.value is not None
+    }
+    chart = Chart(lines, levels, signed=True)
     best = cheapest(compared)
     if best is None:
         title = Text(
@@ -43,10 +49,10 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
             f"AUROC の低下が確実に {share(LOSS, 2)} 未満といえる要約は、まだない",
         )
     else:
-        times = own / (compared.nbytes(best) or 1)
+        times, whole = own / (compared.nbytes(best) or 1), compared.as_large(OWN, best)
         title = Text(
-            f"{best} keeps own's AUROC within {share(LOSS, 2)} in 1/{times:,.0f} of the bytes",
-            f"{best} は own の {times:,.0f} 分の 1 の容量で、AUROC の低下を {share(LOSS, 2)} 未満に抑える",
+            f"{best} keeps {whole}'s AUROC within {share(LOSS, 2)} in 1/{times:,.0f} of the bytes",
+            f"{best} は {whole} の {times:,.0f} 分の 1 の容量で、AUROC の低下を {share(LOSS, 2)} 未満に抑える",
         )
     under = Text(
         "macro-mode recall at 5 % overkill of the trained students minus that of own embeddings on pictures as large, against "

@@ -10,7 +10,7 @@ from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
 from page_parts.evidence import OWN, PLAIN, Compared, Evidence
 from page_parts.markdown import code, codes, gap_of
-from page_parts.names import MEANS, RANDOM
+from page_parts.names import MEANS, RANDOM, usual
 from page_parts.tables import rival_in_bytes
 
 
@@ -36,7 +36,8 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
         name
         for name in compared.of_part("baselines", "summaries", "recipes")
         if not is_control(compared.finished[name])  # being no better is what a control is for
-        and (one := compared.difference(name, PLAIN, DECIDES)) is not None
+        and usual(name) != PLAIN
+        and (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
         and one.verdict == verdict
     ]
     if found:
@@ -44,10 +45,12 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
 
 
 def _recipes(compared: Compared) -> Iterable[Text]:
-    """Yield which recipes gained nothing over what they begin from: another condition's students, or own embeddings."""
+    """Yield which recipes gained nothing over what they begin from.
+
+    That is another condition's students, the same condition on pictures of the usual size, or own embeddings.
+    """
     for name in compared.of_part("recipes"):
-        about = compared.finished[name].about
-        before = about.get("of") or (PLAIN if about["method"] == PLAIN else OWN)
+        before = compared.finished[name].about.get("of") or (usual(name) if usual(name) != name else OWN)
         one = compared.difference(name, before, DECIDES)
         if one is not None and one.verdict != "more":
             said = gap_of(one)

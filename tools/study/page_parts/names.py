@@ -29,7 +29,6 @@ _JA = {
     "own-two": "画像ごとの埋め込み、教師 2 つを並べて使用",
     "own-maxima": "画像ごとの埋め込みに、教師の前の 2 段の最大値を追加",
     "own-160px": "画像ごとの埋め込み、生徒が見る画像を 96 でなく 160 画素に",
-    "trunk-own-160px": "教師の先頭の 5 段から、画像ごとの埋め込みで 30 エポック、160 画素",
 }
 _SIZED_JA = {  # with a number at the end of the name
     "k-means": "k-means、代表例はラベルごとに {} 個",
@@ -67,8 +66,13 @@ def pictures_of(data: str, says: str) -> Text:
 
 def family(name: str) -> str:
     """Return the way of choosing: the name without its numbers, `k-means` of `k-means-32` and of `k-means-32-160px`."""
-    plain = _SIZE.sub("", _SIDE.sub("", name))
+    plain = _SIZE.sub("", usual(name))
     return _SAME.get(plain, plain)
+
+
+def usual(name: str) -> str:
+    """Return what a condition is called whose students see pictures of the usual size: `own` of `own-160px`."""
+    return _SIDE.sub("", name)
 
 
 def line_of(name: str) -> str:
@@ -86,7 +90,7 @@ def _japanese(name: str) -> str | None:
     base, _, answer = name.rpartition("-")
     if answer in _ASKED_JA and _japanese(base) is not None and name not in _JA:
         return f"{base} の生徒に{_ASKED_JA[answer]}"
-    if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(_SIDE.sub("", name))) is not None:
+    if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(usual(name))) is not None:
         return f"{plain}、{side[1]} 画素"
     number = _SIZE.search(name)
     if name in _JA or number is None:

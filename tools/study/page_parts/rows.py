@@ -14,6 +14,7 @@ from page_parts.answer import DECIDES
 from page_parts.drawing import EDGE, TEXT, WIDE, Picture
 from page_parts.evidence import PLAIN, Compared
 from page_parts.markdown import between, share
+from page_parts.names import usual
 from page_parts.tables import kinds_of
 
 _ROW = 28.0
@@ -27,16 +28,18 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
     rows = [one for one in found if one.low is not None]
     if not rows:
         return None
-    students = [one for one in rows if compared.finished[one.policy].about["part"] != "teacher"]
+    students = [
+        one for one in rows if compared.finished[one.policy].about["part"] != "teacher" and usual(one.policy) != PLAIN
+    ]
     better = sum(one.verdict == "more" for one in students)
     title = Text(
         f"{better} of {len(students)} students catch more than plain training beyond chance",
         f"通常の学習を偶然以上に上回った生徒は {len(students)} 条件のうち {better} 条件",
     )
     under = Text(
-        "macro-mode recall at 5 % overkill minus that of plain training on pictures as large, with its 95 % interval; filled "
-        "where that excludes zero",
-        "種類の平均の検出率（誤判定 5 %）の、同じ大きさの画像での通常の学習との差と 95 % 区間。"
+        "macro-mode recall at 5 % overkill minus that of plain training (on pictures as large, where that is trained), with its "
+        "95 % interval; filled where that excludes zero",
+        "種類の平均の検出率（誤判定 5 %）の、通常の学習（同じ大きさの画像で学習済みならそれ）との差と 95 % 区間。"
         "区間が 0 を含まないものは塗りつぶし",
     )
 

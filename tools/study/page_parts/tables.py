@@ -147,8 +147,10 @@ def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
                 share(one.auroc),
                 share(one.mean_recall),
                 share(one.macro_mode_recall),
-                gap_of(compared.difference(name, compared.as_large(OWN, name), "macro_mode_recall")),
-                gap_of(compared.difference(name, compared.as_large(OWN, name), "auroc")),
+                *(
+                    _over(compared, name, compared.as_large(OWN, name), figure)
+                    for figure in ("macro_mode_recall", "auroc")
+                ),
                 *(_over(compared, name, rival_in_bytes(compared, name, of)) for of in (MEANS, RANDOM)),
             ]
         )
@@ -168,11 +170,11 @@ def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
     return Table(heads, rows)
 
 
-def _over(compared: Compared, name: str, rival: str | None) -> Text:
-    """Return what a condition gains over its rival, and who that is."""
-    if rival is None:
-        return gap_of(None)
-    said = gap_of(compared.difference(name, rival, "macro_mode_recall"))
+def _over(compared: Compared, name: str, rival: str | None, figure: str = "macro_mode_recall") -> Text:
+    """Return what a condition gains over its rival, and who that is where the heading does not say it."""
+    if rival is None or rival == OWN:
+        return gap_of(None if rival is None else compared.difference(name, rival, figure))
+    said = gap_of(compared.difference(name, rival, figure))
     return Text(f"{said.en} {code(rival)}", f"{said.ja} {code(rival)}")
 
 
