@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
+sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools"), str(ROOT / "tools" / "pilot")]
 
+import cells  # noqa: E402
 import probes  # noqa: E402
 import results  # noqa: E402
 import screen  # noqa: E402
 import search  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
-from data import DATA, MAXIMA, Data, Kept, store_of  # noqa: E402
+from data import DATA, MAXIMA, Data, Kept, build_tiles, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
@@ -27,6 +29,7 @@ from distill.training.run_data import make_run_data  # noqa: E402
 from distill.training.settings import Settings  # noqa: E402
 from embedstore import EmbeddingStore  # noqa: E402
 from embedstore.errors import SettingsError  # noqa: E402
+from embedstore.splits import plan_split  # noqa: E402
 
 KEPT = ROOT / "docs" / "study"
 DIM, PARTS = 8, 60
@@ -102,6 +105,34 @@ def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone
     assert (long.epochs, long.pretrain_epochs, long.views, long.balance) == (100, 200, 32, 0.5)
     own = screen.RECIPES["own-160"].chosen(tmp_path, 30, 2)
     assert (own.weight, own.balance, own.size, own.epochs, own.seed, own.fold) == (5.0, 0.5, 160, 30, 2, 0)
+
+
+def test_unlabelled_cells_stand_beside_the_tiles_and_change_no_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("elpv_dataset", reason="the extra 'pilot' carries the cells")
+    monkeypatch.setattr(cells, "CELLS", 10)
+    tiles = tmp_path / "tiles"
+    (tiles / "Free").mkdir(parents=True)
+    names = [f"Free/{number}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((32, 32), 20 * number, np.uint8)).save(tiles / name)
+    rows = "".join(f"{name},{'good' if number % 2 else 'defect'},,{number}\n" for number, name in enumerate(names))
+    (tiles / "manifest.csv").write_text(f"path,label,mode,group\n{rows}", "utf-8")
+    kept = Kept("toy", teacher="pixels", views=1)
+    (tmp_path / "both").mkdir()
+    cells.WITH_CELLS.build(tmp_path / "both" / "store", tiles, kept)
+    build_tiles(tmp_path / "store", tiles, kept)
+    with embedstore.open(tmp_path / "both" / "store") as both, embedstore.open(tmp_path / "store") as alone:
+        assert both.counts("label") == {"good": 6, "defect": 6, None: 10}
+        assert {one.id for one in both.samples if one.label is None} == {
+            one for one in both.ids if one.startswith("cells/")
+        }
+        for fold in range(FOLDS):
+            dealt, before = (plan_split(of.samples, folds=FOLDS, fold=fold).splits for of in (both, alone))
+            assert {name: dealt[name] for name in before} == before
+    monkeypatch.undo()
+    assert cells.CELLS % FOLDS == 0
 
 
 def test_a_recipe_is_judged_by_its_last_epochs_and_not_trained_again(

@@ -46,6 +46,7 @@ class Kept:
 STANDARD = Kept("standard", views=32)
 FEW_VIEWS = Kept("few-views")
 MAXIMA = Kept("maxima", outputs=("maxima",))
+GRID = Kept("grid", outputs=("grid",))
 TWO_TEACHERS = Kept("two-teachers", "joined:efficientnet-lite0+efficientnet-lite2")
 
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
+from cells import WITH_CELLS  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
-from data import DATA, store_of  # noqa: E402
+from data import DATA, FEW_VIEWS, GRID, STANDARD, Data, Kept, store_of  # noqa: E402
 from results import write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
@@ -45,12 +46,16 @@ class Recipe:
         says: what is changed, in a few words.
         settings: name -> value; `pretrained`, as in the search, is a share of the epochs.
         longer: times the epochs of the others.
+        data: whose store it learns from; its folds are those of the others.
+        kept: what that store keeps of the teacher.
     """
 
     of: str
     says: Text
     settings: Mapping[str, Any] = field(default_factory=dict)
     longer: int = 1
+    data: Data = DATA[OF]
+    kept: Kept = STANDARD
 
     def chosen(self, docs: Path, epochs: int, seed: int) -> Settings:
         """Return its settings.
@@ -107,6 +112,27 @@ RECIPES: dict[str, Recipe] = {
         {"views": 32, "pretrained": 2 / 3},
         longer=10,
     ),
+    "own-grid": Recipe(
+        "own",
+        Text("own embeddings and a coarse grid of the last maps", "画像ごとの埋め込みと、最後の特徴マップの粗い格子"),
+        {"options": {"own": {"outputs": "embedding, grid"}}},
+        kept=GRID,
+    ),
+    "own-third": Recipe(
+        "own",
+        Text("a third of the epochs on embeddings alone", "エポックの 3 分の 1 を埋め込みだけで"),
+        {"pretrained": 1 / 3},
+    ),
+    "own-third-cells": Recipe(
+        "own",
+        Text(
+            "the same, on unlabelled pictures of solar cells, too",
+            "同じく、ラベルのない太陽電池の画像も加える",
+        ),
+        {"pretrained": 1 / 3},
+        data=WITH_CELLS,
+        kept=FEW_VIEWS,
+    ),
     "own-128": Recipe(
         "own", Text("pictures of 128 pixels instead of 96", "画像を 96 でなく 128 画素に"), {"size": 128}
     ),
@@ -142,12 +168,10 @@ def main() -> None:
             f"Error: there is no search in '{docs / OF}' yet, whose recipes are taken; first run tools/study/run.py."
         )
     try:
-        store = store_of(DATA[OF], options.out, options.tiles, docs)
         screen(
-            store,
+            lambda one: store_of(one.data, options.out, options.tiles, docs, one.kept),
             (options.out / "quick" if options.quick else options.out) / "screen",
             docs / OF,
-            images=options.tiles,
             jobs=options.jobs,
             epochs=epochs,
             seeds=seeds,
@@ -163,33 +187,45 @@ def main() -> None:
 
 
 def screen(
-    store: Path, out: Path, docs: Path, *, images: Path | None, jobs: int, epochs: int = EPOCHS, seeds: int = SEEDS
+    store: Callable[[Recipe], Path],
+    out: Path,
+    docs: Path,
+    *,
+    jobs: int,
+    epochs: int = EPOCHS,
+    seeds: int = SEEDS,
 ) -> None:
     """Train every recipe with every seed, and write down what each reached.
 
     Args:
-        store: of the data.
+        store: gives the store that a recipe learns from.
         out: directory of the runs.
         docs: directory of `search.json` and `screen.json`.
-        images: the image folder.
         jobs: trainings at a time.
         epochs: of each.
         seeds: trainings of each recipe.
     """
     places = {(name, seed): out / f"{name}-seed{seed}" for seed in range(seeds) for name in RECIPES}
-    planned = {path: RECIPES[name].chosen(docs, epochs, seed) for (name, seed), path in places.items()}
+    stores = {name: store(one) for name, one in RECIPES.items()}
     console = Console(highlight=False)
     console.print(f"[bold]Screen[/bold]: {len(RECIPES)} recipes, {seeds} seeds, {epochs} epochs, one split")
     columns = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as shown:
         task = shown.add_task("runs", total=None)
-        areas = validation_aurocs(
-            store,
-            planned,
-            images=images,
-            jobs=jobs,
-            progress=lambda done, total: shown.update(task, completed=done, total=total),
-        )
+        areas: dict[Path, float] = {}
+        for path in dict.fromkeys(stores.values()):
+            before = len(areas)
+            areas |= validation_aurocs(
+                path,
+                {
+                    places[name, seed]: RECIPES[name].chosen(docs, epochs, seed)
+                    for name, seed in places
+                    if stores[name] == path
+                },
+                images=None,  # the stores keep their pictures
+                jobs=jobs,
+                progress=lambda done, _, before=before: shown.update(task, completed=before + done, total=len(places)),
+            )
     tried = {
         name: {"of": one.of, "val_auroc": [areas[places[name, seed]] for seed in range(seeds)]}
         for name, one in RECIPES.items()
