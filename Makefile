@@ -15,9 +15,10 @@ pilot-quick: .venv/.pilot
 	$(BIN)/python tools/pilot/run.py --quick
 
 # Rare defects on the magnetic tiles in the folder TILES: prints its hours first, goes on where it stopped. QUICK=1: under an hour.
-study: .venv/.pilot
+study: .venv/.study
 	$(BIN)/python tools/study/run.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
 	$(BIN)/python tools/study/screen.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
+	$(BIN)/python tools/study/advice.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick --only magnetic-tile --minutes 8)
 	$(BIN)/python tools/study/pages.py $(if $(QUICK),--docs study-out/quick)
 
 # docs/rare-defects.md from what is finished.
@@ -64,6 +65,10 @@ clean:
 
 .venv/.pilot: .venv/.made pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[pilot]'
+	touch $@
+
+.venv/.study: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[study]'
 	touch $@
 
 .venv/.dev: .venv/.made pyproject.toml

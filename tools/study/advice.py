@@ -6,7 +6,7 @@ Three tasks (magnetic tiles, solar cells, simulated textiles), three outer folds
 advice is made from the others, then every way is trained on those for 100 epochs and tested on the fifth. Regret is the best
 way's recall averaged over 2 to 10 % overkill minus that of the advised way. The best of several noisy figures is too good, so
 every rule has some regret, and rules are to be compared with each other. What is finished is kept, in `advice.json` too; an
-interrupted call goes on. The pictures of two tasks come from PyPI: pip install elpv-dataset conformal-clip-data
+interrupted call goes on. The pictures of two tasks come from PyPI: pip install 'embedstore[study]'
 """
 
 import argparse
@@ -42,7 +42,7 @@ from embedstore.errors import EmbedstoreError, MissingPackageError  # noqa: E402
 from embedstore.splits import plan_split  # noqa: E402
 
 FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
-DOCS = Path("docs/study")
+DOCS, FILE = Path("docs/study"), "advice.json"
 RULES = ("class-mean", "own")  # that always take one way
 TILES = "magnetic-tile"
 # An epoch of plain training, measured roughly on one core, and how many of these one of a larger student, or pictures, takes.
@@ -62,7 +62,7 @@ def textiles(path: Path, _: Path | None, kept: Kept) -> None:
     """Build the simulated textiles: nominal ones, and two kinds of defect, each as often as half of those."""
     package = importlib.util.find_spec("conformal_clip_data")
     if package is None or not package.submodule_search_locations:
-        raise MissingPackageError("The textiles are not installed: pip install conformal-clip-data")
+        raise MissingPackageError("The textiles are not installed: pip install 'embedstore[study]'")
     folder = Path(next(iter(package.submodule_search_locations))) / "data" / "textile_images" / "simulated"
     manifest = path.with_name("textiles.csv")
     manifest.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     epochs, outer = (5, 1) if options.quick else (EPOCHS, OUTER)
     work = options.out / ("advice-quick" if options.quick else "advice")
-    file = (options.docs or (work if options.quick else DOCS)) / "advice.json"
+    file = (options.docs or (options.out / "quick" if options.quick else DOCS)) / FILE
     console = Console(highlight=False)
     found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     missing = [f"{task}/{fold}" for task in options.only for fold in range(outer) if f"{task}/{fold}" not in found]

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from embedstore.pages import Text, percent
 from page_parts import curves, rows, tables
+from page_parts.advised import advised
 from page_parts.answer import answer, strongest_rival, trunks
 from page_parts.bars import bars_table
 from page_parts.drawing import Picture
@@ -88,6 +89,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "untrained": _shown(pictures, "training-free"),
         "leaking": _leaking(evidence),
         "others": [_other(evidence, data) for data in evidence.all_data if data not in (MAIN, GIVEN)],
+        "advised": advised(evidence.advice) if evidence.advice else None,
         "failed": None if main is None else Bullets(failed(evidence, main)),
         "trainings": tables.trainings(evidence),
         "waiting": {

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from advice import FILE as ADVICE
 from conditions import CONDITIONS, Condition
 from data import DATA
 from results import CLASSES, SAMPLES, Finished, read
@@ -136,6 +137,7 @@ class Evidence:
         search: which recipes were tried and what each reached; None before that.
         screen: what the recipes past own embeddings reached; None before that.
         prototypes: the training-free record; None before that.
+        advice: what following the advice costs, by outer fold; None before that.
     """
 
     def __init__(self, docs: Path, planned: Mapping[str, Condition] = CONDITIONS, resamples: int = RESAMPLES):
@@ -145,6 +147,7 @@ class Evidence:
         self.data = {name: Compared(found, resamples) for name, found in finished.items() if found}
         self.search: dict[str, Any] | None = _json(docs / MAIN / FILE)
         self.screen: dict[str, Any] | None = _json(docs / MAIN / SCREEN)
+        self.advice: dict[str, Any] | None = _json(docs / ADVICE)
         self.prototypes: dict[str, Any] | None = _json(docs / f"prototypes-{MAIN}.json")
 
     @property

@@ -1,0 +1,100 @@
+"""What following `distill advise` costs, beside always taking one way: the regret on parts that the advice never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from advice import RULES, regret
+
+from embedstore.pages import Text, Words
+from embedstore.pages.words import NO_NUMBER
+from page_parts.markdown import Piece, Table, code, share
+
+AIM = 0.03  # of recall averaged over 2 to 10 % overkill
+_TASKS = {
+    "magnetic-tile": Text("magnetic tiles", "磁性タイル"),
+    "solar-cells": Text("solar cells", "太陽電池セル"),
+    "textiles": Text("simulated textiles", "模擬織物"),
+}
+
+
+def advised(record: Mapping[str, Any]) -> Piece:
+    """Return each outer fold, what each rule loses on average, and whether the advice loses as little as was aimed at."""
+    return [_folds(record), _rules(record), _verdict(record)]
+
+
+def _ways(record: Mapping[str, Any]) -> list[str]:
+    """Return the ways that were trained on every outer fold, in the order of simplicity."""
+    first, *others = (one["mean_recall"] for one in record.values())
+    return [way for way in first if all(way in other for other in others)]
+
+
+def _folds(record: Mapping[str, Any]) -> Table:
+    ways = list(dict.fromkeys(way for one in record.values() for way in one["mean_recall"]))
+    rows: list[list[Words]] = []
+    for key, one in record.items():
+        task, _, fold = key.partition("/")
+        recall = one["mean_recall"]
+        cells = [
+            NO_NUMBER if way not in recall else _best(share(recall[way]), recall[way] == max(recall.values()))
+            for way in ways
+        ]
+        named = _TASKS.get(task, Text(task, task))
+        number = int(fold) + 1
+        rows.append(
+            [
+                Text(f"{named.en}, {number}", f"{named.ja}、{number}"),
+                code(one["advised"]),
+                share(regret(one, one["advised"])),
+                *cells,
+            ]
+        )
+    heads: list[Words] = [
+        Text("task and outer fold", "課題と外側の分割"),
+        Text("advised", "推奨"),
+        Text("its regret", "リグレット"),
+        *(code(way) for way in ways),
+    ]
+    return Table(heads, rows, texts=2)
+
+
+def _best(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text
+
+
+def _rules(record: Mapping[str, Any]) -> Table:
+    lost = {way: [regret(one, way) for one in record.values()] for way in _ways(record)}
+    rows: list[list[Words]] = [
+        [Text(f"always {code(way)}", f"常に {code(way)}"), share(_mean(all_of)), share(max(all_of))]
+        for way, all_of in lost.items()
+    ]
+    ours = _of_advice(record)
+    rows.insert(
+        0, [Text("what `distill advise` advises", "`distill advise` の推奨"), share(_mean(ours)), share(max(ours))]
+    )
+    heads = [Text("rule", "選び方"), Text("mean regret", "平均のリグレット"), Text("the largest", "最大")]
+    return Table(heads, rows)
+
+
+def _verdict(record: Mapping[str, Any]) -> Text:
+    ours = _mean(_of_advice(record))
+    rivals = {way: _mean([regret(one, way) for one in record.values()]) for way in RULES if way in _ways(record)}
+    small, less = ours <= AIM, all(ours < theirs for theirs in rivals.values())
+    named = Text(" and always ".join(map(code, rivals)), "、常に ".join(map(code, rivals)))
+    reached = Text("reached", "達成") if small and less else Text("not reached", "未達成")
+    return Text(
+        f"Aimed at: a mean regret of at most {share(AIM, 2)}, and less than always {named.en}: **{reached.en}** "
+        f"({share(ours)} in {len(record)} outer folds).",
+        f"目標は、平均のリグレットが {share(AIM, 2)} 以下で、常に {named.ja} を選ぶ場合より小さいこと：**{reached.ja}**"
+        f"（外側の分割 {len(record)} 個で {share(ours)}）。",
+    )
+
+
+def _of_advice(record: Mapping[str, Any]) -> list[float]:
+    return [regret(one, one["advised"]) for one in record.values()]
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
