@@ -50,6 +50,11 @@ class Candidate:
 
 _ALIGNED = {"weight": 5.0}  # what first trials found best for own embeddings; the others get the same
 _TRUNK = {"student": "trunk:{teacher}:5", "learning_rate": 1e-3}  # of 1e-4 to 2e-3 the best in first trials
+_LARGE = {"size": 160}  # 2.8 times the time; what that finds: docs/rare-defects.md
+_LARGER = Text(
+    "its student sees larger pictures, in which a small defect keeps more of its pixels",
+    "生徒はより大きな画像を見るため、小さな欠陥の画素がより多く残ります",
+)
 
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
@@ -58,6 +63,17 @@ CANDIDATES: tuple[Candidate, ...] = (
         Text("plain training", "通常の学習"),
         Text("For this task plain training is enough", "この課題には通常の学習で十分です"),
         Text("it needs pictures and labels alone", "必要なのは画像とラベルだけです"),
+    ),
+    Candidate(
+        "none-160px",
+        "none",
+        Text("plain training on pictures of 160 pixels", "通常の学習（160 画素の画像）"),
+        Text(
+            "For this task plain training on pictures of 160 pixels is enough",
+            "この課題には、160 画素の画像での通常の学習で十分です",
+        ),
+        _LARGER,
+        _LARGE,
     ),
     Candidate(
         "trunk",
@@ -111,11 +127,8 @@ CANDIDATES: tuple[Candidate, ...] = (
             "For this task own embeddings on pictures of 160 pixels are enough",
             "この課題には、画像ごとの埋め込み（160 画素の画像）で十分です",
         ),
-        Text(
-            "its student sees larger pictures, in which a small defect keeps more of its pixels",
-            "生徒はより大きな画像を見るため、小さな欠陥の画素がより多く残ります",
-        ),
-        {**_ALIGNED, "size": 160},
+        _LARGER,
+        {**_ALIGNED, **_LARGE},
     ),
     Candidate(
         "trunk-own",

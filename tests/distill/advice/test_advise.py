@@ -111,7 +111,7 @@ def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store
     base = toy_parts.quick()
     ways = {one.name: one.chosen(base, "pixels") for one in candidates.CANDIDATES}
     found, left_out = fitting(ways, 2, ((),), pictures=10, side=256, max_megabytes=None, max_milliseconds=None)
-    assert set(found) == {"none", "class-mean", "rare-samples", "own", "own-160px"}
+    assert set(found) == {"none", "none-160px", "class-mean", "rare-samples", "own", "own-160px"}
     assert [(one.name, one.footprint) for one in left_out] == [("trunk", None), ("trunk-own", None)]
     for one in left_out:
         assert one.why.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
@@ -185,7 +185,7 @@ def test_needs_that_can_not_be_are_refused(changes: dict[str, Any], words: str) 
         (
             Needs(good="good", ways=("own", "mean")),
             1,
-            "The way 'mean' is unknown; choose among none, trunk, class-mean",
+            "The way 'mean' is unknown; choose among none, none-160px, trunk, class-mean",
         ),
         (Needs(good="fine"), 1, "The good label 'fine' is not among the training labels"),
         (Needs(good="good", max_megabytes=0.001), 1, "No way fits the terminal"),
@@ -213,7 +213,9 @@ def test_every_candidate_is_a_method_that_can_be_trained_and_says_why(store_path
     with embedstore.open(store_path) as store:
         assert flips_of(store.recipe) == ((), (2,), (3,), (2, 3))
     names = [one.name for one in candidates.CANDIDATES]
-    assert names == ["none", "trunk", "class-mean", "rare-samples", "own", "own-160px", "trunk-own"]
+    assert names == [
+        "none", "none-160px", "trunk", "class-mean", "rare-samples", "own", "own-160px", "trunk-own",
+    ]  # fmt: skip
     for one in candidates.CANDIDATES:
         settings = one.chosen(toy_parts.quick(epochs=7, seed=3), "efficientnet-lite0")
         assert (settings.epochs, settings.seed, settings.good) == (7, 3, "good")
