@@ -43,7 +43,7 @@ from embedstore.errors import EmbedstoreError  # noqa: E402
 from embedstore.teachers.protocol import EMBEDDING  # noqa: E402
 
 STUDY = Path("docs/study")
-QUICK_EPOCHS = 3
+QUICK_EPOCHS = 1
 SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
 _SIZE = Settings().size
@@ -64,9 +64,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", default=["*"], help="conditions, such as magnetic-tile/own or '*/none'")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs, one seed: shows that it runs, no more"
-    )
+    parser.add_argument("--quick", action="store_true", help="one epoch, one seed: shows that it runs, no more")
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
     docs = options.docs or (options.out / "quick" if options.quick else STUDY)
