@@ -1,18 +1,15 @@
 """The study's documents: made from random scores, their figures are those of the scores; those kept here are of today's JSON."""
 
-import json
 import re
-import shutil
 import sys
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from toy_study import FOLDS, MADE, SAMPLES, SEEDS, english, rows, write_study
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
@@ -21,110 +18,22 @@ import missed  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
 from conditions import CONDITIONS  # noqa: E402
-from page_parts.answer import cheapest, strongest_rival  # noqa: E402
 from page_parts.bars import MOST_PARAMETERS, bars  # noqa: E402
 from page_parts.drawing import spread, wrapped  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
-from page_parts.markdown import gap, gap_of, share, size  # noqa: E402
+from page_parts.markdown import gap, share, size  # noqa: E402
 from page_parts.misses import judged  # noqa: E402
 from page_parts.names import described, family  # noqa: E402
 from page_parts.tables import rival_in_bytes  # noqa: E402
 
-from distill.evaluation.report import Held  # noqa: E402
-from distill.evaluation.runs import RunScores  # noqa: E402
-from embedstore.images import Sample  # noqa: E402
 from embedstore.pages.svg import text_width  # noqa: E402
-
-FOLDS, SEEDS = 5, 2
-KINDS = {"Crack": 4, "Fray": 2}  # pictures in each fold
-SAMPLES = [
-    Sample(name, name, "good" if kind == "Free" else "defect", kind, name)
-    for fold in range(FOLDS)
-    for kind, count in {"Free": 20, **KINDS}.items()
-    for name in (f"{kind}/{fold}-{at}.png" for at in range(count))
-]
-# name -> part, method, how far defects stand out, bytes
-MADE: dict[str, tuple[str, str, float, int | None]] = {
-    "teacher-probe": ("teacher", "teacher-probe", 2.0, None),
-    "none": ("baselines", "none", 1.0, None),
-    "own": ("baselines", "own", 9.0, 10_000_000),  # without a mistake
-    "class-mean": ("baselines", "class-mean", 1.0, 5_000),
-    "trunk": ("baselines", "none", 2.0, None),
-    "k-means-8": ("summaries", "sub-prototypes", 1.5, 100_000),
-    "k-means-32": ("summaries", "sub-prototypes", 1.5, 400_000),
-    "rare-25": ("summaries", "rare-samples", 3.0, 390_000),
-}
-
-
-def runs_of(name: str, apart: float) -> list[RunScores]:
-    random = np.random.default_rng(sorted(MADE).index(name))
-    runs = []
-    for seed in range(SEEDS):
-        for fold in range(FOLDS):
-            val_fold = (fold + 1 + seed) % FOLDS
-            held = []
-            for one in SAMPLES:
-                of_fold = int(one.id.split("/")[1].split("-")[0])
-                if of_fold in (fold, val_fold):
-                    noise = random.normal() if apart < 5 else random.random()
-                    defect = 1 / (1 + np.exp(-(noise + apart * (one.label == "defect"))))
-                    side = "test" if of_fold == fold else "val"
-                    held.append(Held(one.id, side, one.label, one.mode, one.part, (defect, 1 - defect)))
-            runs.append(RunScores(name, fold, seed, held, results.CLASSES, 60.0, val_fold=val_fold))
-    return runs
 
 
 @pytest.fixture(scope="module")
 def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     docs = tmp_path_factory.mktemp("made") / "study"
-    results.write_samples(docs / MAIN, SAMPLES)
-    for name, (part, method, apart, nbytes) in MADE.items():
-        about: dict[str, Any] = {
-            "data": "tiles", "says": name, "part": part, "method": method, "good": "good", "machine": "2 CPU cores", "jobs": 2,
-            "settings": {"student": "trunk:efficientnet-lite0:5" if name == "trunk" else "small"}, "parameters": 300_000,
-            "peak_memory": None, "curve": [],
-        }  # fmt: skip
-        about |= {} if nbytes is None else {"bytes": nbytes}
-        results.write(docs / MAIN, name, about, runs_of(name, apart), "good")
-    tried = {"none": {"as it is": 0.8, "balance .5": 0.9}, "own": {"lambda 1": 0.7, "lambda 5": 0.6}}
-    search = {
-        method: {name: {"recipe": {}, "val_auroc": area} for name, area in of.items()} for method, of in tried.items()
-    }
-    (docs / MAIN / "search.json").write_text(json.dumps({"epochs": 30, "tried": search}), "utf-8")
-    screened = {"own": [0.7, 0.8, 0.6], "own-whole": [0.8, 0.7, 0.7], "own-160": [0.75, 0.85, 0.65]}
-    screen = {name: {"of": "own", "val_auroc": areas} for name, areas in screened.items()}
-    (docs / MAIN / "screen.json").write_text(json.dumps({"epochs": 30, "tried": screen}), "utf-8")
-    record = {
-        "protocol": {"folds": 5, "inner_folds": 4, "seeds": 3},
-        "data": {"pictures": 130, "parts": 130},
-        "leak": {
-            "whole parts": {"auroc": 0.75, "recall": 0.3},
-            "each picture alone": {"auroc": 0.99, "recall": 0.9},
-        },
-        "conditions": {
-            "sub-prototypes, prototypes 8": untrained("sub-prototypes", 8, 23_000, 0.3, None),
-            "sub-prototypes, prototypes 32": untrained("sub-prototypes", 32, 84_000, 0.4, None),
-            "medoids, prototypes 8": untrained("medoids", 8, 23_000, 0.2, [-0.1, -0.2, -0.05]),
-            "medoids, prototypes 32": untrained("medoids", 32, 84_000, 0.35, [-0.05, -0.1, 0.01]),
-            "class-distribution, vectors 8": untrained("class-distribution", 8, 20_000, 0.5, [0.2, 0.1, 0.3]),
-        },
-    }
-    (docs / f"prototypes-{MAIN}.json").write_text(json.dumps(record), "utf-8")
+    write_study(docs)
     return docs
-
-
-def untrained(summary: str, count: int, nbytes: int, recall: float, gap: list[float] | None) -> dict[str, Any]:
-    figures = {"mean_macro_mode_recall": [recall, recall - 0.1, recall + 0.1], "auroc": [0.8, 0.7, 0.9]}
-    against = {} if gap is None else {"sub-prototypes": {"mean_macro_mode_recall": gap}}
-    name = "vectors" if summary == "class-distribution" else "prototypes"
-    return {
-        "part": "curve",
-        "summary": summary,
-        "parameters": {name: count},
-        "bytes": nbytes,
-        "figures": figures,
-        "against": against,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -142,19 +51,8 @@ def test_what_was_screened_is_held_against_what_it_changes_seed_by_seed(made: di
     assert "| `own-160` | pictures of 160 pixels | .750 | +.050 (.050 to .050) | `own` |" in told
 
 
-def english(made: dict[Path, str]) -> str:
-    return next(text for path, text in made.items() if path.name == "rare-defects.md")
-
-
 def japanese(made: dict[Path, str]) -> str:
     return next(text for path, text in made.items() if path.name == "rare-defects.ja.md")
-
-
-def rows(text: str, name: str, heading: str) -> list[list[str]]:
-    """Return the cells of a condition's rows in a section."""
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
-    lines = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
-    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
 
 
 def test_the_same_json_gives_the_same_bytes(docs: Path, made: dict[Path, str]) -> None:
@@ -368,45 +266,3 @@ def test_the_documents_kept_here_are_of_todays_json() -> None:
         assert path.read_text("utf-8") == text, (
             f"{path} is not of the JSON beside it; write it anew with: make study-pages"
         )
-
-
-def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_trained(docs: Path, tmp_path: Path) -> None:
-    assert "A student that begins with these stages" not in english(pages.make(docs, resamples=50))
-    copied = shutil.copytree(docs, tmp_path / "study")
-    about: dict[str, Any] = {
-        "data": "tiles", "says": "taught", "part": "baselines", "method": "own", "good": "good", "machine": "2 CPU cores",
-        "jobs": 2, "settings": {"student": "trunk:efficientnet-lite0:5"}, "parameters": 700_000, "peak_memory": None, "curve": [],
-    }  # fmt: skip
-    results.write(copied / MAIN, "trunk-own-30", about, runs_of("own", 50.0), "good")
-    told = english(pages.make(copied, resamples=50)).split("\n\n")[3]
-    assert "A student that begins with these stages and learns from the store (`trunk-own-30`) reaches 1.00" in told
-    assert re.search(r"the store's part in that is \+\.\d\d \(\+\.\d\d to \+\.\d\d, beyond chance\)\.", told)
-
-
-def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(docs, tmp_path / "study")
-    for name in ("own", "none", "trunk", "k-means-32", "rare-25"):
-        about = results.read(docs / MAIN)[name].about
-        about |= {"settings": about["settings"] | {"size": 160}, "part": "summaries" if "-" in name else "recipes"}
-        runs = [replace(run, policy=f"{name}-160px") for run in runs_of("class-mean", 4.0)]
-        results.write(copied / MAIN, f"{name}-160px", about, runs, "good")
-    compared = Evidence(copied, resamples=50).data[MAIN]
-    large = "rare-25-160px"
-    assert [compared.as_large("none", name) for name in (large, "rare-25", "none-160px")] == [
-        "none-160px",
-        "none",
-        "none",
-    ]
-    assert [strongest_rival(compared, name) for name in (large, "rare-25")] == ["trunk-160px", "trunk"]
-    assert [rival_in_bytes(compared, name, "k-means") for name in (large, "rare-25")] == [
-        "k-means-32-160px",
-        "k-means-32",
-    ]
-    told = english(pages.make(copied, resamples=50))
-    (row,) = rows(told, large, "Summaries by bytes")
-    assert row[6] == gap_of(compared.difference(large, "own-160px", "macro_mode_recall")).en + " `own-160px`"
-    assert row[8].endswith(" `k-means-32-160px`")
-    assert "; rare-160px 390 KB .00" in told  # a line of its own in the picture
-    assert len(rows(told, "own-160px", "Summaries by bytes")) == 1
-    assert "own-160px .00 (.00 to .00)" in told  # in the picture of gains, over none-160px, whose scores are the same
-    assert cheapest(compared) == large  # nothing below own-160px, much below own

@@ -28,6 +28,7 @@ from page_parts.evidence import (
     Evidence,
 )
 from page_parts.failed import failed
+from page_parts.limits import limits
 from page_parts.markdown import Bullets, Folded, Piece, Shown, codes, written
 from page_parts.misses import missed_by_all, most_missed, shown_of
 from page_parts.names import pictures_of
@@ -87,6 +88,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         **({} if main is None else _of_main(main, pictures)),
         "prototypes": None if evidence.prototypes is None else told(evidence.prototypes),
         "untrained": _shown(pictures, "training-free"),
+        "limits": limits(evidence),
         "leaking": _leaking(evidence),
         "others": [_other(evidence, data) for data in evidence.all_data if data not in (MAIN, GIVEN)],
         "advised": advised(evidence.advice) if evidence.advice else None,
