@@ -1,6 +1,8 @@
 """The ways of training that are tried: each a method with settings, and why one would take it.
 
-To add one, add its line to `CANDIDATES`, at its place in the order of simplicity: of ways that are as good, the first is advised.
+A way is simpler where training needs less beside pictures and labels: nothing, a large model's first stages, few vectors, all
+vectors; then where its student sees smaller pictures. To add one, add its line to `CANDIDATES`, at its place in this order: of
+ways that are as good, the first is advised.
 """
 
 from __future__ import annotations
@@ -50,11 +52,7 @@ class Candidate:
 
 _ALIGNED = {"weight": 5.0}  # what first trials found best for own embeddings; the others get the same
 _TRUNK = {"student": "trunk:{teacher}:5", "learning_rate": 1e-3}  # of 1e-4 to 2e-3 the best in first trials
-_LARGE = {"size": 160}  # 2.8 times the time; what that finds: docs/rare-defects.md
-_LARGER = Text(
-    "its student sees larger pictures, in which a small defect keeps more of its pixels",
-    "生徒はより大きな画像を見るため、小さな欠陥の画素がより多く残ります",
-)
+_LARGE = {"size": 160}  # what that finds: docs/rare-defects.md
 
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
@@ -72,7 +70,10 @@ CANDIDATES: tuple[Candidate, ...] = (
             "For this task plain training on pictures of 160 pixels is enough",
             "この課題には、160 画素の画像での通常の学習で十分です",
         ),
-        _LARGER,
+        Text(
+            "it needs pictures and labels alone; its larger pictures take 2.8 times as long, at the terminal, too",
+            "必要なのは画像とラベルだけです。ただし端末での計算時間も約 2.8 倍になります",
+        ),
         _LARGE,
     ),
     Candidate(
@@ -127,13 +128,18 @@ CANDIDATES: tuple[Candidate, ...] = (
             "For this task own embeddings on pictures of 160 pixels are enough",
             "この課題には、画像ごとの埋め込み（160 画素の画像）で十分です",
         ),
-        _LARGER,
+        Text(
+            "the student sees larger pictures, in which a small defect has more pixels; they take 2.8 times as long, at the "
+            "terminal, too",
+            "生徒はより大きな画像を見るため、小さな欠陥もより多くの画素で捉えられます。"
+            "ただし端末での計算時間も約 2.8 倍になります",
+        ),
         {**_ALIGNED, **_LARGE},
     ),
     Candidate(
         "trunk-own",
         "own",
-        Text("a fine-tuned trunk with own embeddings", "大きなモデルの前半を、画像ごとの埋め込みで微調整"),
+        Text("a fine-tuned trunk with own embeddings", "大きなモデルの前半を画像ごとの埋め込みで微調整"),
         Text(
             "Here a fine-tuned trunk with own embeddings is enough",
             "ここでは大きなモデルの前半を、画像ごとの埋め込みで微調整すれば十分です",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
@@ -13,6 +13,7 @@ from distill.students import Student, make_student
 from distill.training.scoring import Flips
 from distill.training.settings import Settings
 from embedstore.errors import EmbedstoreError, SettingsError
+from embedstore.pages import Text
 
 _PASSES, _BEFORE = 20, 3  # forward passes that are timed, and those before them
 
@@ -45,7 +46,7 @@ class LeftOut:
 
     name: str
     footprint: Footprint | None = None
-    why: str = ""
+    why: Text = field(default_factory=lambda: Text("", ""))
 
 
 def fitting(
@@ -75,18 +76,16 @@ def fitting(
     found: dict[str, Footprint] = {}
     left_out: list[LeftOut] = []
     measured: dict[tuple[str, int, bool], Footprint] = {}
-    shown = max(side, min(one.size for one in ways.values()))
     for name, settings in ways.items():
-        if settings.size > shown:
-            why = f"The store's pictures for students have a short side of {side} pixels, so {settings.size} would show no more."
-            left_out.append(LeftOut(name, why=why))
+        if settings.size > side and any(_is_smaller(one, settings) for one in ways.values()):
+            left_out.append(LeftOut(name, why=_no_larger(side, settings.size)))
             continue
         student = settings.student, settings.size, settings.answer == "head"
         try:
             if student not in measured:
                 measured[student] = footprint(settings, classes, flips, pictures)
         except EmbedstoreError as error:  # the teacher has no such stages, or its weights are not installed
-            left_out.append(LeftOut(name, why=str(error)))
+            left_out.append(LeftOut(name, why=Text(str(error), str(error))))
             continue
         need = measured[student]
         if _exceeds(need.megabytes, max_megabytes) or _exceeds(need.milliseconds, max_milliseconds):
@@ -118,6 +117,20 @@ def footprint(settings: Settings, classes: int, flips: Flips, pictures: int) -> 
     )
 
 
+def _is_smaller(one: Settings, other: Settings) -> bool:
+    """Return whether a way is another one with smaller pictures."""
+    return one.size < other.size and replace(other, size=one.size) == one
+
+
+def _no_larger(side: int, size: int) -> Text:
+    return Text(
+        f"The store's pictures for students have a short side of {side} pixels, so {size} would show little more; a store that "
+        f"is built with --keep-images {size} shows more.",
+        f"ストアの生徒用の画像は短辺 {side} 画素のため、{size} 画素にしてもほとんど変わりません。"
+        f"--keep-images {size} で作り直したストアなら変わります。",
+    )
+
+
 def _exceeds(value: float, limit: float | None) -> bool:
     return limit is not None and value > limit
 
@@ -125,7 +138,7 @@ def _exceeds(value: float, limit: float | None) -> bool:
 def _none_fits(left_out: list[LeftOut]) -> str:
     needing = [(one.name, one.footprint) for one in left_out if one.footprint is not None]
     if not needing:
-        return f"None of the ways can be trained here: {left_out[0].why}"
+        return f"None of the ways can be trained here: {left_out[0].why.en}"
     told = "; ".join(
         f"'{name}' needs {need.megabytes:.2f} megabytes and {need.milliseconds:.1f} milliseconds"
         for name, need in needing

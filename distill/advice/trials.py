@@ -20,6 +20,7 @@ from distill.training.run_data import make_run_data
 from distill.training.settings import Settings
 from distill.training.trainer import Planned, Step, Trainer
 from embedstore.errors import SettingsError, TrainingError
+from embedstore.pages import Text
 
 EPOCHS, MOST_EPOCHS = 100, 300  # of the training that follows, where no time is stated for it; and at most
 FEWEST_EPOCHS = (
@@ -246,7 +247,7 @@ def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
             {name: Pace(**pace) for name, pace in kept["paces"].items()},
             {name: Footprint(**need) for name, need in kept["footprints"].items()},
             [
-                LeftOut(one["name"], one["footprint"] and Footprint(**one["footprint"]), one["why"])
+                LeftOut(one["name"], one["footprint"] and Footprint(**one["footprint"]), Text(**one["why"]))
                 for one in kept["left_out"]
             ],
         )
@@ -255,10 +256,10 @@ def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     now = json.loads(json.dumps(request))
     for name in [*now, *agreed.request]:
         if agreed.request.get(name) != now.get(name):
+            where, before, after = _difference(name, agreed.request.get(name), now.get(name))
             raise SettingsError(
-                f"The trials in '{trials}' were begun with {name} = {_short(agreed.request.get(name))}, not "
-                f"{_short(now.get(name))}; go on with what they were begun with, choose another directory (--trials DIR), or "
-                "delete this one."
+                f"The trials in '{trials}' were begun with {where} = {_short(before)}, not {_short(after)}; go on with what they "
+                "were begun with, choose another directory (--trials DIR), or delete this one."
             )
     return agreed
 
@@ -269,8 +270,16 @@ def write_agreed(trials: Path, agreed: Agreed) -> None:
     run_directory.write_json(trials / PLAN, asdict(agreed))
 
 
+def _difference(name: str, before: Any, after: Any) -> tuple[str, Any, Any]:
+    """Return where two values differ first, as deep as both have the same keys, and what stands there in each."""
+    if isinstance(before, dict) and isinstance(after, dict) and before.keys() == after.keys():
+        key = next(key for key in after if before[key] != after[key])
+        return _difference(f"{name}.{key}", before[key], after[key])
+    return name, before, after
+
+
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = ", ".join(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

@@ -271,7 +271,7 @@ def _worst(name: str, recall: Estimate) -> Text:
 
 def _not_tried(advice: Advice, one: LeftOut) -> Text:
     if one.footprint is None:
-        return Text(f"Not tried: '{one.name}'. {one.why}", f"試していない方法：「{one.name}」。{one.why}")
+        return Text(f"Not tried: '{one.name}'. {one.why.en}", f"試していない方法：「{one.name}」。{one.why.ja}")
     need, needs = one.footprint, advice.needs
     limits = [
         limit

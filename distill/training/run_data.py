@@ -80,7 +80,8 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
     if settings.size > (side := store.recipe.student_side):
         data.remarks.append(
             f"The student's input has {settings.size} pixels a side, and its views are cut from pictures with a short side of "
-            f"{side}, so it sees no more than with --size {side}; a store built with --keep-images {settings.size} shows more."
+            f"{side}, so it sees little more than with --size {side}; a store that is built with --keep-images {settings.size} "
+            "shows more, where the photographs have it."
         )
     if settings.keep == "best" and settings.good is not None and not data.labels("val").keys() - {settings.good}:
         data.remarks.append(

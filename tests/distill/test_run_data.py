@@ -78,7 +78,9 @@ def test_an_input_larger_than_the_stores_pictures_is_told() -> None:
     assert told.startswith(
         "The student's input has 160 pixels a side, and its views are cut from pictures with a short side of 96,"
     )
-    assert told.endswith("no more than with --size 96; a store built with --keep-images 160 shows more.")
+    assert told.endswith(
+        "little more than with --size 96; a store that is built with --keep-images 160 shows more, where the photographs have it."
+    )
 
 
 def test_a_label_that_stands_aside_only_is_no_class() -> None:

@@ -43,6 +43,7 @@ from embedstore.splits import plan_split  # noqa: E402
 
 FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
 DOCS, FILE = Path("docs/study"), "advice.json"
+_QUICK_MINUTES = 0.1  # of a training, so that trials of a few epochs will do
 RULES = ("class-mean", "own")  # that always take one way
 TILES = "magnetic-tile"
 # An epoch of plain training, measured roughly on one core, and how many of these one of a larger student, or pictures, takes.
@@ -135,7 +136,7 @@ def plan(console: Console, missing: list[str], options: argparse.Namespace, epoc
 def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
     """Ask for advice without an outer fold, train every way on the other parts, and test it on that fold."""
     kept = STANDARD if data.name == TILES else FEW_VIEWS
-    store = store_of(data, options.out, options.tiles, DOCS, kept)
+    store = store_of(data, options.out, options.tiles, options.docs or DOCS, kept)
     place = work / data.name / str(fold)
     with embedstore.open(store) as opened:
         aside = [one.id for one in opened.samples if one.split == "aside"]
@@ -145,7 +146,7 @@ def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epoc
     advice = distill.advise(
         with_split(store, place / "asking", outer),
         place / "trials",
-        Needs(good=data.good, minutes=options.minutes),
+        Needs(good=data.good, minutes=options.minutes, train_minutes=None if epochs == EPOCHS else _QUICK_MINUTES),
         jobs=options.jobs,
     )
     ways = {one.name: one.chosen(base, teacher) for one in advice.tried}
@@ -181,7 +182,8 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
         cells = [f"{one['mean_recall'][way]:.3f}" if way in one["mean_recall"] else "-" for way in names]
         table.add_row(name, one["advised"], *cells)
     console.print(table)
-    for rule in ("the advice", *RULES):
+    trained = [way for way in RULES if all(way in one["mean_recall"] for one in found.values())]
+    for rule in ("the advice", *trained):
         lost = [regret(one, one["advised"] if rule == "the advice" else rule) for one in found.values()]
         console.print(f"Mean regret of {rule}: {sum(lost) / len(lost):.3f} (the largest {max(lost):.3f})")
 

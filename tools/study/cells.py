@@ -24,14 +24,15 @@ def build_with_cells(path: Path, folder: Path | None, kept: Kept) -> None:
         raise SettingsError(f"There is no store in '{path.parent}' yet; tell where its pictures are: --tiles DIR")
     pictures, manifest = path.with_name("pictures"), path.with_name("manifest.csv")
     cells = write_manifest(path.with_name("cells.csv"), CELLS)
-    shutil.copytree(folder, pictures, dirs_exist_ok=True)
     with path.with_name("cells.csv").open(encoding="utf-8", newline="") as file:
         names = [row["path"] for row in csv.DictReader(file)]
-    for name in names:
-        (pictures / "cells" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(cells.folder / name, pictures / "cells" / name)
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
+    tiles_there = {row[header.index("path")]: folder for row in rows}
+    for name, source in {**tiles_there, **dict.fromkeys(names, cells.folder)}.items():
+        target = pictures / (name if source == folder else f"cells/{name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
     rows += [[f"cells/{name}" if column == "path" else "" for column in header] for name in names]
     with manifest.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])

@@ -133,8 +133,9 @@ def test_costs_trials_and_what_was_left_out_are_told() -> None:
         "The trials: each of 3 ways was trained for 20 epochs on 3 folds with 1 seed, 9 runs that trained 3 min all together; "
     )
     assert left_out.en == "Not tried: 'trunk' needs 2.84 MB / 9.1 ms; the terminal allows 2 MB."
-    advice = replace(advice, left_out=[LeftOut("trunk", None, "It is not there.")])
+    advice = replace(advice, left_out=[LeftOut("trunk", None, Text("It is not there.", "ありません。"))])
     assert tried(advice)[1].en == "Not tried: 'trunk'. It is not there."
+    assert tried(advice)[1].ja == "試していない方法：「trunk」。ありません。"
 
 
 def test_doubts_follow_from_how_short_the_trials_were() -> None:

@@ -13,6 +13,7 @@ import embedstore
 from distill.advice import advice as module
 from distill.advice import candidates
 from distill.advice.advice import TRYING, Advice
+from distill.advice.candidates import CANDIDATES
 from distill.advice.decision import decide
 from distill.advice.footprint import Footprint, fitting, footprint
 from distill.advice.needs import Needs
@@ -22,6 +23,7 @@ from distill.training import run_directory
 from distill.training.compare import train_ways
 from distill.training.scoring import flips_of
 from embedstore.errors import SettingsError, TrainingError
+from embedstore.views import Recipe
 
 NEEDS = Needs(good="good", ways=("none", "own"))
 
@@ -114,21 +116,37 @@ def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store
     assert set(found) == {"none", "none-160px", "class-mean", "rare-samples", "own", "own-160px"}
     assert [(one.name, one.footprint) for one in left_out] == [("trunk", None), ("trunk-own", None)]
     for one in left_out:
-        assert one.why.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
+        assert one.why.en.startswith("The student 'trunk:pixels:5' takes stages of the teacher 'pixels'")
 
 
 def test_larger_pictures_are_not_tried_where_the_store_has_smaller_ones() -> None:
-    ways = {"own": toy_parts.quick(size=96), "own-160px": toy_parts.quick(size=160)}
+    named = ("none", "none-160px", "own", "own-160px")
+    ways = {one.name: one.chosen(toy_parts.quick(size=96), "pixels") for one in CANDIDATES if one.name in named}
     allowed: dict[str, Any] = {"pictures": 10, "max_megabytes": None, "max_milliseconds": None}
     for side in (64, 96, 159):  # of these the usual size may be too large as well, and is tried
-        found, (left_out,) = fitting(ways, 2, ((),), side=side, **allowed)
-        assert (list(found), left_out.name) == (["own"], "own-160px")
-        assert (
-            left_out.why
-            == f"The store's pictures for students have a short side of {side} pixels, so 160 would show no more."
+        found, left_out = fitting(ways, 2, ((),), side=side, **allowed)
+        assert (list(found), [one.name for one in left_out]) == (["none", "own"], ["none-160px", "own-160px"])
+        told = left_out[0].why
+        assert told.en.startswith(
+            f"The store's pictures for students have a short side of {side} pixels, so 160 would show little more;"
         )
-    for side, asked in ((160, ways), (96, {"own-160px": ways["own-160px"]})):
+        assert f"短辺 {side} 画素" in told.ja
+    larger = {name: ways[name] for name in ("none", "own-160px")}  # no way is that one with smaller pictures
+    for side, asked in ((160, ways), (96, larger), (96, {"own-160px": ways["own-160px"]})):
         assert fitting(asked, 2, ((),), side=side, **allowed)[1] == []
+
+
+def test_what_a_store_keeps_for_students_rules_what_is_tried(
+    tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"none": 32, "none-160px": 80}
+    two = [replace(one, settings={"size": sizes[one.name]}) for one in CANDIDATES if one.name in sizes]
+    monkeypatch.setattr(candidates, "CANDIDATES", tuple(two))
+    store = toy_parts.make_store(tmp_path, toy_parts.everything(), recipe=Recipe(student_side=64))
+    advice = distill.advise(store, tmp_path / "trials", Needs(good="good"))
+    assert [one.name for one in advice.tried] == ["none"]
+    assert "short side of 64 pixels" in advice.left_out[0].why.en
+    assert distill.advise(store, tmp_path / "trials", Needs(good="good")).left_out == advice.left_out
 
 
 def test_a_students_megabytes_are_those_of_its_file_and_flips_count(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from distill.advice.trials import Agreed, Pace, Plan, measure_paces, pace_of, pl
 from distill.training.run_data import make_run_data
 from distill.training.trainer import Planned, Step
 from embedstore.errors import SettingsError, TrainingError
+from embedstore.pages import Text
 
 PACES = {"quick": Pace(start=2.0, epoch=1.0, pictures=100), "slow": Pace(start=2.0, epoch=3.0, pictures=100)}
 LEARNED = {5: 180, 3: 100}
@@ -132,7 +133,7 @@ AGREED = Agreed(
     Plan(3, 1, 20, 240.0),
     PACES,
     {"own": Footprint(1.1, 3.0, 4)},
-    [LeftOut("trunk", Footprint(2.8, 9.0, 4)), LeftOut("none", None, "It can't be.")],
+    [LeftOut("trunk", Footprint(2.8, 9.0, 4)), LeftOut("none", None, Text("It can't be.", "できません。"))],
 )
 
 
@@ -145,6 +146,16 @@ def test_a_directory_remembers_what_its_trials_were_begun_for(tmp_path: Path) ->
 def with_other_minutes(path: Path) -> dict[str, Any]:
     trials.write_agreed(path, AGREED)
     return {"minutes": 7}
+
+
+def with_other_ways(path: Path) -> dict[str, Any]:
+    trials.write_agreed(path, AGREED)
+    return {"ways": {"own": {"policy": "own"}, "none": {"policy": "none"}}}
+
+
+def with_other_settings(path: Path) -> dict[str, Any]:
+    trials.write_agreed(path, AGREED)
+    return {"ways": {"own": {"policy": "class-mean"}}}
 
 
 def with_damage(path: Path) -> dict[str, Any]:
@@ -163,6 +174,8 @@ def with_other_files(path: Path) -> dict[str, Any]:
     ("prepare", "words"),
     [
         (with_other_minutes, "were begun with minutes = 5, not 7; go on with what they were begun with"),
+        (with_other_ways, "were begun with ways = own, not own, none; go on with"),
+        (with_other_settings, 'were begun with ways.own.policy = "own", not "class-mean"; go on with'),
         (with_damage, "is damaged; delete"),
         (with_other_files, "holds other files and no trials; choose another directory"),
     ],

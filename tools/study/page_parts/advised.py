@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from advice import RULES, regret
+from advice import OUTER, RULES, TASKS, regret
 
 from embedstore.pages import Text, Words
 from embedstore.pages.words import NO_NUMBER
@@ -82,13 +82,16 @@ def _verdict(record: Mapping[str, Any]) -> Text:
     ours = _mean(_of_advice(record))
     rivals = {way: _mean([regret(one, way) for one in record.values()]) for way in RULES if way in _ways(record)}
     small, less = ours <= AIM, all(ours < theirs for theirs in rivals.values())
+    planned = len(TASKS) * OUTER
     named = Text(" and always ".join(map(code, rivals)), "、常に ".join(map(code, rivals)))
     reached = Text("reached", "達成") if small and less else Text("not reached", "未達成")
+    if len(record) < planned:
+        reached = Text("not known yet", "まだ不明")
     return Text(
         f"Aimed at: a mean regret of at most {share(AIM, 2)}, and less than always {named.en}: **{reached.en}** "
-        f"({share(ours)} in {len(record)} outer folds).",
+        f"({share(ours)} in {len(record)} of {planned} outer folds; no interval, since these share parts).",
         f"目標は、平均のリグレットが {share(AIM, 2)} 以下で、常に {named.ja} を選ぶ場合より小さいこと：**{reached.ja}**"
-        f"（外側の分割 {len(record)} 個で {share(ours)}）。",
+        f"（外側の分割 {planned} 個のうち {len(record)} 個で {share(ours)}。部品が重なるため区間は出せません）。",
     )
 
 

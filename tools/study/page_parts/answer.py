@@ -40,7 +40,11 @@ def store_ways(main: Compared) -> list[str]:
 def is_student(one: Finished) -> bool:
     """Return whether a condition trains a student that begins at random, and no teacher works beside it."""
     about = one.about
-    return about["part"] != "teacher" and not _student(one).startswith("trunk:") and about["method"] != "live-teacher"
+    return (
+        about["part"] != "teacher"
+        and not _student(one).startswith("trunk:")
+        and not about["method"].startswith("live-teacher")
+    )
 
 
 def _student(one: Finished) -> str:
@@ -106,7 +110,7 @@ def _most(main: Compared, ways: list[str]) -> Text:
         f"**{code(name)} catches most rare defects**: "
         f"{share(ours.macro_mode_recall, 2)} of each kind on average, where 5 % of the good parts may be rejected, and "
         f"{share(worst.recall, 2)} of its worst kind, {worst.name} (95 % interval {span.en}){kept.en}.",
-        f"乱数の初期値から始める生徒の学習とたずね方の組み合わせで、終わった {many} 通りのうち、"
+        f"乱数の初期値から始める生徒の学習方法と判定方法の組み合わせで、終わった {many} 通りのうち、"
         f"**まれな不良を最も多く検出したのは {code(name)}** です。"
         "良品の 5 % までの"
         f"誤判定を許すとき、検出率は不良の種類の平均で {share(ours.macro_mode_recall, 2)}、最も苦手な {worst.name} で "
@@ -120,8 +124,8 @@ def _sure(main: Compared, name: str) -> Text:
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
     if main.finished[name].about["method"] == PLAIN:
         first = Text(
-            "That is plain training, so nothing that the store teaches pays here",
-            "これは通常の学習そのもので、ここではストアから教えることに利点がありません",
+            "That is plain training, so no way that learns from the store is above it here",
+            "これは通常の学習そのもので、ここではストアから学ぶどの方法もこれを上回りません",
         )
     elif plain is None:
         first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
@@ -140,7 +144,7 @@ def _sure(main: Compared, name: str) -> Text:
     if trunk is None or rival is None:
         second = Text(
             f"; the strong rival, the teacher's own first stages fine-tuned without a store ({code(TRUNK)}), is not finished.",
-            f"。強力な対抗馬である {code(TRUNK)}（教師の先頭の段をストアなしで微調整）の結果はまだありません。",
+            f"。強力な比較対象である {code(TRUNK)}（教師の先頭の段をストアなしで微調整）の結果はまだありません。",
         )
     else:
         side = main.side(trunk)
@@ -148,7 +152,8 @@ def _sure(main: Compared, name: str) -> Text:
         second = Text(
             f"; against the strong rival, the teacher's own first stages fine-tuned without a store ({code(trunk)}{seen.en}), "
             f"{_said(rival).en}.",
-            f"、強力な対抗馬である {code(trunk)}（教師の先頭の段をストアなしで微調整{seen.ja}）との差は {_said(rival).ja}です。",
+            f"、強力な比較対象である {code(trunk)}（教師の先頭の段をストアなしで微調整{seen.ja}）との差は "
+            f"{_said(rival).ja}です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)
 

@@ -80,7 +80,9 @@ def _summaries(compared: Compared) -> Iterable[Text]:
             and one.verdict != "more"
         ]
         if found:
-            yield _listed(Text(f"Not above {said.en} beyond chance", f"{said.ja}を偶然以上に上回らない"), found)
+            yield _listed(
+                Text(f"Not above {said.en} beyond chance", f"{said.ja}を、偶然では説明できない差では上回らない"), found
+            )
 
 
 def _searched(evidence: Evidence) -> Iterable[Text]:

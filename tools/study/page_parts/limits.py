@@ -14,7 +14,10 @@ _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
     (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN), ("own-maxima", OWN))),
     (Text("Larger pictures", "画像を大きくする"), (("own-160px", OWN), ("none-160px", PLAIN))),
     (
-        Text("The teacher's own first stages to begin with", "教師の先頭の段から始める"),
+        Text(
+            "The teacher's own first stages to begin with, .7 M parameters",
+            "教師の先頭の段（70 万パラメータ）から始める",
+        ),
         (("trunk-own-30", OWN), ("trunk-own-30-160px", "own-160px")),
     ),
 )
@@ -30,7 +33,7 @@ def limits(evidence: Evidence) -> Bullets | None:
 
 
 def _teacher(main: Compared) -> Iterator[Words]:
-    """Yield how far the students are from the teacher's own probe, and whether that would do."""
+    """Yield what the teacher's own probe reaches, and how the students stand to it."""
     if PROBE not in main.figures:
         return
     probe, ways = main.figures[PROBE], store_ways(main)
@@ -42,8 +45,8 @@ def _teacher(main: Compared) -> Iterator[Words]:
         f"these folds. Of {len(ways)} ways of training and asking a student from random weights {above} are above it over the "
         f"kinds beyond chance, {below} below.",
         f"教師そのもの：教師自身の線形分類器は、この分割で AUROC {reached[0]}、平均検出率 {reached[1]}、種類の平均 "
-        f"{reached[2]} です。乱数の初期値から始める生徒の {len(ways)} 通りのうち、種類の平均で偶然以上に上回るものは "
-        f"{above}、下回るものは {below} です。",
+        f"{reached[2]} です。乱数の初期値から始める生徒の {len(ways)} 通りのうち、種類の平均で、偶然では説明できない差で"
+        f"上回るものは {above}、下回るものは {below} です。",
     )
 
 

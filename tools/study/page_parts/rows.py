@@ -23,18 +23,19 @@ _ROW = 28.0
 def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
     """Return the paired differences in macro-mode recall to plain training; None without any."""
     found = [
-        one for name in names if (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
+        one
+        for name in names
+        if usual(name) != PLAIN  # its own gain is that of pixels
+        and (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
     ]
     rows = [one for one in found if one.low is not None]
     if not rows:
         return None
-    students = [
-        one for one in rows if compared.finished[one.policy].about["part"] != "teacher" and usual(one.policy) != PLAIN
-    ]
+    students = [one for one in rows if compared.finished[one.policy].about["part"] != "teacher"]
     better = sum(one.verdict == "more" for one in students)
     title = Text(
         f"{better} of {len(students)} students catch more than plain training beyond chance",
-        f"通常の学習を偶然以上に上回った生徒は {len(students)} 条件のうち {better} 条件",
+        f"偶然では説明できない差で通常の学習を上回った生徒は {len(students)} 条件のうち {better} 条件",
     )
     under = Text(
         "macro-mode recall at 5 % overkill minus that of plain training (on pictures as large, where that is trained), with its "

@@ -129,11 +129,11 @@ def finding(found: Sequence[Point]) -> Text:
     if not better:
         return Text(
             f"Without training, none of {total} other summaries beats k-means in as many bytes, read alike, beyond chance",
-            f"学習なしでは、{total} 種の要約のどれも、同じ容量・同じ読み方の k-means を偶然以上には上回らない",
+            f"学習なしでは、{total} 種の要約のどれも、同じ容量・同じ読み方の k-means を、偶然では説明できない差では上回らない",
         )
     return Text(
         f"Without training, {len(better)} of {total} other summaries beat k-means in as many bytes, read alike",
-        f"学習なしで、同じ容量・同じ読み方の k-means を偶然以上に上回る要約は、{total} 種のうち {len(better)} 種",
+        f"学習なしで、同じ容量・同じ読み方の k-means を、偶然では説明できない差で上回る要約は、{total} 種のうち {len(better)} 種",
     )
 
 
