@@ -107,6 +107,30 @@ def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone
     assert (own.weight, own.balance, own.size, own.epochs, own.seed, own.fold) == (5.0, 0.5, 160, 30, 2, 0)
 
 
+def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = {name: {"a": {"recipe": {"weight": 5.0, "balance": 0.5}, "val_auroc": 0.7}} for name in METHODS}
+    (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
+    trained = dict[Path, dict[str, Settings]]()
+
+    def note(store: Path, planned: dict[Path, Settings], **_: object) -> dict[Path, float]:
+        trained[store] = {path.name: settings for path, settings in planned.items()}
+        return {path: len(trained) / 10 for path in planned}
+
+    monkeypatch.setattr(screen, "validation_aurocs", note)
+    screen.screen(lambda one: Path(one.data.name, one.kept.name), tmp_path / "runs", tmp_path, jobs=1, seeds=2)
+    usual, grid, with_cells = trained  # in the order of the recipes
+    assert (grid, with_cells) == (Path("magnetic-tile", "grid"), Path("magnetic-tile-and-cells", "few-views"))
+    assert set(trained[grid]) == {"own-grid-seed0", "own-grid-seed1"}
+    assert set(trained[with_cells]) == {"own-third-cells-seed0", "own-third-cells-seed1"}
+    assert len(trained[usual]) == 2 * (len(screen.RECIPES) - 2)
+    with_them, without = trained[with_cells]["own-third-cells-seed1"], trained[usual]["own-third-seed1"]
+    assert with_them == without
+    assert (without.epochs, without.pretrain_epochs, without.seed) == (20, 10, 1)
+    found = json.loads((tmp_path / "screen.json").read_text("utf-8"))["tried"]
+    assert found["own-third-cells"] == {"of": "own-third", "val_auroc": [0.3, 0.3]}
+    assert found["own-third"] == {"of": "own", "val_auroc": [0.1, 0.1]}
+
+
 def test_unlabelled_cells_stand_beside_the_tiles_and_change_no_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
