@@ -28,7 +28,7 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
         if usual(name) != PLAIN  # its own gain is that of pixels
         and (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
     ]
-    rows = [one for one in found if one.low is not None]
+    rows = sorted((one for one in found if one.low is not None), key=lambda one: -(one.value or 0))
     if not rows:
         return None
     students = [one for one in rows if compared.finished[one.policy].about["part"] != "teacher"]
