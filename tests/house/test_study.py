@@ -113,8 +113,8 @@ def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, mon
     trained = dict[Path, dict[str, Settings]]()
 
     def note(store: Path, planned: dict[Path, Settings], **_: object) -> dict[Path, float]:
-        trained[store] = {path.name: settings for path, settings in planned.items()}
-        return {path: len(trained) / 10 for path in planned}
+        trained.setdefault(store, {}).update({path.name: settings for path, settings in planned.items()})
+        return {path: (1 + list(trained).index(store)) / 10 for path in planned}
 
     monkeypatch.setattr(screen, "validation_aurocs", note)
     screen.screen(lambda one: Path(one.data.name, one.kept.name), tmp_path / "runs", tmp_path, jobs=1, seeds=2)
@@ -129,6 +129,31 @@ def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, mon
     found = json.loads((tmp_path / "screen.json").read_text("utf-8"))["tried"]
     assert found["own-third-cells"] == {"of": "own-third", "val_auroc": [0.3, 0.3]}
     assert found["own-third"] == {"of": "own", "val_auroc": [0.1, 0.1]}
+
+
+def test_the_screen_goes_on_from_what_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = {name: {"a": {"recipe": {}, "val_auroc": 0.7}} for name in METHODS}
+    (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
+    trained: list[str] = []
+
+    def reach(store: Path, planned: dict[Path, Settings], **_: object) -> dict[Path, float]:
+        if any(path.name.endswith("seed1") for path in planned) and len(trained) == len(screen.RECIPES):
+            raise KeyboardInterrupt
+        trained.extend(path.name for path in planned)
+        return {path: 0.5 + 0.1 * settings.seed for path, settings in planned.items()}
+
+    monkeypatch.setattr(screen, "validation_aurocs", reach)
+    with pytest.raises(KeyboardInterrupt):
+        screen.screen(lambda _: tmp_path, tmp_path / "runs", tmp_path, jobs=1, seeds=2)
+    half = json.loads((tmp_path / "screen.json").read_text("utf-8"))
+    assert all(told["val_auroc"] == [0.5] for told in half["tried"].values())
+    trained.append("interrupted")
+    screen.screen(lambda _: tmp_path, tmp_path / "other runs", tmp_path, jobs=1, seeds=2)
+    assert trained[trained.index("interrupted") + 1 :] == [f"{name}-seed1" for name in screen.RECIPES]
+    whole = json.loads((tmp_path / "screen.json").read_text("utf-8"))
+    assert all(told["val_auroc"] == [0.5, 0.6] for told in whole["tried"].values())
+    with pytest.raises(SettingsError, match="of 30 epochs, not of 20"):
+        screen.screen(lambda _: tmp_path, tmp_path / "runs", tmp_path, jobs=1, epochs=20)
 
 
 def test_unlabelled_cells_stand_beside_the_tiles_and_change_no_fold(

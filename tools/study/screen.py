@@ -3,12 +3,14 @@
     python tools/study/screen.py --tiles DIR [--out study-out] [--jobs 2] [--quick]
 
 All folds of one condition take half an hour or more, so what might help is first trained on one split: with three seeds, the
-epochs of the search, and judged as there, by the validation side of fold 0. What is finished is not trained again.
+epochs of the search, and judged as there, by the validation side of fold 0. `screen.json` is written after each seed, and what
+stands there is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -29,7 +31,7 @@ from search import EPOCHS, recipe_settings, validation_aurocs  # noqa: E402
 from search import FILE as SEARCH  # noqa: E402
 
 from distill.training.settings import Settings  # noqa: E402
-from embedstore.errors import EmbedstoreError  # noqa: E402
+from embedstore.errors import EmbedstoreError, SettingsError  # noqa: E402
 from embedstore.pages import Text  # noqa: E402
 
 FILE = "screen.json"
@@ -203,33 +205,44 @@ def screen(
         jobs: trainings at a time.
         epochs: of each.
         seeds: trainings of each recipe.
+
+    Raises:
+        SettingsError: what was written down before is of other epochs.
     """
-    places = {(name, seed): out / f"{name}-seed{seed}" for seed in range(seeds) for name in RECIPES}
-    stores = {name: store(one) for name, one in RECIPES.items()}
+    path = docs / FILE
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {"epochs": epochs, "tried": {}}
+    if found["epochs"] != epochs:
+        raise SettingsError(
+            f"'{path}' is of {found['epochs']} epochs, not of {epochs}; delete it, or write elsewhere: --docs DIR"
+        )
+    reached: dict[str, list[float]] = {name: told["val_auroc"] for name, told in found["tried"].items()}
+    missing = {
+        seed: [name for name in RECIPES if len(reached.get(name, ())) <= seed] for seed in range(seeds)
+    }  # by seed, so that each file that is written has the same seeds of all recipes
+    stores = {
+        name: store(RECIPES[name]) for name in dict.fromkeys(name for names in missing.values() for name in names)
+    }
+    total, done = sum(map(len, missing.values())), 0
     console = Console(highlight=False)
     console.print(f"[bold]Screen[/bold]: {len(RECIPES)} recipes, {seeds} seeds, {epochs} epochs, one split")
     columns = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as shown:
-        task = shown.add_task("runs", total=None)
-        areas: dict[Path, float] = {}
-        for path in dict.fromkeys(stores.values()):
-            before = len(areas)
-            areas |= validation_aurocs(
-                path,
-                {
-                    places[name, seed]: RECIPES[name].chosen(docs, epochs, seed)
-                    for name, seed in places
-                    if stores[name] == path
-                },
-                images=None,  # the stores keep their pictures
-                jobs=jobs,
-                progress=lambda done, _, before=before: shown.update(task, completed=before + done, total=len(places)),
-            )
-    tried = {
-        name: {"of": one.beside or one.of, "val_auroc": [areas[places[name, seed]] for seed in range(seeds)]}
-        for name, one in RECIPES.items()
-    }
-    write_json(docs / FILE, {"epochs": epochs, "tried": tried})
+        task = shown.add_task("runs", total=total)
+        for seed, names in missing.items():
+            for of_store in dict.fromkeys(stores[name] for name in names):
+                places = {name: out / f"{name}-seed{seed}" for name in names if stores[name] == of_store}
+                areas = validation_aurocs(
+                    of_store,
+                    {place: RECIPES[name].chosen(docs, epochs, seed) for name, place in places.items()},
+                    images=None,  # the stores keep their pictures
+                    jobs=jobs,
+                    progress=lambda trained, _, before=done: shown.update(task, completed=before + trained),
+                )
+                done += len(places)
+                for name, place in places.items():
+                    reached[name] = [*reached.get(name, ()), areas[place]]
+            tried = {name: {"of": one.beside or one.of, "val_auroc": reached[name]} for name, one in RECIPES.items()}
+            write_json(path, {"epochs": epochs, "tried": tried})
 
 
 if __name__ == "__main__":

@@ -55,12 +55,19 @@ def recipes_tried(search: dict[str, Any]) -> Table:
     return Table([Text("method", "方法"), *heads], rows, texts=most)
 
 
+def screened_seeds(screen: dict[str, Any]) -> int:
+    """Return with how many seeds each recipe of the screen was trained, at least."""
+    return min(len(told["val_auroc"]) for told in screen["tried"].values())
+
+
 def screened(screen: dict[str, Any]) -> Table:
     """Return what each recipe of the screen reached, and how far, seed by seed, it is above the condition that it changes."""
     rows: list[Sequence[Words]] = []
     for name, told in screen["tried"].items():
         areas, before = told["val_auroc"], screen["tried"][told["of"]]["val_auroc"]
-        gaps = [one - other for one, other in zip(areas, before, strict=True)]
+        gaps = [
+            one - other for one, other in zip(areas, before, strict=False)
+        ]  # a new recipe may have fewer seeds so far
         above = Text(NO_NUMBER, NO_NUMBER)
         if name != told["of"]:
             span = between(min(gaps), max(gaps))
