@@ -18,7 +18,7 @@ import results  # noqa: E402
 import screen  # noqa: E402
 import search  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
-from data import DATA, MAXIMA, Data, Kept, build_tiles, store_of  # noqa: E402
+from data import DATA, MAXIMA, STANDARD, Data, Kept, build_tiles, needs_teacher, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
@@ -267,8 +267,12 @@ def test_each_kind_of_store_is_built_once_and_then_changed_for_each_data(tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         for one in (plain, changed):
             patch.setitem(DATA, one.name, one)
+        looks = [needs_teacher(plain, tmp_path, STANDARD)]
         paths = [store_of(one, tmp_path, None, tmp_path) for one in (plain, changed, plain)]
+        looks += [needs_teacher(changed, tmp_path, kept) for kept in (STANDARD, MAXIMA)]
         paths.append(store_of(changed, tmp_path, None, tmp_path, MAXIMA))
+        looks += [needs_teacher(plain, tmp_path, MAXIMA)]
+    assert looks == [True, False, True, False]
     assert built == [("plain", "standard"), ("changed", "maxima")]
     assert [str(path.relative_to(tmp_path)) for path in paths] == [
         "plain/store", "changed/store", "plain/store", "changed/store-maxima",

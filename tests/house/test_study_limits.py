@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-from toy_study import SAMPLES, english, rows, runs_of, write_study
+from toy_study import SAMPLES, english, rows, runs_of
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
@@ -19,13 +18,6 @@ from page_parts.answer import cheapest, strongest_rival  # noqa: E402
 from page_parts.evidence import MAIN, Evidence  # noqa: E402
 from page_parts.markdown import gap_of  # noqa: E402
 from page_parts.tables import rival_in_bytes  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    docs = tmp_path_factory.mktemp("limits") / "study"
-    write_study(docs)
-    return docs
 
 
 def test_what_the_store_adds_to_the_teachers_own_stages_is_told_once_it_is_trained(docs: Path, tmp_path: Path) -> None:

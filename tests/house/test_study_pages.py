@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from toy_study import FOLDS, MADE, SAMPLES, SEEDS, english, rows, write_study
+from toy_study import FOLDS, MADE, SAMPLES, SEEDS, english, rows
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
@@ -27,13 +27,6 @@ from page_parts.names import described, family  # noqa: E402
 from page_parts.tables import rival_in_bytes  # noqa: E402
 
 from embedstore.pages.svg import text_width  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    docs = tmp_path_factory.mktemp("made") / "study"
-    write_study(docs)
-    return docs
 
 
 @pytest.fixture(scope="module")

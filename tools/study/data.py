@@ -184,8 +184,7 @@ def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept 
     unfinished = path.with_name(f"{path.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
-    of_tiles = (_path(out, one.name, kept) for one in DATA.values() if one.build is data.build)
-    other = next((at for at in of_tiles if at.exists()), None)
+    other = _same_pictures(data, out, kept)
     if other is not None:  # what the teacher saw is the same
         shutil.copytree(other, unfinished)
     else:
@@ -193,6 +192,17 @@ def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept 
     data.change(unfinished, folder, docs)
     unfinished.rename(path)
     return path
+
+
+def needs_teacher(data: Data, out: Path, kept: Kept) -> bool:
+    """Return whether a teacher must look at the pictures before `store_of` can return that store."""
+    return not _path(out, data.name, kept).exists() and _same_pictures(data, out, kept) is None
+
+
+def _same_pictures(data: Data, out: Path, kept: Kept) -> Path | None:
+    """Return a store of the same pictures that is there already."""
+    of_pictures = (_path(out, one.name, kept) for one in DATA.values() if one.build is data.build)
+    return next((at for at in of_pictures if at.exists()), None)
 
 
 def _path(out: Path, data: str, kept: Kept) -> Path:

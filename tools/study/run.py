@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 import results  # noqa: E402
 from aside import with_aside  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
-from data import DATA, store_of  # noqa: E402
+from data import DATA, STANDARD, TWO_TEACHERS, needs_teacher, store_of  # noqa: E402
 from probes import teacher_runs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
@@ -49,6 +49,9 @@ COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColum
 _SIZE = Settings().size
 # Measured on two cores, two trainings at a time: seconds of the wall for one epoch of one training on 806 pictures.
 _SECONDS_AN_EPOCH = {"small": 0.98, "trunk:efficientnet-lite0:5": 2.0}
+# Of the wall, for one picture in one view: both cores work on it.
+_SECONDS_A_PICTURE = {STANDARD.teacher: 0.02, TWO_TEACHERS.teacher: 0.06}
+_PICTURES = 1_344
 _SECONDS_LIVE = 16.0  # of one alone, beside its teacher
 
 
@@ -104,6 +107,11 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
         table.add_row(f"{one.data}/{one.name}", one.says, str(epochs), f"{each:.1f}", state)
     console.print(table)
     console.print(f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained.")
+    looked = {one.kept for one in missing if needs_teacher(DATA[one.data], options.out, one.kept)}
+    if looked:
+        first = sum((1 + kept.views) * _PICTURES * _SECONDS_A_PICTURE[kept.teacher] for kept in looked) / 3600
+        names = ", ".join(sorted(kept.name for kept in looked))
+        console.print(f"Before that, about {first:.1f} hours until the teacher has seen the pictures: {names}.")
 
 
 def seconds_an_epoch(condition: Condition) -> float:

@@ -129,13 +129,6 @@ def _sure(main: Compared, name: str) -> Text:
         )
     elif plain is None:
         first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
-    elif main.side(before) != main.side(name):
-        first = Text(
-            f"Against plain training of the same student, which saw {main.side(before)} pixels instead of {main.side(name)}, "
-            f"that is {_said(plain).en}",
-            f"通常の学習（同じ生徒、ただし画像は {main.side(name)} でなく {main.side(before)} 画素）との差は "
-            f"{_said(plain).ja}",
-        )
     else:
         first = Text(
             f"Against plain training of the same student that is {_said(plain).en}",

@@ -19,11 +19,13 @@ from search import FILE
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
+from distill.training.settings import Settings
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
 GOOD = CLASSES[1]
 OVERKILL, RESAMPLES = 0.05, 2000
+_USUAL_SIDE = Settings().size  # of students' pictures; where they are larger, the condition's name says so
 _RIVALS = (PLAIN, OWN, TRUNK)  # that stand beside what was trained on fewer folds
 
 
@@ -96,10 +98,12 @@ class Compared:
     def as_large(self, baseline: str, name: str) -> str:
         """Return a baseline as it was trained on pictures as large as a condition's, such as `own-160px`.
 
-        Where that is not finished, or is the condition itself, it is the baseline as it stands.
+        Of the condition itself it is the baseline as it stands. It may not be finished: then there is no difference to tell,
+        since that to smaller pictures would be the pixels'.
         """
-        larger = f"{baseline}-{self.side(name)}px"
-        return larger if larger in self.finished and larger != name else baseline
+        side = self.side(name)
+        larger = f"{baseline}-{side}px"
+        return baseline if side in (None, _USUAL_SIDE) or larger == name else larger
 
     def of_known_bytes(self) -> list[str]:
         """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own.
