@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import msgpack
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -15,7 +16,7 @@ from embedstore import open as open_store
 from embedstore.errors import PictureError, TrainingError
 from embedstore.exports import SummaryFile
 from embedstore.images import leaves
-from embedstore.pictures import read_picture
+from embedstore.pictures import content_hash, read_picture
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe
 
@@ -69,6 +70,18 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[Source]:
     else:
         with open_store(path) as store:
             yield store
+
+
+def contents_of(source: Source) -> str:
+    """Return a digest of what a run hangs on beside the teacher: the samples, their files, and how views are cut.
+
+    A version would not do: a store that is deleted and built anew counts from 1 again.
+    """
+    samples = sorted(
+        (one.id, one.label, one.mode, one.group, one.split, source.content_at(at))
+        for at, one in enumerate(source.samples)
+    )
+    return content_hash(msgpack.packb([source.recipe.to_dict(), samples])).hex()
 
 
 def texts_of(source: Source, positions: npt.NDArray[np.int64]) -> tuple[list[str], list[str | None], list[str | None]]:

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from distill.advice import trials
+from distill.advice.agreed import Agreed, read_agreed, write_agreed
 from distill.advice.candidates import Candidate, chosen_candidates
 from distill.advice.decision import NO_ESCAPE, Decision, decide
 from distill.advice.footprint import Footprint, LeftOut, fitting
 from distill.advice.looks import Looks, look
-from distill.advice.needs import Needs
-from distill.advice.trials import Agreed, Pace, Plan
+from distill.advice.needs import MOST_OVERKILL, Needs
+from distill.advice.trials import Pace, Plan
+from distill.source import contents_of
 from distill.training.ranks import refuse_ranks
 from distill.training.run_data import make_run_data
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
+from embedstore import EmbeddingStore
 from embedstore import open as open_store
 from embedstore.errors import SettingsError
 
@@ -67,10 +70,11 @@ class Advice:
         return next(one for one in self.tried if one.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, with the reasons in words."""
-        from distill.advice.words import reasons
+        """Return plain values, with the reasons and the doubts in words."""
+        from distill.advice.words import doubts, reasons
 
-        return asdict(self) | {"reasons": [asdict(one) for one in reasons(self)]}
+        said = {"reasons": reasons(self), "doubts": doubts(self)}
+        return asdict(self) | {name: [asdict(one) for one in texts] for name, texts in said.items()}
 
 
 def advise(
@@ -110,8 +114,8 @@ def advise(
         data = make_run_data(opened, base)  # refuses what the training after the trials would refuse
         learned = trials.testable_folds(opened, base)
         ways = {one.name: one.chosen(base, opened.teacher) for one in chosen_candidates(needs.ways)}
-        request = _request(opened.fingerprint, opened.version, needs, ways)
-        agreed = trials.read_agreed(place, request)
+        request = _request(opened, needs, ways)
+        agreed = read_agreed(place, request)
         if agreed is None:
             footprints, left_out = fitting(
                 ways,
@@ -137,15 +141,19 @@ def advise(
             jobs=jobs,
             progress=lambda *far: tell(MEASURING, *far),
         )
+        paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
+        footprints = {name: footprints[name] for name in paces}
         plan = trials.plan_trials(
             paces,
             learned,
-            seconds=60 * needs.minutes - (time.monotonic() - started),
+            seconds=60 * needs.minutes,
+            spent=time.monotonic() - started,
             jobs=jobs,
             wanted=min(trials.training_epochs(pace, training, needs.train_minutes) for pace in paces.values()),
         )
+        left_out = [*left_out, *too_slow]
         agreed = Agreed(request, plan, paces, footprints, left_out)
-        trials.write_agreed(place, agreed)
+        write_agreed(place, agreed)
     tried = [one for one in chosen_candidates(needs.ways) if one.name in agreed.footprints]
     runs, remarks = trials.run_trials(
         path,
@@ -183,20 +191,21 @@ def advise(
     )
 
 
-def _request(fingerprint: str, version: int, needs: Needs, ways: Mapping[str, Settings]) -> dict[str, Any]:
+def _request(store: EmbeddingStore, needs: Needs, ways: Mapping[str, Settings]) -> dict[str, Any]:
     """Return all that the trials hang on."""
     asked = {name: value for name, value in needs.to_dict().items() if name != "ways"}
     settings = {name: one.to_dict() for name, one in ways.items()}
-    return {"store": fingerprint, "version": version, **asked, "ways": settings}
+    of_store = {"store": store.fingerprint, "version": store.version, "contents": contents_of(store)}
+    return {**of_store, **asked, "ways": settings}
 
 
 def _final(settings: Settings, decision: Decision, epochs: int) -> Settings:
     """Return the settings of the training that is advised.
 
-    Where no defect may pass, its threshold is set for the overkill that this cost in the trials.
+    Where no defect may pass, its threshold is set for the overkill that this cost in the trials, `MOST_OVERKILL` at most.
     """
     if decision.figure != NO_ESCAPE:
         return replace(settings, epochs=epochs)
     reached = decision.standing(decision.chosen).deciding.value
     assert reached is not None  # noqa: S101  a way without the figure is never chosen
-    return replace(settings, epochs=epochs, overkill=min(0.5, math.ceil(1000 * reached) / 1000))
+    return replace(settings, epochs=epochs, overkill=min(MOST_OVERKILL, math.ceil(1000 * reached) / 1000))

@@ -25,7 +25,7 @@ class Candidate:
         name: of its runs, and for `--ways`.
         method: a policy, or a method of `distill.methods`.
         says: what it is, in a few words.
-        enough: begins the sentence that advises it although another way found a little more.
+        enough: begins the sentence that advises it although another way found a little more, for which training needs more.
         why: what speaks for it.
         settings: beside those that all share; in the student's name, {teacher} stands for the store's teacher.
     """
@@ -79,14 +79,14 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
         "trunk",
         "none",
-        Text("a fine-tuned trunk without any store", "大きなモデルの前半を微調整（ストアなし）"),
+        Text("a fine-tuned trunk without any store", "大きなモデルの先頭の段を微調整（ストアなし）"),
         Text(
             "Here a fine-tuned trunk without any store is cheaper",
-            "ここではストアを使わず、大きなモデルの前半を微調整する方が手軽です",
+            "ここではストアを使わず、大きなモデルの先頭の段を微調整する方が手軽です",
         ),
         Text(
             "it begins with the large model's first stages and needs no stored vectors",
-            "大きなモデルの前半の重みから始め、保存したベクトルは要りません",
+            "大きなモデルの先頭の段の重みから始め、保存したベクトルは要りません",
         ),
         _TRUNK,
     ),
@@ -139,14 +139,14 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
         "trunk-own",
         "own",
-        Text("a fine-tuned trunk with own embeddings", "大きなモデルの前半を画像ごとの埋め込みで微調整"),
+        Text("a fine-tuned trunk with own embeddings", "大きなモデルの先頭の段を画像ごとの埋め込みで微調整"),
         Text(
             "Here a fine-tuned trunk with own embeddings is enough",
-            "ここでは大きなモデルの前半を、画像ごとの埋め込みで微調整すれば十分です",
+            "ここでは大きなモデルの先頭の段を、画像ごとの埋め込みで微調整すれば十分です",
         ),
         Text(
             "it begins with the large model's first stages, and each picture is drawn to its own vector",
-            "大きなモデルの前半の重みから始め、どの画像も自分のベクトルを手本にします",
+            "大きなモデルの先頭の段の重みから始め、どの画像も自分のベクトルを手本にします",
         ),
         {**_TRUNK, **_ALIGNED},
     ),

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
+from distill.evaluation.intervals import Difference
 from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
 from embedstore.errors import TrainingError
@@ -105,7 +106,7 @@ def decide(
     comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     figures: dict[str, dict[str, Estimate]] = {name: {} for name in order}
     for one in alone.differences:
-        figures[one.policy][one.figure] = Estimate(one.value, one.low, one.high)
+        figures[one.policy][one.figure] = _itself(one, getattr(by_name[one.policy], one.figure))
     gaps = {
         one.policy: Estimate(one.value, one.low, one.high) for one in comparison.differences if one.figure == figure
     }
@@ -161,6 +162,15 @@ def choose(values: Mapping[str, float | None], *, less: bool = False, margin: fl
     best = max(known, key=lambda name: known[name])  # of equals the first
     chosen = next(name for name, value in known.items() if value >= known[best] - margin - 1e-12)
     return best, chosen
+
+
+def _itself(one: Difference, figure: float | None) -> Estimate:
+    """Return a figure with its interval from a difference to a way that finds nothing, whose AUROC is .5 and all else 0."""
+    if figure is None or one.value is None:
+        return Estimate(figure)
+    chance = figure - one.value
+    low, high = (None if end is None else end + chance for end in (one.low, one.high))
+    return Estimate(figure, low, high)
 
 
 def _knows_more(figures: Mapping[str, Estimate], guess: float | None) -> bool:

@@ -16,6 +16,11 @@ def shown(looks: Looks) -> list[Text]:
     return [_sizes(looks), *_few_parts(looks), *_odd(looks), *_groups(looks), *_views(looks)]
 
 
+def unsure(looks: Looks) -> list[Text]:
+    """Say what of that makes figures too good, or unsure: labels of few parts, and pictures that look like one part."""
+    return [*_few_parts(looks), *_groups(looks)]
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as an English list."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -33,7 +38,7 @@ def _sizes(looks: Looks) -> Text:
         f"{f'; {looks.aside:,} set aside' if looks.aside else ''}.",
         f"ストア：画像 {looks.pictures:,} 枚。ラベル別（少ない順）：{told_ja}{f'、ほか {more} ラベル' if more else ''}"
         f"{f'、ラベルなし {looks.unlabelled:,} 枚' if looks.unlabelled else ''}"
-        f"{f'、除外 {looks.aside:,} 枚' if looks.aside else ''}。",
+        f"{f'、別扱い（aside）{looks.aside:,} 枚' if looks.aside else ''}。",
     )
 
 
@@ -98,7 +103,7 @@ def _groups(looks: Looks) -> list[Text]:
             Text(
                 f"Sets of pictures that look like one part, while the written split puts them on several sides: "
                 f"{looks.torn_sets:,}. The report of the training will be too good; the trials dealt folds of their own.",
-                f"同じ部品に見えるのに、書き込まれた分割で学習側とテスト側に分かれている組：{looks.torn_sets:,}。本学習の報告は"
+                f"同じ部品に見えるのに、書き込まれた分割で複数の側（学習・検証・テスト）に分かれている組：{looks.torn_sets:,}。本学習の報告は"
                 "良すぎる値になります（試行は独自の分割です）。",
             )
         )

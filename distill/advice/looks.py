@@ -74,6 +74,7 @@ class Looks:
         ungrouped_twins: sets of pictures that look like one part while some have no group.
         meeting_groups: groups of which pictures look like one part with those of another group.
         torn_sets: sets of such pictures on several sides of the written split.
+        tested: pictures on the test side of the written split.
     """
 
     pictures: int
@@ -88,6 +89,7 @@ class Looks:
     ungrouped_twins: int
     meeting_groups: int
     torn_sets: int
+    tested: int
 
 
 def look(store: EmbeddingStore, good: str | None) -> Looks:
@@ -140,6 +142,7 @@ def look(store: EmbeddingStore, good: str | None) -> Looks:
         ungrouped_twins=ungrouped,
         meeting_groups=meeting,
         torn_sets=torn,
+        tested=sum(one.split == "test" for one in samples),
     )
 
 

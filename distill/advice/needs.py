@@ -5,6 +5,7 @@ from typing import Any
 
 from embedstore.errors import SettingsError
 
+MOST_OVERKILL = 0.5  # that a threshold can be set for
 _LONG = 1_000_000.0  # minutes, megabytes, milliseconds
 
 
@@ -36,8 +37,8 @@ class Needs:
     ways: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overkill <= 0.5:
-            raise SettingsError(f"The overkill is {self.overkill}; expected 0 to 0.5.")
+        if not 0 <= self.overkill <= MOST_OVERKILL:
+            raise SettingsError(f"The overkill is {self.overkill}; expected 0 to {MOST_OVERKILL}.")
         for name, value in (
             ("number of minutes for the trials", self.minutes),
             ("number of minutes for the training", self.train_minutes),

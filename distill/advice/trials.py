@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from distill.advice.footprint import Footprint, LeftOut
+from distill.advice.footprint import LeftOut
 from distill.evaluation.runs import RunScores
 from distill.source import Source
-from distill.training import run_directory
 from distill.training.compare import train_ways, val_fold_of
 from distill.training.run_data import make_run_data
 from distill.training.settings import Settings
@@ -28,7 +25,6 @@ FEWEST_EPOCHS = (
 )
 FOLDS, SEEDS = (5, 4, 3), 3  # the best first; a run learns from all folds but two
 SPARE = 0.9  # of the time is planned for: machines have other work, too
-PLAN = "plan.json"
 _PACE_EPOCHS = 2  # that a pace is measured on: the first one reads and cuts what the second finds
 
 
@@ -142,6 +138,43 @@ def measure_paces(
     return paces
 
 
+def fast_enough(
+    paces: Mapping[str, Pace], pictures: int, minutes: float | None
+) -> tuple[dict[str, Pace], list[LeftOut]]:
+    """Return the paces of the ways that can be trained in the stated time, and the others.
+
+    Args:
+        paces: of each candidate.
+        pictures: that the training will learn from.
+        minutes: that it may take; None: any time.
+
+    Raises:
+        SettingsError: none can.
+    """
+    if minutes is None:
+        return dict(paces), []
+    needed = {name: pace.seconds(FEWEST_EPOCHS, pictures) / 60 for name, pace in paces.items()}
+    within = {name: paces[name] for name, time_needed in needed.items() if time_needed <= minutes}
+    if not within:
+        quickest = min(needed, key=needed.__getitem__)
+        raise SettingsError(
+            f"The time for the training is too short: {FEWEST_EPOCHS} epochs of the quickest way, '{quickest}', take about "
+            f"{needed[quickest]:.1f} minutes, and {minutes:g} were given; give more --train-minutes."
+        )
+    return within, [
+        LeftOut(
+            name,
+            None,
+            Text(
+                f"{FEWEST_EPOCHS} epochs of it take about {needed[name]:.1f} minutes, and the training may take {minutes:g}.",
+                f"{FEWEST_EPOCHS} エポックに約 {needed[name]:.1f} 分かかり、学習の上限 {minutes:g} 分を超えます。",
+            ),
+        )
+        for name in paces
+        if name not in within
+    ]
+
+
 def pace_of(seconds: Sequence[float], wall: float, pictures: int) -> Pace:
     """Return the pace of runs that stood beside each other.
 
@@ -155,7 +188,13 @@ def pace_of(seconds: Sequence[float], wall: float, pictures: int) -> Pace:
 
 
 def plan_trials(
-    paces: Mapping[str, Pace], learned: Mapping[int, int], *, seconds: float, jobs: int, wanted: int
+    paces: Mapping[str, Pace],
+    learned: Mapping[int, int],
+    *,
+    seconds: float,
+    spent: float = 0.0,
+    jobs: int,
+    wanted: int,
 ) -> Plan:
     """Return how many folds, seeds and epochs fit.
 
@@ -166,30 +205,38 @@ def plan_trials(
     Args:
         paces: of each candidate.
         learned: number of folds -> pictures that a run learns from.
-        seconds: that are left for the trials.
+        seconds: for the trials.
+        spent: of these, on measuring the paces.
         jobs: runs at a time.
         wanted: epochs of the training after the trials, the most that a trial has.
 
     Raises:
         SettingsError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
     """
-    usable = SPARE * seconds
+    usable = SPARE * (seconds - spent)
     folds = epochs = 0
     for folds in sorted(learned, reverse=True):
-        epochs = _epochs_within(paces, folds, learned[folds], usable * jobs)
+        epochs = _epochs_within(paces, folds, learned[folds], usable * _beside(jobs, folds, paces))
         if 2 * epochs >= wanted:
             break
     epochs = min(epochs, wanted)
     fewest = min(FEWEST_EPOCHS, wanted)
     if epochs < fewest:
-        needed = _seconds(paces, folds, learned[folds], fewest) / jobs / SPARE
+        needed = _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces) / SPARE
+        enough = math.ceil((spent + needed) / 6) / 10
         raise SettingsError(
-            f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds take about {needed / 60:.1f} "
-            f"minutes, and {max(0.0, seconds) / 60:.1f} are left; give more --minutes, or fewer --ways."
+            f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds, and measuring how long one takes, "
+            f"need about {enough:.1f} minutes, and {seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or fewer "
+            "--ways."
         )
-    each = _seconds(paces, folds, learned[folds], epochs) / jobs
+    each = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces)
     seeds = max(1, min(SEEDS, int(usable / each))) if epochs == wanted else 1
     return Plan(folds, seeds, epochs, seeds * each)
+
+
+def _beside(jobs: int, folds: int, paces: Mapping[str, Pace]) -> int:
+    """Return how many runs of one seed can train beside each other: more jobs than runs save no time."""
+    return min(jobs, folds * len(paces))
 
 
 def _seconds(paces: Mapping[str, Pace], folds: int, pictures: int, epochs: int) -> float:
@@ -208,79 +255,6 @@ def training_epochs(pace: Pace, pictures: int, minutes: float | None) -> int:
     if minutes is None:
         return EPOCHS
     return max(1, min(MOST_EPOCHS, int((60 * minutes - pace.start) / pace.epoch_of(pictures))))
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """What a directory of trials was begun for and with, so that it goes on with the very same.
-
-    Attributes:
-        request: all that the trials hang on.
-        plan: of the trials.
-        paces, footprints: measured then, of each candidate that is tried.
-        left_out: the candidates that are not.
-    """
-
-    request: dict[str, Any]
-    plan: Plan
-    paces: dict[str, Pace]
-    footprints: dict[str, Footprint]
-    left_out: list[LeftOut]
-
-
-def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
-    """Return what the trials in a directory were begun for; None where none were begun.
-
-    Raises:
-        SettingsError: they were begun for something else, or the file is damaged, or the directory holds something else.
-    """
-    path = trials / PLAN
-    if not path.exists():
-        if trials.exists() and (not trials.is_dir() or any(one.name != f"{PLAN}.new" for one in trials.iterdir())):
-            raise SettingsError(f"'{trials}' holds other files and no trials; choose another directory: --trials DIR")
-        return None
-    try:
-        kept = json.loads(path.read_text("utf-8"))
-        agreed = Agreed(
-            dict(kept["request"]),
-            Plan(**kept["plan"]),
-            {name: Pace(**pace) for name, pace in kept["paces"].items()},
-            {name: Footprint(**need) for name, need in kept["footprints"].items()},
-            [
-                LeftOut(one["name"], one["footprint"] and Footprint(**one["footprint"]), Text(**one["why"]))
-                for one in kept["left_out"]
-            ],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingsError(f"'{path}' is damaged; delete '{trials}' to begin the trials again.") from error
-    now = json.loads(json.dumps(request))
-    for name in [*now, *agreed.request]:
-        if agreed.request.get(name) != now.get(name):
-            where, before, after = _difference(name, agreed.request.get(name), now.get(name))
-            raise SettingsError(
-                f"The trials in '{trials}' were begun with {where} = {_short(before)}, not {_short(after)}; go on with what they "
-                "were begun with, choose another directory (--trials DIR), or delete this one."
-            )
-    return agreed
-
-
-def write_agreed(trials: Path, agreed: Agreed) -> None:
-    """Write down what the trials are for, before the first of them."""
-    trials.mkdir(parents=True, exist_ok=True)
-    run_directory.write_json(trials / PLAN, asdict(agreed))
-
-
-def _difference(name: str, before: Any, after: Any) -> tuple[str, Any, Any]:
-    """Return where two values differ first, as deep as both have the same keys, and what stands there in each."""
-    if isinstance(before, dict) and isinstance(after, dict) and before.keys() == after.keys():
-        key = next(key for key in after if before[key] != after[key])
-        return _difference(f"{name}.{key}", before[key], after[key])
-    return name, before, after
-
-
-def _short(value: Any) -> str:
-    text = ", ".join(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def run_trials(

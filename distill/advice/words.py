@@ -10,6 +10,7 @@ from distill.advice.candidates import Candidate
 from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate
 from distill.advice.footprint import LeftOut
 from distill.advice.look_words import MOST_NAMES, listed
+from distill.evaluation.figures import RecallFigures
 from distill.reports.caveats import caveats
 from distill.reports.words import named
 from embedstore.pages import Text, number
@@ -24,34 +25,49 @@ def verdict(advice: Advice) -> Text:
     """Say which way is advised, and how it stands beside the best; where it is the best, beside the next best."""
     decision, chosen = advice.decision, advice.candidate(advice.decision.chosen)
     figure, reached = figure_named(decision.figure), estimate(decision.standing(chosen.name).deciding)
-    opening = chosen.enough if chosen is not advice.tried[-1] else _take(chosen)
+    others = [one for one in decision.standings if one.name != chosen.name]
+    if not others:
+        opening = _opening(advice, chosen, None)
+    elif decision.chosen == decision.best:
+        beside = min(others, key=lambda one: math.inf if one.gap.value is None else abs(one.gap.value))
+        opening = _opening(advice, chosen, beside.name)
+    else:
+        beside = decision.standing(decision.best)
+        opening = _opening(advice, chosen, beside.name)
     first = Text(
         f"{opening.en}: {figure.en} {reached.en}; {chosen.why.en}.",
         f"{opening.ja}。{figure.ja}は {reached.ja}。{chosen.why.ja}。",
     )
-    others = [one for one in decision.standings if one.name != chosen.name]
     if not others:
         return first
+    other, value, ways = advice.candidate(beside.name), share(beside.deciding.value), len(advice.tried)
     if decision.chosen == decision.best:
-        standing = min(others, key=lambda one: math.inf if one.gap.value is None else abs(one.gap.value))
-        other, value, gap = advice.candidate(standing.name), share(standing.deciding.value), _gap(standing.gap)
+        gap = _gap(beside.gap)
         return Text(
-            f"{first.en} The next best of {_count(len(advice.tried), 'way')}, {other.says.en}, reached {value}; the difference "
-            f"is {gap.en}.",
-            f"{first.ja}{len(advice.tried)} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
+            f"{first.en} The next best of {_count(ways, 'way')}, {other.says.en}, reached {value}; the difference is {gap.en}.",
+            f"{first.ja}{ways} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
         )
-    other, value = advice.candidate(decision.best), share(decision.standing(decision.best).deciding.value)
     gap = _gap(decision.standing(chosen.name).gap)
     return Text(
-        f"{first.en} The best of {len(advice.tried)} ways, {other.says.en}, reached {value}; the difference is {gap.en}, and a "
+        f"{first.en} The best of {ways} ways, {other.says.en}, reached {value}; the difference is {gap.en}, and a "
         f"simpler way may cost up to {100 * MARGIN:.0f}.",
-        f"{first.ja}{len(advice.tried)} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です。"
+        f"{first.ja}{ways} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です。"
         f"{100 * MARGIN:.0f} ポイント以内の差なら、より簡単な方法を勧めます。",
     )
 
 
-def _take(chosen: Candidate) -> Text:
-    return Text(f"Take {chosen.says.en}", f"{chosen.says.ja}を勧めます")
+def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
+    """Begin the sentence that advises a way: it is enough where what it is held against needs more, and else the one to take."""
+    if chosen.name in advice.decision.unlearned:
+        return Text(
+            f"No advice: {chosen.says.en} was not shown to know more than chance, and no other way is better. Of what was "
+            "tried it stands first",
+            f"推奨できません：{chosen.says.ja}も偶然の水準を超えたとは言えず、これより良い方法もありません。試した中では首位です",
+        )
+    order = [one.name for one in advice.tried]
+    if chosen.name == order[-1] or (beside is not None and order.index(beside) < order.index(chosen.name)):
+        return Text(f"Take {chosen.says.en}", f"{chosen.says.ja}を勧めます")
+    return chosen.enough
 
 
 def unlearned(advice: Advice) -> list[Text]:
@@ -60,6 +76,16 @@ def unlearned(advice: Advice) -> list[Text]:
     if not ways:
         return []
     epochs = advice.plan.epochs
+    if epochs >= advice.settings.epochs:
+        return [
+            Text(
+                f"Not beyond chance: {listed([one.en for one in ways])}, in as many epochs as the training has ({epochs}). Look "
+                "at the labels (embedstore suggest), or take pictures of more parts; more --minutes won't help.",
+                f"{'、'.join(one.ja for one in ways)}は、本学習と同じ {epochs} エポックでも偶然の水準を超えません。"
+                "ラベルを確認するか（embedstore suggest）、"
+                "別の部品の画像を増やしてください。--minutes を増やしても変わりません。",
+            )
+        ]
     return [
         Text(
             f"Too short to judge {listed([one.en for one in ways])}: {_count(epochs, 'epoch')} did not bring "
@@ -111,25 +137,24 @@ def expected(advice: Advice) -> Text:
     wanted = f"{100 * advice.needs.overkill:g} %"
     if advice.needs.good is None:
         right, macro = estimate(figures["accuracy"]), estimate(figures["macro_recall"])
-        worst = _worst(
-            own.by_class[0].name, Estimate(own.by_class[0].recall, own.by_class[0].low, own.by_class[0].high)
-        )
+        worst = _worst(own.by_class[0], advice)
         return Text(
             f"Expected: {right.en} of the pictures get the right label; averaged over the labels {macro.en}; the worst label is "
             f"{worst.en}.",
             f"見込み：正しいラベルになる画像 {right.ja}、ラベルの平均 {macro.ja}、最も苦手なラベルは{worst.ja}。",
         )
-    worst = _worst(own.by_mode[0].name, Estimate(own.by_mode[0].recall, own.by_mode[0].low, own.by_mode[0].high))
+    worst = _worst(own.by_mode[0], advice)
     if decision.figure == NO_ESCAPE:
         detected, lost = share(own.zero_escape_recall), share(own.zero_escape_overkill)
+        task = _threshold_of_task(advice)
         return Text(
             f"Expected: with a threshold below the lowest score of all defects that set it, {detected} of the defects of other "
             f"parts are caught and {lost} of the good parts are rejected. One lowest score has no honest interval, and a new "
-            f"defect may score lower: no threshold promises that nothing escapes. At {wanted} overkill the "
-            f"worst kind is {worst.en}.",
+            f"defect may score lower: no threshold promises that nothing escapes. {task.en} At {wanted} overkill the worst "
+            f"kind is {worst.en}.",
             f"見込み：しきい値を、それを決めた全不良の最低スコアに置くと、別の部品の不良の {detected} を検出し、良品の {lost} "
             f"を誤って不良とします。最低スコア 1 点には信頼できる区間がなく、新しい不良はさらに低いかもしれません。見逃しゼロを"
-            f"保証するしきい値はありません。誤判定率 {wanted} では、最も苦手な種類は{worst.ja}。",
+            f"保証するしきい値はありません。{task.ja}誤判定率 {wanted} では、最も苦手な種類は{worst.ja}。",
         )
     caught, rejected = estimate(figures["recall"]), estimate(figures["overkill"])
     return Text(
@@ -140,6 +165,23 @@ def expected(advice: Advice) -> Text:
     )
 
 
+def _threshold_of_task(advice: Advice) -> Text:
+    """Say which threshold the task file sets where nothing may escape: one for the good parts, whose scores are many."""
+    written = share(advice.settings.overkill)
+    reached = advice.decision.standing(advice.decision.chosen).deciding.value or 0.0
+    if reached > advice.settings.overkill:
+        return Text(
+            f"So no usable threshold lets nothing escape: the task file is written for {written} overkill, the most that can be "
+            "set, and defects will escape.",
+            f"つまり、見逃しゼロで使えるしきい値はありません。タスクファイルは設定できる最大の誤判定率 {written} で書かれており、"
+            "不良の一部は見逃されます。",
+        )
+    return Text(
+        f"The task file sets the threshold by the good parts instead, for {written} overkill.",
+        f"タスクファイルのしきい値は、代わりに良品のスコアから、誤判定率 {written} に合わせて決めます。",
+    )
+
+
 def cost(advice: Advice) -> Text:
     """Say what the advised training and its student cost."""
     need, epochs = advice.footprints[advice.decision.chosen], advice.settings.epochs
@@ -147,8 +189,8 @@ def cost(advice: Advice) -> Text:
     return Text(
         f"Cost: {epochs} epochs, about {minutes.en} on this machine; at the terminal {need.megabytes:.1f} MB of weights and "
         f"{need.milliseconds:.1f} ms a picture with one thread of this machine's CPU, its {need.flips} flips averaged.",
-        f"費用：{epochs} エポックの学習にこの機械で約 {minutes.ja}。端末では重み {need.megabytes:.1f} MB、1 枚あたり "
-        f"{need.milliseconds:.1f} ms（この機械の CPU 1 スレッド、反転 {need.flips} 通りの平均を含む）。",
+        f"コスト：{epochs} エポックの学習にこのマシンで約 {minutes.ja}。端末では重み {need.megabytes:.1f} MB、1 枚あたり "
+        f"{need.milliseconds:.1f} ms（このマシンの CPU 1 スレッド、反転 {need.flips} 通りの平均を含む）。",
     )
 
 
@@ -202,6 +244,15 @@ def doubts(advice: Advice) -> list[Text]:
                 f"{len(advice.tried)} 方法のうち最も良いものの値は、偶然にも助けられているため、やや良すぎます。",
             )
         )
+    if advice.looks.tested:
+        said.append(
+            Text(
+                f"The trials tested the {advice.looks.tested:,} pictures on the store's test side, too, so they took part in "
+                "choosing the way, and what the training reports on that side is a little too good as well.",
+                f"試行ではストアのテスト側の画像 {advice.looks.tested:,} 枚もテストに使い、方法の選択に関わっています。そのため、"
+                "本学習がテスト側で報告する値もやや良すぎます。",
+            )
+        )
     if advice.needs.good is None:
         said.append(
             Text(
@@ -216,7 +267,7 @@ def doubts(advice: Advice) -> list[Text]:
     return [
         *said,
         *caveats(replace(decision.comparison, differences=told)),
-        *(Text(one, one) for one in advice.remarks),
+        *(Text(one, f"（英語の注記）{one}") for one in advice.remarks),
     ]
 
 
@@ -264,9 +315,14 @@ def _gap(gap: Estimate) -> Text:
     )
 
 
-def _worst(name: str, recall: Estimate) -> Text:
-    reached = estimate(recall)
-    return Text(f"'{name}', {reached.en}", f"「{name}」{reached.ja}")
+def _worst(one: RecallFigures, advice: Advice) -> Text:
+    """Return the recall of a kind, or of a label, and what so few parts can promise."""
+    reached, bound = estimate(Estimate(one.recall, one.low, one.high)), share(one.escape_bound)
+    lost, lost_ja = ("be told wrong", "誤る") if advice.needs.good is None else ("escape", "見逃す")
+    return Text(
+        f"'{one.name}', {reached.en}, of {_count(one.parts, 'part')}: up to {bound} of such parts may {lost}",
+        f"「{one.name}」{reached.ja}（{one.parts} 部品なので、このような部品の最大 {bound} を{lost_ja}おそれがあります）",
+    )
 
 
 def _not_tried(advice: Advice, one: LeftOut) -> Text:

@@ -81,13 +81,13 @@ def _rank(best: Difference, found: Sequence[Difference]) -> Text:
         return Text("", "")
     ways = len(found) + 1
     if any((one.value or 0) > (best.value or 0) for one in found):  # by a way whose interval holds zero
-        return Text(f", one of {ways} ways,", f"{ways} 方法の一つである")
-    return Text(f", the best of {ways} ways,", f"{ways} 方法中で最も良い")
+        return Text(f", one of {ways} ways,", f"{ways} 通りの方法の一つである")
+    return Text(f", the best of {ways} ways,", f"{ways} 通りの方法の中で最も良い")
 
 
 def _fewer(worse: Sequence[Difference], verb: str, verb_ja: str) -> Text:
     if len(worse) > MOST_NAMES:
-        return Text(f"{len(worse)} ways {verb[:-1]} fewer", f"{len(worse)} つの方法は{verb_ja}が減りました")
+        return Text(f"{len(worse)} ways {verb[:-1]} fewer", f"{len(worse)} 通りの方法は{verb_ja}が減りました")
     names = [quoted(one.policy) for one in worse]
     said = verb if len(names) == 1 else verb[:-1]  # finds, find
     return Text(

@@ -225,7 +225,7 @@ def _worst_table(comparison: Comparison) -> Markup:
         else (Text("worst label", "最も苦手なラベル"), Text("right", "正解"))
     )
     return table(
-        [Column(Text("way", "方法")), Column(kind), Column(caught), Column(Text("recall", "検出率"), "percent")],
+        [Column(Text("way", "方法")), Column(kind), Column(caught), Column(_recall(comparison), "percent")],
         rows,
         caption=Text("What each way finds worst", "方法ごとに最も苦手なもの"),
         note=Text("The worst of several looks worse than it is.", "複数の中の最低値は、実際より低く出ます。"),
@@ -276,7 +276,7 @@ def _kind_table(comparison: Comparison) -> Markup:
             Column(Text("way", "方法")),
             Column(caught, "number", 1),
             Column(Text("of pictures", "画像数"), "number"),
-            Column(Text("recall", "検出率"), "percent"),
+            Column(_recall(comparison), "percent"),
             Column(Text("parts", "部品数"), "number"),
             Column(missed, "percent", note=Text("95 % bound", "95 % 上限")),
         ],
@@ -300,3 +300,8 @@ def _code(policy: str) -> str | None:
 
 def _known(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _recall(comparison: Comparison) -> Text:
+    """Return what recall is called: defects are found, labels are told."""
+    return Text("recall", "再現率" if comparison.good is None else "検出率")

@@ -44,7 +44,7 @@ def curves_page(run: str, policy: str, pretraining: History, history: History, *
     return render_page(
         Text(f"Learning curves of {run}", f"{run} の学習曲線"),
         [*sections, section("", *parts)],
-        kicker=Text(f"Policy {policy}", f"方針 {policy}"),
+        kicker=Text(f"Policy {policy}", f"学習方法 {policy}"),
         footer=Text("The figures are in metrics.csv.", "数値は metrics.csv にあります。"),
     )
 

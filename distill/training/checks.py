@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.source import Source, opened_source
+from distill.source import Source, contents_of, opened_source
 from distill.students import make_student
 from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
@@ -38,7 +38,7 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
     tested: dict[int, set[int]] = {}
     students: set[tuple[str, int]] = set()
     with opened_source(store) as source:
-        samples = list(source.samples)
+        samples, contents = list(source.samples), contents_of(source)
         for one in planned:
             run, settings = one.path, one.settings
             # Folds are dealt alike for all seeds; and all runs share one list of samples, which may be long.
@@ -51,7 +51,8 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
             data = divided[key]
             _check_targets(source, settings, data)
             if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
-                run_directory.begin(run, describe(source, settings, data, _saved(source, settings)), resume=True)
+                described = describe(source, settings, data, _saved(source, settings), contents=contents)
+                run_directory.begin(run, described, resume=True)
                 finished.add(run)
             elif (settings.student, settings.size) not in students:
                 make_student(settings.student, len(data.classes), settings.size, settings.seed)

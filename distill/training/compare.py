@@ -13,6 +13,7 @@ from pathlib import Path
 
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
 from distill.methods import settings_of
+from distill.source import opened_source
 from distill.training import run_directory
 from distill.training.checks import finished_runs
 from distill.training.ranks import refuse_ranks
@@ -131,8 +132,10 @@ def train_ways(
     if not planned:
         raise SettingsError(f"None of the runs {sorted(only or ())} is one of {seeds} seeds on {folds} folds.")
     folder = None if images is None else Path(images)
+    with opened_source(store) as source:
+        version = source.version
     finished = finished_runs(store, planned, folder)
-    Trainer(Path(store), planned, finished, folder, progress or (lambda step: None)).train(jobs)
+    Trainer(Path(store), planned, finished, folder, progress or (lambda step: None), version=version).train(jobs)
     return [_scores(one) for one in planned], _remarks(planned)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 import embedstore
-from distill.source import Source
+from distill.source import Source, contents_of
 from distill.training.run_data import RunData
+from distill.training.same_run import CONTENTS
 from distill.training.settings import Settings
 from embedstore import Summary
 from embedstore.errors import TrainingError
@@ -40,14 +41,28 @@ def settings_of(path: Path, description: Mapping[str, Any]) -> Settings:
 
 
 def describe(
-    store: Source, settings: Settings, data: RunData, summaries: list[dict[str, Any]] | None = None
+    store: Source,
+    settings: Settings,
+    data: RunData,
+    summaries: list[dict[str, Any]] | None = None,
+    *,
+    contents: str | None = None,
 ) -> dict[str, Any]:
-    """Return what a run's directory says of what was asked, and on what; of the summaries where they are at hand."""
+    """Return what a run's directory says of what was asked, and on what.
+
+    Args:
+        store: that the run learns from.
+        settings: of the run.
+        data: that it learns from and is tested on.
+        summaries: that it uses, where they are at hand.
+        contents: of the store, `source.contents_of`, where that is known already.
+    """
     described_store = {
         "path": str(store.path.resolve()),
         "version": store.version,
         "fingerprint": store.fingerprint,
         "views": store.views,
+        CONTENTS: contents or contents_of(store),
     }
     if isinstance(store, SummaryFile):  # another file may get its name
         described_store["checksum_of_file"] = f"{zlib.crc32(store.path.read_bytes()):08x}"

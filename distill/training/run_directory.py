@@ -28,7 +28,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ import torch
 
 from distill.evaluation.report import Held
 from distill.students import Student
-from distill.training.settings import Settings
+from distill.training.same_run import refuse_other
 from distill.training.task_file import TASK
 from embedstore.errors import TrainingError
 from embedstore.images import SPLITS
@@ -102,23 +101,7 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
         return
     if not resume:
         raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
-    before = read(path)
-    # What an earlier release did not know was as it is now.
-    before["settings"] = Settings().to_dict() | before["settings"]
-    for part in ("settings", "store"):
-        for key, value in description[part].items():
-            if before[part].get(key) != value:
-                raise TrainingError(
-                    f"The run in '{path}' was begun with {key} = {before[part].get(key)}, not {value}; "
-                    "resume it with what it was begun with, or choose another directory."
-                )
-    begun_with, begins_with = (one.get("from", {}).get("student") for one in (before, description))
-    if begun_with != begins_with:
-        other = f"the student of '{before['from']['path']}'" if begun_with else "no other run's student"
-        again = "with the --from that it was begun with" if begun_with else "without --from"
-        raise TrainingError(f"The run in '{path}' began with {other}; resume it {again}, or choose another directory.")
-    if "summaries" in before and "summaries" in description:
-        _refuse_other_summaries(path, before["summaries"], description["summaries"])
+    refuse_other(path, read(path), description)
 
 
 def _make(path: Path, description: Mapping[str, Any]) -> None:
@@ -141,16 +124,6 @@ def _make(path: Path, description: Mapping[str, Any]) -> None:
         raise TrainingError(
             f"The run's directory '{path}' can't be made: {error.strerror}; choose one where you may write."
         ) from error
-
-
-def _refuse_other_summaries(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
-    for was, this in zip_longest(before, now, fillvalue=dict[str, Any]()):
-        for key in [*this, *was]:
-            if was.get(key) != this.get(key):
-                raise TrainingError(
-                    f"The summary '{this.get('name', was.get('name'))}' is another than when the run in '{path}' was begun "
-                    f"({key} = {this.get(key)}, then {was.get(key)}); choose another directory to train with it as it is now."
-                )
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from distill.source import opened_source
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
+from embedstore.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Trainer:
         finished: directories of those that need no training.
         images: the image folder, where it is not where the store remembers it.
         progress: called before each run, after each of its epochs, and when it is finished; by one thread at a time.
+        version: of the store, which all runs are to learn from; None: whichever it has.
     """
 
     def __init__(
@@ -75,7 +78,10 @@ class Trainer:
         finished: set[Path],
         images: Path | None,
         progress: Callable[[Step], None],
+        *,
+        version: int | None = None,
     ):
+        self._version = version
         self._store, self._planned, self._finished, self._images = store, planned, finished, images
         self._progress = progress
         self._lock = Lock()
@@ -85,7 +91,11 @@ class Trainer:
         self._left = sum(one.epochs for one in planned if one.path not in finished)
 
     def train(self, jobs: int) -> None:
-        """Train all, so many at a time; where one fails, the others stop, and go on the next time."""
+        """Train all, so many at a time; where one fails, the others stop, and go on the next time.
+
+        Raises:
+            TrainingError: a run can't be done, its process died, or the store was changed meanwhile.
+        """
         if jobs == 1:
             for one in self._planned:
                 self._run(one, threads=None)
@@ -115,6 +125,7 @@ class Trainer:
         with self._lock:
             self._tell(one, 0)
         if one.path not in self._finished:
+            self._refuse_other_version()
             train_apart(
                 self._store,
                 one.path,
@@ -128,6 +139,17 @@ class Trainer:
             self._left -= one.epochs - seen  # of a run that was trained, but not tested
             self._runs_done += 1
             self._tell(one, one.epochs)
+
+    def _refuse_other_version(self) -> None:
+        if self._version is None:
+            return
+        with opened_source(self._store) as source:
+            now = source.version
+        if now != self._version:
+            raise TrainingError(
+                f"The store '{self._store}' was changed while runs trained: they began with version {self._version}, now it is "
+                f"{now}. Figures of two versions can't be compared; begin again in another directory."
+            )
 
     def _tell(self, one: Planned, epochs_done: int) -> None:
         runs = len(self._planned)

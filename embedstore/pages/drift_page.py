@@ -25,7 +25,7 @@ KINDS: dict[Kind, Text] = {
     "quiet": Text("Quiet", "変化なし"),
     "too-few": Text("Too few to tell", "判断できません"),
     "camera": Text("Camera or light changed", "カメラ・照明の変化"),
-    "new-defect": Text("A new defect", "新しい欠陥"),
+    "new-defect": Text("A new defect", "新しい不良"),
     "line": Text("The line changed", "ラインの変化"),
     "unclear": Text("Drift of an unknown kind", "種類不明のドリフト"),
 }
@@ -236,13 +236,13 @@ def _explanation(found: DriftReport) -> Markup:
         Text(
             "Brightness is the mean grey of a picture; contrast its spread, as a share of that; sharpness the step between "
             "neighbouring pixels, as a share of the spread. The teacher hardly sees these, so they are measured by themselves.",
-            "明るさは画像の平均の濃さ、コントラストはそれに対するばらつき、鮮明さはばらつきに対する隣の画素との差です。"
+            "明るさは画像の平均輝度、コントラストは平均輝度に対する輝度のばらつき、鮮明さはそのばらつきに対する隣り合う画素の差です。"
             "教師モデルには見えにくいため、別に測ります。",
         ),
         Text(
             "Quiet is no proof: a rare kind in a small batch is not found, nor a change that shows neither to the teacher nor in "
             "brightness, contrast and sharpness.",
-            "「変化なし」は証明ではありません。小さなバッチ中のまれな欠陥や、教師モデルにも明るさ・コントラスト・鮮明さにも"
+            "「変化なし」は証明ではありません。小さなバッチ中のまれな不良や、教師モデルにも明るさ・コントラスト・鮮明さにも"
             "現れない変化は見つかりません。",
         ),
     )

@@ -34,9 +34,9 @@ REASONS: dict[Reason, Text] = {
 }
 WITHOUT = Text("without a label", "ラベルなし")
 VERDICTS = {
-    "rare": Text("rare and real", "まれだが正しい画像"),
+    "rare": Text("rare and real", "まれだが実在するもの"),
     "wrong-label": Text("label was wrong", "ラベルを訂正済み"),
-    "dirt": Text("dirt or bad picture", "汚れ・撮影不良"),
+    "dirt": Text("dirty lens or bad picture", "撮影不良（レンズの汚れ、ピンぼけなど）"),
     "twin": Text("twin of another", "他の画像と同じ部品"),
 }
 

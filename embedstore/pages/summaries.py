@@ -24,7 +24,7 @@ def summaries_table(summaries: Sequence[Summary]) -> Markup:
         Column(Text("size", "サイズ"), "number", 0, note="kB"),
         *(
             Column(
-                Text(f"'{label}' hidden", f"「{label}」の見落とし"),
+                Text(f"'{label}' hidden", f"「{label}」で埋もれる画像"),
                 "percent",
                 0,
                 better="lower",
@@ -43,7 +43,7 @@ def summaries_table(summaries: Sequence[Summary]) -> Markup:
     return table(
         columns,
         rows,
-        caption=Text("What each summary keeps, and what it hides", "各要約が保持するものと見落とすもの"),
+        caption=Text("What each summary keeps, and what it hides", "各要約が保持するものと埋もれさせるもの"),
         note=Text(
             "Size: of all that training needs of the summary, with the vectors in all views of pictures that it keeps. Near: "
             "closer than pictures of the label usually are to the nearest other part. Summaries of the same pictures and groups "
@@ -72,7 +72,7 @@ def hidden_modes(summaries: Sequence[Summary], *, title: Text | None = None) -> 
         title=title
         or Text(f"Training pictures with a {kept.en} near, by kind", f"近い{kept.ja}がある学習画像（種類別）"),
         caught=Text(f"has a {kept.en} near", f"近い{kept.ja}あり"),
-        missed=Text("hidden", "見落とし"),
+        missed=Text("hidden", f"近い{kept.ja}なし"),
     )
 
 

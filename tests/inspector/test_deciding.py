@@ -283,11 +283,11 @@ def test_the_log_tells_each_version_and_what_may_be_undone(own: TestClient, stor
     told = own.get("/api/log").json()
     assert (told["version"], told["last"], told["count"]) == (2, 2, 3)
     assert [(one["number"], one["what"]["en"], one["amount"]["en"], one["undoable"]) for one in told["versions"]] == [
-        (2, "Decisions", "1 rare and real, 1 dirt or bad picture", True),
+        (2, "Decisions", "1 rare and real, 1 dirty lens or bad picture", True),
         (1, "Built from the pictures", "40 new", False),
         (0, "Begun", "", False),
     ]
-    assert told["versions"][0]["amount"]["ja"] == "まれだが正しい画像 1、汚れ・撮影不良 1"
+    assert told["versions"][0]["amount"]["ja"] == "まれだが実在するもの 1、撮影不良（レンズの汚れ、ピンぼけなど） 1"
     assert told["versions"][0]["time"].endswith("+00:00")
     sent(own, "/api/undo", {"number": 2})
     told = own.get("/api/log").json()
@@ -318,7 +318,7 @@ def test_a_plan_tells_what_an_undo_would_do_and_does_nothing(own: TestClient, st
     assert {(one["id"], one["en"]) for one in plan["examples"]} == {
         (A, "label: 'dent' → 'good'"),
         (A, "verdict: 'label was wrong' → none"),
-        (B, "verdict: 'dirt or bad picture' → none"),
+        (B, "verdict: 'dirty lens or bad picture' → none"),
         (B, "side: 'aside' → none"),
     }
     assert (plan["version"], plan["undoes"], plan["samples"], version(store)) == (2, 2, 2, 2)

@@ -97,8 +97,9 @@ def advise(
         ways=() if ways is None else tuple(name.strip() for name in ways.split(",")),
     )
     import distill
+    from distill.advice.look_words import unsure
     from distill.advice.task import refuse_place, table, task_text, write_advice
-    from distill.advice.words import reasons
+    from distill.advice.words import doubts, reasons
     from embedstore.pages.words import in_language
 
     refuse_place(out, replace=force)
@@ -114,7 +115,12 @@ def advise(
     if json:
         console.print_json(advice.to_dict() | {"path": str(out), "trials": str(place)})
         return
-    console.say(*(in_language(one, language) for one in reasons(advice)), *table(advice, language))
+    tempered = [*unsure(advice.looks), *doubts(advice)]
+    console.say(
+        *(in_language(one, language) for one in reasons(advice)),
+        *table(advice, language),
+        *(in_language(one, language) for one in tempered),
+    )
     console.say(
         f"Wrote '{out}', with all reasons at its top; the trials are in '{place}'. Read it, change what you like, then: "
         f"{train_with}"

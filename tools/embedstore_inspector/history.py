@@ -8,7 +8,9 @@ from typing import Any
 from embedstore.pages import Text
 from embedstore.pages.odd_page import VERDICTS
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.versions import Version
+from embedstore.store.migrations import BEFORE as UPGRADE
+from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET, Version
+from embedstore.teacher_change.migration import ACTION as MIGRATION
 from embedstore.triage import VERDICT, Change
 from embedstore.triage.undoing import UNDONE
 from embedstore_inspector.refusals import in_both
@@ -35,6 +37,13 @@ _ACTIONS = {
     "relabel": Text("Fields changed", "項目を変更"),
     "triage": Text("Decisions", "判定"),
     "undo": Text("Undo", "取り消し"),
+    "refresh pictures": Text("Refresh: the pictures", "更新：画像"),
+    "refresh sides": Text("Refresh: sides for new parts", "更新：新しい部品の用途"),
+    "refresh summaries": Text("Refresh: the summaries", "更新：要約"),
+    "rollback": Text("Went back", "以前の内容に戻す操作"),
+    "thin": Text("Thinned", "間引き"),
+    "repair": Text("Repaired", "修復"),
+    UPGRADE: Text("Before an upgrade of the format", "形式の更新前"),
 }
 _AMOUNTS = {
     **VERDICTS,
@@ -43,8 +52,15 @@ _AMOUNTS = {
     "changed": Text("with another picture", "画像の更新"),
     "updated": Text("with other fields", "項目の更新"),
     "removed": Text("removed", "削除"),
+    "back": Text("back again", "戻した画像"),
+    "gone": Text("gone again", "外した画像"),
+    "summaries": Text("summaries", "要約"),
+    "switched": Text("with vectors of the new teacher", "新しい教師の埋め込み"),
+    "samples": Text("samples", "サンプル"),
+    "views": Text("views left", "残したビュー"),
 }
-
+_NO_AMOUNTS = {UNDONE, TARGET, STEP, STEPS, BEFORE}  # details that tell which version or step it is
+_SWITCH = f"{MIGRATION} "  # then the teacher
 
 _OF_SAMPLES = {"new", "changed", "removed"}  # details of versions that did more than change fields
 
@@ -129,16 +145,26 @@ def _field(name: str) -> Text:
 
 
 def _action(version: Version) -> Text:
+    details = version.details
+    if version.action.startswith(_SWITCH):
+        teacher = version.action.removeprefix(_SWITCH)
+        return Text(f"Switched to the teacher {teacher}", f"教師を {teacher} に切り替え")
     action = _ACTIONS.get(version.action, Text(version.action, version.action))
-    undone = version.details.get(UNDONE)
-    if undone is None:
-        return action
-    return Text(f"{action.en} of version {undone}", f"バージョン {undone} の{action.ja}")
+    if UNDONE in details:
+        return Text(f"{action.en} of version {details[UNDONE]}", f"バージョン {details[UNDONE]} の{action.ja}")
+    if TARGET in details:
+        return Text(f"{action.en} to version {details[TARGET]}", f"バージョン {details[TARGET]} に戻す操作")
+    if STEP in details and STEPS in details:
+        step = f"{details[STEP]}/{details[STEPS]}"
+        return Text(f"{action.en} (step {step})", f"{action.ja}（手順 {step}）")
+    return action
 
 
 def _amount(version: Version) -> Text:
     counts = [
-        (count, _AMOUNTS.get(name, Text(name, name))) for name, count in version.details.items() if name != UNDONE
+        (count, _AMOUNTS.get(name, Text(name, name)))
+        for name, count in version.details.items()
+        if name not in _NO_AMOUNTS
     ]
     return Text(
         ", ".join(f"{count:,} {what.en}" for count, what in counts),

@@ -107,14 +107,14 @@ WORDS: dict[str, Text] = {
     "show_members": Text("Show all", "すべて表示"),
     # Deciding
     "verdict": Text("Verdict", "判定"),
-    "verdict_rare": Text("Rare and real", "まれだが正しい画像"),
+    "verdict_rare": Text("Rare and real", "まれだが実在する（残す）"),
     "verdict_wrong-label": Text("Wrong label", "ラベルが違う"),
-    "verdict_dirt": Text("Dirt or bad picture", "汚れ・撮影不良"),
+    "verdict_dirt": Text("Dirty lens or bad picture", "撮影不良（学習から外す）"),
     "verdict_twin": Text("Twin of…", "同じ部品"),
     **{f"said_{kind}": text for kind, text in VERDICTS.items()},
     "short_rare": Text("rare", "まれ"),
     "short_wrong-label": Text("label", "ラベル"),
-    "short_dirt": Text("dirt", "汚れ"),
+    "short_dirt": Text("bad", "撮影"),
     "short_twin": Text("twin", "同一"),
     "means_wrong-label": Text("Its label is “{value}”", "ラベルは「{value}」"),
     "means_twin": Text("Twin of {value}", "{value} と同じ部品"),
@@ -218,7 +218,7 @@ WORDS: dict[str, Text] = {
     "key_next": Text("Next / previous picture", "次 / 前の画像"),
     "key_open": Text("Open the picture", "画像を開く"),
     "key_views": Text("Map, picture, prototypes, suggestions", "マップ、画像、代表例、確認候補"),
-    "key_verdicts": Text("Rare, wrong label, dirt, twin", "まれ、ラベル訂正、汚れ、同じ部品"),
+    "key_verdicts": Text("Rare, wrong label, bad picture, twin", "まれ、ラベル訂正、撮影不良、同じ部品"),
     "key_choose": Text("Choose the picture, for a decision on several", "画像を選択（まとめて判定）"),
     "key_suggestion": Text(
         "Suggestion: looks right; keep its label; skip it", "確認候補：提案どおり / ラベルはそのまま / スキップ"

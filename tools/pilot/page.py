@@ -142,7 +142,7 @@ def _costs(pilot: Pilot) -> Markup:
             key_figure(
                 Text(f"{once:.0f} s", f"{once:.0f} 秒"),
                 Text("once, for all trainings to come", "一度だけ。以後の学習では不要"),
-                Text(f"{1 / per_view:.0f} views a second", f"毎秒 {1 / per_view:.0f} 枚"),
+                Text(f"{1 / per_view:.0f} views a second", f"毎秒 {1 / per_view:.0f} ビュー"),
                 strong=True,
             ),
             key_figure(
@@ -168,14 +168,14 @@ def _costs(pilot: Pilot) -> Markup:
 def _hides(pilot: Pilot) -> Markup:
     warnings = warnings_list(pilot.summaries)
     return section(
-        Text("What each summary hides", "要約が見落とすもの"),
+        Text("What each summary hides", "要約に埋もれるもの"),
         summaries_table(pilot.summaries),
         fold(Text("By kind", "種類別"), hidden_modes(pilot.summaries)),
         *([fold(Text("In words", "説明文"), warnings)] if warnings else []),
         lead=Text(
             "A summary keeps a few prototypes in place of all pictures. A picture without a prototype near is one that it "
             "averages away.",
-            "要約は全画像の代わりに少数の代表例を残します。近い代表例がない画像は、平均に埋もれて見落とされます。",
+            "要約は全画像の代わりに少数の代表例を残します。近い代表例がない画像は、平均に埋もれます。",
         ),
     )
 

@@ -43,7 +43,7 @@ from embedstore.splits import plan_split  # noqa: E402
 
 FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
 DOCS, FILE = Path("docs/study"), "advice.json"
-_QUICK_MINUTES = 0.1  # of a training, so that trials of a few epochs will do
+_QUICK_MINUTES = 0.6  # of a training, so that trials of a few epochs will do; ways that take longer are left out
 RULES = ("class-mean", "own")  # that always take one way
 TILES = "magnetic-tile"
 # An epoch of plain training, measured roughly on one core, and how many of these one of a larger student, or pictures, takes.

@@ -22,6 +22,7 @@ from embedstore.errors import (
 )
 from embedstore.images import Sample, leaves, list_images
 from embedstore.imports import FOLDER, IMPORTS, open_source
+from embedstore.pages.words import Text
 from embedstore.pictures import read_picture
 from embedstore.store.embedding_store import open_store
 from embedstore.store.kept_pictures import to_keep
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MOST = 2_000  # pictures
 _AT_ONCE = 64  # pictures in one call of the teacher
+_VECTORS_ALONE = Text("only its vectors were given", "ベクトルだけが与えられたため")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Batch:
     contents: list[bytes] = field(default_factory=list)
     set_aside: dict[str, str] = field(default_factory=dict)
     lights: Numbers | None = None
-    no_lights: str = "only its vectors were given"
+    no_lights: Text = _VECTORS_ALONE
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -216,7 +218,11 @@ def from_store(store: EmbeddingStore, other: EmbeddingStore, ids: Sequence[str] 
     vectors = other.read(at)
     _refuse_unusable(vectors, names)
     if other.recipe.student_side != store.recipe.student_side:
-        lights, why = None, f"'{other.path}' keeps pictures of another size than '{store.path}'"
+        lights = None
+        why = Text(
+            f"'{other.path}' keeps pictures of another size than '{store.path}'",
+            f"「{other.path}」と「{store.path}」では残した画像の大きさが異なるため",
+        )
     else:
         lights, why = stored_lights(other, at)
     return Batch(str(other.path), samples, vectors, other.image_root, lights=lights, no_lights=why).ordered()

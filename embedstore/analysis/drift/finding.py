@@ -289,9 +289,10 @@ def _remarks(batch: Batch, usual: Reference, *, known: bool) -> list[Text]:
         no_lights = batch.no_lights if batch.lights is None else usual.no_lights
         said.append(
             Text(
-                f"Light and sharpness of the pictures themselves were not compared ({no_lights}), so a change of light that the "
-                "teacher hardly sees is not found.",
-                f"画像そのものの明るさ・鮮明さは比較していません（{no_lights}）。教師モデルに見えにくい照明の変化は検出できません。",
+                f"Light and sharpness of the pictures themselves were not compared ({no_lights.en}), so a change of light that "
+                "the teacher hardly sees is not found.",
+                f"画像そのものの明るさ・鮮明さは比較していません（{no_lights.ja}）。"
+                "教師モデルに見えにくい照明の変化は検出できません。",
             )
         )
     if not known:

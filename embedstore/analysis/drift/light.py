@@ -12,6 +12,7 @@ import numpy as np
 
 from embedstore.analysis.drift.draws import Codes, Numbers
 from embedstore.errors import PictureError
+from embedstore.pages.words import Text
 from embedstore.store.kept_pictures import Pixels
 from embedstore.store.stored_pictures import stored_pictures
 
@@ -33,8 +34,8 @@ def light_of(pixels: Pixels) -> Numbers:
     return np.log2([level, contrast / level, fine / contrast])
 
 
-def stored_lights(store: EmbeddingStore, positions: Codes) -> tuple[Numbers | None, str]:
-    """Return (n, 3) of the pictures at some positions of a store, and ''; or None, and why one of them can't be measured.
+def stored_lights(store: EmbeddingStore, positions: Codes) -> tuple[Numbers | None, Text]:
+    """Return (n, 3) of the pictures at some positions of a store, and no words; or None, and why one of them can't be measured.
 
     Args:
         store: whose pictures are measured.
@@ -50,5 +51,5 @@ def stored_lights(store: EmbeddingStore, positions: Codes) -> tuple[Numbers | No
             try:
                 found[at] = light_of(pictures.as_kept(store.content_at(position), sample.uri))
             except PictureError as error:
-                return None, f"'{sample.id}': {error}"
-    return found, ""
+                return None, Text(f"'{sample.id}': {error}", f"「{sample.id}」：{error}")
+    return found, Text("", "")

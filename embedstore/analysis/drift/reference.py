@@ -19,6 +19,7 @@ from embedstore.analysis.drift.draws import Codes, Numbers
 from embedstore.analysis.drift.light import stored_lights
 from embedstore.analysis.odd_reasons import prototype_name
 from embedstore.errors import SettingsError, SummaryError
+from embedstore.pages.words import Text
 from embedstore.summaries import STRATEGIES, Summary, TrainingVectors
 from embedstore.vectors import Vectors, squared_distances, unit_length
 from embedstore.verdicts import VERDICT
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
 
 FOLDS = 5
+_NOT_ASKED = Text("it was not asked for", "指定されていないため")
 STRATEGY, K = "sub-prototypes", 16  # where no summary is given, as `embedstore inspect` makes them
 RADIUS = 0.95  # share of held-out pictures within it
 MOST = 20_000  # pictures that prototypes and radii are made from; whole parts, by a hash
@@ -91,7 +93,7 @@ class Reference:
     radius: Numbers
     drawn: Codes
     lights: Numbers | None
-    no_lights: str
+    no_lights: Text
     left_out: int
     summary: str | None
     folds: tuple[Fold, ...]
@@ -193,7 +195,7 @@ def reference_of(
     prototype_label = np.array([number[one] for one in names], np.int64)
     place = {sample.id: at for at, sample in enumerate(samples)}
     drawn = np.array(sorted(place[sample.id] for sample in drawn_parts(samples, MOST_TESTED, seed)), np.int64)
-    lights, no_lights = stored_lights(store, positions[drawn]) if light else (None, "it was not asked for")
+    lights, no_lights = stored_lights(store, positions[drawn]) if light else (None, _NOT_ASKED)
     told(FOLDS + 1, FOLDS + 1)
     return Reference(
         samples=samples,

@@ -157,7 +157,7 @@ def _verdict(found: Measures, kind: Kind) -> Text:  # noqa: PLR0911  one a kind
         }[found.clustered]
         return Text(
             f"A new defect: {some} lie outside of all that the store has, {near.en}; the others are as usual.",
-            f"新しい欠陥：{found.pictures} 枚中 {found.outside} 枚がストアのどの画像からも離れています（{near.ja}）。"
+            f"新しい不良：{found.pictures} 枚中 {found.outside} 枚がストアのどの画像からも離れています（{near.ja}）。"
             "残りはいつもどおりです。",
         )
     if kind == "line":

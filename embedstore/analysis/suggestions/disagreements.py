@@ -109,7 +109,7 @@ def _remarks(student: StudentScores, compared: int, apart: int, differ: int) -> 
             Text(
                 f"Left out: {number_of(left, 'picture')} that the student was asked about, but that the store does not have, or "
                 "that have no label or are dirt.",
-                f"生徒に尋ねた画像のうち、ストアにないか、ラベルがないか、汚れとされている {left} 枚は比べていません。",
+                f"生徒に尋ねた画像のうち、ストアにないか、ラベルがないか、撮影不良とされている {left} 枚は比べていません。",
             )
         )
     return found

@@ -39,16 +39,16 @@ _GIVEN = Text(
 )
 _NO_SPLIT = Text(
     "No split is written, so nothing can be torn; write one with: embedstore split",
-    "分割がまだ書かれていないため、双子が分かれることはありません。分割: embedstore split",
+    "分割がまだ書かれていないため、同じ部品の画像が分かれることはありません。分割: embedstore split",
 )
 _ONE_SIDE = Text(
     "All pictures that are on a side are on the same one, so nothing can be torn.",
-    "用途のある画像はすべて同じ側にあるため、双子が分かれることはありません。",
+    "用途のある画像はすべて同じ側にあるため、同じ部品の画像が分かれることはありません。",
 )
 _ONLY_GROUPS = Text(
     f"With fewer than {FEWEST} pictures, or only equal ones, twins can't be told from the vectors; only given groups were looked "
     "at.",
-    f"画像が {FEWEST} 枚より少ないか、すべて等しいため、ベクトルから双子を見分けられません。"
+    f"画像が {FEWEST} 枚より少ないか、すべて等しいため、ベクトルから同じ部品の画像を見分けられません。"
     "登録済みのグループだけを調べました。",
 )
 _THEN = Text(

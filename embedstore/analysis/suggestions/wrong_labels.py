@@ -170,7 +170,7 @@ def _remarks(evidence: Evidence, labelled: Labelled, suspected: int) -> list[Tex
                 f"{alone} of {len(evidence.samples)} pictures have no group, so each counts as a part of its own, and twins with "
                 "the same wrong label vouch for each other. To find such groups: embedstore twins",
                 f"画像 {len(evidence.samples)} 枚のうち {alone} 枚にはグループがなく、それぞれ別の部品として扱われます。"
-                "同じ誤りのある双子の画像は互いを正しく見せます。グループの検出: embedstore twins",
+                "同じ誤りのある同じ部品の画像は、互いを正しく見せます。グループの検出: embedstore twins",
             )
         )
     return found

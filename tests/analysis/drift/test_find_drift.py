@@ -13,6 +13,7 @@ from embedstore import EmbeddingStore
 from embedstore.analysis.drift import Batch, DriftReport, find_drift, from_store
 from embedstore.analysis.drift.reference import Reference, reference_of
 from embedstore.errors import SettingsError, SummaryError
+from embedstore.pages.words import Text
 from embedstore.vectors import unit_length
 
 
@@ -108,7 +109,7 @@ def test_a_batch_all_like_a_label_of_one_part_is_drift(tmp_path: Path) -> None:
 
 def test_light_that_the_teacher_overlooks_is_the_camera(store: EmbeddingStore, usual: Reference) -> None:
     rng = np.random.default_rng(0)
-    lit = replace(usual, lights=rng.normal(size=(len(usual.drawn), 3)), no_lights="")
+    lit = replace(usual, lights=rng.normal(size=(len(usual.drawn), 3)), no_lights=Text("", ""))
     batch = planted.fresh()
     lights = rng.normal(size=(len(batch), 3))
     same = find_drift(store, replace(batch, lights=lights), reference=lit)
@@ -130,7 +131,7 @@ def test_light_that_the_teacher_overlooks_is_the_camera(store: EmbeddingStore, u
 
 def test_tests_together_keep_the_rate(store: EmbeddingStore, usual: Reference) -> None:
     rng = np.random.default_rng(3)
-    lit = replace(usual, lights=rng.normal(size=(len(usual.drawn), 3)), no_lights="")
+    lit = replace(usual, lights=rng.normal(size=(len(usual.drawn), 3)), no_lights=Text("", ""))
     ps = [
         find_drift(
             store,

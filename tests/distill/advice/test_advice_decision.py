@@ -156,3 +156,18 @@ def test_a_way_that_may_know_no_more_than_chance_is_told() -> None:
     for good in ("good", None):
         assert decide(runs, ORDER, good=good, overkill=0.1, no_escape=False).unlearned == []
         assert decide(mixed_up, ORDER, good=good, overkill=0.1, no_escape=False).unlearned == ["none"]
+
+
+def test_figures_are_those_of_the_comparison() -> None:
+    """AUROC, too, though a way that finds nothing has one of .5."""
+    runs = random_runs(2, folds=3, seeds=2)
+    names = list(dict.fromkeys(run.policy for run in runs))
+    decision = decide(runs, names, good="good", overkill=0.05, no_escape=False)
+    plain = compare_runs(runs, good="good", overkill=0.05)
+    for standing in decision.standings:
+        own = next(one for one in plain.policies if one.policy == standing.name)
+        assert standing.figures.keys() >= {"auroc", "recall", "overkill"}
+        for name, found in standing.figures.items():
+            assert found.value == getattr(own, name)
+            if found.value is not None and found.low is not None and found.high is not None:
+                assert found.low <= found.value <= found.high

@@ -74,6 +74,28 @@ def test_ways_that_were_trained_too_shortly_are_named() -> None:
     )
 
 
+def test_where_nothing_was_learned_nothing_is_advised() -> None:
+    advice = advice_of(runs(own=0.4))
+    nothing = replace(advice.decision, unlearned=["none", "class-mean", "own"])
+    said = verdict(replace(advice, decision=nothing))
+    assert said.en.startswith("No advice: own embeddings was not shown to know more than chance")
+    assert said.ja.startswith("推奨できません：")
+    as_long = replace(advice, decision=nothing, plan=Plan(5, 3, 100, 1.0))
+    (told,) = unlearned(as_long)
+    assert told.en.startswith(
+        "Not beyond chance: plain training, the class mean and own embeddings, in as many epochs as"
+    )
+    assert told.en.endswith("more --minutes won't help.")
+
+
+def test_the_best_beside_a_simpler_way_is_taken_and_not_called_enough() -> None:
+    advice = advice_of(runs(class_mean=0.4))
+    assert (advice.decision.chosen, advice.decision.best) == ("class-mean", "class-mean")
+    said = verdict(replace(advice, decision=replace(advice.decision, standings=advice.decision.standings[:2])))
+    assert said.en.startswith("Take the class mean: ")
+    assert "The next best of 3 ways, plain training, reached" in said.en
+
+
 def test_kinds_that_a_mean_hides_are_named_with_their_share() -> None:
     advice = advice_of(runs())
     assert hidden(advice) == [
@@ -101,7 +123,9 @@ def test_what_is_expected_is_what_the_chosen_way_reached() -> None:
         f"Expected: with a threshold for 5 % overkill, {estimate(figures['recall']).en} of the defects"
     )
     assert f"and {estimate(figures['overkill']).en} of the good parts are rejected" in said
-    assert f"the worst kind is '{own.worst_mode}', {share(own.by_mode[0].recall)}" in said
+    worst = own.by_mode[0]
+    assert f"the worst kind is '{own.worst_mode}', {share(worst.recall)}" in said
+    assert said.endswith(f"of {worst.parts} parts: up to {share(worst.escape_bound)} of such parts may escape.")
 
 
 def test_without_a_good_label_labels_are_expected_and_the_lack_is_told() -> None:
@@ -120,6 +144,14 @@ def test_zero_escapes_are_never_promised() -> None:
     assert f"{share(own.zero_escape_overkill)} of the good parts are rejected" in said
     assert "no threshold promises that nothing escapes" in said
     assert "(no interval can be had)" in verdict(advice).en
+    assert "The task file sets the threshold by the good parts instead, for 5.0 % overkill." in said
+    capped = [
+        replace(one, deciding=Estimate(0.97)) if one.name == advice.decision.chosen else one
+        for one in advice.decision.standings
+    ]
+    most = replace(advice.settings, overkill=0.5)
+    said = expected(replace(advice, settings=most, decision=replace(advice.decision, standings=capped))).en
+    assert "So no usable threshold lets nothing escape: the task file is written for 50 % overkill" in said
 
 
 def test_costs_trials_and_what_was_left_out_are_told() -> None:
@@ -145,6 +177,9 @@ def test_doubts_follow_from_how_short_the_trials_were() -> None:
     assert said[1].startswith("A run of the trials learned from 40 pictures, and the training learns from 80")
     assert said[2].startswith("The figures of the best of 3 ways are a little too good")
     assert said[-1] == "Split by chance."
+    tested = [one.en for one in doubts(replace(advice, looks=replace(LOOKS, tested=12)))]
+    assert tested[3].startswith("The trials tested the 12 pictures on the store's test side, too")
+    assert [*tested[:3], *tested[4:]] == said
     as_long = replace(advice, plan=Plan(5, 3, 100, 1.0), learned=80)
     assert [one.en for one in doubts(as_long)] == said[2:]
 

@@ -1,6 +1,7 @@
 """Advice from real trials of a little store: the same as by hand, kept when it is interrupted, refused in one sentence."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from distill.advice.needs import Needs
 from distill.advice.trials import Plan, plan_trials
 from distill.students import make_student
 from distill.training import run_directory
-from distill.training.compare import train_ways
+from distill.training.compare import Step, train_ways
 from distill.training.scoring import flips_of
 from embedstore.errors import SettingsError, TrainingError
 from embedstore.views import Recipe
@@ -80,6 +81,39 @@ def test_what_was_finished_when_it_was_interrupted_is_kept(
     assert len(in_this_process) == 4  # no pace, and neither of the finished runs
     assert [(path / "student.safetensors").stat().st_mtime_ns for path in finished] == kept
     assert (tmp_path / "trials" / "plan.json").read_bytes() == plan
+
+
+def test_a_store_that_was_built_anew_is_not_served_by_these_trials(tmp_path: Path, in_this_process: list[Path]) -> None:
+    """Both are version 1 of a store at the same place, by the same teacher."""
+    needs = Needs(good="good", ways=("none",))
+    path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 12, 12, split=False), views=0)
+    distill.advise(path, tmp_path / "trials", needs)
+    ways = {"none": candidates.CANDIDATES[0].chosen(toy_parts.quick(size=32), "pixels")}
+    train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1)
+    shutil.rmtree(path)
+    toy_parts.make_store(tmp_path, toy_parts.parts(24, 12, 12, split=False), views=0)
+    in_this_process.clear()
+    with pytest.raises(SettingsError, match="begun on other contents of the store"):
+        distill.advise(path, tmp_path / "trials", needs)
+    with pytest.raises(TrainingError, match="learned from other pictures, labels, groups or sides"):
+        train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1)
+    assert in_this_process == []
+
+
+def test_a_store_that_is_changed_while_runs_train_stops_them(tmp_path: Path, in_this_process: list[Path]) -> None:
+    path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 12, 12, split=False), views=0)
+    ways = {"none": candidates.CANDIDATES[0].chosen(toy_parts.quick(size=32), "pixels")}
+
+    def relabel(step: Step) -> None:
+        if step.runs_done == 1 and step.epochs_done == 0:
+            with embedstore.open(path) as store, store.write("relabel") as changes:
+                changes.set("label", {"good000.png": "defect"})
+
+    with pytest.raises(
+        TrainingError, match=r"they began with version 1, now it is 2\. Figures of two versions can't be"
+    ):
+        train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1, progress=relabel)
+    assert len(in_this_process) == 1
 
 
 def test_other_needs_are_not_served_by_these_trials(
@@ -222,7 +256,7 @@ def test_a_time_that_is_too_short_leaves_nothing(
     store_path: Path, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.trials, "plan_trials", plan_trials)
-    with pytest.raises(SettingsError, match="The time is too short: 10 epochs of 1 ways on 3 folds take about"):
+    with pytest.raises(SettingsError, match="The time is too short: 10 epochs of 1 ways on 3 folds, and measuring"):
         distill.advise(store_path, tmp_path / "trials", Needs(good="good", minutes=1e-4, ways=("none",)))
     assert list(tmp_path.iterdir()) == []
 

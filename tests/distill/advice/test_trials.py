@@ -1,5 +1,6 @@
 """The plan of the trials, computed by hand; paces by a clock of ours; and what a directory of trials remembers."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,10 @@ import pytest
 import toy_parts
 
 import embedstore
-from distill.advice import trials
+from distill.advice import agreed, trials
+from distill.advice.agreed import Agreed
 from distill.advice.footprint import Footprint, LeftOut
-from distill.advice.trials import Agreed, Pace, Plan, measure_paces, pace_of, plan_trials, training_epochs
+from distill.advice.trials import Pace, Plan, fast_enough, measure_paces, pace_of, plan_trials, training_epochs
 from distill.training.run_data import make_run_data
 from distill.training.trainer import Planned, Step
 from embedstore.errors import SettingsError, TrainingError
@@ -45,12 +47,32 @@ def test_epochs_come_first_then_folds_then_seeds(seconds: float, jobs: int, want
 
 
 def test_a_time_that_is_too_short_is_refused_with_what_is_needed() -> None:
+    for spent, needed in ((0.0, r"2\.5"), (30.0, r"3\.0")):  # 12 + 120 s, and a tenth to spare, in minutes
+        told = rf"need about {needed} minutes, and 1\.0 were given; give --minutes {needed} or more"
+        words = rf"10 epochs of 2 ways on 3 folds, .* {told}"
+        with pytest.raises(SettingsError, match=words):
+            plan_trials(PACES, LEARNED, seconds=60, spent=spent, jobs=1, wanted=100)
+        enough = 60 * float(needed.replace("\\", ""))
+        assert plan_trials(PACES, LEARNED, seconds=enough, spent=spent, jobs=1, wanted=100).epochs >= 10
+
+
+def test_more_jobs_than_runs_save_no_time() -> None:
+    alone = {"quick": PACES["quick"]}
+    plans = [plan_trials(alone, {3: 100}, seconds=90, jobs=jobs, wanted=300) for jobs in (3, 16)]
+    assert plans[0] == plans[1] == Plan(3, 1, 79, 81.0)  # each job has one run: 2 + 79 s of the 81
+
+
+def test_ways_that_a_stated_time_does_not_suffice_for_are_left_out() -> None:
+    assert fast_enough(PACES, 100, None) == (PACES, [])
+    within, left_out = fast_enough(PACES, 100, 0.3)  # 2 + 10 s, 2 + 30 s
+    assert list(within) == ["quick"]
+    assert [(one.name, one.why.en) for one in left_out] == [
+        ("slow", "10 epochs of it take about 0.5 minutes, and the training may take 0.3.")
+    ]
     with pytest.raises(
-        SettingsError, match=r"10 epochs of 2 ways on 3 folds take about 2\.4 minutes, and 1\.0 are left"
+        SettingsError, match=r"10 epochs of the quickest way, 'quick', take about 0\.2 minutes, and 0\.1 were"
     ):
-        plan_trials(PACES, LEARNED, seconds=60, jobs=1, wanted=100)
-    with pytest.raises(SettingsError, match=r"and 0\.0 are left; give more --minutes"):
-        plan_trials(PACES, LEARNED, seconds=-3, jobs=1, wanted=100)
+        fast_enough(PACES, 100, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -129,38 +151,64 @@ def test_where_few_parts_show_defects_only_fewer_folds_can_be_tested(tmp_path: P
 
 
 AGREED = Agreed(
-    {"minutes": 5, "ways": {"own": {"policy": "own"}}},
+    {"contents": "0a", "minutes": 5, "ways": {"own": {"policy": "own"}}},
     Plan(3, 1, 20, 240.0),
-    PACES,
+    PACES | {"own": Pace(1.0, 2.0, 100)},
     {"own": Footprint(1.1, 3.0, 4)},
     [LeftOut("trunk", Footprint(2.8, 9.0, 4)), LeftOut("none", None, Text("It can't be.", "できません。"))],
 )
 
 
 def test_a_directory_remembers_what_its_trials_were_begun_for(tmp_path: Path) -> None:
-    assert trials.read_agreed(tmp_path / "new", AGREED.request) is None
-    trials.write_agreed(tmp_path / "new", AGREED)
-    assert trials.read_agreed(tmp_path / "new", AGREED.request) == AGREED
+    assert agreed.read_agreed(tmp_path / "new", AGREED.request) is None
+    agreed.write_agreed(tmp_path / "new", AGREED)
+    assert agreed.read_agreed(tmp_path / "new", AGREED.request) == AGREED
 
 
 def with_other_minutes(path: Path) -> dict[str, Any]:
-    trials.write_agreed(path, AGREED)
+    agreed.write_agreed(path, AGREED)
     return {"minutes": 7}
 
 
 def with_other_ways(path: Path) -> dict[str, Any]:
-    trials.write_agreed(path, AGREED)
+    agreed.write_agreed(path, AGREED)
     return {"ways": {"own": {"policy": "own"}, "none": {"policy": "none"}}}
 
 
 def with_other_settings(path: Path) -> dict[str, Any]:
-    trials.write_agreed(path, AGREED)
+    agreed.write_agreed(path, AGREED)
     return {"ways": {"own": {"policy": "class-mean"}}}
 
 
 def with_damage(path: Path) -> dict[str, Any]:
     path.mkdir()
-    (path / trials.PLAN).write_text('{"request": {}}', "utf-8")
+    (path / agreed.PLAN).write_text('{"request": {}}', "utf-8")
+    return {}
+
+
+def with_other_contents(path: Path) -> dict[str, Any]:
+    agreed.write_agreed(path, AGREED)
+    return {"contents": "0b"}
+
+
+def with_text_for_a_count(path: Path) -> dict[str, Any]:
+    return damaged(path, plan={"folds": "3"})
+
+
+def with_no_pictures(path: Path) -> dict[str, Any]:
+    return damaged(path, paces={"own": {"start": 1.0, "epoch": 1.0, "pictures": 0}})
+
+
+def with_no_ways(path: Path) -> dict[str, Any]:
+    return damaged(path, footprints=None)
+
+
+def damaged(path: Path, **changes: dict[str, Any] | None) -> dict[str, Any]:
+    agreed.write_agreed(path, AGREED)
+    kept = json.loads((path / agreed.PLAN).read_text("utf-8"))
+    for part, values in changes.items():
+        kept[part] = {} if values is None else kept[part] | values
+    (path / agreed.PLAN).write_text(json.dumps(kept), "utf-8")
     return {}
 
 
@@ -177,6 +225,13 @@ def with_other_files(path: Path) -> dict[str, Any]:
         (with_other_ways, "were begun with ways = own, not own, none; go on with"),
         (with_other_settings, 'were begun with ways.own.policy = "own", not "class-mean"; go on with'),
         (with_damage, "is damaged; delete"),
+        (with_text_for_a_count, "is damaged; delete"),
+        (with_no_pictures, "is damaged; delete"),
+        (with_no_ways, "is damaged; delete"),
+        (
+            with_other_contents,
+            "were begun on other contents of the store, which was changed or built anew since; delete them",
+        ),
         (with_other_files, "holds other files and no trials; choose another directory"),
     ],
 )
@@ -186,5 +241,5 @@ def test_other_trials_are_never_taken_for_these(
     changes = prepare(tmp_path / "trials")
     before = {path.name: path.read_bytes() for path in (tmp_path / "trials").iterdir()}
     with pytest.raises(SettingsError, match=words):
-        trials.read_agreed(tmp_path / "trials", AGREED.request | changes)
+        agreed.read_agreed(tmp_path / "trials", AGREED.request | changes)
     assert {path.name: path.read_bytes() for path in (tmp_path / "trials").iterdir()} == before

@@ -33,6 +33,7 @@ LOOKS = Looks(
     ungrouped_twins=0,
     meeting_groups=0,
     torn_sets=0,
+    tested=0,
 )
 
 

@@ -14,7 +14,7 @@ TITLE = Text("Drift of magnetic tiles: found, and told rightly", "磁性タイ�
 COLUMNS = (
     ("brightness", Text("Darker by", "暗くした割合"), True),
     ("blur", Text("Blur, pixels", "ぼかし（画素）"), False),
-    ("hidden", Text("New defect", "未知の欠陥"), True),
+    ("hidden", Text("New defect", "新しい不良"), True),
 )
 ROWS = (("found", Text("found", "検出")), ("right", Text("verdict right", "判定が正しい")))
 STYLE = """

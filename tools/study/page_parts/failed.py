@@ -10,7 +10,7 @@ from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
 from page_parts.evidence import OWN, PLAIN, Compared, Evidence
 from page_parts.markdown import code, codes, gap_of
-from page_parts.names import MEANS, RANDOM, usual
+from page_parts.names import MEANS, RANDOM, recipe_named, usual
 from page_parts.tables import rival_in_bytes
 
 
@@ -97,7 +97,9 @@ def _searched(evidence: Evidence) -> Iterable[Text]:
             told.append((method, lost))
     if told:
         english = "; ".join(f"{code(method)} with " + ", ".join(f"“{one}”" for one in lost) for method, lost in told)
-        japanese = "；".join(f"{code(method)} の" + "".join(f"「{one}」" for one in lost) for method, lost in told)
+        japanese = "；".join(
+            f"{code(method)} の" + "".join(f"「{recipe_named(one).ja}」" for one in lost) for method, lost in told
+        )
         yield Text(
             f"In the search, below the first recipe of its method: {english}.",
             f"設定の調整で、各方法の最初の設定を下回ったもの：{japanese}。",

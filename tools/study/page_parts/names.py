@@ -35,12 +35,22 @@ _SIZED_JA = {  # with a number at the end of the name
     "random": "対照：無作為に選んだ {} % をそのまま残す",
     "herding": "対照：herding で選んだ {} % をそのまま残す",
     "rare": "最も希少な {} % をそのまま残し、他はラベルごとに平均 32 個",
-    "compressed": "画像ごとの埋め込みを 1 ビュー {} バイトに圧縮、希少な 1 割はより多く",
+    "compressed": "画像ごとの埋め込みを 1 ビュー {} バイトに圧縮、再現の悪い 1 割は 64 バイト",
 }
 _ASKED_JA = {  # at the end of the name of a condition that asks another one's students
     "neighbours": "、最も近い学習画像を使って答えさせる",
     "both": "、ヘッドと最も近い学習画像の平均で答えさせる",
     "distribution": "、クラスごとの分布を使って答えさせる",
+}
+_TRIED_JA = {  # recipes of the search
+    "as it is": "そのまま",
+    "balance .5": "バランス .5",
+    "logit adjustment 1": "ロジット調整 1",
+    "moving average .99": "重みの移動平均 .99",
+    "lambda 1": "λ 1",
+    "lambda 5": "λ 5",
+    "lambda 5, balance .5": "λ 5、バランス .5",
+    "lambda 5, a third pre-training": "λ 5、3 分の 1 を事前学習",
 }
 _DATA_JA = {
     "magnetic-tile": "磁性タイル：良品と不良の 2 ラベル。不良 5 種類の区別は学習に使わない",
@@ -62,6 +72,11 @@ def described(name: str, says: str) -> Text:
 def pictures_of(data: str, says: str) -> Text:
     """Return what a set of pictures is, as a sentence."""
     return Text(f"{says[0].upper()}{says[1:]}.", f"{_DATA_JA.get(data, says)}。")
+
+
+def recipe_named(name: str) -> Text:
+    """Return what a recipe of the search is called."""
+    return Text(name, _TRIED_JA.get(name, name))
 
 
 def family(name: str) -> str:

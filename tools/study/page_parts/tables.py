@@ -13,7 +13,7 @@ from embedstore.pages import Text, Words, number, percent
 from embedstore.pages.words import NO_NUMBER
 from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, Compared, Evidence
 from page_parts.markdown import Table, between, code, codes, gap_of, share, size, with_interval
-from page_parts.names import MEANS, RANDOM, described, family
+from page_parts.names import MEANS, RANDOM, described, family, recipe_named
 
 CONDITION = Text("condition", "条件")
 _EQUAL = 0.1  # bytes that differ by less count as equal
@@ -44,11 +44,11 @@ def recipes_tried(search: dict[str, Any]) -> Table:
     rows: list[Sequence[Words]] = []
     for method, tried in search["tried"].items():
         chosen = max(tried, key=lambda one: tried[one]["val_auroc"])
-        cells = [
-            f"**{name}: {share(told['val_auroc'])}**" if name == chosen else f"{name}: {share(told['val_auroc'])}"
-            for name, told in tried.items()
-        ]
-        rows.append([code(method), *cells])
+        row: list[Words] = [code(method)]
+        for name, told in tried.items():
+            called, area, bold = recipe_named(name), share(told["val_auroc"]), "**" if name == chosen else ""
+            row.append(Text(f"{bold}{called.en}: {area}{bold}", f"{bold}{called.ja}：{area}{bold}"))
+        rows.append(row)
     most = max(len(row) for row in rows)
     rows = [[*row, *[""] * (most - len(row))] for row in rows]
     heads = [Text(f"recipe {at}", f"設定 {at}") for at in range(1, most)]
@@ -261,10 +261,10 @@ def trainings(evidence: Evidence) -> Table | None:
         rest = Text(f"the {len(keys)} others", f"ほかの {len(keys)} 条件") if len(found) > 1 else Text("all", "すべて")
         rows.append([machine, rest if keys is most else codes(keys), str(jobs), str(len(runs)), hours])
     heads = [
-        Text("machine", "計算機"),
+        Text("machine", "マシン"),
         Text("conditions", "条件"),
         Text("at a time", "同時に"),
         Text("trainings", "学習回数"),
-        Text("hours of training, summed", "学習時間の合計"),
+        Text("hours of training, summed", "学習時間の合計（時間）"),
     ]
     return Table(heads, rows, texts=2) if rows else None

@@ -142,12 +142,14 @@ def _beaten(found: Sequence[Point]) -> Text:
     held = [one for one in found if one.gap is not None and not one.is_baseline and one.part != "reference"]
     better = sorted((one for one in held if one.beats), key=lambda one: -(one.gap or (0,))[0])
     worse = sum(one.gap is not None and one.gap[2] < 0 for one in held)
-    named = "; ".join(f"{one.name} ({share((one.gap or (0,))[0], 2, signed=True)})" for one in better[:6])
+    listed = [(one.name, share((one.gap or (0,))[0], 2, signed=True)) for one in better[:6]]
+    named = "; ".join(f"{name} ({gained})" for name, gained in listed)
+    named_ja = "、".join(f"{name}（{gained}）" for name, gained in listed)
     return Text(
         f"Of {len(held)} conditions, {len(better)} are above k-means in as many bytes, read alike, by the whole interval, "
         f"{worse} below{f': {named}' if better else ''}.",
         f"{len(held)} 条件のうち、区間全体で同容量・同じ読み方の k-means を上回ったものは {len(better)}、"
-        f"下回ったものは {worse} です{f'（{named}）' if better else ''}。",
+        f"下回ったものは {worse} です{f'（上位：{named_ja}）' if better else ''}。",
     )
 
 
