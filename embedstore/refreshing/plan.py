@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedstore.errors import ImagesError, PictureError, SettingsError, StoreError, SummaryError
-from embedstore.images import Listing, Sample, sample_id
+from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, Record, record_of
-from embedstore.store.merging import merge
+from embedstore.store.lost_manifest import refuse_lost_manifest
+from embedstore.store.merging import merge, renamed
 from embedstore.store.rows import staged
 from embedstore.summaries import BY_LABEL, UPDATES, Summary
 from embedstore.summaries.updating import Difference, Lineage, State, picture_marks, seen_then
@@ -69,7 +70,7 @@ class Plan:
         sides: id -> the side of the split that it gets.
         without_side: new samples without a side, where others have one: no summary of a side will see them.
         without_group: new samples without a group, where others have one: each is taken for a part of its own.
-        moved: pictures of samples that are gone, and that are there under the name of a new one.
+        moved: new samples whose picture is that of one that is gone: what is known of that one goes along, see `renamed`.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
@@ -140,11 +141,12 @@ def make_plan(
     """
     known = {record.id: record for record in store.records()}
     if settings.manifest is None:
-        _refuse_lost_manifest(store, listing, known)
+        refuse_lost_manifest(listing, known, f"embedstore refresh '{store.path}'")
     looked = _Look(store, listing, known, progress or (lambda done, total: None))
     after = dict(known)
+    moved = renamed(known, looked.listed, looked.contents)
     for sample in looked.usable:
-        before = known.get(sample.id) or looked.lost.get(sample.id)
+        before = known.get(sample.id) or looked.lost.get(sample.id) or moved.get(sample.id)
         after[sample.id] = merge(before, sample, -1, looked.contents[sample.id])
     gone = tuple(one for one in known if one not in looked.listed)
     if settings.prune:
@@ -177,7 +179,7 @@ def make_plan(
         sides=sides,
         without_side=has_any("split") and sum(after[one].split is None and one not in sides for one in new),
         without_group=has_any("group") and sum(after[one].group is None for one in new),
-        moved=len({after[one].content for one in new} & {known[one].content for one in gone}),
+        moved=len(moved),
         labels=_label_counts(known.values(), after.values()),
         views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,
@@ -190,6 +192,8 @@ def make_plan(
 def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
     """Return id -> side of those without one: where their group is on a side that one, else the side that is asked for.
 
+    The very same picture counts as the same group.
+
     Raises:
         SettingsError: no sample has a side yet.
     """
@@ -201,8 +205,14 @@ def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
             f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
             "STORE"
         )
-    of_group = {one.group: one.split for one in everyone if one.group and one.split not in (None, "aside")}
-    return {one.id: of_group.get(one.group or "", side) or side for one in everyone if one.split is None}
+    placed = [one for one in everyone if one.split not in (None, "aside")]
+    of_group = {one.group: one.split for one in placed if one.group}
+    of_picture = {one.content: one.split for one in placed if any(one.content)}
+    return {
+        one.id: of_group.get(one.group or "") or of_picture.get(one.content) or side
+        for one in everyone
+        if one.split is None
+    }
 
 
 class _Look:
@@ -248,23 +258,6 @@ class _Look:
             except PictureError as error:
                 return str(error)
         return content
-
-
-def _refuse_lost_manifest(store: EmbeddingStore, listing: Listing, known: Mapping[str, Record]) -> None:
-    """Refuse to take folders' and files' names for labels and ids where a manifest gave others: all would change at once."""
-    ids = {sample_id(record.uri): one for one, record in known.items()}
-    for sample in listing.samples:
-        one = ids.get(sample.id, sample.id)
-        said = (known[one].source or {}) if one in known else {}
-        if one != sample.id:
-            was, now = f"id of '{sample.uri}' is '{one}'", f"its path is '{sample.id}'"
-        elif "label" in said and said["label"] != sample.label:
-            was, now = f"label of '{one}' is '{said['label']}'", f"its folder's name is '{sample.label}'"
-        else:
-            continue
-        raise SettingsError(
-            f"A manifest said that the {was}, and {now}; name that manifest: embedstore refresh '{store.path}' --manifest FILE"
-        )
 
 
 def _refuse_half(listing: Listing, gone: int, known: int) -> None:

@@ -15,6 +15,7 @@ from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.fields import Record
 from embedstore.store.ingest import keeping, publish
+from embedstore.store.lost_manifest import refuse_lost_manifest
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
@@ -50,7 +51,8 @@ def add(
 
     Raises:
         ImagesError: a picture is not there or lies outside of the store's image folder, or the manifest can't be used.
-        SettingsError: neither pictures nor a manifest are given, or a label and a manifest.
+        SettingsError: neither pictures nor a manifest are given, or a label and a manifest; or a manifest is missing that gave
+            known pictures other labels than their folders.
         TeacherError: the teacher can't be loaded.
         TeacherMismatchError: the store was filled by another teacher, or its vectors were imported.
         StoreError: there is no store, its first build was not finished, or another process writes.
@@ -70,7 +72,10 @@ def add(
         with writer(store.path) as session, keeping(store) as kept:
             store.refresh()
             if manifest is None:
-                listing = _under_known_ids(listing, store.records())
+                records = store.records()
+                listing = _under_known_ids(listing, records)
+                command = f"embedstore add '{path}' IMAGES"
+                refuse_lost_manifest(listing, {one.id: one for one in records}, command, labels=label is None)
             embedding = EmbeddingPass(
                 store,
                 session,

@@ -56,17 +56,23 @@ class CompactionReport:
     index_removed: bool
 
 
-def kept_versions(tables: Tables, only: str | None = None) -> tuple[int, ...]:
+def kept_versions(tables: Tables, only: str | None = None, *, before: bool = False) -> tuple[int, ...]:
     """Return the versions that a compaction leaves: the newest, those with a tag, and those of saved summaries.
 
-    With `only`, the fingerprint of a teacher, of these the ones that are read with its vectors.
+    Args:
+        tables: of the store.
+        only: the fingerprint of a teacher: of these versions those that are read with its vectors.
+        before: the version before the newest as well, where it is left.
     """
     from embedstore.summaries import Summary
 
     summaries = (tables.summary(name) for name in tables.summary_names())
     made_of = {Summary.from_bytes(data).store_version for data in summaries if data is not None}
     left = {version for version in made_of if tables.compacted().left(version)}
-    versions = {tables.head().version, *tables.tags().values(), *left}
+    newest = tables.head().version
+    versions = {newest, *tables.tags().values(), *left}
+    if before and newest > 0 and tables.compacted().left(newest - 1):
+        versions.add(newest - 1)
     if only is not None:
         spaces = {version: entry["space"] for version in versions if (entry := tables.log_entry(version)) is not None}
         versions = {version for version in versions if spaces.get(version) == only}
@@ -82,7 +88,10 @@ def needed_rows(rows: Rows, kept: Iterable[int]) -> npt.NDArray[np.bool_]:
 
 
 def compact_if_wasteful(path: Path, session: Writer) -> CompactionReport | None:
-    """Compact after a change where most of what is stored is of no use to any kept version.
+    """Compact after a change where most of what is stored is of no use to any kept version, nor to the one before the change.
+
+    That one is kept so that a mistaken change, such as a deletion of most samples, can be rolled back: nobody asked for this
+    compaction. The next change makes it go.
 
     The change is published by then, so nothing that goes wrong here fails it; it is a `CompactionWarning`, once for a store
     that is damaged. While an index of the store is made, it waits for the next change.
@@ -90,7 +99,7 @@ def compact_if_wasteful(path: Path, session: Writer) -> CompactionReport | None:
     identity = session.environment.identity
     try:
         if identity not in _damaged and session.read(_is_wasteful):
-            return compact(path, session)
+            return compact(path, session, before=True)
     except StoreLockedError:
         return None
     except Exception as error:  # noqa: BLE001  whatever it is, the change is stored
@@ -113,7 +122,7 @@ def _is_wasteful(tables: Tables) -> bool:
     many_rows = len(rows) >= _SMALLEST and 1 - seen.mean() > WASTE
     if not many_rows and not _superseded(tables, blocks * len(tables.names())):
         return False  # the usual case, told without a look at tags and summaries
-    kept = kept_versions(tables)
+    kept = kept_versions(tables, before=True)
     if many_rows and 1 - needed_rows(rows, kept).mean() > WASTE:
         return True
     return _superseded(tables, tables.needed_field_blocks(kept))
@@ -127,7 +136,12 @@ def _superseded(tables: Tables, needed: int) -> bool:
 
 
 def compact(
-    path: Path, session: Writer, progress: Progress | None = None, *, only: str | None = None
+    path: Path,
+    session: Writer,
+    progress: Progress | None = None,
+    *,
+    only: str | None = None,
+    before: bool = False,
 ) -> CompactionReport:
     """Write all that a kept version needs into a new generation, and remove the old one; a kill leaves either whole.
 
@@ -138,6 +152,7 @@ def compact(
         session: its writer.
         progress: called with (blocks done, blocks in all).
         only: the fingerprint of the teacher in use, to leave out the vectors of all others, and the versions that need them.
+        before: keep the version before the newest, too.
 
     Raises:
         StoreLockedError: another process is making an index, which would be lost.
@@ -147,7 +162,7 @@ def compact(
     old = session.environment.directory
     had_index = (old / INDEX / MARKER).exists()
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
-    kept, versions = session.read(lambda tables: (kept_versions(tables, only), len(tables.log())))
+    kept, versions = session.read(lambda tables: (kept_versions(tables, only, before=before), len(tables.log())))
     with (
         building(old),
         next_generation(path, old, "compacted") as target,

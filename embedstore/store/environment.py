@@ -1,6 +1,7 @@
 """The LMDB handle: one per directory and process, never across a fork, growing where the map is the file's size."""
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -25,6 +26,9 @@ FIRST_MAP_BYTES = 1 << 40 if sys.maxsize > 1 << 32 and os.name != "nt" else 1 <<
 
 _DAMAGED = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.VersionMismatchError)
 _PATIENCE_SECONDS = 60
+_READERS = 1024
+_LOCK_BYTES = 72 * _READERS  # 64 for each reader, and some for all
+_LOCK_MODE = 0o755  # as LMDB's Python binding makes it
 
 _open: dict[Path, "Environment"] = {}
 _dropped: deque["Environment"] = deque()  # given back by a garbage collection, which may run anywhere, under any lock
@@ -174,14 +178,17 @@ class Environment:
         file = self.directory / DATA
         lock = self.directory / "lock.mdb"
         self._writable = write
+        locks = write or os.access(lock if lock.exists() else self.directory, os.W_OK)
+        if locks:
+            _lay_out(lock)
         self._env = lmdb.open(
             str(self.directory),
             # Where the map is the file's size, that of a reader ends there, and LMDB has to know.
             map_size=FIRST_MAP_BYTES if write or os.name != "nt" else file.stat().st_size,
             max_dbs=len(self._names),
-            max_readers=1024,
+            max_readers=_READERS,
             readonly=not write,
-            lock=write or os.access(lock if lock.exists() else self.directory, os.W_OK),
+            lock=locks,
             create=create,
         )
         try:
@@ -221,6 +228,33 @@ class Environment:
                 "A forked process can't use a store that its parent opened; start workers with the 'spawn' method and "
                 "open the store in the worker."
             )
+
+
+def _lay_out(lock: Path) -> None:
+    """Give the lock file its blocks: LMDB writes to a sparse one through its map, where a full disk is a signal that kills.
+
+    Not while this process has the environment open, for to close a descriptor of the file gives up its locks there.
+
+    Raises:
+        lmdb.DiskError: there is no room for it.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        found = lock.stat()
+        if found.st_size and 512 * found.st_blocks >= found.st_size:
+            return
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, _LOCK_MODE)
+    except OSError:  # LMDB says what is wrong
+        return
+    try:
+        os.posix_fallocate(handle, 0, max(os.fstat(handle).st_size, _LOCK_BYTES))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise lmdb.DiskError(os.strerror(error.errno)) from error
+    finally:
+        os.close(handle)
 
 
 def open_environment(directory: Path, databases: Sequence[bytes] = DATABASES) -> Environment:

@@ -21,7 +21,8 @@ from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.layout import Column
-from embedstore.store.merging import merge
+from embedstore.store.lost_manifest import refuse_lost_manifest
+from embedstore.store.merging import merge, renamed
 from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
@@ -71,7 +72,8 @@ def build(
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        SettingsError: a number is out of range, or another recipe is given than the store's.
+        SettingsError: a number is out of range, another recipe is given than the store's, or a manifest is missing that gave
+            the store other labels or ids than the folder.
         ImagesError: folder or manifest can't be used, no picture can be read at all, or the folder is not the store's.
         TeacherError: the teacher can't be loaded, or can't give an output, or the outputs are one text; or it is an object, and
             the engine works elsewhere.
@@ -112,6 +114,7 @@ def build(
         report = _build_existing(
             store_path,
             listing,
+            manifest=manifest is not None,
             teacher=teacher,
             outputs=outputs or (),
             views=views,
@@ -141,6 +144,7 @@ def _build_existing(
     path: Path,
     listing: Listing,
     *,
+    manifest: bool,
     teacher: str | Teacher | None,
     outputs: Sequence[str],
     views: int | None,
@@ -163,6 +167,9 @@ def _build_existing(
             store.refresh()
             space = kept_by(store, loaded, outputs)
             refuse_another_folder(store, listing)
+            if not manifest:
+                known = {record.id: record for record in store.records()}
+                refuse_lost_manifest(listing, known, f"embedstore build '{path}' IMAGES")
             with keeping(store, keep_images) as kept:
                 asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
                 embedding = EmbeddingPass(
@@ -269,9 +276,11 @@ def publish(
         if sample_id in known and known[sample_id].row != row
     ]
     gone = [sample_id for sample_id in known if sample_id not in listed] if whole else []
+    contents = {sample_id: content for sample_id, (_, content) in done.items()}
+    moved = renamed(known, listed.keys() | embedding.aside.keys(), contents) if whole else {}
     records = []
     for sample_id, (row, content) in done.items():
-        before = known.get(sample_id) or embedding.lost.get(sample_id)
+        before = known.get(sample_id) or embedding.lost.get(sample_id) or moved.get(sample_id)
         after = merge(before, listed[sample_id], row, content)
         after.label = label or after.label
         if after != before:

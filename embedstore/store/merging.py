@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from embedstore.images import FIELDS, Sample
@@ -15,6 +17,12 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
     So a label that a technician put right in the store survives the next build from the same folder, and a folder tree,
     which knows no splits, leaves those that the store has. A cell that is and was empty says nothing. What a person set aside
     as dirt stays there, whatever side it is given.
+
+    Args:
+        before: what the store has of it, under this id or, of a file that was renamed, under another; None: nothing.
+        sample: what the source says.
+        row: of its vectors.
+        content: the hash of its file.
     """
     said = {name: getattr(sample, name) for name in FIELDS if name in sample.given}
     said |= {f"attribute {name}": sample.attributes.get(name) for name in sorted(sample.given - set(FIELDS))}
@@ -23,9 +31,9 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
     if before is None:
         return Record(
             sample.id, sample.uri, row, content, sample.label, sample.mode, sample.group, sample.split,
-            dict(sample.attributes) or None, source,
+            dict(sample.attributes) or None, source or None,
         )  # fmt: skip
-    after = replace(before, uri=sample.uri, row=row, content=content, source=source)
+    after = replace(before, id=sample.id, uri=sample.uri, row=row, content=content, source=source or None)
     attributes = dict(before.attributes or {})
     is_dirt = (before.split, attributes.get(VERDICT)) == ("aside", "dirt")
     for name, value in said.items():
@@ -39,3 +47,29 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
             attributes[name.removeprefix("attribute ")] = value
     after.attributes = attributes or None
     return after
+
+
+def renamed(known: Mapping[str, Record], listed: Collection[str], contents: Mapping[str, bytes]) -> dict[str, Record]:
+    """Return id -> record of new samples whose file the store has under one other id that is not listed any more.
+
+    What people said of it goes along: a verdict, a corrected label, its side and its part. Where several new files, or several
+    that are gone, have the same bytes, nothing tells which became which.
+
+    Args:
+        known: what the store has: id -> record.
+        listed: ids of all that folder or manifest name.
+        contents: id -> the hash of each listed file that can be used.
+    """
+    gone, came = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[str]](list)
+    for one, record in known.items():
+        if one not in listed and any(record.content):  # zeros: vectors without a picture
+            gone[record.content].append(one)
+    for one, content in contents.items():
+        if one not in known:
+            came[content].append(one)
+    return {
+        new: known[old]
+        for content in gone.keys() & came.keys()
+        for new, old in zip(came[content], gone[content], strict=False)
+        if len(came[content]) == len(gone[content]) == 1
+    }

@@ -225,6 +225,8 @@ class Snapshot:
                 f"The store '{self.path}' keeps no output '{output}' (it has {', '.join(self.space['outputs'])}); add it with: "
                 f"embedstore build '{self.path}' IMAGES --outputs {output}"
             )
+        if view < 0:
+            raise StoreError(f"The view is {view}; expected 0, the plain picture, to {self.head.views}.")
         if self.head.columns and view <= self.head.views:
             raise StoreError(
                 f"Not all samples of the store '{self.path}' have view {view} of the output '{output}' yet; {HOW_TO_COMPLETE}."

@@ -8,7 +8,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count, islice
@@ -72,8 +71,9 @@ def create_store(path: Path, settings: dict[str, Any], space: str, description: 
         fresh.rename(path)
         layout.sync_directory(path.parent)
     except (OSError, lmdb.Error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise StoreError(f"The store '{path}' can't be made: {why}; choose a path where you may write.") from error
+        if not os.path.exists(path / layout.CURRENT):  # else another process was faster
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(f"The store '{path}' can't be made: {why}; choose a path where you may write.") from error
     finally:
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -107,7 +107,7 @@ def refuse_other_content(path: Path) -> None:
         raise StoreError(f"The directory '{path.parent}' does not exist; make it first, or choose another path.")
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(path: Path, *, wait: float = 0) -> Iterator[None]:
     """Keep other writers from a store while inside; wait so many seconds for one that is there.
 
@@ -163,7 +163,7 @@ def _write_pid(file: Path, pid: int) -> None:
         opened.write(str(pid))
 
 
-@contextmanager
+@contextlib.contextmanager
 def writer(path: Path, *, wait: float = 0) -> Iterator[Writer]:
     """Be the store's one writer while inside; clean up after a writer that died.
 

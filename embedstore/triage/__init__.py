@@ -2,7 +2,7 @@
 
 from embedstore.triage.change import Change
 from embedstore.triage.decisions import plan_triage, triage
-from embedstore.triage.undoing import last_undoable, plan_undo, undo
+from embedstore.triage.undoing import last_undoable, plan_undo, refuse_newer_samples, undo
 from embedstore.verdicts import KINDS, VERDICT, Verdict
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "last_undoable",
     "plan_triage",
     "plan_undo",
+    "refuse_newer_samples",
     "triage",
     "undo",
 ]

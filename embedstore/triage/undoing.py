@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
     from embedstore.store.versions import Version
 
+OF_SAMPLES = frozenset(
+    {"new", "changed", "removed", "back", "gone"}
+)  # details of versions that did more than change fields
 ACTION, UNDONE = "undo", "undone"  # in the log: what made the version, and the detail that names the version undone
 
 
@@ -84,6 +87,21 @@ def last_undoable(store: EmbeddingStore) -> int | None:
             continue
         return entry.number
     return None
+
+
+def refuse_newer_samples(store: EmbeddingStore, version: int) -> None:
+    """Refuse to undo the last change of fields where a newer version added or removed samples, which may be what was meant.
+
+    Raises:
+        ConflictError: there is such a version; the message names what takes it back.
+    """
+    newer = next((one for one in store.log() if one.number > version and one.details.keys() & OF_SAMPLES), None)
+    if newer is not None:
+        raise ConflictError(
+            f"Version {newer.number} ({newer.action}) is newer than version {version}, the last that can be undone, and added or "
+            f"removed samples. To take that back: embedstore rollback '{store.path}' {newer.number - 1}; to undo version "
+            f"{version} all the same: embedstore undo '{store.path}' {version}"
+        )
 
 
 def _undone_by(entry: Version) -> int | None:

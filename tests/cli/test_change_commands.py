@@ -137,7 +137,7 @@ def test_delete_takes_many_as_one_version_and_says_what_is_left(line: Line) -> N
     assert line.seen() == before
     said = line.say("delete", "s", "good/0.png", "good/1.png", "good/0.png")
     assert "2 samples were deleted; 's' holds 7 at version 2." in said
-    assert "Earlier versions keep them until a compaction: embedstore compact 's'" in said
+    assert "To take that back: embedstore rollback 's' 1" in said
     assert "a build from a folder that still holds them adds them again. The split 'aside' keeps samples out" in said
     assert sorted(line.labels()) == sorted(NAMES[2:])
     assert line.seen(1) == before
@@ -389,10 +389,15 @@ def test_a_compaction_that_came_by_itself_is_told(line: Line, monkeypatch: pytes
         marker = store.generation / INDEX / MARKER
     marker.parent.mkdir()
     marker.write_text("damaged")
-    said = line.say("delete", "s", *NAMES[:6])
+    assert "compacted by itself" not in line.say(
+        "delete", "s", *NAMES[:6]
+    )  # the way back is kept until the next change
+    said = line.say("delete", "s", NAMES[6])
     assert "The index, which knew the old rows, went with that; make it again with: embedstore index 's'" in said
     assert "The store was compacted by itself, since more than half of what it kept was of no use" in said
-    assert "Earlier versions keep them" not in said
+    assert "To take that back: embedstore rollback 's' 2" in said
+    assert len(line.labels()) == 2
+    line.run("rollback", "s", "2")
     assert len(line.labels()) == 3
 
 

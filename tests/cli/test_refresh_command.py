@@ -132,13 +132,15 @@ def test_what_a_person_should_look_at_is_told_in_the_one_line_too(line: Path) ->
     call("embedstore", "build", "s", "photos", "--manifest", "groups.csv", cwd=line)
     call("embedstore", "split", "s", "--folds", "3", cwd=line)
     (line / "photos" / "good" / "01.png").rename(line / "photos" / "crack" / "01.png")
+    write_picture(line / "photos" / "good" / "new.png", noise_picture(102))
     planned = call("embedstore", "refresh", "s", "--dry-run", cwd=line).stdout
     done = call("embedstore", "refresh", "s", "--quiet", cwd=line).stdout
     assert done.count("\n") == 1
     for sentence in (
         "1 new sample has no side of the split, so summaries of one do not see them (--side gives one)",
         "1 new sample has no group, so a part that the store has already may come to two sides of the split",
-        "1 picture is under another name now, so the store has it twice (--prune removes what is under the old one)",
+        "1 picture is under another name now; label, part, side and verdict go along, and the store has it twice (--prune "
+        "removes what is under the old one)",
     ):
         assert f"  {sentence}" in planned
         assert f"; {sentence}" in done

@@ -169,7 +169,7 @@ def test_an_undo_that_brings_back_an_old_side_tells_where_that_tears_a_group(at:
     assert "The group 'one part' is on several sides of the split now" in at.say("undo", "s", "4")
 
 
-def test_how_to_take_it_back_is_not_told_where_a_compaction_went_with_it(at: Line) -> None:
+def test_a_compaction_by_itself_leaves_what_takes_the_change_back(at: Line) -> None:
     count = 1100
     with embedstore.open(at.place / "s") as store:
         with store.write() as writing:
@@ -182,11 +182,23 @@ def test_how_to_take_it_back_is_not_told_where_a_compaction_went_with_it(at: Lin
         store.delete_tag("kept")
     said = at.say("triage", "s", "--rare", "good/0.png")
     assert "The store was compacted by itself" in said
-    assert "take it back" not in said
-    assert "removed by a compaction" in at.refused("undo", "s", "4")
+    assert "to take it back: embedstore undo 's' 4" in said  # the version before the change stays
+    assert "removed by a compaction" in at.refused("undo", "s", "3")
 
 
 # undo and log
+
+
+def test_undo_is_refused_where_what_was_meant_may_be_a_deletion(at: Line) -> None:
+    at.run("relabel", "s", "good/0.png", "pore")
+    at.run("delete", "s", "good/1.png")
+    before = at.seen()
+    said = at.refused("undo", "s")
+    assert "Version 3 (delete) is newer than version 2, the last that can be undone" in said
+    assert "To take that back: embedstore rollback 's' 2; to undo version 2 all the same: embedstore undo 's' 2" in said
+    assert at.seen() == before
+    at.run("undo", "s", "2")
+    assert at.seen()["samples"] != before["samples"]
 
 
 def test_undo_goes_back_step_by_step_and_the_log_tells(at: Line) -> None:
@@ -262,4 +274,4 @@ def test_inspect_shows_verdicts_where_there_are_some(at: Line) -> None:
     assert listed["good/0.png"] == "rare"
     at.run("inspect", "s", "--html", "odd.html")
     page = Path("odd.html").read_text("utf-8")
-    assert page.count("rare and real") == page.count("まれだが正しい画像") == 1
+    assert page.count("rare and real") == page.count("まれだが実在するもの") == 1

@@ -211,6 +211,8 @@ def test_what_the_store_does_not_have_is_refused(ending: str, store: EmbeddingSt
         export(store, target, where={"lamp": "1"})
     with pytest.raises(StoreError, match=r"has no view 7 of the output 'embedding' \(1 views\)"):
         export(store, target, view=7)
+    with pytest.raises(StoreError, match=r"^The view is -1; expected 0, the plain picture, to \d\.$"):
+        export(store, target, view=-1)
     with pytest.raises(SettingsError, match=r"^The directory '.*gone' does not exist; make it first\.$"):
         export(store, tmp_path / "gone" / target.name)
     assert list(tmp_path.iterdir()) == []

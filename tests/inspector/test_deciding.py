@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deciding import HOSTILE_LABEL, decision, own_token, save, sent, texts, version
+from helpers import write_pictures
 from inspected import ADDRESS, HOSTILE_ID, client_of, make_line, name_of
 from starlette.testclient import TestClient
 from test_security import sentence, write_token
@@ -17,7 +19,7 @@ from test_security import sentence, write_token
 import embedstore
 from embedstore.errors import EmbedstoreError
 from embedstore.triage import Verdict, triage
-from embedstore_inspector import decisions
+from embedstore_inspector import decisions, history
 from embedstore_inspector.security import WRITE_HEADER
 
 A, B, C = name_of(2), name_of(4), name_of(6)
@@ -295,6 +297,33 @@ def test_the_log_tells_each_version_and_what_may_be_undone(own: TestClient, stor
         None,
         {"en": "Undo of version 2", "ja": "バージョン 2 の取り消し"},
     )
+
+
+def test_what_made_a_version_is_told_in_words_whatever_made_it(tmp_path: Path) -> None:
+    """No step and no version is told as an amount of pictures."""
+    write_pictures(tmp_path / "photos", ["good/0.png", "good/1.png"])
+    path = tmp_path / "s"
+    embedstore.build(path, tmp_path / "photos", teacher="pixels", views=0)
+    with embedstore.open(path) as store:
+        store.summarize("class-mean", name="means")
+    write_pictures(tmp_path / "photos", ["good/2.png"], seed=1)
+    embedstore.refresh(path)
+    embedstore.rollback(path, 1)
+    with embedstore.open(path) as store:
+        versions = store.log()
+    said = [history.told(one, None) for one in versions[2:]]
+    assert [(one["what"]["en"], one["amount"]["en"]) for one in said] == [
+        ("Refresh: the pictures (step 1/2)", "1 new"),
+        ("Refresh: the summaries (step 2/2)", "1 summaries"),
+        ("Went back to version 1", "1 gone again"),
+    ]
+    assert [(one["what"]["ja"], one["amount"]["ja"]) for one in said] == [
+        ("更新：画像（手順 1/2）", "新規 1"),
+        ("更新：要約（手順 2/2）", "要約 1"),
+        ("バージョン 1 に戻す操作", "外した画像 1"),
+    ]
+    switched = replace(versions[1], action="migrate to <b>", details={"switched": 3})
+    assert history.told(switched, None)["what"] == {"en": "Switched to the teacher <b>", "ja": "教師を <b> に切り替え"}
 
 
 def test_the_log_of_a_hostile_program_is_told_as_it_stands(own: TestClient, store: Path) -> None:

@@ -402,10 +402,15 @@ def test_a_store_that_can_take_no_pictures_says_so(path: Path, images: Path, tmp
 
 def test_adding_compacts_where_that_pays(path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_SMALLEST", 10)
-    for seed in (4, 5):
+    for seed in (4, 5, 6, 7):
         write_pictures(images, NAMES, seed=seed)
         add(path, "good/0.png", "good/1.png", "good/2.png", "crack")
     with embedstore.open(path) as store:
-        assert (store.generation.name, store.row_total, len(store), store.version) == ("0002", 6, 6, 3)
+        assert (store.generation.name, store.row_total, len(store), store.version) == (
+            "0002",
+            12,
+            6,
+            5,
+        )  # and those of the version before
         expected = np.stack([by_hand(CountingTeacher(), images, name, name, 1, store.recipe) for name in store.ids])
         assert_same_to_a_float16_step(store.vectors(view=1), expected)

@@ -278,6 +278,12 @@ def twelve(path: Path) -> EmbeddingStore:
     return store
 
 
+def next_change(store: EmbeddingStore) -> None:
+    """Make a small change: the version before a large one is kept until then."""
+    with store.write() as changes:
+        changes.set("label", {store.ids[0]: f"of version {store.version}"})
+
+
 @pytest.mark.usefixtures("small")
 def test_a_change_compacts_once_more_than_half_of_the_rows_are_of_no_use(tmp_path: Path) -> None:
     with twelve(tmp_path / "s") as store:
@@ -287,10 +293,24 @@ def test_a_change_compacts_once_more_than_half_of_the_rows_are_of_no_use(tmp_pat
         assert len(seen(store.path, 1)["samples"]) == 12
         with store.write() as changes:
             changes.delete(IDS[6:7])
+        assert (generations(store.path), store.row_total, len(store)) == (["0001"], 12, 5)  # the way back is kept
+        next_change(store)
         assert (generations(store.path), store.row_total, len(store)) == (["0002"], 5, 5)
         np.testing.assert_array_equal(store.vectors(), unit_vectors(0, 12)[7:].astype(np.float32))
+        assert len(seen(store.path, 3)["samples"]) == 5  # nor can the last change be gone back on
         with pytest.raises(StoreError, match="Version 1 was removed"):
             seen(store.path, 1)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_mistaken_deletion_of_nearly_all_can_be_rolled_back(tmp_path: Path) -> None:
+    with twelve(tmp_path / "s") as store:
+        before = seen(store.path)
+        with store.write() as changes:
+            changes.delete(IDS[:11])
+        embedstore.rollback(store.path, 1)
+        assert seen(store.path)["samples"] == before["samples"]
+        assert seen(store.path)["vectors"] == before["vectors"]
 
 
 @pytest.mark.usefixtures("small")
@@ -322,17 +342,21 @@ def test_a_build_compacts_too(tmp_path: Path) -> None:
     embedstore.build(tmp_path / "s", images, teacher=CountingTeacher(), views=1)
     write_pictures(images, names, seed=1)
     embedstore.build(tmp_path / "s", images, teacher=CountingTeacher())
-    assert generations(tmp_path / "s") == ["0001"]
+    write_pictures(images, names, seed=3)
+    embedstore.build(tmp_path / "s", images, teacher=CountingTeacher())
+    assert generations(tmp_path / "s") == ["0001"]  # of three versions, one is of no use
     write_pictures(images, names[:1], seed=2)
     shutil.move(images, tmp_path / "moved")  # the new place of the folder is kept too
     report = embedstore.build(tmp_path / "s", tmp_path / "moved", teacher=CountingTeacher())
-    assert (report.version, report.samples, report.changed) == (3, 12, 1)
-    assert generations(tmp_path / "s") == ["0002"]
+    assert (report.version, report.samples, report.changed) == (4, 12, 1)
+    assert generations(tmp_path / "s") == [
+        "0002"
+    ]  # by then version 1 was of no use, and half of the rows is less than this one
     undisturbed = tmp_path / "undisturbed"
     embedstore.build(undisturbed, tmp_path / "moved", teacher=CountingTeacher(), views=1)
     assert seen(tmp_path / "s")["vectors"] == seen(undisturbed)["vectors"]
     with embedstore.open(tmp_path / "s") as store:
-        assert (store.image_root, store.row_total) == (tmp_path / "moved", 12)
+        assert (store.image_root, store.row_total) == (tmp_path / "moved", 13)  # one of the version before
 
 
 @pytest.mark.usefixtures("small")
@@ -341,7 +365,7 @@ def test_many_rounds_of_changes_leave_one_small_generation(tmp_path: Path) -> No
         for number in range(40):
             with store.write() as changes:
                 changes.add(IDS[:12], unit_vectors(number, 12), replace=True)
-            assert store.row_total <= 24
+            assert store.row_total <= 48  # of two versions, and as many that are of no use
             np.testing.assert_array_equal(store.vectors(), unit_vectors(number, 12).astype(np.float32))
         assert len(generations(store.path)) == 1
         assert sum(one.stat().st_size for one in store.path.rglob("*") if one.is_file()) < 1_000_000
@@ -470,17 +494,18 @@ def test_a_disk_too_full_to_begin_is_told_in_one_sentence(path: Path, monkeypatc
 @pytest.mark.usefixtures("small")
 def test_a_change_is_kept_where_the_compaction_after_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with twelve(tmp_path / "s") as store:
+        with store.write() as changes:
+            changes.delete(IDS[:11])
         with monkeypatch.context() as patch:
             patch.setattr(layout, "write_current", FULL["system"])
             with (
                 pytest.warns(CompactionWarning, match=r"is stored, .*No space left on device"),
                 store.write() as changes,
             ):
-                changes.delete(IDS[:11])
-        assert (store.version, store.ids, generations(store.path)) == (2, IDS[11:12], ["0001"])
-        with store.write() as changes:  # the next change tries again
-            changes.set("label", {IDS[11]: "x"})
-        assert (store.version, store.labels, generations(store.path)) == (3, ["x"], ["0002"])
+                changes.set("label", {IDS[11]: "x"})
+        assert (store.version, store.ids, generations(store.path)) == (3, IDS[11:12], ["0001"])
+        next_change(store)  # tries again
+        assert (store.version, store.labels, generations(store.path)) == (4, ["of version 3"], ["0002"])
 
 
 @pytest.mark.usefixtures("small")
@@ -502,13 +527,15 @@ def test_damage_fails_no_change_and_is_told_once(
             own = key or layout.vector_key(store.head.columns[0], 0)
             transaction.put(own, value or layout.seal(own, bytes(544)), db=store.environment.database(database))
 
-        store.environment.write(damage)
-        with pytest.warns(CompactionWarning, match="embedstore verify") as told, store.write() as changes:
+        with store.write() as changes:
             changes.delete(IDS[:10])
+        store.environment.write(damage)
+        with pytest.warns(CompactionWarning, match="embedstore verify") as told:
+            next_change(store)
         assert len(told) == 1
         with store.write() as changes:  # not tried again, and so not told: warnings are errors here
             changes.delete(IDS[10:11])
-        assert (store.version, store.ids, generations(store.path)) == (3, IDS[11:12], ["0001"])
+        assert (store.version, store.ids, generations(store.path)) == (4, IDS[11:12], ["0001"])
         with pytest.raises((CorruptStoreError, SummaryError)):
             store.compact()
         assert generations(store.path) == ["0001"]
@@ -516,14 +543,16 @@ def test_damage_fails_no_change_and_is_told_once(
 
 @pytest.mark.usefixtures("small")
 def test_no_error_whatever_of_a_compaction_fails_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(compaction, "compact", fail)
     with twelve(tmp_path / "s") as store:
-        with pytest.warns(CompactionWarning, match=r"failed \(MemoryError\)"), store.write() as changes:
+        with store.write() as changes:
             changes.delete(IDS[:11])
-        assert store.ids == IDS[11:12]
+        with pytest.warns(CompactionWarning, match=r"failed \(MemoryError\)"):
+            next_change(store)
+        assert (store.ids, store.version) == (IDS[11:12], 3)
 
 
 @pytest.mark.usefixtures("small")

@@ -1,6 +1,7 @@
 """The LMDB handle: one per process and store, never across a fork, one writer, readers that never see half a change."""
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import shutil
@@ -789,3 +790,52 @@ def test_commits_are_synced_to_the_disk(path: Path) -> None:
     flags = run_python(code, path).stdout  # in another process, for the tests here spare the time
     assert "'sync': True" in flags
     assert "'metasync': True" in flags
+
+
+# A full disk
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system lays out no files")
+def test_the_lock_file_has_its_blocks_before_lmdb_writes_to_it_through_its_map(path: Path) -> None:
+    """To a sparse one it would write by a signal that kills, where the disk is full."""
+    lock = read_current(path) / "lock.mdb"
+    for _ in range(2):  # as it was made, and made anew, as in a store that was copied without it
+        with embedstore.open(path) as store:
+            assert len(store) == 300
+        found = lock.stat()
+        assert 512 * found.st_blocks >= found.st_size > 64 * 1024
+        lock.unlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system lays out no files")
+def test_a_disk_without_room_for_the_lock_file_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (read_current(path) / "lock.mdb").unlink()
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        StoreError, match=r"No space left on device\); what was committed before is safe\. Free some disk"
+    ):
+        embedstore.open(path)
+    monkeypatch.undo()
+    with embedstore.open(path) as store:
+        assert len(store) == 300
+
+
+def test_of_two_that_make_a_store_the_slower_one_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"recipe": embedstore.Recipe().to_dict()}
+    rename, described = Path.rename, {"teacher": "t", "outputs": {"embedding": 2}, "input_size": 8}
+
+    def too_late(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        create_store(target, settings | {"image_root": "first"}, "0" * 32, described)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    create_store(tmp_path / "s", settings | {"image_root": "second"}, "0" * 32, described)
+    with writer(tmp_path / "s") as session:
+        assert session.read(lambda tables: tables.settings())["image_root"] == "first"
+    assert not list(tmp_path.glob(".s.new-*"))

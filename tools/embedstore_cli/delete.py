@@ -53,7 +53,8 @@ def delete(
     console.say(
         f"{console.count(count, 'sample was', 'samples were')} deleted; "
         f"'{store}' holds {facts['samples']} at version {facts['version']}.",
-        *(compacted or [f"Earlier versions keep them until a compaction: embedstore compact '{store}'"]),
+        f"To take that back: embedstore rollback '{store}' {facts['version'] - 1}",
+        *compacted,
         "The pictures are where they were: a build from a folder that still holds them adds them again. The split 'aside' keeps "
         "samples out of learning without deleting them.",
     )

@@ -176,10 +176,11 @@ def _doubts(store: Path, plan: "Plan") -> list[str]:
             f"{console.count(plan.without_group, 'new sample has', 'new samples have')} no group, so a part that the store has "
             f"already may come to two sides of the split (groups are found with: embedstore twins '{store}')"
         )
-    if plan.moved and not plan.prune:
+    if plan.moved:
+        twice = "" if plan.prune else ", and the store has it twice (--prune removes what is under the old one)"
         found.append(
-            f"{console.count(plan.moved, 'picture is', 'pictures are')} under another name now, so the store has it twice "
-            "(--prune removes what is under the old one)"
+            f"{console.count(plan.moved, 'picture is', 'pictures are')} under another name now; label, part, side and verdict go "
+            f"along{twice}"
         )
     return found
 

@@ -25,8 +25,10 @@ def split(
     Example: embedstore split parts.store --folds 5 --seed 0
     """
     import embedstore
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     with embedstore.open(store) as opened:
+        refuse_unbuilt(opened)
         plan = opened.split(folds=folds, fold=fold, seed=seed, keep=keep)
         version = opened.version
     if json:

@@ -113,7 +113,7 @@ def triage(
     if fresh:
         console.say(f"New labels, which no sample had before: {', '.join(map(str, fresh))}.")
     console.say(*torn)
-    if change.version is not None and not compacted:  # else the version before, which an undo needs, went with that
+    if change.version is not None:
         console.say(
             f"'{store}' is at version {change.version}; to take it back: embedstore undo '{store}' {change.version}"
         )

@@ -22,8 +22,8 @@ def undo(
 ) -> None:
     """Set back the labels, splits, groups and other fields that a version changed, as a new version.
 
-    It is refused where a later version changed one of them again, and for versions that added or removed samples. An undo can
-    be undone by its number.
+    It is refused where a later version changed one of them again, and for versions that added or removed samples; without a
+    number also where such a version is the newer one (embedstore rollback takes those back). An undo can be undone by its number.
 
     Example: embedstore undo parts.store
     """
@@ -41,6 +41,8 @@ def undo(
                 f"No version of '{store}' is left to be undone; see what made each, and give the number of one: embedstore log "
                 f"'{store}'"
             )
+        if version is None:
+            triage.refuse_newer_samples(opened, number)
         before = Generation.of(opened)
         change = (triage.plan_undo if dry_run else triage.undo)(opened, number)
         undone = next(entry for entry in opened.log() if entry.number == number)
@@ -59,7 +61,7 @@ def undo(
     what = f"{made_by(undone)}: {how_much(undone)}; {local_time(undone.time)}"
     console.say(f"Version {number} ({what}): {outcome(change, dry_run=dry_run)}.")
     console.say(*torn)
-    if change.version is not None and not compacted:  # else the version before, which an undo needs, went with that
+    if change.version is not None:
         console.say(
             f"'{store}' is at version {change.version}; to take that back: embedstore undo '{store}' {change.version}"
         )

@@ -12,7 +12,7 @@ from embedstore.store.migrations import BEFORE as UPGRADE
 from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET, Version
 from embedstore.teacher_change.migration import ACTION as MIGRATION
 from embedstore.triage import VERDICT, Change
-from embedstore.triage.undoing import UNDONE
+from embedstore.triage.undoing import OF_SAMPLES, UNDONE
 from embedstore_inspector.refusals import in_both
 
 MOST = 200  # versions listed
@@ -62,8 +62,6 @@ _AMOUNTS = {
 _NO_AMOUNTS = {UNDONE, TARGET, STEP, STEPS, BEFORE}  # details that tell which version or step it is
 _SWITCH = f"{MIGRATION} "  # then the teacher
 
-_OF_SAMPLES = {"new", "changed", "removed"}  # details of versions that did more than change fields
-
 
 def told(version: Version, before: Version | None) -> dict[str, Any]:
     """Return a version as the page lists it; whatever programs called their actions is shown as they wrote it.
@@ -82,7 +80,7 @@ def told(version: Version, before: Version | None) -> dict[str, Any]:
         "undoable": version.readable
         and before is not None
         and before.readable
-        and not _OF_SAMPLES & version.details.keys(),
+        and not OF_SAMPLES & version.details.keys(),
     }
 
 

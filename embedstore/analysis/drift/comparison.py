@@ -33,6 +33,7 @@ from embedstore.vectors import Vectors
 APART = 0.95  # share of pictures that do not stand apart
 OUTSIDE = 0.99  # share of pictures that are not outside of all that the store has
 CLUSTERED = 0.95  # of the distance to the store's; magnetic tiles' strays are 1.01 of it apart, frayed ones .85
+_ROUNDING = 1e-3  # of a spread: square roots of differences of float32
 _FOLDS = 10  # of the batch's parts: of up to ten, each is judged by all others
 
 
@@ -79,13 +80,13 @@ class Moved:
     Attributes:
         shift: distance between the two means, in the teacher's space; each part counts alike.
         usual_shift: that 95 of 100 drawn batches do not pass; None where they have none of the label.
-        spread: of the batch around its mean, as a multiple of the reference's.
+        spread: of the batch around its mean, as a multiple of the reference's; None where that has one picture, or equal ones.
         usual_spread: between which 95 of 100 lie.
     """
 
     shift: float
     usual_shift: float | None
-    spread: float
+    spread: float | None
     usual_spread: tuple[float, float] | None
 
 
@@ -220,14 +221,14 @@ class Comparison:
         products = means @ means.T
         shift = np.sqrt(np.maximum(0, quadratic(first - second, products)))
         ours, theirs = (np.sqrt(np.maximum(0, 1 - quadratic(one, products))) for one in (first, second))
-        spread = ours / np.maximum(theirs, 1e-9)
-        usual = len(shift) > 1
-        low, high = np.quantile(spread[1:], [0.025, 0.975]) if usual else (0.0, 0.0)
+        seen = theirs > _ROUNDING  # one picture alone has no spread
+        known, usual = bool(seen[0]), ours[1:][seen[1:]] / theirs[1:][seen[1:]]
+        low, high = np.quantile(usual, [0.025, 0.975]) if len(usual) else (0.0, 0.0)
         return Moved(
             float(shift[0]),
-            float(np.quantile(shift[1:], 0.95)) if usual else None,
-            float(spread[0]),
-            (float(low), float(high)) if usual else None,
+            float(np.quantile(shift[1:], 0.95)) if len(shift) > 1 else None,
+            float(ours[0] / theirs[0]) if known else None,
+            (float(low), float(high)) if known and len(usual) else None,
         )
 
     def p_mix(self) -> float:

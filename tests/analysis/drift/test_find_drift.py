@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import planted_batches as planted
@@ -11,6 +14,7 @@ from helpers import store_of
 
 from embedstore import EmbeddingStore
 from embedstore.analysis.drift import Batch, DriftReport, find_drift, from_store
+from embedstore.analysis.drift.comparison import Comparison
 from embedstore.analysis.drift.reference import Reference, reference_of
 from embedstore.errors import SettingsError, SummaryError
 from embedstore.pages.words import Text
@@ -236,3 +240,17 @@ def test_what_can_not_be_compared_is_refused(store: EmbeddingStore) -> None:
         find_drift(store, planted.batch(np.ones((2001, planted.DIM)), [None] * 2001))
     with pytest.raises(SettingsError, match="can't be listed"):
         find_drift(store, planted.fresh(), top=-1)
+
+
+@pytest.mark.parametrize(("of_batch", "known"), [(3, False), (2, True)])
+def test_one_picture_of_the_reference_has_no_spread_to_compare_with(of_batch: int, known: bool) -> None:
+    """Of four parts of one picture three are the batch's, or two; each draw takes as many."""
+    vectors = unit_length(np.random.default_rng(3).normal(size=(4, 6)).astype(np.float32))
+    pool: Any = SimpleNamespace(labels=np.zeros(4, np.int64), parts=np.arange(4), vectors=vectors)
+    masks = np.array([[one in taken for one in range(4)] for taken in combinations(range(4), of_batch)])
+    found = Comparison.moved(cast("Any", SimpleNamespace(pool=pool, masks=masks)), 0)
+    assert found is not None
+    assert (found.spread is not None, found.usual_spread is not None) == (known, known)
+    if known:
+        own, theirs = (np.sqrt(1 - np.square(one.mean(axis=0)).sum()) for one in (vectors[:2], vectors[2:]))
+        assert found.spread == pytest.approx(own / theirs, rel=1e-4)

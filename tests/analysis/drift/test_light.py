@@ -10,7 +10,12 @@ from PIL import Image
 
 import embedstore
 from embedstore.analysis.drift.light import light_of, stored_lights
+from embedstore.pages.words import Text
 from embedstore.store.kept_pictures import to_keep
+
+
+def told(found: tuple[object, Text]) -> tuple[object, str]:
+    return found[0], found[1].en
 
 
 def test_level_contrast_and_sharpness_are_ratios() -> None:
@@ -48,7 +53,7 @@ def test_kept_pictures_and_files_say_the_same(photos: Path, tmp_path: Path, side
         if side is not None:
             shutil.rmtree(photos)
         found, why = stored_lights(store, np.arange(3))
-        assert why == ""
+        assert why == Text("", "")
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -56,12 +61,12 @@ def test_a_picture_that_is_gone_or_another_is_told(photos: Path, tmp_path: Path)
     embedstore.build(tmp_path / "s", photos, teacher=CountingTeacher(), views=0)
     with embedstore.open(tmp_path / "s") as store:
         write_picture(photos / "1.png", smooth_picture(9, (60, 40)))
-        assert stored_lights(store, np.arange(3)) == (
+        assert told(stored_lights(store, np.arange(3))) == (
             None,
             "'1.png': its file is another picture now, which embedstore build takes up",
         )
         (photos / "1.png").unlink()
-        assert stored_lights(store, np.arange(3)) == (None, "'1.png': its file is gone")
+        assert told(stored_lights(store, np.arange(3))) == (None, "'1.png': its file is gone")
 
 
 def test_of_imported_vectors_nobody_knows_the_picture_though_a_file_of_that_name_is_there(
@@ -73,7 +78,7 @@ def test_of_imported_vectors_nobody_knows_the_picture_though_a_file_of_that_name
     embedstore.import_vectors(tmp_path / "s", tmp_path / "v.npy", teacher="t", images=photos)
     with embedstore.open(tmp_path / "s") as store:
         assert (store.image_root / store.sample_at(0).uri).is_file()
-        assert stored_lights(store, np.arange(3)) == (
+        assert told(stored_lights(store, np.arange(3))) == (
             None,
             "'0.png': its vectors were imported, and nothing says which picture they are of",
         )

@@ -1,0 +1,97 @@
+"""A file that was renamed takes along what people said of it, so no review is lost and no test picture is learned."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from helpers import noise_picture, write_picture, write_pictures
+
+import embedstore
+from embedstore.errors import SettingsError
+from embedstore.triage import Verdict, triage
+
+NAMES = [f"good/{number}.png" for number in range(8)] + ["defect/0.png", "defect/1.png"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store with a split, groups and verdicts, and its pictures."""
+    write_pictures(tmp_path / "images", NAMES)
+    embedstore.build(tmp_path / "s", tmp_path / "images", teacher="pixels", views=0)
+    with embedstore.open(tmp_path / "s") as store:
+        with store.write() as changes:
+            changes.set("group", {name: f"part {number}" for number, name in enumerate(NAMES)})
+            changes.set("split", {name: "test" if number % 2 else "train" for number, name in enumerate(NAMES)})
+        triage(store, {"good/0.png": Verdict("dirt"), "good/1.png": Verdict("wrong-label", "defect")})
+    return tmp_path
+
+
+def facts(root: Path, name: str) -> tuple[str | None, ...]:
+    with embedstore.open(root / "s") as store:
+        one = store.sample(name)
+        return one.label, one.group, one.split, one.attributes.get("verdict")
+
+
+@pytest.mark.parametrize("how", ["build", "refresh"])
+def test_verdict_label_part_and_side_go_along(root: Path, how: str) -> None:
+    for number in (0, 1, 3):
+        (root / "images" / f"good/{number}.png").rename(root / "images" / f"good/renamed {number}.png")
+    if how == "build":
+        embedstore.build(root / "s", root / "images", prune=True)
+    else:
+        plan = embedstore.refresh(root / "s", side="train", prune=True).plan
+        assert (plan.moved, len(plan.gone)) == (3, 3)
+    assert facts(root, "good/renamed 0.png") == ("good", "part 0", "aside", "dirt")
+    assert facts(root, "good/renamed 1.png") == ("defect", "part 1", "test", "wrong-label")
+    assert facts(root, "good/renamed 3.png") == ("good", "part 3", "test", None)
+    with embedstore.open(root / "s") as store:
+        assert len(store) == len(NAMES)
+
+
+def test_a_file_that_moves_to_another_folder_gets_its_label(root: Path) -> None:
+    (root / "images" / "good/5.png").rename(root / "images" / "defect/5.png")
+    embedstore.build(root / "s", root / "images", prune=True)
+    assert facts(root, "defect/5.png") == ("defect", "part 5", "test", None)
+
+
+def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -> None:
+    picture = root / "images" / "good/1.png"
+    for copy in ("good/a.png", "good/b.png"):
+        (root / "images" / copy).write_bytes(picture.read_bytes())
+    picture.unlink()
+    embedstore.build(root / "s", root / "images", prune=True)
+    assert facts(root, "good/a.png") == ("good", None, None, None)
+
+
+def test_a_copy_of_a_test_picture_is_not_learned(root: Path) -> None:
+    (root / "images" / "good/copy.png").write_bytes((root / "images" / "good/3.png").read_bytes())
+    write_picture(root / "images" / "good/new.png", noise_picture(77))
+    embedstore.refresh(root / "s", side="train")
+    assert facts(root, "good/copy.png")[2] == "test"
+    assert facts(root, "good/new.png")[2] == "train"
+
+
+def test_pictures_without_a_label_are_updated_once(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", ["0.png", "1.png"])
+    for _ in range(3):
+        report = embedstore.build(tmp_path / "s", tmp_path / "images", teacher="pixels", views=0)
+    assert (report.version, report.updated) == (1, 0)
+    assert embedstore.refresh(tmp_path / "s").plan.nothing
+
+
+@pytest.mark.parametrize("command", ["build", "add"])
+def test_a_forgotten_manifest_is_refused(tmp_path: Path, command: str) -> None:
+    write_pictures(tmp_path / "images", ["Free/0.png", "Free/1.png", "Crack/0.png"])
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text("path,label\nFree/0.png,good\nFree/1.png,good\nCrack/0.png,defect\n", "utf-8")
+    embedstore.build(tmp_path / "s", tmp_path / "images", manifest=manifest, teacher="pixels", views=0)
+    again: Callable[[], object] = partial(embedstore.build, tmp_path / "s", tmp_path / "images")
+    if command == "add":
+        again = partial(embedstore.add, tmp_path / "s", [tmp_path / "images" / "Free"])
+    with pytest.raises(SettingsError, match=f"name that manifest: embedstore {command} .* --manifest FILE"):
+        again()
+    with embedstore.open(tmp_path / "s") as store:
+        assert (store.version, sorted(store.labels)) == (1, ["defect", "good", "good"])
+    embedstore.add(tmp_path / "s", [tmp_path / "images" / "Free" / "0.png"], label="fine")
+    embedstore.build(tmp_path / "s", tmp_path / "images", manifest=manifest)
