@@ -34,7 +34,7 @@ def test_by_keyboard_decisions_are_collected_saved_as_one_version_and_undone(dec
     deciding.write("dent")
     deciding.press("Enter")
     deciding.until(f"{TRAY} === '2 decisions, not saved yet'")
-    assert tray(deciding) == ["Its label is “dent”", "Dirty lens or bad picture"]
+    assert tray(deciding) == ["Its label is “dent”", "Bad picture"]
     assert version(store) == 1
     press(deciding, "Enter", CTRL)
     saved(deciding, 2)

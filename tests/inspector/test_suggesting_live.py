@@ -48,7 +48,7 @@ def test_suggestions_go_to_the_tray_and_to_the_store_by_keyboard(suggested: None
     deciding.until(f"{reason} === {json.dumps('<b>' + C)}")
     deciding.press("d")  # another verdict
     deciding.until(f"{TRAY} === '3 decisions, not saved yet'")
-    assert tray(deciding) == ["Dirty lens or bad picture", "Its label is “good”", f"Its label is “{HOSTILE_LABEL}”"]
+    assert tray(deciding) == ["Bad picture", "Its label is “good”", f"Its label is “{HOSTILE_LABEL}”"]
     press(deciding, "Enter", CTRL)
     saved(deciding, 2)
     assert texts(store, HOSTILE_ID, B, C) == [HOSTILE_LABEL, "good", "crack"]

@@ -107,9 +107,9 @@ WORDS: dict[str, Text] = {
     "show_members": Text("Show all", "すべて表示"),
     # Deciding
     "verdict": Text("Verdict", "判定"),
-    "verdict_rare": Text("Rare and real", "まれだが実在する（残す）"),
+    "verdict_rare": Text("Rare and real", "まれ（残す）"),
     "verdict_wrong-label": Text("Wrong label", "ラベルが違う"),
-    "verdict_dirt": Text("Dirty lens or bad picture", "撮影不良（学習から外す）"),
+    "verdict_dirt": Text("Bad picture", "撮影不良（外す）"),
     "verdict_twin": Text("Twin of…", "同じ部品"),
     **{f"said_{kind}": text for kind, text in VERDICTS.items()},
     "short_rare": Text("rare", "まれ"),
