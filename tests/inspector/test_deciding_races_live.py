@@ -186,7 +186,7 @@ def test_a_second_save_is_shown_while_the_first_is_still_compared(
             deciding.until(f"document.querySelector('#about').innerText.endsWith('version {number}')", 5)
         saved(deciding, 3)
         deciding.until(
-            "[...document.querySelectorAll('.cell .badge')].map(one => one.innerText).join() === 'rare,bad'"
+            "[...document.querySelectorAll('.cell .badge')].map(one => one.innerText).join() === 'rare,bad photo'"
         )
         go_on.set()
         refused = "/(oddness|comparison)\\?v=2/.test(one.name) && one.responseStatus === 409"

@@ -114,7 +114,7 @@ WORDS: dict[str, Text] = {
     **{f"said_{kind}": text for kind, text in VERDICTS.items()},
     "short_rare": Text("rare", "まれ"),
     "short_wrong-label": Text("label", "ラベル"),
-    "short_dirt": Text("bad", "撮影"),
+    "short_dirt": Text("bad photo", "撮影"),
     "short_twin": Text("twin", "同一"),
     "means_wrong-label": Text("Its label is “{value}”", "ラベルは「{value}」"),
     "means_twin": Text("Twin of {value}", "{value} と同じ部品"),
