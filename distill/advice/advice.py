@@ -71,9 +71,10 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the reasons and the doubts in words."""
+        from distill.advice.look_words import unsure
         from distill.advice.words import doubts, reasons
 
-        said = {"reasons": reasons(self), "doubts": doubts(self)}
+        said = {"reasons": reasons(self), "doubts": [*unsure(self.looks), *doubts(self)]}
         return asdict(self) | {name: [asdict(one) for one in texts] for name, texts in said.items()}
 
 
@@ -126,7 +127,7 @@ def advise(
                 max_megabytes=needs.max_megabytes,
                 max_milliseconds=needs.max_milliseconds,
             )
-        looks = look(opened, needs.good)
+        looks, version = look(opened, needs.good), opened.version
     tell(LOOKING, 1, 1)
     training = len(data.sides["train"])
     if agreed is None:
@@ -163,6 +164,7 @@ def advise(
         images=folder,
         jobs=jobs,
         progress=lambda *far: tell(TRYING, *far),
+        version=version,
     )
     decision = decide(
         runs,

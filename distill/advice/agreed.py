@@ -64,6 +64,7 @@ def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"'{path}' is damaged; delete '{trials}' to begin the trials again.") from error
     now = json.loads(json.dumps(request))
+    agreed.request.setdefault("contents", now.get("contents"))  # earlier releases did not note them
     if any(agreed.request.get(name) != now.get(name) for name in _OF_STORE):
         raise SettingsError(
             f"The trials in '{trials}' were begun on other contents of the store, which was changed or built anew since; delete "

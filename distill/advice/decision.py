@@ -102,11 +102,14 @@ def decide(
     alone = compare_runs([*runs, *nothing], good=good, overkill=overkill, baseline=_NOTHING)
     by_name = {one.policy: one for one in alone.policies}
     figure = figure_of(by_name[order[0]], good, no_escape=no_escape)
-    best, chosen = choose({name: getattr(by_name[name], figure) for name in order}, less=figure == NO_ESCAPE)
-    comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     figures: dict[str, dict[str, Estimate]] = {name: {} for name in order}
     for one in alone.differences:
         figures[one.policy][one.figure] = _itself(one, getattr(by_name[one.policy], one.figure))
+    guess = 1 / len(runs[0].classes)
+    unlearned = [name for name in order if not _knows_more(figures[name], guess if good is None else None)]
+    eligible = [name for name in order if name not in unlearned] or order
+    best, chosen = choose({name: getattr(by_name[name], figure) for name in eligible}, less=figure == NO_ESCAPE)
+    comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     gaps = {
         one.policy: Estimate(one.value, one.low, one.high) for one in comparison.differences if one.figure == figure
     }
@@ -123,8 +126,6 @@ def decide(
                 gap=Estimate(0.0) if name == best else gaps.get(name, plain),
             )
         )
-    guess = 1 / len(runs[0].classes)
-    unlearned = [one.name for one in standings if not _knows_more(one.figures, guess if good is None else None)]
     return Decision(figure, standings, best, chosen, unlearned, comparison)
 
 

@@ -266,6 +266,7 @@ def run_trials(
     images: Path | None,
     jobs: int,
     progress: Callable[[int, int], None],
+    version: int,
 ) -> tuple[list[RunScores], list[str]]:
     """Train what the plan says and is not finished yet; see `training.compare.train_ways`.
 
@@ -277,6 +278,7 @@ def run_trials(
         images: the image folder, where it is not where the store remembers it.
         jobs: runs at a time.
         progress: called with (epochs done, of all).
+        version: of the store, which all runs are to learn from.
     """
     total = len(ways) * plan.folds * plan.seeds * plan.epochs
 
@@ -292,6 +294,7 @@ def run_trials(
         images=images,
         jobs=jobs,
         progress=tell,
+        version=version,
     )
 
 

@@ -10,6 +10,7 @@ from distill.advice.candidates import Candidate
 from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate
 from distill.advice.footprint import LeftOut
 from distill.advice.look_words import MOST_NAMES, listed
+from distill.advice.trials import EPOCHS
 from distill.evaluation.figures import RecallFigures
 from distill.reports.caveats import caveats
 from distill.reports.words import named
@@ -60,9 +61,9 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
     """Begin the sentence that advises a way: it is enough where what it is held against needs more, and else the one to take."""
     if chosen.name in advice.decision.unlearned:
         return Text(
-            f"No advice: {chosen.says.en} was not shown to know more than chance, and no other way is better. Of what was "
+            f"No advice: {chosen.says.en} was not shown to know more than chance, nor was any other way. Of what was "
             "tried it stands first",
-            f"推奨できません：{chosen.says.ja}も偶然の水準を超えたとは言えず、これより良い方法もありません。試した中では首位です",
+            f"推奨できません：{chosen.says.ja}も、ほかのどの方法も、偶然の水準を超えたとは言えません。試した中では首位です",
         )
     order = [one.name for one in advice.tried]
     if chosen.name == order[-1] or (beside is not None and order.index(beside) < order.index(chosen.name)):
@@ -76,14 +77,24 @@ def unlearned(advice: Advice) -> list[Text]:
     if not ways:
         return []
     epochs = advice.plan.epochs
+    minutes = advice.needs.train_minutes
+    if epochs >= advice.settings.epochs and minutes is not None and epochs < EPOCHS:
+        return [
+            Text(
+                f"Not beyond chance: {listed([one.en for one in ways])}, in the {epochs} epochs that {minutes:g} minutes of "
+                "training allow; give more --train-minutes.",
+                f"{'、'.join(one.ja for one in ways)}は、学習の上限 {minutes:g} 分でできる {epochs} エポックでは"
+                "偶然の水準を超えません。--train-minutes を増やしてください。",
+            )
+        ]
     if epochs >= advice.settings.epochs:
         return [
             Text(
                 f"Not beyond chance: {listed([one.en for one in ways])}, in as many epochs as the training has ({epochs}). Look "
-                "at the labels (embedstore suggest), or take pictures of more parts; more --minutes won't help.",
+                "at the labels (embedstore suggest), or take pictures of more parts.",
                 f"{'、'.join(one.ja for one in ways)}は、本学習と同じ {epochs} エポックでも偶然の水準を超えません。"
                 "ラベルを確認するか（embedstore suggest）、"
-                "別の部品の画像を増やしてください。--minutes を増やしても変わりません。",
+                "別の部品の画像を増やしてください。",
             )
         ]
     return [
@@ -244,7 +255,7 @@ def doubts(advice: Advice) -> list[Text]:
                 f"{len(advice.tried)} 方法のうち最も良いものの値は、偶然にも助けられているため、やや良すぎます。",
             )
         )
-    if advice.looks.tested:
+    if advice.looks.tested and len(advice.tried) > 1:
         said.append(
             Text(
                 f"The trials tested the {advice.looks.tested:,} pictures on the store's test side, too, so they took part in "

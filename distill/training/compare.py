@@ -97,6 +97,7 @@ def train_ways(
     images: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     progress: Callable[[Step], None] | None = None,
+    version: int | None = None,
 ) -> tuple[list[RunScores], list[str]]:
     """Train each way on each fold with each seed; return what the runs say, and remarks on their data.
 
@@ -110,9 +111,11 @@ def train_ways(
         images: the image folder, where it is not where the store remembers it.
         jobs: runs that train at the same time.
         progress: called with how far all are.
+        version: of the store, which all runs are to learn from; the newest where not given.
 
     Raises:
-        SettingsError, SummaryError, TrainingError: see `compare`; or there is none of the runs that are wanted.
+        SettingsError, SummaryError, TrainingError: see `compare`; or the store was changed meanwhile; or there is none of the
+            runs that are wanted.
     """
     if seeds < 1:
         raise SettingsError(f"The number of seeds is {seeds}; expected 1 or more.")
@@ -132,8 +135,9 @@ def train_ways(
     if not planned:
         raise SettingsError(f"None of the runs {sorted(only or ())} is one of {seeds} seeds on {folds} folds.")
     folder = None if images is None else Path(images)
-    with opened_source(store) as source:
-        version = source.version
+    if version is None:
+        with opened_source(store) as source:
+            version = source.version
     finished = finished_runs(store, planned, folder)
     Trainer(Path(store), planned, finished, folder, progress or (lambda step: None), version=version).train(jobs)
     return [_scores(one) for one in planned], _remarks(planned)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from distill.source import opened_source
+from distill.training import run_directory
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
 from embedstore.errors import TrainingError
@@ -125,7 +126,7 @@ class Trainer:
         with self._lock:
             self._tell(one, 0)
         if one.path not in self._finished:
-            self._refuse_other_version()
+            self._refuse_changed_store()
             train_apart(
                 self._store,
                 one.path,
@@ -135,16 +136,21 @@ class Trainer:
                 threads=threads,
                 started=self._started,
             )
+            self._refuse_version(
+                run_directory.read(one.path)["store"]["version"] if self._version is not None else None
+            )
         with self._lock:
             self._left -= one.epochs - seen  # of a run that was trained, but not tested
             self._runs_done += 1
             self._tell(one, one.epochs)
 
-    def _refuse_other_version(self) -> None:
-        if self._version is None:
-            return
-        with opened_source(self._store) as source:
-            now = source.version
+    def _refuse_changed_store(self) -> None:
+        """Refuse before a run what `_refuse_version` would refuse after it."""
+        if self._version is not None:
+            with opened_source(self._store) as source:
+                self._refuse_version(source.version)
+
+    def _refuse_version(self, now: int | None) -> None:
         if now != self._version:
             raise TrainingError(
                 f"The store '{self._store}' was changed while runs trained: they began with version {self._version}, now it is "

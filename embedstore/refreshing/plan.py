@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -190,9 +190,10 @@ def make_plan(
 
 
 def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
-    """Return id -> side of those without one: where their group is on a side that one, else the side that is asked for.
+    """Return id -> side of those without one: that of their group; else of a group mate's very picture; else the one asked for.
 
-    The very same picture counts as the same group.
+    So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. A copy of
+    what was set aside is set aside.
 
     Raises:
         SettingsError: no sample has a side yet.
@@ -205,14 +206,22 @@ def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
             f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
             "STORE"
         )
-    placed = [one for one in everyone if one.split not in (None, "aside")]
-    of_group = {one.group: one.split for one in placed if one.group}
-    of_picture = {one.content: one.split for one in placed if any(one.content)}
-    return {
-        one.id: of_group.get(one.group or "") or of_picture.get(one.content) or side
-        for one in everyone
-        if one.split is None
-    }
+    of_group = {one.group: one.split for one in everyone if one.group and one.split not in (None, "aside")}
+    of_picture: dict[bytes, set[str]] = defaultdict(set)
+    for one in everyone:
+        if one.split is not None and any(one.content):
+            of_picture[one.content].add(one.split)
+    waiting: dict[str, list[Record]] = defaultdict(list)  # part -> those without a side
+    for one in everyone:
+        if one.split is None:
+            waiting[f"group {one.group}" if one.group else f"sample {one.id}"].append(one)
+    found: dict[str, str] = {}
+    for part in waiting.values():
+        seen = set().union(*(of_picture.get(one.content, ()) for one in part))
+        copied = next((name for name in ("test", "val", "train", "aside") if name in seen), None)
+        own = of_group.get(part[0].group or "") or copied or side
+        found |= {one.id: own for one in part}
+    return {one.id: found[one.id] for one in everyone if one.id in found}
 
 
 class _Look:

@@ -180,7 +180,7 @@ class Environment:
         self._writable = write
         locks = write or os.access(lock if lock.exists() else self.directory, os.W_OK)
         if locks:
-            _lay_out(lock)
+            _lay_out(lock, write=write)
         self._env = lmdb.open(
             str(self.directory),
             # Where the map is the file's size, that of a reader ends there, and LMDB has to know.
@@ -230,20 +230,23 @@ class Environment:
             )
 
 
-def _lay_out(lock: Path) -> None:
+def _lay_out(lock: Path, *, write: bool) -> None:
     """Give the lock file its blocks: LMDB writes to a sparse one through its map, where a full disk is a signal that kills.
 
-    Not while this process has the environment open, for to close a descriptor of the file gives up its locks there.
+    Not while this process has the environment open, for to close a descriptor of the file gives up its locks there. A reader
+    needs no more than the first block, with the slots of 60 readers.
 
     Raises:
         lmdb.DiskError: there is no room for it.
     """
     if not hasattr(os, "posix_fallocate"):
         return
+    begun = False
     with contextlib.suppress(FileNotFoundError):
         found = lock.stat()
         if found.st_size and 512 * found.st_blocks >= found.st_size:
             return
+        begun = found.st_blocks > 0
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, _LOCK_MODE)
     except OSError:  # LMDB says what is wrong
@@ -251,7 +254,7 @@ def _lay_out(lock: Path) -> None:
     try:
         os.posix_fallocate(handle, 0, max(os.fstat(handle).st_size, _LOCK_BYTES))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and (write or not begun):
             raise lmdb.DiskError(os.strerror(error.errno)) from error
     finally:
         os.close(handle)

@@ -169,7 +169,12 @@ def _build_existing(
             refuse_another_folder(store, listing)
             if not manifest:
                 known = {record.id: record for record in store.records()}
-                refuse_lost_manifest(listing, known, f"embedstore build '{path}' IMAGES")
+                refuse_lost_manifest(
+                    listing,
+                    known,
+                    f"embedstore build '{path}' IMAGES",
+                    instead=f", or take new pictures alone: embedstore add '{path}' PICTURES",
+                )
             with keeping(store, keep_images) as kept:
                 asked = DEFAULT_VIEWS if views is None and not store.head.columns else views or 0
                 embedding = EmbeddingPass(

@@ -9,7 +9,9 @@ from embedstore.images import Listing, sample_id
 from embedstore.store.fields import Record
 
 
-def refuse_lost_manifest(listing: Listing, known: Mapping[str, Record], command: str, *, labels: bool = True) -> None:
+def refuse_lost_manifest(
+    listing: Listing, known: Mapping[str, Record], command: str, *, labels: bool = True, instead: str = ""
+) -> None:
     """Refuse to take folders' and files' names for labels and ids where a manifest gave others: all would change at once.
 
     Args:
@@ -17,6 +19,7 @@ def refuse_lost_manifest(listing: Listing, known: Mapping[str, Record], command:
         known: what the store has: id -> record.
         command: that is to be called with the manifest, such as `embedstore build STORE IMAGES`.
         labels: whether the listing's labels count; not where one is given by hand.
+        instead: what else can be done, as the end of a sentence.
 
     Raises:
         SettingsError: a manifest said otherwise.
@@ -31,4 +34,7 @@ def refuse_lost_manifest(listing: Listing, known: Mapping[str, Record], command:
             was, now = f"label of '{one}' is '{said['label']}'", f"its folder's name is '{sample.label}'"
         else:
             continue
-        raise SettingsError(f"A manifest said that the {was}, and {now}; name that manifest: {command} --manifest FILE")
+        raise SettingsError(
+            f"A manifest said that the {was}, and {now}; give a manifest that names all pictures: {command} --manifest "
+            f"FILE{instead}"
+        )

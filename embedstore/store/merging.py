@@ -50,10 +50,11 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
 
 
 def renamed(known: Mapping[str, Record], listed: Collection[str], contents: Mapping[str, bytes]) -> dict[str, Record]:
-    """Return id -> record of new samples whose file the store has under one other id that is not listed any more.
+    """Return id -> record of new samples whose file the store has under another id that is not listed any more.
 
-    What people said of it goes along: a verdict, a corrected label, its side and its part. Where several new files, or several
-    that are gone, have the same bytes, nothing tells which became which.
+    What people said of it goes along: a verdict, a corrected label, its side and its part. Of several that are gone it is the
+    newest: one that was renamed twice stays under each name until it is pruned. Where several new files have the same bytes,
+    nothing tells which of them it became.
 
     Args:
         known: what the store has: id -> record.
@@ -68,8 +69,7 @@ def renamed(known: Mapping[str, Record], listed: Collection[str], contents: Mapp
         if one not in known:
             came[content].append(one)
     return {
-        new: known[old]
+        came[content][0]: max((known[one] for one in gone[content]), key=lambda record: record.row)
         for content in gone.keys() & came.keys()
-        for new, old in zip(came[content], gone[content], strict=False)
-        if len(came[content]) == len(gone[content]) == 1
+        if len(came[content]) == 1
     }

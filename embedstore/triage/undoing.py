@@ -95,7 +95,8 @@ def refuse_newer_samples(store: EmbeddingStore, version: int) -> None:
     Raises:
         ConflictError: there is such a version; the message names what takes it back.
     """
-    newer = next((one for one in store.log() if one.number > version and one.details.keys() & OF_SAMPLES), None)
+    later = [one for one in store.log() if one.number > version and one.details.keys() & OF_SAMPLES]
+    newer = later[-1] if later else None
     if newer is not None:
         raise ConflictError(
             f"Version {newer.number} ({newer.action}) is newer than version {version}, the last that can be undone, and added or "

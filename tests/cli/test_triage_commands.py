@@ -191,11 +191,12 @@ def test_a_compaction_by_itself_leaves_what_takes_the_change_back(at: Line) -> N
 
 def test_undo_is_refused_where_what_was_meant_may_be_a_deletion(at: Line) -> None:
     at.run("relabel", "s", "good/0.png", "pore")
+    at.run("delete", "s", "good/2.png")
     at.run("delete", "s", "good/1.png")
     before = at.seen()
     said = at.refused("undo", "s")
-    assert "Version 3 (delete) is newer than version 2, the last that can be undone" in said
-    assert "To take that back: embedstore rollback 's' 2; to undo version 2 all the same: embedstore undo 's' 2" in said
+    assert "Version 4 (delete) is newer than version 2, the last that can be undone" in said  # the newest, no other
+    assert "To take that back: embedstore rollback 's' 3; to undo version 2 all the same: embedstore undo 's' 2" in said
     assert at.seen() == before
     at.run("undo", "s", "2")
     assert at.seen()["samples"] != before["samples"]

@@ -64,6 +64,30 @@ def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -
     assert facts(root, "good/a.png") == ("good", None, None, None)
 
 
+def test_who_is_renamed_again_keeps_what_was_said_under_each_name(root: Path) -> None:
+    """Nothing is pruned, so both earlier names are gone, and have the same file."""
+    for before, after in (("good/1.png", "good/1b.png"), ("good/1b.png", "good/1c.png")):
+        (root / "images" / before).rename(root / "images" / after)
+        embedstore.build(root / "s", root / "images")
+    assert facts(root, "good/1c.png") == ("defect", "part 1", "test", "wrong-label")
+
+
+def test_a_part_comes_to_one_side_whatever_it_is_a_copy_of(root: Path) -> None:
+    """The copy of a test picture takes its part along, but for a part that is learned already; one of dirt is set aside."""
+    manifest, images = root / "more.csv", root / "images"
+    with embedstore.open(root / "s") as store:
+        rows = [f"{one.id},{one.label},{one.group},{one.split}" for one in store.samples]
+    for copy, of in (("a/copy.png", "good/3.png"), ("a/old.png", "good/5.png"), ("a/dirt.png", "good/0.png")):
+        (images / "a").mkdir(exist_ok=True)
+        (images / copy).write_bytes((images / of).read_bytes())
+    write_picture(images / "a/mate.png", noise_picture(78))
+    rows += ["a/mate.png,good,new,", "a/copy.png,good,new,", "a/old.png,good,part 2,", "a/dirt.png,good,,"]
+    manifest.write_text("\n".join(["path,label,group,split", *rows]), "utf-8")
+    embedstore.refresh(root / "s", side="train", manifest=manifest)
+    sides = {name: facts(root, f"a/{name}.png")[2] for name in ("copy", "mate", "old", "dirt")}
+    assert sides == {"copy": "test", "mate": "test", "old": "train", "dirt": "aside"}
+
+
 def test_a_copy_of_a_test_picture_is_not_learned(root: Path) -> None:
     (root / "images" / "good/copy.png").write_bytes((root / "images" / "good/3.png").read_bytes())
     write_picture(root / "images" / "good/new.png", noise_picture(77))
@@ -89,9 +113,11 @@ def test_a_forgotten_manifest_is_refused(tmp_path: Path, command: str) -> None:
     again: Callable[[], object] = partial(embedstore.build, tmp_path / "s", tmp_path / "images")
     if command == "add":
         again = partial(embedstore.add, tmp_path / "s", [tmp_path / "images" / "Free"])
-    with pytest.raises(SettingsError, match=f"name that manifest: embedstore {command} .* --manifest FILE"):
+    with pytest.raises(SettingsError, match=f"names all pictures: embedstore {command} .* --manifest FILE"):
         again()
     with embedstore.open(tmp_path / "s") as store:
         assert (store.version, sorted(store.labels)) == (1, ["defect", "good", "good"])
+    write_picture(tmp_path / "images" / "Crack" / "new.png", noise_picture(5))
+    embedstore.add(tmp_path / "s", [tmp_path / "images" / "Crack" / "new.png"])  # the way out that is told
     embedstore.add(tmp_path / "s", [tmp_path / "images" / "Free" / "0.png"], label="fine")
     embedstore.build(tmp_path / "s", tmp_path / "images", manifest=manifest)

@@ -818,9 +818,18 @@ def test_a_disk_without_room_for_the_lock_file_is_told(path: Path, monkeypatch: 
         StoreError, match=r"No space left on device\); what was committed before is safe\. Free some disk"
     ):
         embedstore.open(path)
+    (read_current(path) / "lock.mdb").unlink()
     monkeypatch.undo()
     with embedstore.open(path) as store:
         assert len(store) == 300
+    sparse = read_current(path) / "lock.mdb"  # as earlier releases left it, with its first block
+    sparse.write_bytes(sparse.read_bytes()[:4096])
+    os.truncate(sparse, 72 * 1024)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with embedstore.open(path) as store:
+        assert len(store) == 300
+        with pytest.raises(StoreError, match="No space left on device"), store.write() as changes:
+            changes.set("label", {store.ids[0]: "x"})
 
 
 def test_of_two_that_make_a_store_the_slower_one_goes_on_with_it(

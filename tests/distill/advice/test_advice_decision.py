@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from toy_scores import NONE, OWN, random_runs
 
+from distill.advice import decision as decision_module
 from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide
 from distill.evaluation.comparison import compare_runs
 from distill.evaluation.runs import RunScores
@@ -156,6 +157,19 @@ def test_a_way_that_may_know_no_more_than_chance_is_told() -> None:
     for good in ("good", None):
         assert decide(runs, ORDER, good=good, overkill=0.1, no_escape=False).unlearned == []
         assert decide(mixed_up, ORDER, good=good, overkill=0.1, no_escape=False).unlearned == ["none"]
+
+
+def test_a_way_that_learned_nothing_is_not_chosen_beside_one_that_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever chance gives it: within the margin the simplest would be taken."""
+    runs = random_runs(2, folds=3, seeds=2)
+    names = list(dict.fromkeys(run.policy for run in runs))
+    first = decide(runs, names, good="good", overkill=0.05, no_escape=False)
+    monkeypatch.setattr(decision_module.choose, "__kwdefaults__", {"less": False, "margin": 1.0})
+    assert decide(runs, names, good="good", overkill=0.05, no_escape=False).chosen == names[0]
+    last = first.standing(names[-1]).figures
+    monkeypatch.setattr(decision_module, "_knows_more", lambda figures, _: figures == last)
+    found = decide(runs, names, good="good", overkill=0.05, no_escape=False)
+    assert (found.unlearned, found.best, found.chosen) == (names[:-1], names[-1], names[-1])
 
 
 def test_figures_are_those_of_the_comparison() -> None:

@@ -85,7 +85,10 @@ def test_where_nothing_was_learned_nothing_is_advised() -> None:
     assert told.en.startswith(
         "Not beyond chance: plain training, the class mean and own embeddings, in as many epochs as"
     )
-    assert told.en.endswith("more --minutes won't help.")
+    assert told.en.endswith("or take pictures of more parts.")
+    short = replace(as_long, plan=Plan(5, 3, 12, 1.0), settings=replace(advice.settings, epochs=12))
+    (told,) = unlearned(replace(short, needs=replace(advice.needs, train_minutes=2.0)))
+    assert told.en.endswith("in the 12 epochs that 2 minutes of training allow; give more --train-minutes.")
 
 
 def test_the_best_beside_a_simpler_way_is_taken_and_not_called_enough() -> None:

@@ -20,7 +20,7 @@ from distill.advice.footprint import Footprint, fitting, footprint
 from distill.advice.needs import Needs
 from distill.advice.trials import Plan, plan_trials
 from distill.students import make_student
-from distill.training import run_directory
+from distill.training import run_directory, trainer
 from distill.training.compare import Step, train_ways
 from distill.training.scoring import flips_of
 from embedstore.errors import SettingsError, TrainingError
@@ -114,6 +114,26 @@ def test_a_store_that_is_changed_while_runs_train_stops_them(tmp_path: Path, in_
     ):
         train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1, progress=relabel)
     assert len(in_this_process) == 1
+
+
+def test_a_run_that_learned_from_a_later_version_is_refused_though_it_was_the_last(
+    tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last look at the store and the opening by the run's own process lie seconds."""
+    path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 12, 12, split=False), views=0)
+    ways = {"none": candidates.CANDIDATES[0].chosen(toy_parts.quick(size=32), "pixels")}
+    train = trainer.train_apart
+
+    def late(*arguments: Any, **options: Any) -> None:
+        if len(in_this_process) == 2:
+            with embedstore.open(path) as store, store.write("relabel") as changes:
+                changes.set("label", {"good000.png": "defect"})
+        train(*arguments, **options)
+
+    monkeypatch.setattr(trainer, "train_apart", late)
+    with pytest.raises(TrainingError, match="began with version 1, now it is 2"):
+        train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1)
+    assert len(in_this_process) == 3
 
 
 def test_other_needs_are_not_served_by_these_trials(

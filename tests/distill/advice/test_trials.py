@@ -165,6 +165,15 @@ def test_a_directory_remembers_what_its_trials_were_begun_for(tmp_path: Path) ->
     assert agreed.read_agreed(tmp_path / "new", AGREED.request) == AGREED
 
 
+def test_trials_of_an_earlier_release_go_on(tmp_path: Path) -> None:
+    """They did not note what the store held."""
+    agreed.write_agreed(tmp_path, AGREED)
+    kept = json.loads((tmp_path / agreed.PLAN).read_text("utf-8"))
+    del kept["request"]["contents"]
+    (tmp_path / agreed.PLAN).write_text(json.dumps(kept), "utf-8")
+    assert agreed.read_agreed(tmp_path, AGREED.request) == AGREED
+
+
 def with_other_minutes(path: Path) -> dict[str, Any]:
     agreed.write_agreed(path, AGREED)
     return {"minutes": 7}
