@@ -82,9 +82,7 @@ def test_without_its_manifest_no_id_is_taken_from_the_paths(tmp_path: Path) -> N
     write_pictures(tmp_path / "images", ["a/1.png", "a/2.png"])
     (tmp_path / "m.csv").write_text("path,id,label\na/1.png,one,a\na/2.png,two,a\n", "utf-8")
     embedstore.build(tmp_path / "s", tmp_path / "images", manifest=tmp_path / "m.csv", teacher=CountingTeacher())
-    with pytest.raises(
-        SettingsError, match=r"id of 'a/1.png' is 'one', and its path is 'a/1.png'; give a manifest"
-    ):
+    with pytest.raises(SettingsError, match=r"id of 'a/1.png' is 'one', and its path is 'a/1.png'; give a manifest"):
         embedstore.refresh(tmp_path / "s", teacher=CountingTeacher(), prune=True)
 
 
