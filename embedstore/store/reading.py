@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,14 +47,13 @@ class StoreReader:
         path: of the store.
         pinned: the version that was asked for.
 
-    Threads may read at once, and one may refresh meanwhile: each call is answered from one version, though two calls may not
-    be.
+    Threads may read at once, and one may refresh meanwhile: each call is answered from one version, though two may not be.
     """
 
     def __init__(self, path: str | os.PathLike[str], version: int | str | None = None):
         self.path = Path(path)
         self.pinned = version
-        self._now = Snapshot(self.path, version)
+        self._now, self._moving = Snapshot(self.path, version), threading.Lock()
 
     def refresh(self) -> None:
         """Move to the newest version, or look anew at the one that was asked for; where that fails, stay at what is open.
@@ -61,8 +61,11 @@ class StoreReader:
         Raises:
             StoreError: the store was closed, or can't be opened, or the version that was asked for is gone.
         """
-        self._now.refuse_closed()
-        self._now = Snapshot(self.path, self.pinned)  # what was open stays so for threads that are still reading it
+        with (
+            self._moving
+        ):  # else a thread that looked first, and was slow, would move it back past what another one wrote
+            self._now.refuse_closed()
+            self._now = Snapshot(self.path, self.pinned)  # what was open stays so for threads that are still reading it
         release_dropped()
 
     def refuse_pinned(self) -> None:

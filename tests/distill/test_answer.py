@@ -20,13 +20,13 @@ ANSWERS = [
     (
         [more("own"), noise("class-mean"), more("retrieved", 0.04)],
         "Of every 100 defects, 'own embeddings', the best of 4 ways, finds 8 more than 'plain training' (95 % interval 2 to 16).",
-        "不良 100 件あたり、4 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
+        "不良 100 件あたり、4 通りの方法の中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
         "多く検出しました。",
     ),
     (
         [more("own"), noise("class-mean", 0.09)],
         "Of every 100 defects, 'own embeddings', one of 3 ways, finds 8 more than 'plain training' (95 % interval 2 to 16).",
-        "不良 100 件あたり、3 方法の一つである「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
+        "不良 100 件あたり、3 通りの方法の一つである「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
         "多く検出しました。",
     ),
     (
@@ -38,7 +38,7 @@ ANSWERS = [
         [more("own"), less("class-mean")],
         "Of every 100 defects, 'own embeddings', the best of 3 ways, finds 8 more than 'plain training' (95 % interval 2 to "
         "16); 'class mean' finds fewer.",
-        "不良 100 件あたり、3 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
+        "不良 100 件あたり、3 通りの方法の中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）"
         "多く検出しました。「クラス平均」は検出が減りました。",
     ),
     (
@@ -49,7 +49,7 @@ ANSWERS = [
     (
         [less("class-mean"), less("retrieved"), less("own")],
         "On these pictures no way finds more defects than 'plain training'; 3 ways find fewer.",
-        "この画像では、「通常の学習」より検出が多い方法はありませんでした。3 つの方法は検出が減りました。",
+        "この画像では、「通常の学習」より検出が多い方法はありませんでした。3 通りの方法は検出が減りました。",
     ),
 ]
 UNSURE = [
@@ -109,7 +109,8 @@ def test_without_a_good_label_the_answer_is_about_right_labels() -> None:
     assert said(more("own"), less("class-mean")) == (
         "Of every 100 pictures (labels counting alike), 'own embeddings', the best of 3 ways, gets 8 more right than 'plain "
         "training' (95 % interval 2 to 16); 'class mean' gets fewer.",
-        "画像（ラベル平均）100 件あたり、3 方法中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件（95 % 区間 2～16）多く"
+        "画像（ラベル平均）100 件あたり、3 通りの方法の中で最も良い「画像ごとの埋め込み」は「通常の学習」より 8 件"
+        "（95 % 区間 2～16）多く"
         "正しく分類しました。「クラス平均」は正答が減りました。",
     )
     for one in (less("own"), noise("own"), replace(more("own"), **UNKNOWN)):

@@ -20,6 +20,7 @@ from toy_parts import Part, quick
 import distill
 import embedstore
 from distill.losses import BatchTargets, make_loss
+from distill.source import contents_of
 from distill.students import SmallTrunk, make_projection, make_student
 from distill.targets import POLICIES, TrainingSet
 from distill.targets.making import make_policy
@@ -422,6 +423,7 @@ def test_a_run_writes_down_what_it_did(store: EmbeddingStore, tmp_path: Path) ->
         "version": store.version,
         "fingerprint": store.fingerprint,
         "views": 2,
+        "contents": contents_of(store),
     }
     assert (described["teacher"], described["classes"]) == ("pixels", ["defect", "good"])
     assert described["summaries"] == []

@@ -55,11 +55,12 @@ class Oracle:
     def newest(self) -> int:
         return len(self.actions) - 1
 
-    def kept(self) -> set[int]:
-        return {self.newest, *self.tags.values()}
+    def kept(self, *, before: bool) -> set[int]:
+        return {self.newest, *self.tags.values(), *({self.newest - 1} & self.readable if before else ())}
 
-    def used(self) -> int:
-        return len({sample.row for version in self.kept() for sample in self.versions[version].values()})
+    def used(self, *, before: bool) -> int:
+        kept = self.kept(before=before)
+        return len({sample.row for version in kept for sample in self.versions[version].values()})
 
     def changed_by(self, name: str, field: str) -> int:
         """Return which version gave a sample the text that it has; of those that are left, the first that has it."""
@@ -73,12 +74,13 @@ class Oracle:
         self.versions[self.newest] = samples
         self.readable.add(self.newest)
 
-    def compact(self) -> None:
-        self.readable, self.rows = self.kept(), self.used()
+    def compact(self, *, before: bool = False) -> None:
+        self.rows = self.used(before=before)
+        self.readable = self.kept(before=before)
 
     def compact_if_wasteful(self) -> None:
-        if self.rows >= 8 and 1 - self.used() / self.rows > compaction.WASTE:
-            self.compact()
+        if self.rows >= 8 and 1 - self.used(before=True) / self.rows > compaction.WASTE:
+            self.compact(before=True)
 
 
 class Changes:

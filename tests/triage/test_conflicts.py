@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from toy_triage import IDS, make, rows
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import ConflictError, SettingsError, StoreError, StoreLockedError
+from embedstore.store import reading
 from embedstore.store.changes import StoreWriter
+from embedstore.store.snapshot import Snapshot
 from embedstore.triage import Verdict, decisions, plan_triage, triage, undo
 
 RARE, DIRT = Verdict("rare"), Verdict("dirt")
@@ -314,3 +317,26 @@ def test_a_kill_at_any_transaction_leaves_all_verdicts_or_none(tmp_path: Path) -
                 break
     assert outcomes.count(False) >= 4
     assert outcomes[-1]
+
+
+def test_a_slow_look_of_one_thread_never_moves_back_past_what_another_wrote(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that began from there would take the number of one that is written already."""
+    looked, slow = threading.Event(), threading.Thread(target=store.refresh)
+
+    class Slow(Snapshot):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            if threading.current_thread() is slow:
+                looked.set()
+                time.sleep(0.3)
+
+    monkeypatch.setattr(reading, "Snapshot", Slow)
+    slow.start()
+    assert looked.wait(10)
+    triage(store, {"a.png": RARE})
+    slow.join()
+    assert store.version == 2
+    triage(store, {"b.png": RARE})
+    assert (store.version, [one.number for one in store.log()]) == (3, [0, 1, 2, 3])
