@@ -136,9 +136,8 @@ class Trainer:
                 threads=threads,
                 started=self._started,
             )
-            self._refuse_version(
-                run_directory.read(one.path)["store"]["version"] if self._version is not None else None
-            )
+            if self._version is not None:
+                self._refuse_version(run_directory.read(one.path)["store"]["version"])
         with self._lock:
             self._left -= one.epochs - seen  # of a run that was trained, but not tested
             self._runs_done += 1
@@ -150,7 +149,7 @@ class Trainer:
             with opened_source(self._store) as source:
                 self._refuse_version(source.version)
 
-    def _refuse_version(self, now: int | None) -> None:
+    def _refuse_version(self, now: int) -> None:
         if now != self._version:
             raise TrainingError(
                 f"The store '{self._store}' was changed while runs trained: they began with version {self._version}, now it is "

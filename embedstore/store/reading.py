@@ -61,9 +61,7 @@ class StoreReader:
         Raises:
             StoreError: the store was closed, or can't be opened, or the version that was asked for is gone.
         """
-        with (
-            self._moving
-        ):  # else a thread that looked first, and was slow, would move it back past what another one wrote
+        with self._moving:  # else a thread that looked first, and was slow, would move it back past another's change
             self._now.refuse_closed()
             self._now = Snapshot(self.path, self.pinned)  # what was open stays so for threads that are still reading it
         release_dropped()

@@ -11,6 +11,7 @@ import numpy as np
 from embedstore.errors import ConflictError, StoreError
 from embedstore.images import FIELDS
 from embedstore.store.fields import ATTRIBUTE, spelt
+from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import in_words
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
     from embedstore.store.versions import Version
 
-OF_SAMPLES = frozenset(
-    {"new", "changed", "removed", "back", "gone"}
-)  # details of versions that did more than change fields
 ACTION, UNDONE = "undo", "undone"  # in the log: what made the version, and the detail that names the version undone
+# Details of versions: of those that did more than change fields, and those that tell which version or step it is.
+OF_SAMPLES = frozenset({"new", "changed", "removed", "back", "gone"})
+NO_COUNTS = frozenset({UNDONE, TARGET, STEP, STEPS, BEFORE})
 
 
 def undo(store: EmbeddingStore, version: int) -> Change:

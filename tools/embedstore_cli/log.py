@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET, Version
-from embedstore.triage.undoing import UNDONE
+from embedstore.store.versions import STEP, STEPS, TARGET, Version
+from embedstore.triage.undoing import NO_COUNTS, UNDONE
 from embedstore_cli import console
-
-_NO_COUNTS = {UNDONE, TARGET, STEP, STEPS, BEFORE}  # details that tell which version or step it is
 
 
 def log(
@@ -62,7 +60,7 @@ def made_by(version: Version) -> str:
 
 def how_much(version: Version) -> str:
     """Return how much of what a version changed."""
-    return ", ".join(f"{count} {what}" for what, count in version.details.items() if what not in _NO_COUNTS)
+    return ", ".join(f"{count} {what}" for what, count in version.details.items() if what not in NO_COUNTS)
 
 
 def local_time(time: str) -> str:

@@ -9,10 +9,10 @@ from embedstore.pages import Text
 from embedstore.pages.odd_page import VERDICTS
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.migrations import BEFORE as UPGRADE
-from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET, Version
+from embedstore.store.versions import STEP, STEPS, TARGET, Version
 from embedstore.teacher_change.migration import ACTION as MIGRATION
 from embedstore.triage import VERDICT, Change
-from embedstore.triage.undoing import OF_SAMPLES, UNDONE
+from embedstore.triage.undoing import NO_COUNTS, OF_SAMPLES, UNDONE
 from embedstore_inspector.refusals import in_both
 
 MOST = 200  # versions listed
@@ -59,7 +59,6 @@ _AMOUNTS = {
     "samples": Text("samples", "サンプル"),
     "views": Text("views left", "残したビュー"),
 }
-_NO_AMOUNTS = {UNDONE, TARGET, STEP, STEPS, BEFORE}  # details that tell which version or step it is
 _SWITCH = f"{MIGRATION} "  # then the teacher
 
 
@@ -162,7 +161,7 @@ def _amount(version: Version) -> Text:
     counts = [
         (count, _AMOUNTS.get(name, Text(name, name)))
         for name, count in version.details.items()
-        if name not in _NO_AMOUNTS
+        if name not in NO_COUNTS
     ]
     return Text(
         ", ".join(f"{count:,} {what.en}" for count, what in counts),
