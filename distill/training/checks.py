@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from distill.source import Source, contents_of, opened_source
-from distill.students import make_student
+from distill.students import device, make_student
 from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
 from distill.training.description import describe, describe_summary
+from distill.training.precision import layers_dtype
 from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
 from distill.training.settings import Settings
@@ -36,7 +37,7 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
     finished: set[Path] = set()
     divided: dict[tuple[int | None, ...], RunData] = {}
     tested: dict[int, set[int]] = {}
-    students: set[tuple[str, int]] = set()
+    students: set[tuple[str, int, str]] = set()
     with opened_source(store) as source:
         samples, contents = list(source.samples), contents_of(source)
         for one in planned:
@@ -54,9 +55,10 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
                 described = describe(source, settings, data, _saved(source, settings), contents=contents)
                 run_directory.begin(run, described, resume=True)
                 finished.add(run)
-            elif (settings.student, settings.size) not in students:
-                make_student(settings.student, len(data.classes), settings.size, settings.seed)
-                students.add((settings.student, settings.size))
+            elif (which := (settings.student, settings.size, settings.precision)) not in students:
+                student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
+                layers_dtype(settings.precision, student, device())
+                students.add(which)
         _check_teacher(source, [one.settings for one in planned if one.path not in finished], images)
     return finished
 

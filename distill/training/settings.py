@@ -12,6 +12,7 @@ CROPS = ("stored", "fresh")
 PROJECTIONS = ("student", "teacher")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
+PRECISIONS = ("auto", "float32", "bfloat16")
 ANSWERS = ("head", "neighbours", "both", "distribution")
 TRUNK, SCRATCH = "trunk", "scratch"  # begin the names of students that are the first stages of a teacher
 
@@ -56,6 +57,8 @@ class Settings:
         keep: which epoch's student the run gives: the `last`, or the `best` on the validation side.
         answer: who says what a held-out picture is: the student's `head`, its `neighbours` among the training pictures,
             `both`, or the `distribution` of each class; see `distill.answers`. The figures of each epoch are the head's.
+        precision: of what the student's layers compute while it learns: `auto`, `float32` or `bfloat16`; see
+            `precision.layers_dtype`.
     """
 
     policy: str = "own"
@@ -87,6 +90,7 @@ class Settings:
     ema: float = 0.0
     keep: str = "last"
     answer: str = "head"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         from distill.targets import POLICIES
@@ -101,6 +105,7 @@ class Settings:
             ("schedule", self.schedule, SCHEDULES),
             ("epoch to keep", self.keep, KEEP),
             ("answer", self.answer, ANSWERS),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise SettingsError(f"The {name} '{value}' is unknown; use one of {', '.join(known)}.")

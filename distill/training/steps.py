@@ -109,7 +109,9 @@ class Steps:
         self._policy, self._pictures = policy, pictures
         self._student, self._optimiser, self._average, self._ranks = student, optimiser, average, ranks
         self._device = next(student.parameters()).device
-        self._learner: nn.Module = Learner(student, loss, ranks, layers_dtype(self._device))
+        self._learner: nn.Module = Learner(
+            student, loss, ranks, layers_dtype(settings.precision, student, self._device)
+        )
         if ranks.size > 1:
             # Of a weight of one place, by whose strides nothing is meant.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

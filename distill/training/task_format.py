@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from distill.targets import MIXTURE
-from distill.training.settings import ANSWERS, Settings
+from distill.training.settings import ANSWERS, PRECISIONS, Settings
 from embedstore.errors import SettingsError
 
 _COMMENTS_AT = 24  # the column where comments stand, if the line before them is short enough
@@ -60,6 +60,7 @@ SELDOM = {
     "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
     "keep": Key("keep", str, "last, or best on the validation side"),
     "answer": Key("answer", str, f"who is asked in the end: {', '.join(ANSWERS)}"),
+    "precision": Key("precision", str, f"what the student computes in while it learns: {', '.join(PRECISIONS)}"),
 }
 TOP = MAIN | SELDOM
 LOSS = {

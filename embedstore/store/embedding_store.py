@@ -16,7 +16,7 @@ from embedstore.store.compaction import CompactionReport, compact, compact_if_wa
 from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
-from embedstore.store.versions import Version, head_at, history, refuse_tag
+from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag
 from embedstore.store.writing import create_store, writer
 from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
@@ -109,12 +109,20 @@ class EmbeddingStore(SearchableStore):
         """The names that versions were given; a compaction keeps these versions."""
         return self._read(lambda tables: tables.tags())
 
-    def tag(self, name: str, version: int | None = None) -> int:
+    def number_of(self, version: int | str) -> int:
+        """Return the number of a version, given by that or by a tag; whether the store has such a number is not looked at.
+
+        Raises:
+            StoreError: there is no such tag, or it is neither a number nor a text.
+        """
+        return self._read(lambda tables: number_of(tables, version))
+
+    def tag(self, name: str, version: int | str | None = None) -> int:
         """Name a version, and return its number; `open(path, version=name)` reads it.
 
         Args:
             name: that no version has yet.
-            version: its number; where not given, the one that this store was opened at, or else the newest.
+            version: its number, or a tag; where not given, the one that this store was opened at, or else the newest.
 
         Raises:
             StoreError: the name can't be used or is taken, or there is no such version any more.

@@ -56,22 +56,30 @@ def history(tables: Tables) -> list[Version]:
     ]
 
 
+def number_of(tables: Tables, asked: int | str) -> int:
+    """Return the number of a version, given by that or by a tag; whether the store has a version of that number is not looked at.
+
+    Raises:
+        StoreError: there is no such tag, or it is neither a number nor a text.
+    """
+    if isinstance(asked, bool) or not isinstance(asked, int | np.integer | str):
+        raise StoreError(f"The version is {asked!r}; give its number, as a whole one, or the name of a tag.")
+    if not isinstance(asked, str):
+        return int(asked)
+    tags = tables.tags()
+    if asked not in tags:
+        known = ", ".join(tags) or "none; give one with: embedstore tag"
+        raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
+    return tags[asked]
+
+
 def head_at(tables: Tables, asked: int | str) -> Head:
     """Return the head of a version, given by its number or by a tag.
 
     Raises:
         StoreError: there is no such version or tag, a compaction has removed it, or it is neither a number nor a text.
     """
-    if isinstance(asked, bool) or not isinstance(asked, int | np.integer | str):
-        raise StoreError(f"The version is {asked!r}; give its number, as a whole one, or the name of a tag.")
-    newest = tables.head().version
-    if isinstance(asked, str):
-        tags = tables.tags()
-        if asked not in tags:
-            known = ", ".join(tags) or "none; give one with: embedstore tag"
-            raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
-        asked = tags[asked]
-    asked = int(asked)
+    asked, newest = number_of(tables, asked), tables.head().version
     entry = tables.log_entry(asked) if 0 <= asked <= newest else None
     if entry is None:
         raise StoreError(f"The store has no version {asked}; it has 0 to {newest}.")

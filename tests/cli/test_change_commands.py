@@ -351,7 +351,7 @@ def test_tags_are_made_listed_used_and_deleted(line: Line) -> None:
         ("x", "--delete"): "has no tag 'x' (it has: now)",
         ("--delete",): "--delete takes the name of one tag and no version",
         ("now", "--delete", "--version", "2"): "--delete takes the name of one tag and no version",
-        ("--version", "1"): "Version 1 was to get a tag without a name",
+        ("--version", "1"): "Version '1' was to get a tag without a name",
     }.items():
         assert message in line.refused("tag", "s", *arguments)
     assert "has no tag 'none' (it has: now)" in line.refused("info", "s", "--version", "none")

@@ -149,6 +149,23 @@ def test_what_changed_since_is_told(at: Line) -> None:
     assert verdicts(at) == {"good/0.png": "dirt", "good/1.png": "rare"}
 
 
+def test_versions_are_given_by_their_tags_too(at: Line) -> None:
+    at.run("tag", "s", "looked-at")
+    at.run("relabel", "s", "good/0.png", "crack")
+    said = at.refused("triage", "s", "--since", "looked-at", "--dirt", "good/0.png")
+    assert "has the label 'crack' now, by version 2 (relabel), and you looked at version 1" in said
+    at.run("tag", "s", "relabelled")
+    assert at.say("tag", "s", "same", "--version", "relabelled").startswith("Version 2 has the tag 'same'")
+    assert at.say("undo", "s", "same").startswith("Version 2 (relabel: ")
+    assert at.labels()["good/0.png"] == "good"
+    for command in (
+        ["undo", "s", "none"],
+        ["tag", "s", "new", "--version", "none"],
+        ["triage", "s", "--since", "none"],
+    ):
+        assert "The store has no tag 'none' (it has: " in at.refused(*command)
+
+
 def test_a_group_that_a_split_tears_is_told(at: Line) -> None:
     at.run("relabel", "s", "good/0.png", "train", "--field", "split")
     at.run("relabel", "s", "good/1.png", "test", "--field", "split")

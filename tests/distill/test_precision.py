@@ -1,15 +1,21 @@
-"""bfloat16 and channels side by side on GPUs only, and of a step the layers alone."""
+"""bfloat16 where it is faster, channels side by side on GPUs only, and of a step the layers alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from toy_parts import make_store, parts, quick
 
+import distill
 from distill.losses import DistillationLoss
 from distill.students import Student, make_student
+from distill.students.residual import SmallTrunk
 from distill.training.precision import lay_out, layers_dtype
+from distill.training.run_directory import STUDENT
 from distill.training.steps import Learner, Taught
+from embedstore.errors import SettingsError
 
 CPU = torch.device("cpu")
 
@@ -21,10 +27,57 @@ def test_layers_compute_in_bfloat16_on_gpus_that_have_it(monkeypatch: pytest.Mon
         return including_emulation or has_it["says"]
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", told)
-    assert layers_dtype(torch.device("cuda", 0)) is torch.bfloat16
+    gpu, student = torch.device("cuda", 0), make_student("small", 2, 32, 0)
+    assert layers_dtype("auto", student, gpu) is torch.bfloat16
+    assert layers_dtype("float32", student, gpu) is torch.float32
     has_it["says"] = False
-    assert layers_dtype(torch.device("cuda", 0)) is torch.float32
-    assert layers_dtype(CPU) is torch.float32
+    assert layers_dtype("auto", student, gpu) is torch.float32
+    with pytest.raises(SettingsError, match="This GPU has no instructions for bfloat16"):
+        layers_dtype("bfloat16", student, gpu)
+
+
+@pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16", None])
+def test_on_processors_with_instructions_for_it_the_own_students_compute_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, instructions: str | None
+) -> None:
+    has = {"avx512_f": True, "avx512_bf16": False} | ({instructions: True} if instructions else {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    auto = {name: layers_dtype("auto", make_student(name, 2, 32, 0), CPU) for name in ("small", "medium")}
+    others = make_student("mobilenetv3_small_050", 2, 32, 0, pretrained=False)
+    assert set(auto.values()) == {torch.bfloat16 if instructions else torch.float32}
+    assert layers_dtype("auto", others, CPU) is torch.float32  # depthwise convolutions are slower in it
+    assert layers_dtype("float32", make_student("small", 2, 32, 0), CPU) is torch.float32
+    if instructions:
+        assert layers_dtype("bfloat16", others, CPU) is torch.bfloat16
+    else:
+        with pytest.raises(
+            SettingsError, match="This processor has no instructions for bfloat16 and would take many times"
+        ):
+            layers_dtype("bfloat16", others, CPU)
+
+
+def test_a_run_learns_in_the_precision_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    seen: set[torch.dtype] = set()
+    looked = SmallTrunk.forward
+
+    def forward(trunk: SmallTrunk, pixels: Tensor) -> Tensor:
+        features = looked(trunk, pixels)
+        seen.add(trunk.layers[1][0](torch.zeros(1, 32, 4, 4)).dtype if trunk.training else torch.float32)  # type: ignore[index]
+        return features
+
+    monkeypatch.setattr(SmallTrunk, "forward", forward)
+    store = make_store(tmp_path, parts(20, 10, 10))
+    for precision, dtypes in (("float32", {torch.float32}), ("auto", {torch.float32, torch.bfloat16})):
+        seen.clear()
+        run = distill.train(store, tmp_path / precision, quick(policy="own", precision=precision))
+        assert seen == dtypes  # validation and evaluation are float32
+        weights = torch.load(run.path / STUDENT, weights_only=True)
+        assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(SettingsError, match="no instructions for bfloat16"):
+        distill.train(store, tmp_path / "refused", quick(policy="own", precision="bfloat16"))
+    assert not (tmp_path / "refused").exists()
 
 
 def test_weights_lie_by_channel_on_gpus_only(monkeypatch: pytest.MonkeyPatch) -> None:

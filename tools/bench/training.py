@@ -32,6 +32,7 @@ from training_parts.table import table  # noqa: E402
 
 import distill  # noqa: E402
 import embedstore  # noqa: E402
+from distill.training.settings import PRECISIONS  # noqa: E402
 
 WATCH = 0.1  # seconds between two looks at the memory
 
@@ -45,7 +46,7 @@ def main() -> None:
     work = options.out / "work"
     shutil.rmtree(work, ignore_errors=True)
     prepare(options, work)
-    settings = distill.Settings(good="good", size=options.size, batch=options.batch)
+    settings = distill.Settings(good="good", size=options.size, batch=options.batch, precision=options.precision)
     book = Book(options)
     for number in range(options.rounds):
         for way in rotated([way for way in options.ways if way not in SLOW], number):
@@ -82,6 +83,9 @@ def parsed() -> argparse.Namespace:
     cores = os.cpu_count() or 1
     tried = [0, *(2**power for power in range(cores.bit_length()) if 2**power <= cores)]
     parser.add_argument("--workers", type=int, nargs="+", default=tried, help="of torchvision's loader, to try")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="of this project's ways; float32 for all others"
+    )
     options = parser.parse_args()
     if options.growth is None:
         options.growth = [1_000, 10_000, 100_000] if options.ways == list(WAYS) else []

@@ -64,6 +64,7 @@ def compare(
     keep: options.Keep = None,
     learning_rate: options.LearningRate = None,
     answer: options.Answer = None,
+    precision: options.Precision = None,
     seed: Annotated[int | None, typer.Option(help=options.explained("The first of the seeds.", _DEFAULT.seed))] = None,
     overkill: options.Overkill = None,
     images: Annotated[Path | None, typer.Option(help="The image folder, where it has moved.")] = None,
@@ -93,6 +94,7 @@ def compare(
         "keep": keep,
         "learning_rate": learning_rate,
         "answer": answer,
+        "precision": precision,
     }
     settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})
     dealt = (settings.folds or FOLDS) if folds is None else folds

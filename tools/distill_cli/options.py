@@ -72,6 +72,16 @@ Answer = Annotated[
         )
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help=explained(
+            "What the student computes in while it learns: float32, bfloat16, or auto, which is bfloat16 where that is known to "
+            "be faster.",
+            _DEFAULT.precision,
+        )
+    ),
+]
 GateOverkill = Annotated[
     bool,
     typer.Option("--gate-overkill", help="Fail, too, when good parts are rejected more often beyond the interval."),

@@ -125,6 +125,7 @@ def train(
     keep: options.Keep = None,
     learning_rate: options.LearningRate = None,
     answer: options.Answer = None,
+    precision: options.Precision = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -165,6 +166,7 @@ def train(
         "keep": keep,
         "learning_rate": learning_rate,
         "answer": answer,
+        "precision": precision,
     }
     changes = {name: value for name, value in given.items() if value is not None}
     with joined() as ranks:  # all that may fail: one of several processes says so

@@ -14,7 +14,12 @@ def tag(
         str | None, typer.Argument(help="The tag; without it, all tags are listed.", show_default=False)
     ] = None,
     version: Annotated[
-        int | None, typer.Option(help="The version's number; the newest where not given.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The version's number, or another tag of it; the newest where not given.",
+            metavar="N|TAG",
+            show_default=False,
+        ),
     ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the name away from its version.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -26,17 +31,18 @@ def tag(
     import embedstore
     from embedstore.errors import SettingsError
     from embedstore_cli.log import local_time
+    from embedstore_cli.version_option import asked_version
 
     if delete and (name is None or version is not None):
         raise SettingsError("--delete takes the name of one tag and no version; give the name alone.")
     if name is None and version is not None:
-        raise SettingsError(f"Version {version} was to get a tag without a name; give the name after the store.")
+        raise SettingsError(f"Version '{version}' was to get a tag without a name; give the name after the store.")
     with embedstore.open(store) as opened:
         if name is not None and delete:
             number = opened.tags.get(name)
             opened.delete_tag(name)
         elif name is not None:
-            number = opened.tag(name, version)
+            number = opened.tag(name, asked_version(version))
         tags, times = opened.tags, {entry.number: entry.time for entry in opened.log()}
     if json:
         console.print_json(tags)

@@ -52,9 +52,10 @@ def triage(
         ),
     ] = None,
     since: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="The version that you looked at: write nothing where one of these samples has changed since.",
+            metavar="N|TAG",
+            help="The version that you looked at, its number or tag: write nothing where one of these samples has changed since.",
             show_default=False,
         ),
     ] = None,
@@ -72,8 +73,10 @@ def triage(
     from embedstore import triage as triaging
     from embedstore.errors import SettingsError
     from embedstore_cli.change import Generation
+    from embedstore_cli.version_option import number_in
 
     with embedstore.open(store) as opened:
+        seen = None if since is None else number_in(opened, since)
         given = [(one, triaging.Verdict("rare")) for one in rare or ()]
         given += [(one, triaging.Verdict("dirt")) for one in dirt or ()]
         for kind, pairs in (("wrong-label", label), ("twin", twin)):
@@ -89,7 +92,7 @@ def triage(
             )
         verdicts = _one_each(given)
         before, labels = Generation.of(opened), opened.counts("label")
-        change = (triaging.plan_triage if dry_run else triaging.triage)(opened, verdicts, since=since)
+        change = (triaging.plan_triage if dry_run else triaging.triage)(opened, verdicts, since=seen)
         counts = dict(Counter(said.kind for said in verdicts.values()))
         torn, compacted = remarks_on_torn(opened, change), before.compacted(opened)
     if json:

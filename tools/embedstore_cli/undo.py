@@ -11,9 +11,10 @@ from embedstore_cli import console
 def undo(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
     version: Annotated[
-        int | None,
+        str | None,
         typer.Argument(
-            help="Its number; where not given, the newest that can be undone and is not yet: again and again, step by step.",
+            help="Its number, or a tag; where not given, the newest that can be undone and is not yet: again and again, step by "
+            "step.",
             show_default=False,
         ),
     ] = None,
@@ -33,9 +34,10 @@ def undo(
     from embedstore_cli.change import Generation
     from embedstore_cli.log import how_much, local_time, made_by
     from embedstore_cli.triage import outcome, remarks_on_torn
+    from embedstore_cli.version_option import number_in
 
     with embedstore.open(store) as opened:
-        number = triage.last_undoable(opened) if version is None else version
+        number = triage.last_undoable(opened) if version is None else number_in(opened, version)
         if number is None:
             raise StoreError(
                 f"No version of '{store}' is left to be undone; see what made each, and give the number of one: embedstore log "

@@ -1,9 +1,12 @@
 """`--version`: which version of a store a command reads."""
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from embedstore import EmbeddingStore
 
 VersionOption = Annotated[
     str | None,
@@ -14,6 +17,11 @@ VersionOption = Annotated[
 def asked_version(text: str | None) -> int | str | None:
     """Return what `embedstore.open` takes: a number where the text is one, which no tag can be."""
     return None if text is None else numbered(text)
+
+
+def number_in(store: "EmbeddingStore", text: str) -> int:
+    """Return the number of a store's version, which a text gives or names by a tag; an unknown tag is refused."""
+    return store.number_of(numbered(text))
 
 
 def numbered(text: str) -> int | str:
