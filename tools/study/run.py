@@ -37,6 +37,7 @@ from distill.evaluation.runs import RunScores  # noqa: E402
 from distill.students import device, make_student  # noqa: E402
 from distill.training.compare import Step, train_ways  # noqa: E402
 from distill.training.evaluate import ask  # noqa: E402
+from distill.training.precision import layers_dtype  # noqa: E402
 from distill.training.run_directory import is_complete  # noqa: E402
 from distill.training.settings import Settings  # noqa: E402
 from embedstore.errors import EmbedstoreError  # noqa: E402
@@ -203,6 +204,7 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
             "settings": settings.to_dict(),
             "bytes": target_bytes(store, settings, FOLDS),
             "parameters": sum(parameter.numel() for parameter in student.parameters()),
+            "precision": str(layers_dtype(settings.precision, student, device())).removeprefix("torch."),
             "peak_memory": max((run.peak_memory or 0 for run in runs), default=0) or None,
             "curve": mean_curve([run.curve for run in runs]),
             "remarks": remarks,
