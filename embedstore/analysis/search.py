@@ -157,7 +157,7 @@ def nearest_samples(
     shown, top = min(top, len(store)), min(top, int(allowed.sum()))
     request = Request(asked, top, allowed, bool(where) or len(exclude) > FEW, len(exclude), memory)
     if via is not None:
-        return _padded(by_engine(store, via, request, where or {}), shown)
+        return _answers(by_engine(store, via, request, where or {}), shown)
     index = None if exact else _index(store, top, filtered=request.filtered, needed=exact is False)
     found = None
     if index is not None and top:
@@ -167,7 +167,7 @@ def nearest_samples(
             if exact is False:
                 raise
             _warn_of(error)
-    return _padded(by_scan(store, request) if found is None else found, shown)
+    return _answers(by_scan(store, request) if found is None else found, shown)
 
 
 def _passing(store: SearchableStore, where: Mapping[str, str | None] | None) -> npt.NDArray[np.bool_]:
@@ -179,13 +179,12 @@ def _passing(store: SearchableStore, where: Mapping[str, str | None] | None) -> 
     return store.where(where or {})
 
 
-def _padded(found: Neighbours, width: int) -> Neighbours:
-    lacking = width - found.positions.shape[1]
-    if not lacking:
-        return found
-    beside = [(0, 0), (0, lacking)]
+def _answers(found: Neighbours, width: int) -> Neighbours:
+    """Return answers that are so wide, with cosines within 1: a rounded query may be as long as 1 + 2^-24."""
+    beside = [(0, 0), (0, width - found.positions.shape[1])]
+    cosines = np.clip(found.similarities, -1, 1)
     return Neighbours(
-        np.pad(found.positions, beside, constant_values=-1), np.pad(found.similarities, beside, constant_values=np.nan)
+        np.pad(found.positions, beside, constant_values=-1), np.pad(cosines, beside, constant_values=np.nan)
     )
 
 

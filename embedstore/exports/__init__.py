@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import filelock
 
 from embedstore.errors import SettingsError
 from embedstore.exports import light_file, npy_file, parquet_file, prototypes_file, summary_file, vectors_file
@@ -29,6 +32,11 @@ EXPORTS: dict[str, Callable[[Selection, Path], None]] = {
     ".safetensors": vectors_file.write,
 }
 BESIDE = {".npy": ".csv"}
+
+_ASIDE, _LOCK = (
+    ".export-",
+    "export.lock",
+)  # the folder that is written in, and the file in it that a running export holds
 
 __all__ = [
     "BESIDE", "EXPORTS", "LightFile", "LightForm", "Selection", "SummaryFile", "export", "is_light_file", "read_light_file",
@@ -81,8 +89,7 @@ def export(
         )
     _refuse_unknown_ending(target, summary, light)
     targets = _targets(target, overwrite)
-    aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
-    try:
+    with _folder_beside(target) as aside:
         if summary is not None:
             (prototypes_file if prototypes_only else summary_file).write(store, aside / target.name, summary=summary)
         else:
@@ -94,12 +101,39 @@ def export(
         for one in targets:
             with (aside / one.name).open("r+b") as file:
                 os.fsync(file.fileno())
-        if len(targets) > 1:
-            target.unlink(missing_ok=True)  # so that a kill in between leaves no pair that does not belong together
-        for one in targets:
-            (aside / one.name).replace(one)
+        _put_in_place(targets, aside)
+
+
+@contextmanager
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """Give a folder on the same disk to write in, and remove it; those that killed exports left there are removed first."""
+    for left in target.parent.glob(f"{_ASIDE}*/{_LOCK}"):
+        with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
+            with filelock.FileLock(left, timeout=0):
+                pass
+            shutil.rmtree(left.parent, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+    try:
+        with filelock.FileLock(aside / _LOCK):
+            yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(targets: Sequence[Path], aside: Path) -> None:
+    """Give new files their names, all of them or none: where one can't get it, those that were there before are there again."""
+    before = aside / "before"
+    before.mkdir()
+    # Of a pair the old ones go first, so that a kill in between leaves no two that do not belong together.
+    old = [one for one in reversed(targets) if one.exists()] if len(targets) > 1 else []
+    moves = [*((one, before / one.name) for one in old), *((aside / one.name, one) for one in targets)]
+    for number, (this, there) in enumerate(moves):
+        try:
+            this.replace(there)
+        except OSError as error:
+            for was, at in reversed(moves[:number]):
+                at.replace(was)
+            raise OSError(error.errno, error.strerror, str(this if there.parent == before else there)) from error
 
 
 def _targets(target: Path, overwrite: bool) -> list[Path]:
@@ -107,6 +141,8 @@ def _targets(target: Path, overwrite: bool) -> list[Path]:
     beside = BESIDE.get(target.suffix)
     targets = [*([target.with_suffix(beside)] if beside else []), target]
     for one in targets:
+        if one.exists() and not one.is_file():
+            raise SettingsError(f"'{one}' is no file but a folder or a device; choose another name.")
         if one.exists() and not overwrite:
             raise SettingsError(f"'{one}' exists; choose another name, or replace it with --overwrite.")
     if not target.parent.is_dir():

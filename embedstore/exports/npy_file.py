@@ -12,12 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
+from embedstore.errors import SettingsError
 from embedstore.exports.selection import Selection
 
 
 def write(selection: Selection, path: Path) -> None:
-    """Write vectors (n, d) float16 to `path` and their fields to the CSV file beside it."""
+    """Write vectors (n, d) float16 to `path` and their fields to the CSV file beside it.
+
+    Raises:
+        SettingsError: an attribute's name has outer blanks, which an import of the CSV file would not keep.
+    """
     texts = selection.texts()
+    if blank := next((name for name in texts if name != name.strip()), None):
+        raise SettingsError(
+            f"The attribute '{blank}' has blanks around its name, which a CSV file does not keep; export to .parquet or "
+            ".safetensors."
+        )
     with path.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\r\n")  # so that texts with either are put in quotes
         rows.writerow(texts)

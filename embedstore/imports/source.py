@@ -186,9 +186,13 @@ def batch_of(
         options: its `strip` and `images` are taken off from paths.
 
     Raises:
-        SourceError: an id is empty, a split is unknown, or a path does not begin with what is to be taken off.
+        SourceError: an id is empty, a split is unknown, or a path is missing or does not begin with what is to be taken off.
     """
     fields: dict[str, Texts] = {name: [text or None for text in cells] for name, cells in columns.items()}
+    if options.strip is not None and "path" not in fields:
+        raise SourceError(
+            f"'{texts}' has no column 'path', from which '{options.strip}' could be taken off; leave --strip out."
+        )
     if "path" in fields:
         for at, text in enumerate(fields["path"]):
             if text is not None and options.strip is not None and not text.startswith(options.strip):

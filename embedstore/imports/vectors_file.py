@@ -19,7 +19,7 @@ class VectorsFileSource:
 
     Args:
         path: of the file.
-        options: only `images` has a meaning here.
+        options: only `images` and `strip` have a meaning here.
 
     Raises:
         SourceError: it is no such file, or not the one that was written.

@@ -9,7 +9,7 @@ from embedstore.pages.shares import Share, share_chart
 from embedstore.pages.tables import Cell, Column, Value, table
 from embedstore.pages.words import Text
 from embedstore.summaries import Summary
-from embedstore.summaries.summary import ClassLoss
+from embedstore.summaries.class_loss import ClassLoss
 
 _PROTOTYPE, _CODE = Text("prototype", "代表例"), Text("code", "符号")
 

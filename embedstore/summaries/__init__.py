@@ -16,11 +16,12 @@ from embedstore.summaries import (
     text,
 )
 from embedstore.summaries.change import LabelChange, Update, Updated
+from embedstore.summaries.class_loss import ClassLoss
 from embedstore.summaries.making import complete_parameters, summarize
 from embedstore.summaries.over_shards import strategies as over_shards
 from embedstore.summaries.over_shards.shards import ShardEngine
 from embedstore.summaries.strategy import Prototypes, Strategy, TrainingVectors
-from embedstore.summaries.summary import ClassLoss, Summary
+from embedstore.summaries.summary import Summary
 
 STRATEGIES: dict[str, Strategy] = {
     "class-mean": class_mean.fit,

@@ -11,9 +11,10 @@ import numpy as np
 
 from embedstore.errors import SummaryError
 from embedstore.parameters import taken_by, wrong_type
+from embedstore.summaries.class_loss import ClassLoss
 from embedstore.summaries.over_shards.serving import serving_over
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
-from embedstore.summaries.summary import ClassLoss, Summary, refuse_too_large
+from embedstore.summaries.summary import Summary, refuse_too_large
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
 if TYPE_CHECKING:

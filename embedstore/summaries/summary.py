@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_tensors
 
 from embedstore.errors import SummaryError
 from embedstore.store import layout
+from embedstore.summaries.class_loss import ClassLoss
 from embedstore.summaries.codes import Codes, codes_fit, codes_from_tensors, codes_to_tensors
 from embedstore.summaries.estimate import Estimate
 from embedstore.vectors import Vectors
@@ -28,94 +29,6 @@ _NOT_REPLAYED = ("medoids",)  # samples as prototypes, of which only the plain v
 
 # The fields that the header holds as they are.
 _PLAIN = ("name", "strategy", "parameters", "seed", "split", "fingerprint", "store_version", "labels", "remarks")
-
-
-@dataclass(frozen=True)
-class ClassLoss:
-    """What a summary hides of one label. Distances are Euclidean between vectors at unit length: 0 to 2.
-
-    Attributes:
-        label: the label.
-        count: its samples.
-        mean, p95, worst: how far they lie from what the summary keeps of them: the prototype that speaks for them; where it
-            has codes, what their own code says.
-        worst_id: the farthest.
-        near: the label's near distance (see `nearness`); None where all samples are of one group.
-        far: how many samples have no prototype, or code, near.
-        far_modes: of these, how many of each mode.
-        modes: how many samples it has of each mode.
-        coded: whether distances are those from own codes. Not written: a summary that has codes says so.
-    """
-
-    label: str
-    count: int
-    mean: float
-    p95: float
-    worst: float
-    worst_id: str
-    near: float | None
-    far: int
-    far_modes: dict[str, int]
-    modes: dict[str, int]
-    coded: bool = False
-
-    @property
-    def mostly_hidden(self) -> bool:
-        """Whether over half of the label has no prototype, or code, near."""
-        return 2 * self.far > self.count
-
-    @property
-    def hidden_modes(self) -> dict[str, int]:
-        """The modes of which over half has no prototype, or code, near, with how many of each."""
-        found = self.far_modes.items()
-        return {mode: far for mode, far in found if 2 * far > self.modes[mode] and mode != self.label}
-
-    def warnings(self) -> list[str]:
-        """Return a sentence where the summary is likely to lose the label, and one for each mode that it may lose."""
-        said = []
-        if self.mostly_hidden:
-            said.append(
-                f"Most of '{self.label}' ({self.far} of {self.count} pictures) has no {self._kept} near, so this "
-                "summary alone says little of what the label looks like."
-            )
-        return said + [
-            f"Most of the kind '{mode}' ({far} of {self.modes[mode]} pictures of '{self.label}') has no {self._kept} near, "
-            "so a student that learns from this summary alone may miss it."
-            for mode, far in self.hidden_modes.items()
-        ]
-
-    @property
-    def _kept(self) -> str:
-        return "code" if self.coded else "prototype"
-
-    def in_words(self) -> str:
-        """Say it as a technician would."""
-        if self.count == 1:
-            return f"'{self.label}': it has one picture, '{self.worst_id}', so there is nothing to average."
-        if self.near is None:
-            return (
-                f"'{self.label}': its {self.count} pictures all show one part, so how different parts of it are is "
-                f"unknown; the farthest from its {self._kept} is '{self.worst_id}' ({self.worst:.2f})."
-            )
-        if self.far == 0:
-            verdict = (
-                f"every picture lies nearer to its {self._kept} than pictures of its kind usually lie to the nearest other "
-                "part, so little is hidden"
-            )
-        else:
-            verb, whose = ("is", "its") if self.far == 1 else ("are", "their")
-            verdict = (
-                f"{self.far} of its {self.count} pictures ({self.far / self.count:.0%}) {verb} farther from {whose} "
-                f"{self._kept} than pictures of {whose} kind usually are from the nearest other part"
-            )
-        if self.far_modes:
-            verdict += "; among them " + ", ".join(
-                f"{count} of {self.modes[mode]} {mode}" for mode, count in self.far_modes.items()
-            )
-        return (
-            f"'{self.label}': {verdict}. Typical distance {self.mean:.2f}, near means below {self.near:.2f}; the "
-            f"farthest is '{self.worst_id}' ({self.worst:.2f})."
-        )
 
 
 @dataclass(frozen=True)
@@ -256,7 +169,7 @@ class Summary:
         header = {
             "format": _ESTIMATED if self.estimate else _WITH_CODES if self.codes else _FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
-            "averaging_loss": [_written(loss) for loss in self.averaging_loss.values()],
+            "averaging_loss": [loss.to_dict() for loss in self.averaging_loss.values()],
             **({} if self.estimate is None else {"estimate": self.estimate.to_dict()}),
         }
         sealed = json.dumps({**header, "crc32": _checksum(header, tensors)})
@@ -339,15 +252,10 @@ def refuse_too_large(ids: Sequence[str], views: int) -> None:
         )
 
 
-def _written(loss: ClassLoss) -> dict[str, Any]:
-    """Return a loss as the header holds it."""
-    return {name: value for name, value in asdict(loss).items() if name != "coded"}
-
-
 def _fits(summary: Summary) -> bool:
     """Return whether the parts of a summary fit together; one that was made by hand may say anything."""
     (k, d), n = summary.vectors.shape, len(summary.seen)
-    whole, texts = np.integer, (summary.labels, summary.seen, summary.remarks, list(summary.averaging_loss))
+    whole, texts = np.integer, (summary.labels, summary.seen, summary.remarks, _texts_of(summary))
     floats = [summary.vectors, summary.centre, summary.radius]
     if summary.axes is not None:
         floats.append(summary.axes)
@@ -366,9 +274,17 @@ def _fits(summary: Summary) -> bool:
         and bool(((summary.source >= -1) & (summary.source < n)).all())
         and bool(((summary.serving >= 0) & (summary.serving < k)).all())
         and len(set(summary.seen)) == n
-        and all(loss.count > 0 for loss in summary.averaging_loss.values())
+        and (type(summary.seed), type(summary.store_version)) == (int, int)
+        and isinstance(summary.parameters, dict)
+        and all(loss.fits for loss in summary.averaging_loss.values())
         and codes_fit(summary.codes, n, summary.views, d)
     )
+
+
+def _texts_of(summary: Summary) -> list[object]:
+    """Return what must be a text, beside lists of them; a split is one or none."""
+    split = "" if summary.split is None else summary.split
+    return [summary.name, summary.strategy, summary.fingerprint, split, *summary.averaging_loss]
 
 
 def _checksum(header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> int:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.summaries.change import GONE, LabelChange, Updated
+from embedstore.summaries.class_loss import ClassLoss
 from embedstore.summaries.making import class_loss, fit, nearest_directions, on_lone
 from embedstore.summaries.nearness import Nearest, nearest, nearest_after
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors
-from embedstore.summaries.summary import ClassLoss, Summary
+from embedstore.summaries.summary import Summary
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:

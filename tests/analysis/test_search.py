@@ -150,6 +150,15 @@ def test_a_sample_is_nearest_to_itself_at_any_length_of_the_query(store: Embeddi
         assert [hit.similarity for hit in hits] == pytest.approx([hit.similarity for hit in same], abs=1e-6)
 
 
+def test_no_cosine_is_above_1(tmp_path: Path) -> None:
+    """Queries are rounded, and some become longer than 1 by that."""
+    vectors = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float16).astype(np.float32)
+    with store_of(tmp_path / "s", np.concatenate([vectors, -vectors])) as opened:
+        found = opened.nearest(vectors, top=400).similarities
+        assert (found.max(), found.min()) == (1, -1)
+        assert all(hit.similarity <= 1 for hits in opened.search(vectors, top=1) for hit in hits)
+
+
 def test_what_is_excluded_is_no_answer(store: EmbeddingStore) -> None:
     query = store.vectors(["sample 00004"])
     (all_hits,) = store.search(query, top=10)

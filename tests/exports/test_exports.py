@@ -140,6 +140,21 @@ def test_an_attribute_may_be_called_vector_but_not_as_another_column(tmp_path: P
         export(opened, tmp_path / "out.npy")
 
 
+def test_an_attribute_with_blanks_around_its_name_leaves_in_files_that_keep_them(tmp_path: Path) -> None:
+    with store_of(
+        tmp_path / "s", VECTORS[0][:2], ids=["a", "b"], attributes=[{" pad ": "x", "pad": "y"}, {}]
+    ) as opened:
+        with pytest.raises(
+            SettingsError, match="The attribute ' pad ' has blanks around its name, which a CSV file does"
+        ):
+            export(opened, tmp_path / "out.npy")
+        for ending in (".parquet", ".safetensors"):
+            export(opened, tmp_path / f"out{ending}")
+            texts = READ[ending](tmp_path / f"out{ending}")[0]
+            assert (texts[" pad "], texts["pad"]) == (["x", None], ["y", None])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out.parquet", "out.safetensors", "s"]
+
+
 # Whole or not at all
 
 
@@ -177,7 +192,8 @@ def test_what_is_stopped_leaves_nothing_and_takes_nothing(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_a_kill_between_two_files_leaves_no_pair_that_does_not_belong_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moves", [1, 2, 3, 4])
+def test_a_kill_between_two_files_leaves_no_pair_that_does_not_belong_together(moves: int, tmp_path: Path) -> None:
     with store_of(tmp_path / "s", VECTORS[0], ids=IDS, labels=LABELS) as opened:
         export(opened, tmp_path / "out.npy", where={"label": "good"})
     code = """
@@ -185,16 +201,67 @@ import os, pathlib, signal, sys
 import embedstore
 from embedstore.exports import export
 replace, done = pathlib.Path.replace, []
-def stop_after_the_first(path, target):
+def stop_after_some(path, target):
     done.append(replace(path, target))
-    os.kill(os.getpid(), signal.SIGKILL)
-pathlib.Path.replace = stop_after_the_first
+    if len(done) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.replace = stop_after_some
 with embedstore.open(sys.argv[1]) as store:
     export(store, sys.argv[2], overwrite=True)
 """
-    assert run_python(code, tmp_path / "s", tmp_path / "out.npy").returncode == -signal.SIGKILL
-    assert (tmp_path / "out.csv").is_file()
-    assert not (tmp_path / "out.npy").exists()  # rather than the old vectors beside the new fields
+    assert run_python(code, tmp_path / "s", tmp_path / "out.npy", str(moves)).returncode == -signal.SIGKILL
+    assert not (tmp_path / "out.npy").exists() or moves == 4
+    assert (tmp_path / "out.csv").exists() == (moves != 2)
+    with embedstore.open(tmp_path / "s") as opened:
+        export(opened, tmp_path / "out.npy", overwrite=True)  # takes away what the killed one left
+    assert read_npy(tmp_path / "out.npy")[0]["id"] == IDS
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out.csv", "out.npy", "s"]
+
+
+def test_an_export_that_runs_is_not_taken_for_a_killed_one(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = Selection.blocks
+
+    def another_meanwhile(self: Selection) -> Iterator[npt.NDArray[np.float16]]:
+        monkeypatch.setattr(Selection, "blocks", blocks)
+        export(store, tmp_path / "other.npy")
+        yield from blocks(self)
+
+    monkeypatch.setattr(Selection, "blocks", another_meanwhile)
+    export(store, tmp_path / "out.npy")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.csv", "other.npy", "out.csv", "out.npy"]
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3, 4])
+def test_where_a_file_can_not_get_its_name_the_old_ones_are_there_again(
+    fails: int, store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {tmp_path / "out.npy": b"vectors", tmp_path / "out.csv": b"fields"}
+    for path, content in old.items():
+        path.write_bytes(content)
+    replace, calls = Path.replace, [0]
+
+    def held(path: Path, target: Path) -> Path:
+        calls[0] += 1
+        if calls[0] == fails:  # as on Windows, where a spreadsheet has the file open
+            raise PermissionError(13, "Permission denied", str(path))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    with pytest.raises(OSError, match="Permission denied") as told:
+        export(store, tmp_path / "out.npy", overwrite=True)
+    assert Path(told.value.filename) in old
+    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == old
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.csv"])
+def test_a_folder_is_never_replaced(name: str, store: EmbeddingStore, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").touch()
+    with pytest.raises(SettingsError, match=rf"{name}' is no file but a folder or a device; choose another name"):
+        export(store, tmp_path / "out.npy", overwrite=True)
+    assert [one.name for one in tmp_path.rglob("*")] == [name, "mine"]
 
 
 # What is refused

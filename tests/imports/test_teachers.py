@@ -157,3 +157,9 @@ def test_what_all_paths_begin_with_is_taken_off(tmp_path: Path) -> None:
         assert store.ids == [sample.uri for sample in store.samples] == ["a.png", "b/c.png"]
     with pytest.raises(SourceError, match=r"has the path '/data/photos/a\.png', which does not begin with '/photos';"):
         import_vectors(tmp_path / "t", tmp_path / "v.npy", teacher="t", strip="/photos")
+    (tmp_path / "v.csv").write_text("id\na\nb\n", "utf-8")
+    with pytest.raises(
+        SourceError, match=r"v\.csv' has no column 'path', from which '/photos' could be taken off; leave --str"
+    ):
+        import_vectors(tmp_path / "t", tmp_path / "v.npy", teacher="t", strip="/photos")
+    assert not (tmp_path / "t").exists()

@@ -9,7 +9,8 @@ from drawings import HOSTILE
 from helpers import store_of, unit_vectors
 
 from embedstore.pages.summaries import hidden_modes, summaries_table, warnings_list
-from embedstore.summaries.summary import ClassLoss, Summary
+from embedstore.summaries.class_loss import ClassLoss
+from embedstore.summaries.summary import Summary
 
 
 def summary(name, *losses):

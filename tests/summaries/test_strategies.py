@@ -14,7 +14,7 @@ from helpers import store_of, text_vectors, training_of, unit_vectors
 from embedstore import EmbeddingStore
 from embedstore.errors import SummaryError
 from embedstore.summaries import STRATEGIES, Prototypes, Summary, TrainingVectors
-from embedstore.summaries.summary import ClassLoss
+from embedstore.summaries.class_loss import ClassLoss
 from embedstore.vectors import Vectors, unit_length
 
 COUNT, DIM = 150, 12

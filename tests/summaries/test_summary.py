@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +267,44 @@ def test_a_changed_byte_is_found_or_changes_nothing(summary: Summary) -> None:
         else:
             assert_equal(came_back, summary)
     assert found > 700
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("name", "strategy", "fingerprint") for value in ([], 1, None, {"a": 1})),
+        *((name, value) for name in ("seed", "store_version") for value in ("1", 1.5, None, True, [])),
+        *(("parameters", value) for value in ([], "x", None)),
+        *(("split", value) for value in ([], 0, {})),
+        *(("labels", value) for value in ([1], [[]])),
+    ],
+)
+def test_what_is_said_in_another_type_is_refused_under_a_right_checksum(
+    summary: Summary, name: str, value: Any
+) -> None:
+    with pytest.raises(SummaryError, match="The bytes are no summary"):
+        Summary.from_bytes(dataclasses.replace(summary, **{name: value}).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("label", "worst_id") for value in (1, [], None)),
+        *((name, value) for name in ("count", "far") for value in ("1", 1.5, None, -1)),
+        *((name, value) for name in ("mean", "p95", "worst", "near") for value in ("x", [], float("nan"))),
+        *(
+            (name, value)
+            for name in ("modes", "far_modes")
+            for value in ([], "x", None, {"unknown": "1"}, {"unknown": 1.5})
+        ),
+        ("far", 1_000_000),
+        ("far_modes", {"unknown": 1}),
+    ],
+)
+def test_a_loss_in_another_type_is_refused_under_a_right_checksum(summary: Summary, name: str, value: Any) -> None:
+    losses = {key: dataclasses.replace(loss, **{name: value}) for key, loss in summary.averaging_loss.items()}
+    with pytest.raises(SummaryError, match="The bytes are no summary"):
+        Summary.from_bytes(dataclasses.replace(summary, averaging_loss=losses).to_bytes())
 
 
 def test_another_format_is_refused(summary: Summary) -> None:
