@@ -206,7 +206,8 @@ class DistillationLoss(nn.Module):
             labelled: (m,) which samples count for the cross-entropy; None: all that have a label.
             chosen: (m,) which of the prototypes each target is; None: the one that it equals.
         """
-        nothing = logits.new_zeros(())
+        # Of a batch with neither labels nor targets the total is this, and can be differentiated like any other.
+        nothing = logits.new_zeros((), requires_grad=logits.requires_grad)
         spoken = labels >= 0 if labelled is None else labelled & (labels >= 0)
         cross_entropy, count = nothing, int(spoken.sum())
         if count:

@@ -20,8 +20,8 @@ def make_student(name: str, classes: int, size: int, seed: int, *, pretrained: b
     """Make a student with freshly drawn weights: the same for the same arguments, whatever the policy.
 
     Args:
-        name: `small`, `medium`, a timm model's name, `trunk:TEACHER:STAGES` or `scratch:TEACHER:STAGES`, see `teacher_stages`, or
-            `MODULE:FUNCTION`, see `own_trunk`.
+        name: `small`, `medium`, a timm model's name without a tag for weights, `trunk:TEACHER:STAGES` or
+            `scratch:TEACHER:STAGES`, see `teacher_stages`, or `MODULE:FUNCTION`, see `own_trunk`.
         classes: how many labels.
         size: side of its input, in pixels.
         seed: of the weights.
@@ -51,12 +51,18 @@ def _trunk(name: str, size: int, *, pretrained: bool) -> nn.Module:
         return TRUNKS[name]()
     if is_of_teacher(name):
         return teacher_stages(name, size, pretrained=pretrained)
-    return own_trunk(name) if is_code(name) else _timm_trunk(name)
+    return own_trunk(name) if is_code(name) else _timm_trunk(name, begins=pretrained)
 
 
-def _timm_trunk(name: str) -> nn.Module:
+def _timm_trunk(name: str, *, begins: bool) -> nn.Module:
     import timm
 
+    model, _, weights = name.partition(".")
+    if begins and weights and timm.is_model(model):
+        raise SettingsError(
+            f"The student '{name}' names weights of timm ('{weights}'), and students begin with random ones; leave '.{weights}' "
+            f"out, or begin with its first stages: trunk:timm:{name}:STAGES"
+        )
     if not timm.is_model(name):
         near = timm.list_models(f"{name[:6]}*")[:5] or ["mobilenetv3_small_050", "resnet18"]
         raise SettingsError(

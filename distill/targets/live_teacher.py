@@ -88,8 +88,8 @@ def fit(
         TeacherError: there is no such teacher, or its weights are not here.
     """
     source = training.source
-    described = source.space if isinstance(source, EmbeddingStore) else {"teacher": source.teacher}
-    loaded = load_teacher(teacher) if teacher else load_described(described)
+    assert isinstance(source, EmbeddingStore)  # noqa: S101  `making.make_policy` refuses others
+    loaded = load_teacher(teacher) if teacher else load_described(source.space)
     if loaded.fingerprint != source.fingerprint:
         raise TrainingError(
             f"The teacher '{loaded.name}' (fingerprint {loaded.fingerprint[:12]}) is another than the one that filled "

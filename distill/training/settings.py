@@ -40,7 +40,7 @@ class Settings:
         overkill: share of good parts that may be rejected; the threshold is chosen for it on the validation set.
         views: how many of the stored augmented views to use; None for all.
         folds: deal the groups into so many folds for this run; None takes the split that the store has.
-        fold: which of them is tested.
+        fold: which of them is tested; 0 where none are dealt.
         val_fold: which validates; None for the next one.
         ce_views: `all`: every stored view feeds both losses; `whole`: half of each batch is whole pictures, randomly
             turned and mirrored as the recipe allows, for cross-entropy, half is stored views for alignment.
@@ -128,6 +128,11 @@ class Settings:
                 raise SettingsError(f"The {name} is {number}; expected {low} to {high}.")
         if self.views is not None and self.views < 0:
             raise SettingsError(f"The number of views is {self.views}; expected 0 or more.")
+        if self.folds is None and (self.fold or self.val_fold is not None):
+            raise SettingsError(
+                "A fold was named (fold or val_fold), but not how many are dealt; set folds too, or leave both out to take the "
+                "store's split."
+            )
         check_options(self.policy, self.mixture, self.options)
         used = sorted({name for shares in self.mixture.values() for name in shares}) or [self.policy]
         if self.crops == "fresh" and (refused := [name for name in used if not POLICIES[name].any_view]):

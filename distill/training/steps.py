@@ -151,7 +151,7 @@ class Steps:
                 group["lr"] = rate
             lost: Losses = self._learner(pixels, self._taught(batch, targets, pretrains=pretrains))
             self._optimiser.zero_grad(set_to_none=True)
-            if lost.total.requires_grad:  # a batch may have neither labels nor targets
+            if lost.labelled or lost.aligned:  # a batch may have neither labels nor targets
                 lost.total.backward()  # type: ignore[no-untyped-call]
                 self._optimiser.step()
                 if self._average is not None:

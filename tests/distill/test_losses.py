@@ -259,6 +259,10 @@ def test_a_batch_without_labels_or_targets_costs_nothing() -> None:
     batch["targets"][:] = 0
     found = module(**batch)
     assert (found.total, found.labelled, found.aligned) == (0, 0, 0)
+    head = torch.nn.Linear(5, 3)
+    for targets in (batch["targets"], None):  # a loop that knows nothing of such batches may go on
+        module(batch["features"], head(batch["features"]), batch["labels"], targets).total.backward()
+        assert head.weight.grad is None
 
 
 def test_logit_adjustment_adds_the_logarithm_of_the_share() -> None:

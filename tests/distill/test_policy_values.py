@@ -32,7 +32,7 @@ from toy_vectors import (
     whole,
 )
 
-from distill.targets import POLICIES, TrainingSet, rotated_means
+from distill.targets import POLICIES, TrainingSet, rotated_means, shuffled_own
 from distill.targets.policy import places_in
 from distill.targets.retrieved import highest
 from embedstore import EmbeddingStore, Summary
@@ -268,6 +268,19 @@ def test_shuffled_own_passes_vectors_around_within_each_label(training: Training
         assert [training.labels[at] for at in whose] == list(training.labels)
         at_home = [training.ids[at] for at in range(len(training)) if whose[at] == at]
         assert at_home == [training.ids[of_label(training, ALONE)[0]]]
+        same = [one for one in range(len(training)) if training.groups[whose[one]] == training.groups[one]]
+        assert {training.labels[one] for one in same} == {ALONE, ONE_PART}  # whose other pictures are all of one part
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=12), st.integers(0, 99))
+def test_shuffled_own_gives_as_few_as_can_be_a_picture_of_their_own_part(sizes: list[int], seed: int) -> None:
+    parts = np.repeat(np.arange(len(sizes)), sizes)
+    random = np.random.default_rng(seed)
+    ring = random.permutation(len(parts))
+    taken = shuffled_own.apart(ring, parts, random)
+    assert sorted(taken) == list(range(len(parts)))
+    assert ((taken != ring) | (len(parts) == 1)).all()
+    assert (parts[taken] == parts[ring]).sum() == max(0, 2 * max(sizes) - len(parts))
 
 
 # retrieved

@@ -29,6 +29,15 @@ def test_settings_survive_json() -> None:
     assert Settings(**json.loads(json.dumps(settings.to_dict(), allow_nan=False))) == settings
 
 
+@pytest.mark.parametrize("named", [{"fold": 1}, {"val_fold": 0}, {"fold": 2, "val_fold": 1}])
+def test_a_fold_without_their_number_is_refused(named: dict[str, int]) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^A fold was named \(fold or val_fold\), but not how many are dealt; set folds"
+    ):
+        Settings(**named)  # type: ignore[arg-type]
+    Settings(folds=5, **named)  # type: ignore[arg-type]
+
+
 def test_settings_never_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().epochs = 5  # type: ignore[misc]

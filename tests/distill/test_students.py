@@ -163,7 +163,16 @@ def test_a_tag_that_timm_does_not_know_is_refused() -> None:
     with pytest.raises(
         SettingsError, match=r"timm refuses 'resnet18\.evil' \(Invalid pretrained tag.*; leave out what follows"
     ):
-        make_student("resnet18.evil", 2, 32, seed=0)
+        make_student("resnet18.evil", 2, 32, seed=0, pretrained=False)
+
+
+def test_a_student_that_would_begin_with_weights_of_timm_is_refused() -> None:
+    said = r"^The student 'test_resnet\.r160_in1k' names weights of timm \('r160_in1k'\), and students begin with random ones; "
+    with pytest.raises(SettingsError, match=said):
+        make_student("test_resnet.r160_in1k", 2, 64, seed=0)
+    make_student(
+        "test_resnet.r160_in1k", 2, 64, seed=0, pretrained=False
+    )  # of a run of an earlier release, which began so
 
 
 def test_a_student_of_one_size_only_says_which() -> None:
