@@ -249,22 +249,26 @@ def leaking(evidence: Evidence) -> Table | None:
 
 def trainings(evidence: Evidence) -> Table | None:
     """Return which machine trained what, in how many hours of training; None before anything is trained."""
-    found: dict[tuple[str, int], list[str]] = {}
+    found: dict[tuple[str, str, int], list[str]] = {}
     for key, one in evidence.finished.items():
         if one.about["part"] != "teacher" and one.about.get("of") is None:  # asking trains nothing
-            found.setdefault((one.about["machine"], one.about["jobs"]), []).append(key)
+            machine = one.about["machine"]
+            # The first results do not say: only GPUs computed in bfloat16 then.
+            precision = one.about.get("precision", "bfloat16" if machine.startswith("NVIDIA") else "float32")
+            found.setdefault((machine, precision, one.about["jobs"]), []).append(key)
     most = max(found.values(), key=len, default=[])
     rows: list[Sequence[Words]] = []
-    for (machine, jobs), keys in sorted(found.items()):
+    for (machine, precision, jobs), keys in sorted(found.items()):
         runs = [run for key in keys for run in evidence.finished[key].runs]
         hours = f"{sum(run.seconds for run in runs) / 3600:.1f}"
         rest = Text(f"the {len(keys)} others", f"ほかの {len(keys)} 条件") if len(found) > 1 else Text("all", "すべて")
-        rows.append([machine, rest if keys is most else codes(keys), str(jobs), str(len(runs)), hours])
+        rows.append([machine, precision, rest if keys is most else codes(keys), str(jobs), str(len(runs)), hours])
     heads = [
         Text("machine", "マシン"),
+        Text("layers in", "計算の精度"),
         Text("conditions", "条件"),
         Text("at a time", "同時に"),
         Text("trainings", "学習回数"),
         Text("hours of training, summed", "学習時間の合計（時間）"),
     ]
-    return Table(heads, rows, texts=2) if rows else None
+    return Table(heads, rows, texts=3) if rows else None
