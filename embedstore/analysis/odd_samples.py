@@ -142,7 +142,8 @@ def find_odd(
 
     Raises:
         SettingsError: `top` is below 1, or no sample has one of the labels.
-        SummaryError: there is no such summary, it is of another teacher, or no sample has a label to make one from.
+        SummaryError: there is no such summary, it is of another teacher or keeps own codes, or no sample has a label to make
+            one from.
     """
     if top < 1:
         raise SettingsError(f"The number of samples to list is {top}; ask for 1 or more.")
@@ -179,8 +180,32 @@ def _summary(store: EmbeddingStore, against: Summary | str | None) -> Summary:
         train = any(sample.split == "train" and sample.label is not None for sample in store.samples)
         return store.summarize(STRATEGY, k=K, split="train" if train else None)
     summary = store.summary(against) if isinstance(against, str) else against
-    check_teacher(store, summary)
+    check_comparable(store, summary)
     return summary
+
+
+def check_comparable(store: EmbeddingStore, summary: Summary) -> None:
+    """Raise where distances to the prototypes of a summary do not tell which samples are odd.
+
+    Raises:
+        SummaryError: see `check_teacher`; or it keeps own codes, which tell of a sample what its prototype does not.
+    """
+    check_teacher(store, summary)
+    check_no_codes(summary)
+
+
+def check_no_codes(summary: Summary) -> None:
+    """Raise where the prototypes of a summary are not what it keeps.
+
+    Raises:
+        SummaryError: it keeps own codes.
+    """
+    if summary.codes:
+        raise SummaryError(
+            f"The summary '{summary.name}' keeps a code of each picture's own vector, and as prototypes only the means of its "
+            "labels, which tell nothing of what it hides; name one of sub-prototypes instead, or none, and see what codes hide "
+            "with: embedstore summaries"
+        )
 
 
 def check_teacher(store: EmbeddingStore, summary: Summary) -> None:

@@ -129,7 +129,8 @@ def _whiten(store: EmbeddingStore, positions: npt.NDArray[np.int64]) -> Vectors:
         products += vectors.T @ vectors
     mean = total / count
     variance, axes = np.linalg.eigh(products / count - np.outer(mean, mean))
-    rounding = max(_NOISE * abs(variance).sum(), float(np.finfo(np.float16).eps) ** 2 / dim)
+    mean_square = np.trace(products) / count / dim  # float16 rounds each number by a share of it
+    rounding = max(_NOISE * abs(variance).sum(), float(np.finfo(np.float16).eps) ** 2 * mean_square)
     most = min(DIRECTIONS, max(count // SAMPLES_PER_DIRECTION, 8))
     main = np.flatnonzero(variance > rounding)[::-1][:most]
     scaled = axes[:, main] / np.sqrt(variance[main])

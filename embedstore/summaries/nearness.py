@@ -1,7 +1,8 @@
 """Near: closer than a label's median distance from a sample to its nearest sample of another group.
 
 One number per label, the same for every summary of the same samples and groups, so that these can be compared by what
-they leave without a prototype near. Distances are Euclidean between vectors of unit length; they need no centre.
+they leave without a prototype near. Distances are Euclidean between vectors at unit length, whatever lengths the store keeps;
+they need no centre.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.summaries.strategy import Positions, TrainingVectors
-from embedstore.vectors import squared_distances
+from embedstore.vectors import exact_directions, squared_distances
 
 MOST_QUERIES = 2_000  # samples of a label whose nearest neighbour is looked up; all others of the label are searched
 _AT_ONCE = 512
@@ -25,7 +26,7 @@ class Nearest:
     Attributes:
         queries: positions (q,) of the samples that were looked up.
         neighbours: positions (q,) of the nearest ones.
-        distances: (q,) to them.
+        distances: (q,) to them, between vectors at unit length.
     """
 
     queries: Positions
@@ -93,11 +94,11 @@ def _among(
     """Return the nearest of some samples (m,) that is of another group, and its distance, for each query (q,)."""
     codes = {group: code for code, group in enumerate(sorted({training.groups[at] for at in (*queries, *members)}))}
     asked, groups = (np.array([codes[training.groups[at]] for at in some], np.int64) for some in (queries, members))
-    query_vectors = training.read(queries)
+    query_vectors = exact_directions(training.read(queries))
     least, found = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
     for start in range(0, len(members) if len(queries) else 0, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        squares = squared_distances(query_vectors, training.read(members[part]))
+        squares = squared_distances(query_vectors, exact_directions(training.read(members[part])))
         squares[asked[:, None] == groups[part][None, :]] = np.inf
         at = squares.argmin(axis=1)
         nearer = squares[np.arange(len(queries)), at]

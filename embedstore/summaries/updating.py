@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 # The tensors beside a summary's own that say what it goes back to.
 LINEAGE, QUERIES, NEIGHBOURS, DISTANCES = "lineage", "near_queries", "near_neighbours", "near_distances"
 
+_BETWEEN = (
+    "directions"  # what near distances are between; earlier releases, which do not say, had them between raw vectors
+)
+
 
 class State(NamedTuple):
     """All that a summary depends on, of one sample.
@@ -89,13 +93,14 @@ class Lineage:
             inside = all(((at >= 0) & (at < len(summary.seen))).all() for at in (queries, neighbours))
             if not inside or not queries.shape == neighbours.shape == nearest.distances.shape:
                 raise ValueError("its parts do not fit together")
-            return summary, cls(losses, nearest, float(said["seconds"]))
+            known = said.get("near_between") == _BETWEEN  # else all of near is looked up again
+            return summary, cls(losses, nearest if known else NONE, float(said["seconds"]))
         except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
             raise SummaryError(f"The summary '{summary.name}' says nothing of its updates; make it again.") from error
 
     def written_with(self, summary: Summary) -> bytes:
         """Return a summary as it is saved, with this beside it."""
-        said = msgpack.packb({"losses": dict(self.losses), "seconds": self.seconds or 0.0})
+        said = msgpack.packb({"losses": dict(self.losses), "seconds": self.seconds or 0.0, "near_between": _BETWEEN})
         found = {QUERIES: self.nearest.queries, NEIGHBOURS: self.nearest.neighbours, DISTANCES: self.nearest.distances}
         return summary.to_bytes({LINEAGE: np.frombuffer(said, np.uint8), **found})
 

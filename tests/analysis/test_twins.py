@@ -381,6 +381,13 @@ def test_samples_that_are_all_the_same_are_refused(tmp_path: Path, similarity: f
         find_twins(store, similarity=similarity)
 
 
+@pytest.mark.parametrize("scale", [8, 2**-7])
+def test_the_length_of_vectors_changes_no_set(tmp_path: Path, scale: float) -> None:
+    vectors = photographs(MIXED).astype(np.float16)
+    with store_of(tmp_path / "s", vectors) as one, store_of(tmp_path / "t", scale * vectors) as other:
+        assert find_twins(other).sets == find_twins(one).sets
+
+
 def test_pictures_that_differ_in_one_direction_only_give_no_twins_and_say_why(tmp_path: Path) -> None:
     angle = np.random.default_rng(0).uniform(0, 1, 80)
     with store_of(tmp_path / "s", np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)) as store:

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from test_security import sentence, write_token
 
 import embedstore
+from embedstore.errors import SummaryError
 from embedstore_inspector import boards, maps
 from embedstore_inspector.boards import Boards
 from embedstore_inspector.later import Later
@@ -109,6 +110,13 @@ def test_a_comparison_that_nobody_waits_for_any_more_stops(store: Path, monkeypa
         assert kept.newest().version == 2
         with pytest.raises(RefusedError, match="load the page again"):
             waiting.result()
+
+
+def test_prototypes_that_are_not_what_a_summary_keeps_are_refused_before_anything_is_served(store: Path) -> None:
+    with embedstore.open(store) as opened:
+        opened.summarize("compressed-own", name="few")
+    with pytest.raises(SummaryError, match="keeps a code of each picture's own vector"):
+        Boards(store, "few")
 
 
 def test_a_map_is_made_again_only_where_the_vectors_are_others(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

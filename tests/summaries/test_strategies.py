@@ -294,6 +294,29 @@ def test_what_a_summary_hides_is_told_the_same_whatever_the_row_order(tmp_path: 
     assert words[0] == words[1]
 
 
+LOSSLESS = (np.round(VECTORS.astype(np.float64) * 2**21) / 2**21).astype(np.float16)  # an eighth of them is exact, too
+
+
+def losses_at(path: Path, strategy: str, scale: float) -> dict[str, ClassLoss]:
+    """Return what a summary hides of vectors of some length."""
+    scaled = (LOSSLESS.astype(np.float64) * scale).astype(np.float16)
+    with store_of(path, scaled, labels=LABELS, groups=GROUPS) as store:
+        return dict(store.summarize(strategy).averaging_loss)
+
+
+@every_strategy
+def test_the_length_of_vectors_changes_nothing_of_what_is_hidden(tmp_path: Path, strategy: str) -> None:
+    """Imported vectors keep theirs; CLIP's own are about 10 long."""
+    expected = losses_at(tmp_path / "1", strategy, 1)
+    for scale, tolerance in ((8, 0), (1 / 8, 0), (10, 0.02)):  # times 10 the float16 numbers round otherwise
+        found = losses_at(tmp_path / f"times {scale}", strategy, scale)
+        for label, loss in expected.items():
+            assert found[label].near == (None if loss.near is None else pytest.approx(loss.near, rel=tolerance, abs=0))
+            if strategy != "text":  # whose texts keep their length whatever the pictures' is
+                assert found[label].far == pytest.approx(loss.far, abs=tolerance * loss.count)
+                assert found[label].mean == pytest.approx(loss.mean, rel=max(tolerance, 1e-6))
+
+
 @every_strategy
 def test_a_store_without_labels_is_refused(tmp_path: Path, strategy: str) -> None:
     with (

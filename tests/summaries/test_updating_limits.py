@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 from helpers import text_vectors
@@ -155,3 +156,21 @@ def test_a_lineage_that_is_damaged_is_told(tmp_path: Path) -> None:
     data = summary.to_bytes({"lineage": np.frombuffer(b"rubbish", np.uint8)})
     with pytest.raises(embedstore.EmbedstoreError, match="says nothing of its updates; make it again"):
         Lineage.read(data)
+
+
+def test_near_of_an_earlier_release_which_was_between_raw_vectors_is_looked_up_again(tmp_path: Path) -> None:
+    with make(tmp_path / "s") as store:
+        data = saved(store, "class-mean")
+        change(store)
+        data = renewed(store, data).data
+        summary, extra = Summary.with_extra(data)
+        said = msgpack.unpackb(extra["lineage"].tobytes())
+        assert said.pop("near_between") == "directions"
+        extra |= {
+            "lineage": np.frombuffer(msgpack.packb(said), np.uint8),
+            "near_distances": np.zeros_like(extra["near_distances"]),
+        }
+        with store.write() as writing:
+            writing.delete(summary.seen[:5])
+        found, expected = (summary_of(renewed(store, one)) for one in (summary.to_bytes(extra), data))
+        assert found.averaging_loss == expected.averaging_loss

@@ -1,6 +1,5 @@
 """embedstore summaries: the saved summaries of a store, side by side."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,16 +122,16 @@ def _far(summary: "Summary", label: str) -> str:
 
 
 def _hidden(summary: "Summary") -> str:
-    """Name the mode of which the largest share has no prototype, or code, near."""
-    far: Counter[str] = Counter()
-    count: Counter[str] = Counter()
-    for loss in summary.averaging_loss.values():  # a mode may stand under several labels
-        far.update(loss.far_modes)
-        count.update(loss.modes)
-    if not far:
+    """Name the kind that is hidden most, and the share without a prototype, or code, near; see `ClassLoss.hidden_modes`."""
+    hidden = [
+        (far / loss.modes[mode], mode)
+        for loss in summary.averaging_loss.values()
+        for mode, far in loss.hidden_modes.items()
+    ]
+    if not hidden:
         return "-"
-    worst = max(sorted(far), key=lambda mode: far[mode] / count[mode])
-    return f"{worst} ({far[worst] / count[worst]:.0%})"
+    share, mode = min(hidden, key=lambda one: (-one[0], one[1]))
+    return f"{mode} ({share:.0%})"
 
 
 def _nears_differ(summaries: "list[Summary]") -> bool:

@@ -36,7 +36,7 @@ def make_app(
 
     Raises:
         NotAStoreError: there is no store.
-        SummaryError: it has no summary of that name, or one of another teacher.
+        SummaryError: it has no summary of that name, or one that is no comparison; see `Boards`.
     """
     allowed = access or Access()
     served = make_served(Path(store), against, student, None if images is None else Path(images))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 import embedstore
-from embedstore.analysis.odd_samples import Comparison, check_teacher
+from embedstore.analysis.odd_samples import Comparison, check_comparable
 from embedstore.analysis.suggestions import StudentScores, Suggestions, suggest
 from embedstore.pages import Text
 from embedstore.store.embedding_store import EmbeddingStore
@@ -150,7 +150,7 @@ class Boards:
         against, student: see `Board`.
 
     Raises:
-        SummaryError: the store has no such summary, or one of another teacher.
+        SummaryError: the store has no such summary, or one that is no comparison: of another teacher, or of own codes.
     """
 
     def __init__(self, path: Path, against: str | None = None, student: StudentScores | None = None):
@@ -158,7 +158,7 @@ class Boards:
         self._lock = threading.Lock()
         self._current = Board(path, against, student)
         if against is not None:
-            check_teacher(self._current.store, self._current.store.summary(against))
+            check_comparable(self._current.store, self._current.store.summary(against))
 
     @property
     def current(self) -> Board:

@@ -58,7 +58,7 @@ def find_drift(
 
     Raises:
         SettingsError: the rate is out of range, the batch is larger than can be compared, or the store has too few parts.
-        SummaryError: there is no such summary.
+        SummaryError: there is no such summary, or it is of another teacher, an estimate, or keeps own codes.
     """
     if not 0.001 <= false_alarms <= 0.5:
         raise SettingsError(f"The false-alarm rate is {false_alarms}; give one of .001 to .5, such as .01.")

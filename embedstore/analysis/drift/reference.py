@@ -18,6 +18,7 @@ import numpy.typing as npt
 from embedstore.analysis.drift.draws import Codes, Numbers
 from embedstore.analysis.drift.light import stored_lights
 from embedstore.analysis.odd_reasons import prototype_name
+from embedstore.analysis.odd_samples import check_no_codes
 from embedstore.errors import SettingsError, SummaryError
 from embedstore.pages.words import Text
 from embedstore.summaries import STRATEGIES, Summary, TrainingVectors
@@ -134,7 +135,7 @@ def reference_of(
 
     Raises:
         SettingsError: too few parts are left to hold some out.
-        SummaryError: there is no such summary, or it is of another teacher, or an estimate.
+        SummaryError: there is no such summary, or it is of another teacher, an estimate, or keeps own codes.
     """
     usable = [
         sample for sample in store.samples if sample.split != "aside" and sample.attributes.get(VERDICT) != "dirt"
@@ -162,6 +163,8 @@ def reference_of(
             f"The summary '{summary.name}' is an estimate, mapped from the vectors of '{summary.estimate.teacher}', and how far "
             "the map is off would look like drift; make one from this store: embedstore summarize"
         )
+    if summary is not None:
+        check_no_codes(summary)
     positions = store.positions([sample.id for sample in samples])
     vectors = unit_length(store.read(positions))
     strategy, parameters = (STRATEGY, {"k": K}) if summary is None else (summary.strategy, summary.parameters)

@@ -8,6 +8,7 @@ from embedstore.analysis.drift.report import Kind, LabelRow, Light
 from embedstore.pages.words import Text
 
 FEW_PICTURES, FEW_PARTS = 10, 4  # as many, or fewer, are too few to tell kinds apart, or to call anything quiet
+PICTURES, PARTS = 50, 10  # to ask for where there are too few; 50 magnetic tiles show about 10 parts
 FEW_OUTSIDE = 0.25  # share of the batch that may be outside where only a few pictures are new
 EXPLAINED, ALIKE = 0.9, 0.75  # from which on a common shift is what changed
 
@@ -34,7 +35,17 @@ class Measures:
     @property
     def few(self) -> bool:
         """Whether the batch is too small to tell."""
-        return self.pictures <= FEW_PICTURES or self.parts <= FEW_PARTS
+        return self.few_pictures or self.few_parts
+
+    @property
+    def few_pictures(self) -> bool:
+        """Whether it has too few pictures for that."""
+        return self.pictures <= FEW_PICTURES
+
+    @property
+    def few_parts(self) -> bool:
+        """Whether these show too few parts for that."""
+        return self.parts <= FEW_PARTS
 
     @property
     def light_differs(self) -> bool:
@@ -118,19 +129,13 @@ def sentences_of(found: Measures, kind: Kind, labels: list[LabelRow]) -> list[Te
 
 def _verdict(found: Measures, kind: Kind) -> Text:  # noqa: PLR0911  one a kind
     some = f"{found.outside} of {found.pictures} pictures"
-    about = Text("", "") if found.parts_known else Text("perhaps ", "約 ")
     if kind == "quiet":
         return Text(
             "Quiet: this batch is still what the store describes.",
             "変化なし：このバッチはストアの内容と一致しています。",
         )
     if kind == "too-few":
-        return Text(
-            f"Too few to tell: {found.pictures} pictures of {about.en}{found.parts} parts show no change, but could hardly show "
-            "one; give 50 or more.",
-            f"判断できません：{found.pictures} 枚（部品 {about.ja}{found.parts} 個）に変化は見られませんが、少なすぎます。"
-            "50 枚以上で調べてください。",
-        )
+        return _too_few(found)
     if kind == "camera" and found.only_light:
         return Text(
             "Camera or light changed: the pictures themselves differ from the store's, all alike, though the teacher hardly sees "
@@ -167,9 +172,32 @@ def _verdict(found: Measures, kind: Kind) -> Text:  # noqa: PLR0911  one a kind
             "ラインが変わりました：多くの画像が、それぞれ違う形で変わっています。大きく動いた画像を確認し、"
             "現在の製品でストアを作り直してください。",
         )
+    lacking = Text("so few pictures", "画像") if found.few_pictures else Text("pictures of so few parts", "部品")
+    these = "this picture is" if found.pictures == 1 else f"these {found.pictures} are"
     return Text(
-        f"Drift, of a kind that so few pictures can't tell: these {found.pictures} are not what the store describes.",
-        f"ドリフトあり（種類は不明）：この {found.pictures} 枚はストアの内容と異なりますが、少なすぎて種類は判断できません。",
+        f"Drift, of a kind that {lacking.en} can't tell: {these} not what the store describes.",
+        f"ドリフトあり（種類は不明）：この {found.pictures} 枚はストアの内容と異なりますが、{lacking.ja}が少なすぎて"
+        "種類は判断できません。",
+    )
+
+
+def _too_few(found: Measures) -> Text:
+    """Say that so few could hardly show a change, and what to give more of: many pictures of few parts are few, too."""
+    about = Text("", "") if found.parts_known else Text("perhaps ", "約 ")
+    pictures = "1 picture" if found.pictures == 1 else f"{found.pictures} pictures"
+    parts = "1 part" if found.parts == 1 else f"{found.parts} parts"
+    show = "shows" if found.pictures == 1 else "show"
+    wanted = {
+        (True, True): Text(
+            f"{PICTURES} pictures or more, of {PARTS} parts or more", f"{PARTS} 個以上の部品を {PICTURES} 枚以上"
+        ),
+        (True, False): Text(f"{PICTURES} pictures or more", f"{PICTURES} 枚以上"),
+        (False, True): Text(f"pictures of {PARTS} parts or more", f"{PARTS} 個以上の部品の画像"),
+    }[found.few_pictures, found.few_parts]
+    return Text(
+        f"Too few to tell: {pictures} of {about.en}{parts} {show} no change, but could hardly show one; give {wanted.en}.",
+        f"判断できません：{found.pictures} 枚（部品 {about.ja}{found.parts} 個）に変化は見られませんが、少なすぎます。"
+        f"{wanted.ja}で調べてください。",
     )
 
 

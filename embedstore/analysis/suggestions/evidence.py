@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.analysis.odd_distances import OrderedSamples, Positions, nearest_parts
-from embedstore.analysis.odd_samples import Comparison
+from embedstore.analysis.odd_samples import Comparison, check_teacher
 from embedstore.analysis.suggestions.held_out_ridge import leave_part_out_scores
 from embedstore.errors import SettingsError
 from embedstore.verdicts import VERDICT
@@ -107,9 +107,17 @@ class Evidence:
         return OrderedSamples(self.store)
 
     @cached_property
+    def against(self) -> Summary | None:
+        """The summary that was given, of the store's teacher; None where one is to be made."""
+        summary = self.store.summary(self._against) if isinstance(self._against, str) else self._against
+        if summary is not None:
+            check_teacher(self.store, summary)
+        return summary
+
+    @cached_property
     def comparison(self) -> Comparison:
         """All samples compared with the summary."""
-        return Comparison(self.store, self._against)
+        return Comparison(self.store, self.against)
 
     @cached_property
     def labelled(self) -> Labelled | None:

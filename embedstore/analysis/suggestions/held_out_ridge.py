@@ -5,6 +5,9 @@ part out needs no second fit. With the hat matrix H of the fit, the residuals of
 (I - H_pp)^-1 (y_p - fit_p), exactly (Allen, The relationship between variable selection and data augmentation and a method
 for prediction, 1974, for one sample; blocks alike). So nothing is drawn, and no picture of a part vouches for another.
 
+Leaving a part out takes its labels out of their frequencies, too, so a label would be rarer just where it is judged: the
+larger the part and the fewer samples, the more. That says nothing of the pictures, so scores keep the frequencies of all.
+
 The penalty is the largest whose error on what was left out is within one standard error of the least (Breiman et al.,
 Classification and Regression Trees, 1984): the smoother of two fits that are alike believes a wrong label less.
 """
@@ -40,8 +43,8 @@ def leave_part_out_scores(
         parts: (n,) a number for the part that each shows; two or more.
 
     Returns:
-        The scores (n, classes): how much speaks for each class, about 0 to 1, and near 1 in sum, but no probabilities. And
-        the penalty, the one of `PENALTIES` that was chosen.
+        The scores (n, classes): how much speaks for each class, about 0 to 1, and near 1 in sum, but no probabilities; what
+        says nothing, as equal vectors do, scores the frequencies of all. And the penalty, the one of `PENALTIES` that was chosen.
     """
     fit = _Fit(vectors_at, classes, parts)
     errors = np.empty((len(PENALTIES), len(classes)))
@@ -54,8 +57,9 @@ def leave_part_out_scores(
     bound = means[best] + errors[best].std() / np.sqrt(len(classes))
     penalty = PENALTIES[int(np.flatnonzero(means <= bound).max())]
     result = np.empty((len(classes), fit.classes), np.float32)
+    missing = fit.missing_frequencies()
     for at, (scores,) in fit.left_out((penalty,)):
-        result[at] = scores
+        result[at] = scores + missing[at]
     return result, penalty
 
 
@@ -109,6 +113,18 @@ class _Fit:
         for at in _blocks(part):
             rows = self._rows(at)
             yield at, [rows @ one for one in weights]
+
+    def missing_frequencies(self) -> Numbers:
+        """Return by how much each class (n, classes) is more frequent among all than among the other parts' samples.
+
+        The fit without a part predicts the mean of its targets at the mean of its vectors, so that is what the intercept lacks.
+        """
+        counts, part = np.bincount(self._of, minlength=self.classes), np.unique(self._parts, return_inverse=True)[1]
+        of_part = np.zeros((int(part.max()) + 1, self.classes))
+        np.add.at(of_part, (part, self._of), 1)
+        others = counts - of_part
+        missing: Numbers = (counts / counts.sum() - others / others.sum(axis=1, keepdims=True))[part]
+        return missing
 
     def targets(self, at: Positions) -> Numbers:
         """Return what is fitted to: (m, classes), 1 for the class of each."""

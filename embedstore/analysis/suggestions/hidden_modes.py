@@ -62,14 +62,14 @@ def find(evidence: Evidence) -> Found:
             modes[one.label, one.mode].append(at)
     if not modes:
         return Found([], [_NO_MODES])
+    if evidence.against is not None and evidence.against.codes:
+        return Found([], [_CODED])
     try:
         comparison = evidence.comparison
     except SummaryError:
         if evidence.given:
             raise
         return Found([], [_NO_SUMMARY])
-    if comparison.summary.codes:
-        return Found([], [_CODED])
     told = _modes_told(comparison)
     hidden = {one: rows for one, rows in modes.items() if one not in told}
     suspected = suspected_ids(evidence) if hidden else set()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from embedstore.summaries.nearness import queries_of
 from embedstore.summaries.over_shards.shards import Numbers, Read, Shard, Shards
 from embedstore.summaries.strategy import TrainingVectors
+from embedstore.vectors import exact_directions, squared_distances
 
 _QUERIES = 65_536  # in one pass, of as many labels as that is
 _AT_ONCE = 512
@@ -20,7 +21,7 @@ class Queries:
     """Samples of some labels whose nearest sample of another part is looked up.
 
     Attributes:
-        vectors: (q, d) float16, those of a label side by side.
+        vectors: (q, d) float16 as stored, those of a label side by side.
         parts: (q,) that each shows.
         first: (labels + 1,) those of label c are `first[c]` up to `first[c + 1]`; a label may have none.
     """
@@ -31,22 +32,17 @@ class Queries:
 
 
 def nearest_squares(shard: Shard, read: Read, queries: Queries) -> npt.NDArray[np.float64]:
-    """Step: the squared distance (q,) to the nearest sample of another part, without what the query's own length adds.
+    """Step: the squared distance (q,) to the nearest sample of another part, both at unit length; infinite where it has none.
 
-    Infinite where the shard has none. The length is the same for all shards, and takes memory for all queries.
-
-    Stored numbers are multiples of 2^-24, so float64 adds their products without rounding.
+    Products of exact directions are added without rounding, so no bit hangs on the cut into shards.
     """
     least = np.full(len(queries.vectors), np.inf)
     for label, at, vectors in shard.by_label(read, np.diff(queries.first) > 0):
         own = slice(queries.first[label], queries.first[label + 1])
-        asked = queries.vectors[own].astype(np.float64)
+        asked = exact_directions(queries.vectors[own])
         for start in range(0, len(at), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            points = vectors[part].astype(np.float64)
-            squares = asked @ points.T
-            squares *= -2
-            squares += (points * points).sum(axis=1)
+            squares = squared_distances(asked, exact_directions(vectors[part]))
             squares[queries.parts[own, None] == shard.parts[at[part]]] = np.inf
             least[own] = np.minimum(least[own], squares.min(axis=1))
     return least
@@ -65,9 +61,8 @@ def near_distances(training: TrainingVectors, shards: Shards) -> dict[str, float
         for part in shards.map("Near distances", nearest_squares, Queries(vectors, shards.parts[every], first)):
             np.minimum(least, part, out=least)
         for label in labels:
-            own = slice(first[label], first[label + 1])
-            squares = least[own] + (vectors[own].astype(np.float64) ** 2).sum(axis=1)
-            near[shards.labels[label]] = float(np.median(np.sqrt(np.maximum(squares, 0)))) if len(squares) else None
+            squares = least[first[label] : first[label + 1]]
+            near[shards.labels[label]] = float(np.median(np.sqrt(squares))) if len(squares) else None
     return near
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from embedstore.analysis.drift.reference import FOLDS, RADIUS, drawn_parts, reference_of
 from embedstore.analysis.drift.space import neighbours_of, space_of, whitened
-from embedstore.errors import SettingsError
+from embedstore.errors import SettingsError, SummaryError
 from embedstore.vectors import unit_length
 
 
@@ -53,6 +53,13 @@ def test_what_is_set_aside_or_dirt_describes_nothing(tmp_path: Path) -> None:
     with planted.make(tmp_path / "s", splits=splits, attributes=said) as store:
         usual = reference_of(store, set())
     assert len(usual.samples) == count - 25
+
+
+def test_prototypes_that_are_not_what_a_summary_keeps_are_refused(tmp_path: Path) -> None:
+    with planted.make(tmp_path / "s") as store:
+        coded = store.summarize("compressed-own")
+        with pytest.raises(SummaryError, match="keeps a code of each picture's own vector"):
+            reference_of(store, set(), against=coded)
 
 
 def test_typical_pictures_are_of_the_prototypes_label(tmp_path: Path) -> None:

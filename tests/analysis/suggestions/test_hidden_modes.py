@@ -1,5 +1,6 @@
 """Hidden modes: what a class mean hides and prototypes of its own do not, with shares as plain loops find them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,14 @@ def test_codes_of_own_vectors_hide_no_mode(tmp_path: Path) -> None:
         listed, remarks = found(store, store.summarize("compressed-own", split="train"))
     assert listed == []
     assert remarks == ["The summary keeps a code of each picture's own vector, so no mode is averaged with others."]
+
+
+def test_a_summary_of_another_teacher_is_refused_whatever_it_keeps(tmp_path: Path) -> None:
+    with planted.make(tmp_path / "s") as store:
+        for strategy in ("class-mean", "compressed-own"):
+            foreign = replace(store.summarize(strategy, split="train"), fingerprint="another")
+            with pytest.raises(SummaryError, match="is of another teacher"):
+                suggest(store, kinds=["hidden-modes"], against=foreign)
 
 
 def test_without_modes_there_is_nothing_to_hide(tmp_path: Path) -> None:

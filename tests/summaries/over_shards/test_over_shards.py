@@ -9,7 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from helpers import store_of
-from toy_shards import COUNT, CUTS, DIM, GROUPS, LABELS, PARAMETERS, cloud, gathered, over, toy_store, training_over
+from toy_shards import (
+    COUNT,
+    CUTS,
+    DIM,
+    GROUPS,
+    IDS,
+    LABELS,
+    PARAMETERS,
+    cloud,
+    gathered,
+    over,
+    toy_store,
+    training_over,
+)
 
 import embedstore
 from embedstore import EmbeddingStore, Summary
@@ -112,6 +125,13 @@ def test_near_is_that_of_gathered_vectors_to_the_bit(store: EmbeddingStore, monk
     assert near.near_distances(training, training.shards) == expected
     monkeypatch.setattr(near, "_QUERIES", 100)  # a pass for each label
     assert near.near_distances(training, training.shards) == expected
+
+
+def test_the_length_of_vectors_changes_no_near_distance(store: EmbeddingStore, tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", 8 * cloud(), ids=IDS, labels=LABELS, groups=GROUPS) as longer:
+        training = training_over(longer)
+        assert training.near == training_over(store).near == nearness.near_distances(training)
+        assert over(longer, "sub-prototypes", 60, k=None).labels == over(store, "sub-prototypes", 60, k=None).labels
 
 
 def test_near_is_unknown_where_all_show_one_part(tmp_path: Path) -> None:
