@@ -226,7 +226,7 @@ def test_a_run_killed_in_the_middle_ends_as_if_it_had_not_been(
     distill.train(store, tmp_path / "run", SETTINGS, resume=True, progress=progress)
     assert progress.seen == list(range(done + 1, EPOCHS + 1))
     same_run(tmp_path / "run", uninterrupted.path)
-    assert not list((tmp_path / "run").glob("*.new"))
+    assert not list((tmp_path / "run").glob("*.new*"))
 
 
 def test_a_finished_run_is_not_trained_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
