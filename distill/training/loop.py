@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -274,7 +274,13 @@ class _Training:
                 "peak_memory": max(peaks, default=None),
             },
         )
-        self._write_curves()
+        try:
+            self._write_curves()
+        except OSError as error:
+            self._data.remarks.append(
+                f"'{self._path / run_directory.CURVES}' could not be written ({error.strerror}), so it lacks the last epochs; "
+                f"'{run_directory.METRICS}' beside it has them all."
+            )
         if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:
@@ -308,7 +314,10 @@ class _Training:
                 rows = [[round(figures.get(name, math.nan), 6) for name in names] for figures in history]
                 run_directory.write_table(self._path / name, names, rows)
         if time.monotonic() - self._curves_at > _CURVES_EVERY:
-            self._write_curves()
+            with suppress(
+                OSError
+            ):  # no run ends for a page, which a browser may hold open; on a full disk the next line fails
+                self._write_curves()
         run_directory.save_checkpoint(
             self._path,
             {
@@ -325,8 +334,8 @@ class _Training:
 
     def _write_curves(self) -> None:
         page = curves_page(self._path.name, self._settings.policy, self._pretraining, self._history)
-        run_directory.write_text(self._path / run_directory.CURVES, page)
         self._curves_at = time.monotonic()
+        run_directory.write_text(self._path / run_directory.CURVES, page)
 
     def _restore(self) -> None:
         file = self._path / run_directory.CHECKPOINT

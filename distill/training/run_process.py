@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.training.settings import Settings
-from embedstore.errors import EmbedstoreError, TrainingError
+from embedstore.errors import EmbedstoreError, TrainingError, system_refusal
 
 _MARK = "distill: "  # begins each answer
 _ANSWERS = ({"done", "total"}, {"finished"}, {"error"})
@@ -137,6 +137,10 @@ def _main() -> None:
         _answer(error=str(error))
     except (KeyboardInterrupt, BrokenPipeError):  # the parent stops, or is gone
         os._exit(1)
+    except OSError as error:
+        if error.strerror is None:  # of a library, and none of the system's
+            raise
+        _answer(error=system_refusal(error))
     else:
         _answer(finished=True)
 

@@ -171,6 +171,20 @@ def test_a_stop_as_the_best_weights_are_written_loses_nothing(
     assert (tmp_path / "run" / best).read_bytes() == (uninterrupted.path / best).read_bytes()
 
 
+def test_figures_that_can_not_be_written_end_the_run_by_name_and_it_goes_on(
+    store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = stopped(store, tmp_path / "run")
+    (path / "metrics.csv").unlink()
+    (path / "metrics.csv").mkdir()  # stands for a program that holds it open, on Windows
+    with pytest.raises(IsADirectoryError) as caught:
+        distill.train(store, path, SETTINGS, resume=True)
+    assert caught.value.filename == str(path / "metrics.csv")
+    (path / "metrics.csv").rmdir()
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, uninterrupted.path)
+
+
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path

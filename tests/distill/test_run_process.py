@@ -122,6 +122,28 @@ def test_what_the_run_refuses_is_refused_here_wherever_that_is(
     assert not (tmp_path / "run").exists()
 
 
+FULL = """
+import errno, os
+def full(descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
+os.fsync = full
+"""
+
+
+def test_a_disk_that_gets_full_is_one_sentence(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "sitecustomize.py").write_text(FULL)
+    monkeypatch.syspath_prepend(tmp_path / "full")
+    with pytest.raises(TrainingError) as caught:
+        train_apart(store_path, tmp_path / "run", SETTINGS, images=None, progress=nothing)
+    assert str(caught.value) == (
+        f"Run 'run': '{tmp_path / 'run' / 'run.json'}' can't be used: No space left on device; check the path, its permissions "
+        "and the disk."
+    )
+
+
 # A script stands for the child
 
 
