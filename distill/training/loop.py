@@ -67,6 +67,7 @@ def train(
     images: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    runs: int = 1,
 ) -> Run:
     """Train a student from a store or an exported summary, without the teacher but for `live-teacher`, and evaluate it.
 
@@ -84,6 +85,7 @@ def train(
         images: the image folder, where it is not where the store remembers it.
         resume: go on with the run in `out`; begin it where there is none.
         progress: called after every epoch.
+        runs: how many train on this machine at the same time, this one among them; see `StudentPictures`.
 
     Raises:
         TrainingError: the store can't be learned from, `out` holds something else, or another process works on it.
@@ -98,7 +100,7 @@ def train(
             data = make_run_data(source, settings) if began is None else run_data_after(began, source, settings)
             if ranks.size > 1:
                 _check_ranks(ranks, settings, len(data.sides["train"]), describe(source, settings, data))
-            pictures = StudentPictures(source, settings.size, None if images is None else Path(images))
+            pictures = StudentPictures(source, settings.size, None if images is None else Path(images), runs=runs)
             training = None
             try:
                 # Refuses what does not fit; then `out` is made.

@@ -144,6 +144,22 @@ def test_a_disk_that_gets_full_is_one_sentence(
     )
 
 
+TELLING = """
+import distill
+def train(*_, runs, **__):
+    raise OSError(None, f"{runs} runs")
+distill.train = train
+"""
+
+
+def test_it_knows_how_many_train_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "telling").mkdir()
+    (tmp_path / "telling" / "sitecustomize.py").write_text(TELLING)
+    monkeypatch.syspath_prepend(tmp_path / "telling")
+    with pytest.raises(TrainingError, match=r"^Run 'run': The system refused to read or write \(7 runs\); "):
+        train_apart(tmp_path, tmp_path / "run", SETTINGS, images=None, progress=nothing, runs=7)
+
+
 # A script stands for the child
 
 
@@ -166,6 +182,7 @@ say('distill: {"finished": true}')
         "out": str(tmp_path / "run"),
         "settings": SETTINGS.to_dict(),
         "images": None,
+        "runs": 1,
     }
 
 
@@ -193,7 +210,7 @@ def test_the_child_ends_at_once_where_its_parent_does(tmp_path: Path) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null}\n')
+        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null, "runs": 1}\n')
         process.stdin.flush()
         assert any('"done": 1' in line for line in process.stdout)
         assert process.poll() is None
