@@ -35,6 +35,7 @@ from distill.training.pictures import StudentPictures
 from distill.training.precision import lay_out, lay_out_averages
 from distill.training.ranks import Ranks, joined
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
+from distill.training.same_run import CONTENTS
 from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
 from distill.training.steps import Steps
@@ -98,14 +99,18 @@ def train(
         settings = settings or (Settings() if began is None else settings_after(began))
         with opened_source(store) if isinstance(store, str | os.PathLike) else nullcontext(store) as source:
             data = make_run_data(source, settings) if began is None else run_data_after(began, source, settings)
+            described = describe(source, settings, data)
             if ranks.size > 1:
-                _check_ranks(ranks, settings, len(data.sides["train"]), describe(source, settings, data))
+                _check_ranks(ranks, settings, len(data.sides["train"]), described)
+            if ranks.first:  # before targets are made, which may take long
+                run_directory.refuse_beforehand(path, described, resume=resume)
             pictures = StudentPictures(source, settings.size, None if images is None else Path(images), runs=runs)
             training = None
             try:
                 # Refuses what does not fit; then `out` is made.
                 training = _Training(path, source, settings, data, pictures, ranks)
-                described = describe(source, settings, data, training.summaries)
+                contents = described["store"][CONTENTS]
+                described = describe(source, settings, data, training.summaries, contents=contents)
                 with run_directory.begun(path, described, resume=resume) if ranks.first else nullcontext():
                     if ranks.first:
                         keep_task(path, settings, source, None if began is None else began.path)

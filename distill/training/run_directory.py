@@ -56,7 +56,8 @@ def begun(path: Path, description: Mapping[str, Any], *, resume: bool) -> Iterat
     Raises:
         TrainingError: as `begin`, or another process works on the run.
     """
-    _make(path, description)
+    _refuse_place(path, description)
+    _make(path)
     with held(path):
         for left in path.glob(_HALF_WRITTEN):
             left.unlink(missing_ok=True)
@@ -89,6 +90,18 @@ def held(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def refuse_beforehand(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse what `begun` would refuse, as far as that can be known before the run is begun; nothing is made.
+
+    Raises:
+        TrainingError: as `begun`.
+    """
+    _refuse_place(path, description)
+    if (path / RUN).exists():
+        with held(path):
+            begin(path, description, resume=resume)
+
+
 def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     """Make the directory and describe the run, or check that it holds the very run that is to go on.
 
@@ -97,7 +110,8 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     Raises:
         TrainingError: it holds something else, or a run with other settings, another store or another summary.
     """
-    _make(path, description)
+    _refuse_place(path, description)
+    _make(path)
     if not (path / RUN).exists():
         write_text(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
         return
@@ -106,8 +120,8 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     refuse_other(path, read(path), description)
 
 
-def _make(path: Path, description: Mapping[str, Any]) -> None:
-    """Make the directory where there is no run yet, and refuse what could not be written down at the end of one."""
+def _refuse_place(path: Path, description: Mapping[str, Any]) -> None:
+    """Refuse a directory of something else, and what could not be written down at the end of a run."""
     for place in (str(path), description["store"]["path"], description.get("from", {}).get("path", "")):
         try:
             place.encode()
@@ -120,6 +134,9 @@ def _make(path: Path, description: Mapping[str, Any]) -> None:
         return
     if path.exists() and (not path.is_dir() or any(not _is_before_a_run(file) for file in path.iterdir())):
         raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
+
+
+def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

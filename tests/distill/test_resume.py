@@ -414,6 +414,27 @@ def test_a_run_is_not_trained_over(store: EmbeddingStore, uninterrupted: Run) ->
     assert {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    ("change", "resume", "told"),
+    [({}, False, "already holds a run"), ({"epochs": 9}, True, "epochs = 4, not 9"), (None, False, "other files")],
+)
+def test_what_is_wrong_with_the_directory_is_told_before_targets_are_made(
+    change: dict[str, Any] | None,
+    resume: bool,
+    told: str,
+    store: EmbeddingStore,
+    uninterrupted: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    if change is None:
+        (path / "run.json").unlink()
+    monkeypatch.setattr(loop, "make_policy", lambda *_, **__: pytest.fail("targets are made"))
+    with pytest.raises(TrainingError, match=told):
+        distill.train(store, path, quick(**{"policy": "own", "epochs": EPOCHS} | (change or {})), resume=resume)
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_directory_of_something_else_is_left_alone(resume: bool, store: EmbeddingStore, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
