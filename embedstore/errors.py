@@ -82,3 +82,10 @@ class SearchEngineError(EmbedstoreError, RuntimeError):
 
 class OutOfStepError(SearchEngineError):
     """What a search engine holds is not what the store holds."""
+
+
+def system_refusal(error: OSError) -> str:
+    """Return the sentence for a path that the system refuses: no permission, name too long, disk full."""
+    if error.filename is None:
+        return f"The system refused to read or write ({error.strerror}); check the disk, and where the output goes."
+    return f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk."

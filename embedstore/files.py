@@ -12,15 +12,17 @@ def write_whole(path: Path, data: bytes) -> None:
     The name beside has the process's id, so another process may write the same file. What fails leaves nothing behind.
 
     Raises:
-        OSError: the system does not let it be written.
+        OSError: the system does not let it be written; it names this file, not the one beside.
     """
     fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
-    fresh.unlink(missing_ok=True)  # of a dead process that had this id
     try:
+        fresh.unlink(missing_ok=True)  # of a dead process that had this id
         with fresh.open("xb") as file:  # never through a link that somebody has put there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         fresh.unlink(missing_ok=True)

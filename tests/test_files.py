@@ -21,9 +21,18 @@ def test_a_fault_before_the_rename_leaves_the_old_file_alone(tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         write_whole(tmp_path / "f.txt", b"new")
+    assert (caught.value.errno, caught.value.filename) == (28, str(tmp_path / "f.txt"))
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"f.txt": b"old"}
+
+
+def test_a_name_that_another_program_holds_is_told_and_not_the_one_beside(tmp_path: Path) -> None:
+    (tmp_path / "f.txt").mkdir()  # stands for what Windows does where a file is open
+    with pytest.raises(OSError, match=r"f.txt'$") as caught:
+        write_whole(tmp_path / "f.txt", b"new")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "f.txt"), None)
+    assert [one.name for one in tmp_path.iterdir()] == ["f.txt"]
 
 
 def test_what_lies_at_the_name_beside_is_not_written_through(tmp_path: Path) -> None:

@@ -172,13 +172,15 @@ def run_threshold(path: Path, settings: Settings) -> float | None:
     """Return the threshold of a run's report, by which its student decides wherever it is put to work; None without a good label.
 
     Raises:
-        TrainingError: the report is missing or damaged.
+        TrainingError: the report is missing or damaged, or may not be read.
     """
     if settings.good is None:
         return None
     report = path / run_directory.REPORT
     try:
         return float(json.loads(report.read_text("utf-8"))["threshold"])
+    except PermissionError as error:
+        raise run_directory.may_not_read(report) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"'{report}' is missing or damaged; write it anew with: distill evaluate '{path}'"

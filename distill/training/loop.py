@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +35,7 @@ from distill.training.pictures import StudentPictures
 from distill.training.precision import lay_out, lay_out_averages
 from distill.training.ranks import Ranks, joined
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
+from distill.training.same_run import CONTENTS
 from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
 from distill.training.steps import Steps
@@ -67,6 +68,7 @@ def train(
     images: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    runs: int = 1,
 ) -> Run:
     """Train a student from a store or an exported summary, without the teacher but for `live-teacher`, and evaluate it.
 
@@ -84,6 +86,7 @@ def train(
         images: the image folder, where it is not where the store remembers it.
         resume: go on with the run in `out`; begin it where there is none.
         progress: called after every epoch.
+        runs: how many train on this machine at the same time, this one among them; see `StudentPictures`.
 
     Raises:
         TrainingError: the store can't be learned from, `out` holds something else, or another process works on it.
@@ -96,14 +99,18 @@ def train(
         settings = settings or (Settings() if began is None else settings_after(began))
         with opened_source(store) if isinstance(store, str | os.PathLike) else nullcontext(store) as source:
             data = make_run_data(source, settings) if began is None else run_data_after(began, source, settings)
+            described = describe(source, settings, data)
             if ranks.size > 1:
-                _check_ranks(ranks, settings, len(data.sides["train"]), describe(source, settings, data))
-            pictures = StudentPictures(source, settings.size, None if images is None else Path(images))
+                _check_ranks(ranks, settings, len(data.sides["train"]), described)
+            if ranks.first:  # before targets are made, which may take long
+                run_directory.refuse_beforehand(path, described, resume=resume)
+            pictures = StudentPictures(source, settings.size, None if images is None else Path(images), runs=runs)
             training = None
             try:
                 # Refuses what does not fit; then `out` is made.
                 training = _Training(path, source, settings, data, pictures, ranks)
-                described = describe(source, settings, data, training.summaries)
+                contents = described["store"][CONTENTS]
+                described = describe(source, settings, data, training.summaries, contents=contents)
                 with run_directory.begun(path, described, resume=resume) if ranks.first else nullcontext():
                     if ranks.first:
                         keep_task(path, settings, source, None if began is None else began.path)
@@ -274,7 +281,13 @@ class _Training:
                 "peak_memory": max(peaks, default=None),
             },
         )
-        self._write_curves()
+        try:
+            self._write_curves()
+        except OSError as error:
+            self._data.remarks.append(
+                f"'{self._path / run_directory.CURVES}' could not be written ({error.strerror}), so it lacks the last epochs; "
+                f"'{run_directory.METRICS}' beside it has them all."
+            )
         if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:
@@ -308,7 +321,10 @@ class _Training:
                 rows = [[round(figures.get(name, math.nan), 6) for name in names] for figures in history]
                 run_directory.write_table(self._path / name, names, rows)
         if time.monotonic() - self._curves_at > _CURVES_EVERY:
-            self._write_curves()
+            with suppress(
+                OSError
+            ):  # no run ends for a page, which a browser may hold open; on a full disk the next line fails
+                self._write_curves()
         run_directory.save_checkpoint(
             self._path,
             {
@@ -325,8 +341,8 @@ class _Training:
 
     def _write_curves(self) -> None:
         page = curves_page(self._path.name, self._settings.policy, self._pretraining, self._history)
-        run_directory.write_text(self._path / run_directory.CURVES, page)
         self._curves_at = time.monotonic()
+        run_directory.write_text(self._path / run_directory.CURVES, page)
 
     def _restore(self) -> None:
         file = self._path / run_directory.CHECKPOINT

@@ -73,7 +73,7 @@ def read_origin(path: str | os.PathLike[str]) -> Origin:
     """Read a finished run.
 
     Raises:
-        TrainingError: there is none, it is damaged, or its training has not ended.
+        TrainingError: there is none, it is damaged or may not be read, or its training has not ended.
     """
     run = Path(path)
     description = run_directory.read(run)
@@ -87,12 +87,16 @@ def read_origin(path: str | os.PathLike[str]) -> Origin:
     for row in _rows(run / run_directory.SPLIT, ("id", "group")):
         sides[side_of[row["id"]]].append((row["id"], row["group"]))
     before = _rows(run / INHERITED, ("id", "group")) if FROM in description else []
+    try:
+        student = hashlib.sha256((run / run_directory.STUDENT).read_bytes()).hexdigest()
+    except PermissionError as error:
+        raise run_directory.may_not_read(run / run_directory.STUDENT) from error
     return Origin(
         path=run,
         settings=settings_of(run, description),
         classes=description["classes"],
         fingerprint=description["store"]["fingerprint"],
-        student=hashlib.sha256((run / run_directory.STUDENT).read_bytes()).hexdigest(),
+        student=student,
         learned=[*sides["train"], *((row["id"], row["group"]) for row in before)],
         validated=sides["val"],
         began_with=FROM in description,
@@ -316,5 +320,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [{name: row[name] for name in columns} for row in csv.DictReader(file)]
+    except PermissionError as error:
+        raise run_directory.may_not_read(path) from error
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise TrainingError(f"'{path}' is missing or damaged; train again in another directory.") from error

@@ -21,7 +21,9 @@ from embedstore.views import View
 if TYPE_CHECKING:
     from torch import Tensor, device
 
-MOST_KEPT_BYTES = 2 << 30  # resized pictures in memory; beyond that they are read from their files again
+MOST_KEPT_BYTES = (
+    2 << 30
+)  # resized pictures in memory, of all runs together; beyond that they are read from files again
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,18 @@ class StudentPictures:
         store: says where the pictures are and what they were when they were embedded.
         size: side of the student's input, in pixels.
         images: the image folder, where it is not where the store remembers it.
+        runs: how many train at the same time, each with its own; they share the memory, and the room on the disk.
     """
 
-    def __init__(self, store: Source, size: int, images: Path | None = None):
-        self._store, self._size = store, size
+    def __init__(self, store: Source, size: int, images: Path | None = None, *, runs: int = 1):
+        self._store, self._size, self._runs = store, size, runs
         self._kept = open_kept(store.path, store.recipe.student_side)
         self._root = image_folder(store, images)
         if self._kept is None and not self._root.is_dir():
             raise no_folder(self._root)
         self._cache: CutCache | None = None
         self._in_memory: dict[int, Pixels] = {}
-        self._bytes_in_memory = 0
+        self._bytes_in_memory, self._most_bytes = 0, MOST_KEPT_BYTES // runs
         self._guard = threading.Lock()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="distill-read")
 
@@ -74,10 +77,10 @@ class StudentPictures:
     def keep_cuts(self, folder: Path, numbers: int, files: int = 1) -> None:
         """Keep views that were cut, in a file in `folder`, if it can be made: of each picture so many as are numbered.
 
-        Of `files` processes each keeps its own.
+        Of `files` processes that train one run each keeps its own.
         """
         with suppress(OSError):  # without it all is cut each time
-            self._cache = CutCache(folder, len(self._store), numbers, self._size, files)
+            self._cache = CutCache(folder, len(self._store), numbers, self._size, files * self._runs)
 
     def close(self) -> None:
         """Stop the threads, and let go of the kept pictures and of what was cut."""
@@ -149,7 +152,7 @@ class StudentPictures:
             return known
         pixels = to_keep(picture_of(self._store, self._root, position), self._store.recipe)
         with self._guard:  # two threads may have read the same picture
-            if position not in self._in_memory and self._bytes_in_memory + pixels.nbytes <= MOST_KEPT_BYTES:
+            if position not in self._in_memory and self._bytes_in_memory + pixels.nbytes <= self._most_bytes:
                 self._in_memory[position] = pixels
                 self._bytes_in_memory += pixels.nbytes
         return pixels

@@ -62,17 +62,20 @@ def load(path: Path, settings: Settings, features: int) -> tuple[nn.Linear, Tens
     A run of an earlier release has it in its checkpoint, as it was after the last epoch, and does not know the centre.
 
     Raises:
-        TrainingError: the file is damaged, or the run is of an earlier release and its student of another epoch than the last.
+        TrainingError: the file is damaged or may not be read, or the run is of an earlier release and its student of another
+            epoch than the last.
     """
     if why_none(settings) is not None:
         return None
     if (path / FILE).is_file():
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         try:
-            kept = load_file(path / FILE)
+            kept = load((path / FILE).read_bytes())
             centre = kept.pop("centre")
             return _made(kept, features, len(centre)), centre
+        except PermissionError as error:
+            raise run_directory.may_not_read(path / FILE) from error
         except Exception as error:  # a damaged file raises whatever its decoder meets
             raise TrainingError(f"'{path / FILE}' is damaged; train again in another directory.") from error
     checkpoint = run_directory.load_checkpoint(path)

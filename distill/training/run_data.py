@@ -220,7 +220,17 @@ def _fewer_folds(store: Source, samples: list[Sample], settings: Settings, folds
             return False
         return True
 
-    return next((fewer for fewer in range(folds - 1, 2, -1) if all_testable(fewer)), None)
+    most = min(folds - 1, _parts_to_test(samples, settings.good))
+    return next((fewer for fewer in range(most, 2, -1) if all_testable(fewer)), None)
+
+
+def _parts_to_test(samples: list[Sample], good: str | None) -> int:
+    """Return how many folds could have what their figures need at most: a part is in one fold, and each needs good and defect."""
+    parts: dict[bool, set[str]] = {True: set(), False: set()}
+    for sample in samples:
+        if sample.label is not None and sample.split != "aside":
+            parts[sample.label == good].add(sample.part)
+    return len(parts[False]) if good is None else min(map(len, parts.values()))
 
 
 def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[list[str | None], list[str]]:

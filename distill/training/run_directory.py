@@ -23,11 +23,10 @@ RUN/
 import csv
 import json
 import os
-import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from distill.students import Student
 from distill.training.same_run import refuse_other
 from distill.training.task_file import TASK
 from embedstore.errors import TrainingError
+from embedstore.files import write_whole
 from embedstore.images import SPLITS
 
 RUN, SPLIT, METRICS, CHECKPOINT = "run.json", "split.csv", "metrics.csv", "checkpoint.pt"
@@ -46,7 +46,7 @@ PRETRAINING, CURVES = "pretraining.csv", "curves.html"
 BEST, STUDENT, SCORES, REPORT = "best.safetensors", "student.safetensors", "scores.csv", "report.json"
 COST, LOCK, MEMORY = "cost.json", "run.lock", "memory.safetensors"
 
-_BEFORE_A_RUN = {f"{RUN}.new", LOCK}  # what a process that was killed as it began may leave
+_HALF_WRITTEN = ".*.new-*"  # what `write_whole` leaves in a process that was killed
 
 
 @contextmanager
@@ -56,8 +56,11 @@ def begun(path: Path, description: Mapping[str, Any], *, resume: bool) -> Iterat
     Raises:
         TrainingError: as `begin`, or another process works on the run.
     """
-    _make(path, description)
+    _refuse_place(path, description)
+    _make(path)
     with held(path):
+        for left in path.glob(_HALF_WRITTEN):
+            left.unlink(missing_ok=True)
         begin(path, description, resume=resume)  # only now is it certain that no other process begins it, too
         yield
 
@@ -87,6 +90,18 @@ def held(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def refuse_beforehand(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse what `begun` would refuse, as far as that can be known before the run is begun; nothing is made.
+
+    Raises:
+        TrainingError: as `begun`.
+    """
+    _refuse_place(path, description)
+    if (path / RUN).exists():
+        with held(path):
+            begin(path, description, resume=resume)
+
+
 def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     """Make the directory and describe the run, or check that it holds the very run that is to go on.
 
@@ -95,17 +110,18 @@ def begin(path: Path, description: Mapping[str, Any], *, resume: bool) -> None:
     Raises:
         TrainingError: it holds something else, or a run with other settings, another store or another summary.
     """
-    _make(path, description)
+    _refuse_place(path, description)
+    _make(path)
     if not (path / RUN).exists():
-        _replace(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
+        write_text(path / RUN, json.dumps(description, indent=2, ensure_ascii=False))
         return
     if not resume:
         raise TrainingError(f"'{path}' already holds a run; go on with it by --resume, or choose another directory.")
     refuse_other(path, read(path), description)
 
 
-def _make(path: Path, description: Mapping[str, Any]) -> None:
-    """Make the directory where there is no run yet, and refuse what could not be written down at the end of one."""
+def _refuse_place(path: Path, description: Mapping[str, Any]) -> None:
+    """Refuse a directory of something else, and what could not be written down at the end of a run."""
     for place in (str(path), description["store"]["path"], description.get("from", {}).get("path", "")):
         try:
             place.encode()
@@ -116,14 +132,22 @@ def _make(path: Path, description: Mapping[str, Any]) -> None:
             ) from error
     if (path / RUN).exists():
         return
-    if path.exists() and (not path.is_dir() or any(file.name not in _BEFORE_A_RUN for file in path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(not _is_before_a_run(file) for file in path.iterdir())):
         raise TrainingError(f"'{path}' holds other files and no run; choose a new or empty directory for the run.")
+
+
+def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(
             f"The run's directory '{path}' can't be made: {error.strerror}; choose one where you may write."
         ) from error
+
+
+def _is_before_a_run(file: Path) -> bool:
+    """Return whether a process that was killed as it began may have left a file."""
+    return file.name == LOCK or file.match(f".{RUN}.new-*")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -154,24 +178,21 @@ def is_complete(path: Path) -> bool:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file in one step; a figure that is no number would make it invalid, and is an error."""
-    _replace(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step."""
-    _replace(path, text)
+    write_whole(path, text.encode())
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file in one step."""
-
-    def fill(fresh: Path) -> None:
-        with fresh.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(rows)
-
-    _replace_with(path, fill)
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_metrics(path: Path, name: str = METRICS) -> list[dict[str, float]]:
@@ -186,7 +207,7 @@ def read_cost(path: Path) -> dict[str, Any]:
     The last two are None where they were not measured.
 
     Raises:
-        TrainingError: the file is missing or damaged.
+        TrainingError: the file is missing or damaged, or may not be read.
     """
     try:
         cost = json.loads((path / COST).read_text("utf-8"))
@@ -196,6 +217,8 @@ def read_cost(path: Path) -> dict[str, Any]:
             "seconds_targets": None if targets is None else float(targets),
             "peak_memory": cost["peak_memory"],
         }
+    except PermissionError as error:
+        raise may_not_read(path / COST) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"'{path / COST}' is missing or damaged; train again in another directory.") from error
 
@@ -204,7 +227,7 @@ def read_scores(path: Path) -> tuple[list[Held], list[str]]:
     """Return what a run's student says of each held-out sample, and the classes that it tells apart.
 
     Raises:
-        TrainingError: the file is missing or damaged.
+        TrainingError: the file is missing or damaged, or may not be read.
     """
     try:
         classes: list[str] = read(path)["classes"]
@@ -220,6 +243,8 @@ def read_scores(path: Path) -> tuple[list[Held], list[str]]:
                 )
                 for row in csv.DictReader(file)
             ]
+    except PermissionError as error:
+        raise may_not_read(path / SCORES) from error
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise TrainingError(
             f"'{path / SCORES}' is missing or damaged; write it anew with: distill evaluate '{path}'"
@@ -231,13 +256,15 @@ def read_split(path: Path) -> dict[str, str]:
     """Return the side of each sample id, as the run had it.
 
     Raises:
-        TrainingError: the file is missing or damaged.
+        TrainingError: the file is missing or damaged, or may not be read.
     """
     try:
         with (path / SPLIT).open(encoding="utf-8", newline="") as file:
             sides = {row["id"]: row["split"] for row in csv.DictReader(file)}
         if not sides or not set(sides.values()) <= set(SPLITS):
             raise ValueError("not the sides of a split")
+    except PermissionError as error:
+        raise may_not_read(path / SPLIT) from error
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise TrainingError(f"'{path / SPLIT}' is missing or damaged; train again in another directory.") from error
     return sides
@@ -245,14 +272,16 @@ def read_split(path: Path) -> dict[str, str]:
 
 def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
     """Replace the checkpoint in one step: a kill leaves the one before or this one."""
-    _replace_with(path / CHECKPOINT, lambda fresh: torch.save(values, fresh))
+    content = BytesIO()
+    torch.save(values, content)
+    write_whole(path / CHECKPOINT, content.getvalue())
 
 
 def load_checkpoint(path: Path, content: bytes | None = None) -> dict[str, Any] | None:
     """Return the last checkpoint, if any; never runs code from it. `content` is that of its file, where another process read it.
 
     Raises:
-        TrainingError: it is damaged, or of an earlier release.
+        TrainingError: it is damaged, of an earlier release, or may not be read.
     """
     file = path / CHECKPOINT
     if content is None and not file.exists():
@@ -263,6 +292,8 @@ def load_checkpoint(path: Path, content: bytes | None = None) -> dict[str, Any] 
             raise ValueError("a sum is wrong")
         held.seek(0)
         checkpoint: dict[str, Any] = torch.load(held, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise may_not_read(file) from error
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise damaged_checkpoint(path) from error
     if not isinstance(checkpoint, dict) or "history" not in checkpoint:
@@ -272,6 +303,11 @@ def load_checkpoint(path: Path, content: bytes | None = None) -> dict[str, Any] 
             f"'{file}' is of an earlier release (it has no {min(lacking)}); delete it to begin the run again."
         )
     return checkpoint
+
+
+def may_not_read(file: Path) -> TrainingError:
+    """Return the error that says what to do where the system does not let a run's file be read."""
+    return TrainingError(f"You may not read '{file}'; ask the owner of the run for the permission, or for a copy.")
 
 
 def damaged_checkpoint(path: Path) -> TrainingError:
@@ -291,7 +327,7 @@ def save_student(path: Path, weights: dict[str, torch.Tensor], *, epoch: int) ->
 
 def keep_best(path: Path) -> None:
     """Make the best epoch's weights the student's."""
-    _replace_with(path / STUDENT, lambda fresh: shutil.copyfile(path / BEST, fresh))
+    write_whole(path / STUDENT, (path / BEST).read_bytes())
 
 
 def kept_epoch(path: Path) -> int | None:
@@ -305,31 +341,32 @@ def kept_epoch(path: Path) -> int | None:
 
 def save_weights(target: Path, weights: dict[str, torch.Tensor], epoch: int) -> None:
     """Write weights, those of an epoch, in one step."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # its save_file makes files that their owner alone may read
 
     # Each a tensor of its own: a module may have one weight under two names, which the format has no word for.
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
-    _replace_with(target, lambda fresh: save_file(own, fresh, metadata={"epoch": str(epoch)}))
+    write_whole(target, save(own, metadata={"epoch": str(epoch)}))
 
 
 def save_memory(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write what the student's answers need of the training pictures, in one step; see `distill.answers`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    own = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    _replace_with(path / MEMORY, lambda fresh: save_file(own, fresh))
+    write_whole(path / MEMORY, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def load_memory(path: Path) -> dict[str, torch.Tensor]:
     """Return what `save_memory` wrote.
 
     Raises:
-        TrainingError: the file is missing or damaged.
+        TrainingError: the file is missing or damaged, or may not be read.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path / MEMORY)
+        return load((path / MEMORY).read_bytes())
+    except PermissionError as error:
+        raise may_not_read(path / MEMORY) from error
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise damaged_memory(path) from error
 
@@ -348,26 +385,15 @@ def load_student(path: Path, student: Student) -> None:
     """Give a student the weights that it was trained to.
 
     Raises:
-        TrainingError: training has not ended, or the file is damaged.
+        TrainingError: training has not ended, or the file is damaged or may not be read.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     if not is_complete(path):
         raise TrainingError(f"The run in '{path}' is not complete; go on with it: {_train_again(path)}")
     try:
-        student.load_state_dict(load_file(path / STUDENT))
+        student.load_state_dict(load((path / STUDENT).read_bytes()))
+    except PermissionError as error:
+        raise may_not_read(path / STUDENT) from error
     except Exception as error:  # a damaged file raises whatever its decoder meets
         raise TrainingError(f"'{path / STUDENT}' is damaged; train again in another directory.") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    _replace_with(path, lambda fresh: fresh.write_text(text, "utf-8"))
-
-
-def _replace_with(path: Path, fill: Callable[[Path], object]) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, entirely."""
-    fresh = path.with_name(f"{path.name}.new")
-    fill(fresh)
-    with fresh.open("r+b") as file:
-        os.fsync(file.fileno())
-    fresh.replace(path)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.training.settings import Settings
-from embedstore.errors import EmbedstoreError, TrainingError
+from embedstore.errors import EmbedstoreError, TrainingError, system_refusal
 
 _MARK = "distill: "  # begins each answer
 _ANSWERS = ({"done", "total"}, {"finished"}, {"error"})
@@ -34,6 +34,7 @@ def train_apart(
     images: Path | None,
     progress: Callable[[int, int], None],
     threads: int | None = None,
+    runs: int = 1,
     started: Callable[[subprocess.Popen[str]], None] = lambda child: None,
 ) -> None:
     """Train a run in its own process, going on where it was; return when it is complete.
@@ -45,6 +46,7 @@ def train_apart(
         images: the image folder, where it is not where the store remembers it.
         progress: called with (epochs done, epochs in all).
         threads: of torch and of what else reads OMP_NUM_THREADS; None leaves them as they are.
+        runs: how many train at the same time, this one among them; they share memory and the room on the disk.
         started: called with the process, so that another thread can end it.
 
     Raises:
@@ -55,6 +57,7 @@ def train_apart(
         "out": str(out),
         "settings": settings.to_dict(),
         "images": None if images is None else str(images),
+        "runs": runs,
     }
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
     if threads is not None:
@@ -132,11 +135,16 @@ def _main() -> None:
             images=request["images"],
             resume=True,
             progress=lambda done, total, _: _answer(done=done, total=total),
+            runs=request["runs"],
         )
     except EmbedstoreError as error:
         _answer(error=str(error))
     except (KeyboardInterrupt, BrokenPipeError):  # the parent stops, or is gone
         os._exit(1)
+    except OSError as error:
+        if error.strerror is None:  # of a library, and none of the system's
+            raise
+        _answer(error=system_refusal(error))
     else:
         _answer(finished=True)
 

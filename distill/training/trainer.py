@@ -99,10 +99,11 @@ class Trainer:
         """
         if jobs == 1:
             for one in self._planned:
-                self._run(one, threads=None)
+                self._run(one, threads=None, beside=1)
             return
+        beside = min(jobs, sum(one.path not in self._finished for one in self._planned))
         with ThreadPoolExecutor(jobs, thread_name_prefix="compare") as pool:
-            coming = [pool.submit(self._run, one, threads=1) for one in self._planned]
+            coming = [pool.submit(self._run, one, threads=1, beside=beside) for one in self._planned]
             try:
                 done, _ = wait(coming, return_when=FIRST_EXCEPTION)
                 for future in done:
@@ -112,7 +113,7 @@ class Trainer:
                 self._stop()
                 raise
 
-    def _run(self, one: Planned, threads: int | None) -> None:
+    def _run(self, one: Planned, threads: int | None, beside: int) -> None:
         seen = one.epochs if one.path in self._finished else 0
 
         def report(done: int, total: int) -> None:
@@ -134,6 +135,7 @@ class Trainer:
                 images=self._images,
                 progress=report,
                 threads=threads,
+                runs=beside,
                 started=self._started,
             )
             if self._version is not None:

@@ -51,6 +51,21 @@ def test_several_processes_share_the_room(tmp_path: Path, monkeypatch: pytest.Mo
         cache.close()
 
 
+def test_several_runs_and_their_processes_share_the_room(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "distill.training.pictures.CutCache", lambda *given: asked.append(given[-1]) or CutCache(*given)
+    )
+    for runs, files in ((1, 1), (3, 1), (3, 2)):
+        pictures = StudentPictures(store, 32, runs=runs)
+        pictures.keep_cuts(tmp_path, 3, files)
+        pictures.close()
+    distill.train(store, tmp_path / "run", quick(epochs=1), runs=4)
+    assert asked == [1, 3, 6, 4]
+
+
 def test_nobody_sees_the_file(tmp_path: Path) -> None:
     cache = CutCache(tmp_path, 10, 3, 4)
     cache.put(np.array([1]), np.array([1]), draw(1))

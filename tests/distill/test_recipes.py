@@ -16,7 +16,7 @@ from toy_parts import Part, make_store, quick
 import distill
 from distill.losses import DistillationLoss
 from distill.students import make_student
-from distill.training import run_directory, scoring
+from distill.training import loop, run_directory, scoring
 from distill.training.run_directory import kept_epoch, read_metrics
 from distill.training.weights import averaged, best_epoch, learning_rate_factor
 from embedstore import EmbeddingStore
@@ -271,6 +271,24 @@ def test_a_run_has_its_curves_as_a_page(store: EmbeddingStore, tmp_path: Path) -
     assert "<run>" not in page
     for words in ("Pre-training", "事前学習", "AUROC", "Learning rate"):
         assert words in page
+
+
+def test_no_run_ends_for_a_page_that_is_held_open(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_CURVES_EVERY", -1.0)
+
+    def hold(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 1:
+            (tmp_path / "run" / "curves.html").unlink()
+            (tmp_path / "run" / "curves.html").mkdir()
+
+    run = distill.train(store, tmp_path / "run", quick(epochs=3), progress=hold)
+    assert [line["epoch"] for line in read_metrics(run.path)] == [1, 2, 3]
+    assert run.remarks[-1] == (
+        f"'{run.path / 'curves.html'}' could not be written (Is a directory), so it lacks the last epochs; 'metrics.csv' "
+        "beside it has them all."
+    )
 
 
 # Settings

@@ -171,6 +171,20 @@ def test_a_stop_as_the_best_weights_are_written_loses_nothing(
     assert (tmp_path / "run" / best).read_bytes() == (uninterrupted.path / best).read_bytes()
 
 
+def test_figures_that_can_not_be_written_end_the_run_by_name_and_it_goes_on(
+    store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
+) -> None:
+    path = stopped(store, tmp_path / "run")
+    (path / "metrics.csv").unlink()
+    (path / "metrics.csv").mkdir()  # stands for a program that holds it open, on Windows
+    with pytest.raises(IsADirectoryError) as caught:
+        distill.train(store, path, SETTINGS, resume=True)
+    assert caught.value.filename == str(path / "metrics.csv")
+    (path / "metrics.csv").rmdir()
+    distill.train(store, path, SETTINGS, resume=True)
+    same_run(path, uninterrupted.path)
+
+
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
@@ -226,7 +240,7 @@ def test_a_run_killed_in_the_middle_ends_as_if_it_had_not_been(
     distill.train(store, tmp_path / "run", SETTINGS, resume=True, progress=progress)
     assert progress.seen == list(range(done + 1, EPOCHS + 1))
     same_run(tmp_path / "run", uninterrupted.path)
-    assert not list((tmp_path / "run").glob("*.new"))
+    assert not list((tmp_path / "run").glob("*.new*"))
 
 
 def test_a_finished_run_is_not_trained_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
@@ -398,6 +412,27 @@ def test_a_run_is_not_trained_over(store: EmbeddingStore, uninterrupted: Run) ->
     with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
         distill.train(store, uninterrupted.path, SETTINGS)
     assert {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "resume", "told"),
+    [({}, False, "already holds a run"), ({"epochs": 9}, True, "epochs = 4, not 9"), (None, False, "other files")],
+)
+def test_what_is_wrong_with_the_directory_is_told_before_targets_are_made(
+    change: dict[str, Any] | None,
+    resume: bool,
+    told: str,
+    store: EmbeddingStore,
+    uninterrupted: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    if change is None:
+        (path / "run.json").unlink()
+    monkeypatch.setattr(loop, "make_policy", lambda *_, **__: pytest.fail("targets are made"))
+    with pytest.raises(TrainingError, match=told):
+        distill.train(store, path, quick(**{"policy": "own", "epochs": EPOCHS} | (change or {})), resume=resume)
 
 
 @pytest.mark.parametrize("resume", [False, True])

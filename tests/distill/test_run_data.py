@@ -251,6 +251,50 @@ def test_a_fold_that_can_not_be_tested_names_how_many_folds_can(defects: int, fo
         )
 
 
+labels = st.sampled_from(["good", "good", "defect", "scratch", None])
+splits = st.sampled_from([None, None, None, "aside", "train"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(labels, splits, st.integers(0, 12)), min_size=6, max_size=30),
+    folds=st.integers(4, 12),
+    good=st.sampled_from([None, "good"]),
+)
+def test_as_many_folds_are_named_as_trying_all_finds(
+    rows: list[tuple[str | None, str | None, int]], folds: int, good: str | None
+) -> None:
+    samples = [sample(f"{n:02}", label, split, f"part {part}") for n, (label, split, part) in enumerate(rows)]
+
+    def refusal(folds: int, fold: int) -> str | None:
+        try:
+            run_data_of(samples, good=good, folds=folds, fold=fold)
+        except TrainingError as error:
+            return str(error)
+        return None
+
+    for fold in range(folds):
+        said = refusal(folds, fold)
+        if said is None or "Of " not in said:
+            continue
+        can = [fewer for fewer in range(3, folds) if not any(refusal(fewer, one) for one in range(fewer))]
+        assert (f"with --folds {max(can)} every" if can else "fewer folds do not help") in said
+        return
+
+
+def test_far_too_many_folds_are_told_without_trying_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt = []
+
+    def counted(*given: Any, **options: Any) -> Any:
+        dealt.append(options["folds"])
+        return plan_split(*given, **options)
+
+    monkeypatch.setattr("distill.training.run_data.plan_split", counted)
+    with pytest.raises(TrainingError, match="with --folds 5 every fold can be tested"):
+        run_data_of(in_parts(5, good=200), good="good", folds=150, fold=140)
+    assert dealt == [150, 5, 5, 5, 5, 5]
+
+
 def test_what_no_deal_of_folds_can_mend_is_told_as_without_folds() -> None:
     with pytest.raises(
         TrainingError, match=r"^The good label 'ok' is not among the training labels \(defect, good\)\.$"

@@ -1,10 +1,14 @@
 """A run's directory: written whole or not at all, and refused where it is something else."""
 
 import csv
+import errno
+import io
 import json
 import os
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ import torch
 from torch import nn
 
 from distill.students import make_student
-from distill.training import run_directory
+from distill.training import projection, run_directory
+from distill.training.origin import read_origin
+from distill.training.settings import Settings
 from embedstore.errors import TrainingError
 
 DESCRIPTION: dict[str, Any] = {
@@ -65,7 +71,8 @@ def test_a_kill_while_the_run_is_described_leaves_a_directory_that_can_be_used(
         patch.setattr(os, "fsync", killed)
         with pytest.raises(KeyboardInterrupt):
             run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
-    assert list((tmp_path / "run").iterdir())
+    assert not list((tmp_path / "run").iterdir())
+    (tmp_path / "run" / ".run.json.new-77").write_text("{")  # a kill -9 leaves it
     run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
     assert run_directory.read(tmp_path / "run") == DESCRIPTION
 
@@ -206,9 +213,16 @@ def test_what_another_process_has_only_just_made_is_its_own(tmp_path: Path) -> N
     ):
         pass
     assert not (tmp_path / "run.json").exists()
-    (tmp_path / "run.json.new").write_text("{")  # and then it was killed
+    (tmp_path / ".run.json.new-77").write_text("{")  # and then it was killed
     with run_directory.begun(tmp_path, DESCRIPTION, resume=False):
         assert run_directory.read(tmp_path) == DESCRIPTION
+
+
+def test_what_a_killed_process_left_half_written_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    (tmp_path / ".checkpoint.pt.new-77").write_bytes(b"half")
+    with run_directory.begun(tmp_path, DESCRIPTION, resume=True):
+        assert {file.name for file in tmp_path.iterdir()} <= {"run.json", "run.lock"}
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -283,13 +297,14 @@ def test_a_write_that_fails_leaves_the_file_before(tmp_path: Path, monkeypatch: 
     run_directory.save_checkpoint(tmp_path, {"history": [1], **rest})
 
     def fail(_: int) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=r"no space left: '.*report.json'"):
         run_directory.write_json(tmp_path / "report.json", {"recall": 0.9})
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=r"no space left: '.*checkpoint.pt'"):
         run_directory.save_checkpoint(tmp_path, {"history": [1, 2]})
+    assert {file.name for file in tmp_path.iterdir()} == {"report.json", "checkpoint.pt"}
     assert json.loads((tmp_path / "report.json").read_text()) == {"recall": 0.5}
     assert run_directory.load_checkpoint(tmp_path) == {"history": [1], **rest}
 
@@ -367,3 +382,67 @@ def test_weights_of_another_student_or_none_at_all_are_refused(tmp_path: Path) -
     (tmp_path / "student.safetensors").write_bytes(b"nonsense")
     with pytest.raises(TrainingError, match=r"student.safetensors' is damaged"):
         run_directory.load_student(tmp_path, make_student("small", 2, 32, seed=0))
+
+
+# Who may read it
+
+WEIGHTS = {"weight": torch.zeros(2)}
+KEPT: dict[str, Callable[[Path], None]] = {
+    "checkpoint.pt": lambda run: run_directory.save_checkpoint(run, {"history": [1]}),
+    "best.safetensors": lambda run: run_directory.save_best(run, WEIGHTS, epoch=1),
+    "student.safetensors": lambda run: run_directory.save_student(run, WEIGHTS, epoch=1),
+    "memory.safetensors": lambda run: run_directory.save_memory(run, WEIGHTS),
+    "split.csv": lambda run: run_directory.write_table(
+        run / "split.csv", ("id", "split", "group"), [("a", "train", "")]
+    ),
+    "cost.json": lambda run: run_directory.write_json(run / "cost.json", {}),
+    "scores.csv": lambda run: run_directory.write_table(run / "scores.csv", ("id",), []),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system has no such permissions")
+def test_what_a_run_keeps_is_for_all_whom_the_umask_lets_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for keep in KEPT.values():
+            keep(tmp_path)
+        os.chmod(tmp_path / "best.safetensors", 0o600)  # of an earlier release
+        run_directory.keep_best(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(KEPT, 0o644) | {"best.safetensors": 0o600}
+
+
+READS: dict[str, Callable[[Path], object]] = {
+    "checkpoint.pt": run_directory.load_checkpoint,
+    "student.safetensors": lambda run: run_directory.load_student(run, make_student("small", 2, 32, seed=0)),
+    "student.safetensors of an origin": read_origin,
+    "memory.safetensors": run_directory.load_memory,
+    "projection.safetensors": lambda run: projection.load(run, Settings(policy="own"), 4),
+    "split.csv": run_directory.read_split,
+    "cost.json": run_directory.read_cost,
+    "scores.csv": run_directory.read_scores,
+}
+
+
+@pytest.mark.parametrize("what", READS)
+def test_what_may_not_be_read_is_not_called_damaged(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    for keep in KEPT.values():
+        keep(tmp_path)
+    file = tmp_path / what.partition(" ")[0]
+    file.touch()
+    opened = io.open
+
+    def refuse(name: Any, *given: Any, **named: Any) -> Any:  # root may read everything, so permissions would not do
+        if name == file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return opened(name, *given, **named)
+
+    monkeypatch.setattr(io, "open", refuse)
+    with pytest.raises(TrainingError) as caught:
+        READS[what](tmp_path)
+    assert str(caught.value) == (
+        f"You may not read '{file}'; ask the owner of the run for the permission, or for a copy."
+    )

@@ -122,6 +122,44 @@ def test_what_the_run_refuses_is_refused_here_wherever_that_is(
     assert not (tmp_path / "run").exists()
 
 
+FULL = """
+import errno, os
+def full(descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
+os.fsync = full
+"""
+
+
+def test_a_disk_that_gets_full_is_one_sentence(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "sitecustomize.py").write_text(FULL)
+    monkeypatch.syspath_prepend(tmp_path / "full")
+    with pytest.raises(TrainingError) as caught:
+        train_apart(store_path, tmp_path / "run", SETTINGS, images=None, progress=nothing)
+    assert str(caught.value) == (
+        f"Run 'run': '{tmp_path / 'run' / 'run.json'}' can't be used: No space left on device; check the path, its permissions "
+        "and the disk."
+    )
+
+
+TELLING = """
+import distill
+def train(*_, runs, **__):
+    raise OSError(None, f"{runs} runs")
+distill.train = train
+"""
+
+
+def test_it_knows_how_many_train_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "telling").mkdir()
+    (tmp_path / "telling" / "sitecustomize.py").write_text(TELLING)
+    monkeypatch.syspath_prepend(tmp_path / "telling")
+    with pytest.raises(TrainingError, match=r"^Run 'run': The system refused to read or write \(7 runs\); "):
+        train_apart(tmp_path, tmp_path / "run", SETTINGS, images=None, progress=nothing, runs=7)
+
+
 # A script stands for the child
 
 
@@ -144,6 +182,7 @@ say('distill: {"finished": true}')
         "out": str(tmp_path / "run"),
         "settings": SETTINGS.to_dict(),
         "images": None,
+        "runs": 1,
     }
 
 
@@ -171,7 +210,7 @@ def test_the_child_ends_at_once_where_its_parent_does(tmp_path: Path) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null}\n')
+        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null, "runs": 1}\n')
         process.stdin.flush()
         assert any('"done": 1' in line for line in process.stdout)
         assert process.poll() is None

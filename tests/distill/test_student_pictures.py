@@ -106,9 +106,9 @@ def test_a_bound_on_memory_changes_no_pixel(built: EmbeddingStore, bound: int, m
     np.testing.assert_array_equal(cut_all(built, 1, 32), free)
 
 
-def kept(store: EmbeddingStore) -> int:
+def kept(store: EmbeddingStore, runs: int = 1) -> int:
     """Return how many bytes of pictures are still to be had when their files are gone."""
-    pictures = StudentPictures(store, 32)
+    pictures = StudentPictures(store, 32, runs=runs)
     everyone = list(range(len(store)))
     try:
         pictures.cut(everyone, [WHOLE] * len(everyone))
@@ -132,6 +132,9 @@ def test_memory_is_bounded(built: EmbeddingStore, monkeypatch: pytest.MonkeyPatc
     everything = kept(built)
     monkeypatch.setattr(pictures_module, "MOST_KEPT_BYTES", everything - 1)
     assert 0 < kept(built) < everything
+    monkeypatch.setattr(pictures_module, "MOST_KEPT_BYTES", 3 * everything - 1)
+    assert kept(built, runs=2) == everything
+    assert 0 < kept(built, runs=3) < everything
     monkeypatch.setattr(pictures_module, "MOST_KEPT_BYTES", 0)
     assert kept(built) == 0
 

@@ -156,6 +156,14 @@ def test_each_of_several_runs_has_one_thread_and_one_alone_has_all(monkeypatch: 
     assert given == [None, 1, 1]
 
 
+@pytest.mark.parametrize(("jobs", "runs"), [(1, 1), (2, 2), (8, 3)])
+def test_each_run_is_told_how_many_train_beside_it(jobs: int, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(trainer, "train_apart", lambda *_, runs, **__: given.append(runs))
+    Trainer(Path("store"), planned("a", "b", "c", "d"), {Path("d")}, None, nothing).train(jobs)
+    assert given == [runs] * 3
+
+
 def test_what_is_finished_is_told_and_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     children, steps = Children({"b": lambda: None}), list[Step]()
     monkeypatch.setattr(trainer, "train_apart", children)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 import typer
 
-from embedstore.errors import EmbedstoreError, StoreLockedError
+from embedstore.errors import EmbedstoreError, StoreLockedError, system_refusal
 from embedstore.visible import visible
 from embedstore_cli.exit_codes import ExitCode
 
@@ -73,17 +73,9 @@ def _call(app: typer.Typer) -> None:
 
 
 def _fail_by_system(error: OSError) -> NoReturn:
-    """Tell of a path that the system refuses: no permission, name too long, disk full."""
     if error.filename is None:
         _drop(sys.stdout)
-        fail(
-            f"The system refused to read or write ({error.strerror}); check the disk, and where the output goes.",
-            ExitCode.ERROR,
-        )
-    fail(
-        f"'{error.filename}' can't be used: {error.strerror}; check the path, its permissions and the disk.",
-        ExitCode.ERROR,
-    )
+    fail(system_refusal(error), ExitCode.ERROR)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def validation_aurocs(
         if is_complete(path) and read(path)["settings"] != json.loads(json.dumps(settings.to_dict())):
             raise SettingsError(f"The run in '{path}' is of another recipe than is asked for now; delete it.")
         if not is_complete(path):
-            train_apart(store, path, settings, images=images, threads=1, progress=lambda *_: None)
+            train_apart(store, path, settings, images=images, threads=1, runs=jobs, progress=lambda *_: None)
         done[0] += 1
         progress(done[0], len(planned))
 
