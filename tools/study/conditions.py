@@ -27,14 +27,14 @@ class Condition:
     Attributes:
         name: of its file.
         data: a key of `data.DATA`.
-        part: of the study: teacher (which trains nothing), baselines, summaries, recipes.
-        method: a policy or a method of `distill.methods`, or one of `probes`.
+        part: of the study: teacher or patches (which train nothing), baselines, summaries, recipes.
+        method: a policy or a method of `distill.methods`, one of `probes`, or `patches`.
         recipe: the searched method whose recipe it takes; None: its own settings say all.
         says: what it is, in a few words.
         settings: beside those that all share, ruling over the recipe; `pretrained`, as there, is a share of the epochs.
         epochs: of the whole training, pre-training included.
         of: the condition, on the same data, whose trainings it asks in another way; None: it has its own.
-        answer: that way, one of `settings.ANSWERS`.
+        answer: that way, one of `settings.ANSWERS`, or `patches`, which are asked beside the head.
         only: (fold, seed) of its runs, where all would take days.
         kept: what its store keeps of a teacher.
     """
@@ -200,6 +200,23 @@ def _asked(*names: str) -> list[Condition]:
     ]
 
 
+def _with_patches(*names: str) -> list[Condition]:
+    """Return conditions that ask patches beside the heads of others, of which the finished scores do."""
+    alone = Condition(
+        "patches",
+        "magnetic-tile",
+        "patches",
+        "patches",
+        None,
+        "nearest good patches in the teacher's first five stages, no student",
+    )
+    says = "{}, and the nearest good patches in the teacher's first five stages"
+    return [
+        alone,
+        *(replace(alone, name=f"{name}-patches", says=says.format(name), of=name, answer="patches") for name in names),
+    ]
+
+
 _EVEN = "compressed-16-even"  # trained on the tail alone, where more bytes for the rare ones must show if anywhere
 _THIN = ("none", "own", "class-mean", "compressed-16", _EVEN)
 # With the teacher beside the student a training takes an hour and more, so one run of it must do. On stored views it would learn
@@ -253,6 +270,7 @@ CONDITIONS: dict[str, Condition] = {
             for name, part, method, recipe, says, kept in _MORE
         ),
         *_asked("own-160px", "compressed-16", "trunk"),
+        *_with_patches("teacher-probe", "none-160px", "own-160px", "compressed-16-160px", "trunk-30", "trunk-own-30"),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of("magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] == "own"), _RIVALS[0]),
         *_of("magnetic-tile-thinned", "teacher", *_TEACHER),

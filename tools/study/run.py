@@ -24,6 +24,7 @@ import results  # noqa: E402
 from aside import with_aside  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
 from data import DATA, STANDARD, TWO_TEACHERS, needs_teacher, store_of  # noqa: E402
+from patches import BYTES, beside, patch_runs  # noqa: E402
 from probes import teacher_runs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
@@ -98,7 +99,7 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     hours = 0.0
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
-        epochs = 0 if one.part == "teacher" else QUICK_EPOCHS if options.quick else one.epochs
+        epochs = 0 if one.part in ("teacher", "patches") else QUICK_EPOCHS if options.quick else one.epochs
         runs = len(one.only or ()) or FOLDS * (1 if options.quick else SEEDS)
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
@@ -179,6 +180,9 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
             store, condition.method, data.good, folds=FOLDS, seeds=seeds, outputs=(EMBEDDING, *condition.kept.outputs)
         )
         about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}
+    elif condition.part == "patches":
+        about |= {"settings": {}, "bytes": BYTES, "curve": [], "peak_memory": None}
+        runs = patches_asked(condition, docs, store, data.good, seeds, options.tiles)
     else:
         way = condition.of or condition.name
         trained = CONDITIONS[f"{condition.data}/{way}"]
@@ -211,6 +215,25 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
         }
     runs = [with_aside(run, samples, FOLDS) for run in runs]
     results.write(docs / data.name, condition.name, about, runs, data.good)
+
+
+def patches_asked(  # noqa: PLR0917
+    condition: Condition, docs: Path, store: Path, good: str, seeds: int, tiles: Path | None
+) -> list[RunScores]:
+    """Return what patches say, alone or beside the finished scores of another condition.
+
+    Raises:
+        ValueError: that condition is not finished.
+    """
+    found = results.read(docs / condition.data)
+    if condition.of is None:
+        return patch_runs(store, tiles, good, folds=FOLDS, seeds=seeds)
+    for name in (condition.of, condition.method):
+        if name not in found:
+            raise ValueError(
+                f"'{condition.name}' needs the results of '{name}'; make those first: --only {condition.data}/{name}"
+            )
+    return beside(found[condition.of].runs, found[condition.method].runs)
 
 
 def asked(run: RunScores, out: Path, answer: str, tiles: Path | None) -> RunScores:

@@ -6,7 +6,7 @@ from results import Finished
 
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text
-from page_parts.evidence import OWN, PLAIN, TRUNK, Compared, Evidence
+from page_parts.evidence import OWN, PLAIN, TRUNK, UNTRAINED, Compared, Evidence
 from page_parts.markdown import between, code, share, size
 
 DECIDES = "macro_mode_recall"
@@ -41,7 +41,7 @@ def is_student(one: Finished) -> bool:
     """Return whether a condition trains a student that begins at random, and no teacher works beside it."""
     about = one.about
     return (
-        about["part"] != "teacher"
+        about["part"] not in UNTRAINED
         and not _student(one).startswith("trunk:")
         and not about["method"].startswith("live-teacher")
     )

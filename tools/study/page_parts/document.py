@@ -21,6 +21,7 @@ from page_parts.evidence import (
     MAIN,
     OVERKILL,
     OWN,
+    PATCHES,
     PLAIN,
     PROBE,
     RESAMPLES,
@@ -106,7 +107,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
 
 _OF_MAIN = (
     "baselines", "baseline_differences", "gains", "bytes", "by_bytes", "recipes", "recipe_differences", "bars", "kinds",
-    "by_kind", "missed_by_all", "most_missed",
+    "by_kind", "missed_by_all", "most_missed", "patches", "beside_heads",
 )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
     rivals = [name for name in main.figures if name in (PLAIN, OWN, PROBE, *trunks(main))]
     tried = main.of_part("recipes")
     recipes = [name for name in main.figures if name in (*tried, *rivals)] if tried else []
-    kept, watched = main.of_known_bytes(), shown_of(main)
+    kept, watched, patched = main.of_known_bytes(), shown_of(main), main.of_part(PATCHES)
     found = main.comparison
     return {
         "counts": {
@@ -144,6 +145,8 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
             tables.differences(main, recipes, one) for one in (OWN, PROBE, strongest_rival(main)) if one in recipes
         ],
         "bars": bars_table(main),
+        "patches": tables.figures(main, patched) if patched else None,
+        "beside_heads": tables.beside_heads(main, patched) if patched else None,
         "kinds": _shown(pictures, "kinds"),
         "by_kind": Folded(_BY_KIND, tables.by_kind(main, list(main.figures))),
         "missed_by_all": missed_by_all(main, watched) if len(watched) > 1 else None,

@@ -23,6 +23,8 @@ from distill.training.settings import Settings
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
+PATCHES = "patches"
+UNTRAINED = ("teacher", PATCHES)  # parts of the study that train no student
 GOOD = CLASSES[1]
 OVERKILL, RESAMPLES = 0.05, 2000
 _USUAL_SIDE = Settings().size  # of students' pictures; where they are larger, the condition's name says so

@@ -12,7 +12,7 @@ from embedstore.pages.svg import Scale, extent, label, tag, text_width, tick_ste
 from embedstore.pages.words import in_language
 from page_parts.answer import DECIDES
 from page_parts.drawing import EDGE, TEXT, WIDE, Picture
-from page_parts.evidence import PLAIN, Compared
+from page_parts.evidence import PLAIN, UNTRAINED, Compared
 from page_parts.markdown import between, share
 from page_parts.names import usual
 from page_parts.tables import kinds_of
@@ -31,7 +31,7 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
     rows = sorted((one for one in found if one.low is not None), key=lambda one: -(one.value or 0))
     if not rows:
         return None
-    students = [one for one in rows if compared.finished[one.policy].about["part"] != "teacher"]
+    students = [one for one in rows if compared.finished[one.policy].about["part"] not in UNTRAINED]
     better = sum(one.verdict == "more" for one in students)
     title = Text(
         f"{better} of {len(students)} students catch more than plain training beyond chance",

@@ -11,7 +11,7 @@ from screen import RECIPES
 from distill.evaluation.comparison import PolicyFigures
 from embedstore.pages import Text, Words, number, percent
 from embedstore.pages.words import NO_NUMBER
-from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, Compared, Evidence
+from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, UNTRAINED, Compared, Evidence
 from page_parts.markdown import Table, between, code, codes, gap_of, share, size, with_interval
 from page_parts.names import MEANS, RANDOM, described, family, recipe_named
 
@@ -92,7 +92,7 @@ def figures(compared: Compared, names: Iterable[str]) -> Table:
     rows: list[Sequence[Words]] = []
     for name in names:
         one, about = compared.figures[name], compared.finished[name].about
-        taught = about["part"] != "teacher"
+        taught = about["part"] not in UNTRAINED
         rows.append(
             [
                 code(name),
@@ -137,6 +137,18 @@ def differences(compared: Compared, names: Iterable[str], baseline: str) -> Tabl
     ]
     minus = f" − {code(baseline)}"
     return Table([CONDITION, *(Text(one.en + minus, one.ja + minus) for one in DIFFERENCES.values())], rows)
+
+
+def beside_heads(compared: Compared, names: Iterable[str]) -> Table:
+    """Return what it gives to ask patches beside the head that a condition asks alone: paired differences to that."""
+    of = {name: compared.finished[name].about["of"] for name in names if compared.finished[name].about["of"]}
+    rows: list[Sequence[Words]] = [
+        [code(name), code(base), *(gap_of(compared.difference(name, base, figure)) for figure in DIFFERENCES)]
+        for name, base in of.items()
+    ]
+    minus = Text(" − the head alone", " − ヘッドのみ")
+    heads = [Text(one.en + minus.en, one.ja + minus.ja) for one in DIFFERENCES.values()]
+    return Table([CONDITION, Text("the head of", "ヘッド"), *heads], rows, texts=2)
 
 
 def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
@@ -251,7 +263,7 @@ def trainings(evidence: Evidence) -> Table | None:
     """Return which machine trained what, in how many hours of training; None before anything is trained."""
     found: dict[tuple[str, str, int], list[str]] = {}
     for key, one in evidence.finished.items():
-        if one.about["part"] != "teacher" and one.about.get("of") is None:  # asking trains nothing
+        if one.about["part"] not in UNTRAINED and one.about.get("of") is None:  # asking trains nothing
             machine = one.about["machine"]
             # The first results do not say: only GPUs computed in bfloat16 then.
             precision = one.about.get("precision", "bfloat16" if machine.startswith("NVIDIA") else "float32")

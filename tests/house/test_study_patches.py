@@ -1,0 +1,119 @@
+"""What patches say in the study: distances as worked out one by one, nothing of what is held out or of a picture's own part."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path += [
+    str(ROOT / "tools" / "study"),
+    str(ROOT / "tools"),
+    str(ROOT / "tools" / "pilot"),
+    str(ROOT / "tests" / "distill"),
+]
+
+import patches  # noqa: E402
+from toy_parts import make_store, parts  # noqa: E402
+
+from distill.evaluation.metrics import roc_area  # noqa: E402
+from distill.evaluation.report import Held  # noqa: E402
+from distill.evaluation.runs import RunScores  # noqa: E402
+from distill.training.run_data import make_run_data  # noqa: E402
+from distill.training.settings import Settings  # noqa: E402
+from embedstore import EmbeddingStore  # noqa: E402
+from embedstore import open as open_store  # noqa: E402
+
+COUNT, PLACES, CHANNELS = 100, 7, 3  # as many pictures as the toy store has
+
+
+def random_patches(changed: dict[int, float] | None = None) -> torch.Tensor:
+    random = np.random.default_rng(5)
+    made = random.normal(size=(COUNT, PLACES, CHANNELS)) * (1, 10, 100)  # scales that would drown each other
+    for at, value in (changed or {}).items():
+        made[at] += value
+    return torch.from_numpy(made.astype(np.float32))
+
+
+def test_statistics_are_those_of_distances_worked_out_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patches, "TOP", 3)
+    of_part, known = np.arange(COUNT) // 4, np.arange(0, COUNT, 3)
+    some = random_patches()
+    found = patches._statistics(some, known, of_part, seed=0)
+    spread = some[known].reshape(-1, CHANNELS).double().std(dim=0).numpy()
+    scaled = some.double().numpy() / spread
+    for at in range(COUNT):
+        others = scaled[[one for one in known if of_part[one] != of_part[at]]].reshape(-1, CHANNELS)
+        nearest = sorted((min(np.linalg.norm(one - others, axis=1)) for one in scaled[at]), reverse=True)
+        assert found[at] == pytest.approx([nearest[0], np.mean(nearest[:3]), np.mean(nearest)], rel=1e-3)
+
+
+def test_only_so_many_patches_are_kept_and_the_seed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    some, of_part, known = random_patches(), np.arange(COUNT), np.arange(50)
+    every = patches._statistics(some, known, of_part, seed=0)
+    monkeypatch.setattr(patches, "MOST", 40)
+    fewer = [patches._statistics(some, known, of_part, seed) for seed in (0, 0, 1)]
+    assert (fewer[0] >= every - 1e-4).all()  # the nearest of fewer are farther
+    assert (fewer[0] > every + 0.1).any()
+    assert np.array_equal(fewer[0], fewer[1])
+    assert not np.array_equal(fewer[0], fewer[2])
+
+
+def test_a_held_out_picture_moves_no_score_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make_store(tmp_path, parts(split=False))
+    monkeypatch.setattr(patches, "SIZES", (96,))
+    with open_store(store) as opened:
+        sides = make_run_data(opened, Settings(good="good", folds=5, fold=0)).sides
+        ids = opened.ids
+    moved = {int(sides[side][0]): 50.0 for side in ("val", "test")}
+    said = []
+    for changed in ({}, moved):
+
+        def given(
+            _: EmbeddingStore, __: Path | None, ___: int, changed: dict[int, float] = changed
+        ) -> Iterator[torch.Tensor]:
+            yield random_patches(changed)
+
+        monkeypatch.setattr(patches, "_patches", given)
+        said.append(patches.patch_runs(store, None, "good", folds=5, seeds=1)[0])
+    before, after = ({one.id: one.probabilities for one in run.held} for run in said)
+    assert {one for one in before if before[one] != after[one]} == {ids[at] for at in moved}
+
+
+def test_patches_tell_spots_and_stripes_from_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patches, "SIZES", (64,))
+    store = make_store(tmp_path, parts(split=False))
+    runs = patches.patch_runs(store, None, "good", folds=5, seeds=1)
+    assert [(run.fold, run.seed, run.val_fold) for run in runs] == [(fold, 0, (fold + 1) % 5) for fold in range(5)]
+    for run in runs:
+        tested = [one for one in run.held if one.side == "test"]
+        area = roc_area(
+            np.array([one.label != "good" for one in tested]), np.array([one.probabilities[0] for one in tested])
+        )
+        assert area > 0.9
+
+
+def a_run(fold: int, **scores: tuple[float, float]) -> RunScores:
+    held = [Held(name, "test", "good", None, None, probabilities) for name, probabilities in scores.items()]
+    return RunScores("x", fold, 0, held, ["defect", "good"])
+
+
+def test_log_odds_are_added_run_by_run() -> None:
+    heads, patched = (
+        [a_run(0, a=(0.8, 0.2), b=(0.5, 0.5))],
+        [a_run(1, a=(0.1, 0.9)), a_run(0, b=(0.9, 0.1), a=(0.5, 0.5))],
+    )
+    (found,) = patches.beside(heads, patched)
+    assert [one.id for one in found.held] == ["a", "b"]
+    assert [one.probabilities for one in found.held] == [pytest.approx((0.8, 0.2)), pytest.approx((0.9, 0.1))]
+    (both,) = patches.beside(heads, [a_run(0, a=(0.8, 0.2), b=(0.1, 0.9))])
+    assert both.held[0].probabilities == pytest.approx((16 / 17, 1 / 17))
+    sure = patches.beside([a_run(0, a=(1.0, 0.0))], [a_run(0, a=(0.5, 0.5))])
+    assert sure[0].held[0].probabilities == (1.0, pytest.approx(0.0))
+    for lacking in ([a_run(0, a=(0.5, 0.5))], [replace(patched[1], fold=2)]):
+        with pytest.raises(ValueError, match=r"Patches say nothing of '[ab]' in this run"):
+            patches.beside(heads, lacking)
