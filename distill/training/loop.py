@@ -43,6 +43,7 @@ from distill.training.task_file import keep_task
 from distill.training.weights import averaged, best_epoch
 from embedstore import Summary
 from embedstore.errors import SettingsError
+from embedstore.vectors import Vectors
 
 _CURVES_EVERY = 10.0  # seconds between two writings of the page, at least
 
@@ -165,12 +166,14 @@ class _Training:
         number = {label: index for index, label in enumerate(data.classes)}
         labels = np.array([-1 if label is None else number[label] for label in self._training.labels], np.int64)
         self.summaries: list[dict[str, Any]] = []
+        self._centres: list[Vectors] = []  # of these summaries
 
         def summary_of(strategy: str, options: Mapping[str, Any]) -> Summary:
             summary = ranks.same(
                 lambda: summary_for(store, data, settings, strategy, options), Summary.to_bytes, Summary.from_bytes
             )
             self.summaries.append(describe_summary(summary))
+            self._centres.append(summary.centre)
             return summary
 
         started = time.monotonic()
@@ -291,8 +294,17 @@ class _Training:
         if self._settings.keep == "best" and best_epoch(self._history):
             run_directory.keep_best(self._path)
         else:
-            projection.keep(self._path, self._settings, self._loss, self._training, self._history)
+            self._keep_map()
             run_directory.save_student(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
+
+    def _keep_map(self) -> None:
+        """Keep the map to the teacher's space with the centre that the targets lack: that of their summary, if they have one.
+
+        One that was saved may know other samples than the run learns from. Of a mixture it is the first one's.
+        """
+        if projection.why_none(self._settings) is None:
+            centre = self._centres[0] if self._centres else self._training.centre
+            projection.keep(self._path, self._loss, centre, self._history)
 
     def _make_loss(self, features: int, shares: npt.NDArray[np.float64]) -> DistillationLoss:
         settings, policy = self._settings, self._policy
@@ -314,7 +326,7 @@ class _Training:
         # The checkpoint last: a run that is killed in between draws the epoch again and writes the same again.
         if self._history and best_epoch(self._history) == len(self._history):
             run_directory.save_best(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
-            projection.keep(self._path, self._settings, self._loss, self._training, self._history)
+            self._keep_map()
         for name, history in ((run_directory.PRETRAINING, self._pretraining), (run_directory.METRICS, self._history)):
             if history:
                 names = list(history[-1])  # epochs of an earlier release may lack some

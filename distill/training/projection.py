@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from distill.losses import DistillationLoss
 from distill.students import make_projection
-from distill.targets import TrainingSet
 from distill.training import run_directory
 from distill.training.settings import Settings
 from embedstore.errors import TrainingError
-from embedstore.exports import SummaryFile
 from embedstore.teachers.protocol import EMBEDDING
+from embedstore.vectors import Vectors
 
 FILE = "projection.safetensors"
 
@@ -40,18 +39,11 @@ def why_none(settings: Settings) -> str | None:
     return None if settings.weight else "its lambda is 0"
 
 
-def keep(
-    path: Path,
-    settings: Settings,
-    loss: DistillationLoss,
-    training: TrainingSet,
-    history: Sequence[Mapping[str, float]],
-) -> None:
-    """Write the map after the last epoch of a history, and the centre that its targets lack; nothing where `why_none`."""
-    if why_none(settings) is not None:
-        return
-    source = training.source
-    centre = source.kept.centre if isinstance(source, SummaryFile) else training.centre
+def keep(path: Path, loss: DistillationLoss, centre: Vectors, history: Sequence[Mapping[str, float]]) -> None:
+    """Write the map after the last epoch of a history, and the centre (d,) that was taken off its targets.
+
+    Call it where `why_none` gives no reason against it.
+    """
     weights = {**loss.projection.state_dict(), "centre": torch.from_numpy(centre)}
     run_directory.save_weights(path / FILE, weights, epoch=int(history[-1]["epoch"]))
 

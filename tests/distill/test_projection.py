@@ -8,13 +8,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from toy_parts import policy, quick
+from toy_parts import make_store, parts, policy, quick
 
 import distill
 from distill.targets import TrainingSet
 from distill.training import projection, run_directory
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
+from embedstore import open as open_store
 from embedstore.errors import TrainingError
 
 
@@ -33,6 +34,21 @@ def test_it_is_the_map_of_the_last_epoch_and_the_centre_of_the_training_side(
     assert centre is not None
     assert torch.equal(made.weight, kept["weight"])
     assert torch.equal(centre, kept["centre"])
+
+
+def test_the_centre_is_that_of_the_saved_summary_that_the_targets_come_from(tmp_path: Path) -> None:
+    path = make_store(tmp_path, parts())
+    with open_store(path) as store:
+        saved = store.summarize("class-mean", name="old", split="train")
+        with store.write() as writing:
+            writing.delete([one.id for one in store.samples if one.split == "train"][:9])
+    settings = quick(policy="class-mean", options={"class-mean": {"summary": "old"}})
+    run = distill.train(path, tmp_path / "again", settings)
+    kept = load_file(run.path / projection.FILE)["centre"].numpy()
+    np.testing.assert_array_equal(kept, saved.centre)
+    with open_store(path) as store:
+        train = np.array([at for at, one in enumerate(store.samples) if one.split == "train"])
+        assert not np.allclose(kept, TrainingSet.from_source(store, train).centre, atol=1e-4)
 
 
 def test_it_is_of_the_epoch_that_is_kept(store: EmbeddingStore, tmp_path: Path) -> None:
