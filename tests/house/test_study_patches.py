@@ -1,5 +1,7 @@
 """What patches say in the study: distances as worked out one by one, nothing of what is held out or of a picture's own part."""
 
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_study import english
 
 ROOT = Path(__file__).parents[2]
 sys.path += [
@@ -17,7 +20,10 @@ sys.path += [
     str(ROOT / "tests" / "distill"),
 ]
 
+import pages  # noqa: E402
 import patches  # noqa: E402
+import results  # noqa: E402
+from page_parts.evidence import MAIN, Evidence  # noqa: E402
 from toy_parts import make_store, parts  # noqa: E402
 
 from distill.evaluation.metrics import roc_area  # noqa: E402
@@ -117,3 +123,37 @@ def test_log_odds_are_added_run_by_run() -> None:
     for lacking in ([a_run(0, a=(0.5, 0.5))], [replace(patched[1], fold=2)]):
         with pytest.raises(ValueError, match=r"Patches say nothing of '[ab]' in this run"):
             patches.beside(heads, lacking)
+
+
+def test_the_page_tells_what_patches_add_to_a_head_and_takes_none_of_them_for_a_student(
+    docs: Path, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(docs, tmp_path / "study")
+    before = english(pages.make(changed, resamples=20))
+    about = {
+        "data": "tiles", "says": "patches", "part": "patches", "method": "patches", "good": "good", "machine": "2 CPU cores",
+        "jobs": 1, "settings": {}, "bytes": patches.BYTES, "peak_memory": None, "curve": [],
+    }  # fmt: skip
+    own = results.read(changed / MAIN)["own"].runs
+    results.write(changed / MAIN, "patches", about | {"of": None}, own, "good")  # as good as it gets
+    both = patches.beside(results.read(changed / MAIN)["none"].runs, own)
+    results.write(changed / MAIN, "none-patches", about | {"of": "none"}, both, "good")
+    after = english(pages.make(changed, resamples=20))
+    assert "### Patches of good parts\n\n*Not measured yet" in before
+    section = after.split("### Patches of good parts")[1].split("\n### ")[0]
+    assert {line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")} == {
+        "| `patches`", "| `none-patches`"
+    }  # fmt: skip
+    (told,) = [line for line in section.splitlines() if line.startswith("| `none-patches` | `none` |")]
+    compared = Evidence(changed, resamples=20).data[MAIN]
+    gap = compared.difference("none-patches", "none", "macro_mode_recall")
+    assert gap is not None
+    assert gap.value is not None
+    assert gap.value > 0
+    assert f"+{gap.value:.3f}".replace("+0.", "+.") in told
+    students = [re.search(r"Of the (\d+) ways of training and asking a student", text) for text in (before, after)]
+    assert students[0] is not None
+    assert students[1] is not None
+    assert students[0][1] == students[1][1]  # they are no students, and train nothing
+    machines = [text.split("## Which machine trained what")[1].split("\n## ")[0] for text in (before, after)]
+    assert machines[0] == machines[1]

@@ -100,6 +100,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
             "baselines": _waiting(evidence, MAIN, "teacher", "baselines"),
             "summaries": _waiting(evidence, MAIN, "summaries"),
             "recipes": _waiting(evidence, MAIN, "recipes"),
+            "patches": _waiting(evidence, MAIN, PATCHES),
             "given": _waiting(evidence, GIVEN),
         },
     }
