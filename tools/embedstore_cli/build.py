@@ -143,6 +143,8 @@ def build(
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
+    if report.removed:
+        console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
     if len(report.outputs) > 1:
         console.say(f"Of each view the store keeps {console.outputs(report.outputs)}.")
     if report.kept or report.not_kept:
