@@ -351,8 +351,13 @@ def test_what_a_build_has_removed_comes_back_by_the_command_that_it_prints(tmp_p
     said = call("embedstore", "build", "s", "photos", "--prune", cwd=tmp_path).stdout
     assert "5 removed.\n" in said
     assert "To take that back: embedstore rollback 's' 1\n" in said
+    assert "another name" not in said
     call("embedstore", "rollback", "s", "1", cwd=tmp_path)
     assert json.loads(call("embedstore", "info", "s", "--json", cwd=tmp_path).stdout)["samples"] == 6
+    (tmp_path / "photos" / "good" / "5.png").rename(tmp_path / "photos" / "good" / "other.png")
+    said = call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
+    assert "1 picture is under another name now and no more under the old one" in said
+    assert "To take that back: embedstore rollback 's' 3\n" in said
 
 
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:
