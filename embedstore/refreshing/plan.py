@@ -64,18 +64,20 @@ class Plan:
         version: of the store that it starts from.
         listed: pictures that folder or manifest name.
         new, changed, updated, gone: ids of samples: not known yet; with another picture; of which only a label or another field
-            changes; whose picture is not listed any more.
+            changes; whose picture is not listed any more, by its name.
         unreadable: path -> why it can't be used.
         resumed: of the new and changed, how many an interrupted run has embedded already.
         sides: id -> the side of the split that it gets.
         without_side: new samples without a side, where others have one: no summary of a side will see them.
         without_group: new samples without a group, where others have one: each is taken for a part of its own.
-        moved: new samples whose picture is that of one that is gone: what is known of that one goes along, see `renamed`.
+        moved: new samples whose picture is that of one that is gone: what is known of that one goes along, and it leaves, see
+            `renamed`.
+        moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
         summaries: what is to become of each.
-        prune: whether those that are gone leave the store.
+        prune: whether all that are gone leave the store.
     """
 
     version: int
@@ -90,6 +92,7 @@ class Plan:
     without_side: int
     without_group: int
     moved: int
+    moved_to_another_label: int
     labels: Mapping[str, tuple[int, int]]
     views: int
     seconds_each: float | None
@@ -144,15 +147,17 @@ def make_plan(
         refuse_lost_manifest(listing, known, f"embedstore refresh '{store.path}'")
     looked = _Look(store, listing, known, progress or (lambda done, total: None))
     after = dict(known)
-    moved = renamed(known, looked.listed, looked.contents)
+    contents = {one: content for one, content in looked.contents.items() if one not in looked.lost}
+    moved = renamed(known, looked.listed, contents)
+    under_another_name = {record.id for record in moved.values()}
     for sample in looked.usable:
         before = known.get(sample.id) or looked.lost.get(sample.id) or moved.get(sample.id)
         after[sample.id] = merge(before, sample, -1, looked.contents[sample.id])
     gone = tuple(one for one in known if one not in looked.listed)
     if settings.prune:
-        _refuse_half(listing, len(gone), len(known))
-        for one in gone:
-            del after[one]
+        _refuse_half(listing, len(gone) - len(moved), len(known))
+    for one in gone if settings.prune else under_another_name:
+        del after[one]
     new = tuple(one for one in after if one not in known)
     stay = tuple(one for one in known if one in after)
     changed = tuple(one for one in stay if after[one].content != known[one].content)
@@ -180,6 +185,7 @@ def make_plan(
         without_side=has_any("split") and sum(after[one].split is None and one not in sides for one in new),
         without_group=has_any("group") and sum(after[one].group is None for one in new),
         moved=len(moved),
+        moved_to_another_label=sum(after[one].label != record.label for one, record in moved.items()),
         labels=_label_counts(known.values(), after.values()),
         views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,

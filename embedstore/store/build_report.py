@@ -14,7 +14,7 @@ class BuildReport:
     new: int  # samples that were not there before
     changed: int  # samples whose picture is another
     updated: int  # samples of which only the label or another field changed
-    removed: int  # samples that left, with `prune`
+    removed: int  # samples that left: with `prune`, or since their file has another name now
     gone: int  # samples whose picture is not there any more, kept
     embedded: int  # (sample, view) pairs that went through the teacher in this run
     resumed: int  # samples that an interrupted run had embedded already
@@ -28,6 +28,7 @@ class BuildReport:
     ignored: int  # files that are no pictures by their ending
     teacher: str
     seconds: float
+    moved: int = 0  # new samples whose file the store had under another name: what was known of them went along
     shards: int = 0  # that an engine on several machines made and handed over in this run
     shards_resumed: int = 0  # that lay there from an interrupted run, and went into the store without being made again
     shards_repeated: int = 0  # that were made again, for a worker, a node or a run was lost while it made them

@@ -63,7 +63,8 @@ def build(
             store has. A new store keeps all that a teacher gives where not given.
         views: augmented views beside the plain picture; 2 for a new store where not given. Never fewer than there are.
         recipe: how views are drawn; for a new store only.
-        prune: remove samples whose picture is not listed any more.
+        prune: remove samples whose picture is not listed any more. One whose very file is listed under another name leaves
+            in any case, for what is known of it goes along: see `merging.renamed`.
         keep_images: short side in pixels of the pictures to keep for students, that of the recipe; 0: keep none any more. Where
             not given, a store goes on as before; a new one keeps none.
         engine: where pictures are read and embedded; in this process where not given. See `embedstore.engines`.
@@ -266,7 +267,7 @@ def publish(
         embedding: the pass that did it.
         action: what to call it in the log.
         whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
-        prune: remove samples that are gone.
+        prune: remove samples that are gone; those whose file has another name now leave in any case.
         label: given by hand to all samples of the listing, in place of what it says.
         notes: for the log, beside how much changed.
         also: see `Writer.publish`.
@@ -281,7 +282,7 @@ def publish(
         if sample_id in known and known[sample_id].row != row
     ]
     gone = [sample_id for sample_id in known if sample_id not in listed] if whole else []
-    contents = {sample_id: content for sample_id, (_, content) in done.items()}
+    contents = {sample_id: content for sample_id, (_, content) in done.items() if sample_id not in embedding.lost}
     moved = renamed(known, listed.keys() | embedding.aside.keys(), contents) if whole else {}
     records = []
     for sample_id, (row, content) in done.items():
@@ -291,7 +292,8 @@ def publish(
         if after != before:
             records.append(after)
     new = sum(sample_id not in known for sample_id in done)
-    pruned = gone if prune else []
+    under_another_name = {record.id for record in moved.values()}
+    pruned = [sample_id for sample_id in gone if prune or sample_id in under_another_name]
     head = replace(store.head, columns=_complete_columns(embedding, set(pruned)))
     if records or born or pruned:
         head = next_head(head)
@@ -329,6 +331,7 @@ def publish(
         changed=len(replaced),
         updated=len(records) - new - len(replaced),
         removed=len(pruned),
+        moved=len(moved),
         gone=len(gone) - len(pruned),
         embedded=embedding.embedded,
         resumed=len(embedding.staged_rows & set(born)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from embedstore.store.tables import Tables
+from embedstore.store.versions import TARGET
 from embedstore.summaries import Summary
 from embedstore.summaries.names import kept_name, split_name
 
@@ -21,14 +22,17 @@ def put_refreshed(tables: Tables, name: str, data: bytes) -> None:
 def older_summaries(tables: Tables, target: int) -> dict[str, int]:
     """Return what takes its name back where a store goes back to a version: name -> of which version it is.
 
-    That is the newest of a name that was there by then, where the one of this name now was made later.
+    That is the one that had the name then, where it has made room for another since. One that was made by hand in place of
+    another leaves nothing to go back to.
     """
+    rollbacks = _rollbacks(tables)
     back: dict[str, int] = {}
     for name, versions in _kept(tables).items():
         data = tables.summary(name)
-        earlier = [version for version in versions if version <= target]
-        if earlier and (data is None or Summary.from_bytes(data).store_version > target):
-            back[name] = max(earlier)
+        now = [] if data is None else [Summary.from_bytes(data).store_version]
+        then = _newest([*versions, *now], target, rollbacks)
+        if then is not None and then not in now:
+            back[name] = then
     return back
 
 
@@ -44,11 +48,32 @@ def set_back(tables: Tables, summaries: Mapping[str, int]) -> None:
 
 def drop_superseded(tables: Tables, version: int) -> None:
     """Delete the kept summaries that no rollback to a version or a later one would bring back."""
+    rollbacks = _rollbacks(tables)
+    ends = [version, *(made for made in rollbacks if made > version)]
     for name, versions in _kept(tables).items():
-        newest = max((made_of for made_of in versions if made_of <= version), default=0)
+        needed = {_newest(versions, end, rollbacks) for end in ends}
         for made_of in versions:
-            if made_of < newest:
+            if made_of < version and made_of not in needed:
                 tables.drop_summary(kept_name(name, made_of))
+
+
+def _rollbacks(tables: Tables) -> dict[int, int]:
+    """Return the versions that rollbacks have made -> the version that each looks like."""
+    return {entry["version"]: entry["details"][TARGET] for entry in tables.log() if TARGET in entry["details"]}
+
+
+def _newest(versions: Iterable[int], end: int, rollbacks: Mapping[int, int]) -> int | None:
+    """Return the newest of some versions that a store at version `end` had seen; None where it had seen none.
+
+    What came between a rollback and the version that it went back to was out of sight by then.
+    """
+    versions = list(versions)
+    while True:
+        start = max((made for made in rollbacks if made <= end), default=0)
+        seen = [version for version in versions if start <= version <= end]
+        if seen or start not in rollbacks:
+            return max(seen, default=None)
+        end = rollbacks[start]
 
 
 def _kept(tables: Tables) -> dict[str, list[int]]:

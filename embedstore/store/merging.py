@@ -52,9 +52,9 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
 def renamed(known: Mapping[str, Record], listed: Collection[str], contents: Mapping[str, bytes]) -> dict[str, Record]:
     """Return id -> record of new samples whose file the store has under another id that is not listed any more.
 
-    What people said of it goes along: a verdict, a corrected label, its side and its part. Of several that are gone it is the
-    newest: one that was renamed twice stays under each name until it is pruned. Where several new files have the same bytes,
-    nothing tells which of them it became.
+    What people said of it goes along: a verdict, a corrected label, its side and its part; and it leaves under its old id, or the
+    store had one picture twice, under two labels where it was moved to another folder to correct it. Of several that are gone
+    it is the newest. Where several new files have the same bytes, nothing tells which of them it became.
 
     Args:
         known: what the store has: id -> record.

@@ -341,6 +341,25 @@ def test_any_file_name_works_on_the_whole_way(tmp_path: Path, name: str) -> None
     assert (removed["removed"], removed["samples"]) == (1, 1)
 
 
+def test_what_a_build_has_removed_comes_back_by_the_command_that_it_prints(tmp_path: Path) -> None:
+    for number in range(6):
+        save(tmp_path / "photos" / "good" / f"{number}.png", number)
+    call("embedstore", "build", "s", "photos", "--teacher", "pixels", cwd=tmp_path)
+    for number in range(5):
+        (tmp_path / "photos" / "good" / f"{number}.png").unlink()
+    assert "To take that back" not in call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
+    said = call("embedstore", "build", "s", "photos", "--prune", cwd=tmp_path).stdout
+    assert "5 removed.\n" in said
+    assert "To take that back: embedstore rollback 's' 1\n" in said
+    assert "another name" not in said
+    call("embedstore", "rollback", "s", "1", cwd=tmp_path)
+    assert json.loads(call("embedstore", "info", "s", "--json", cwd=tmp_path).stdout)["samples"] == 6
+    (tmp_path / "photos" / "good" / "5.png").rename(tmp_path / "photos" / "good" / "other.png")
+    said = call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
+    assert "1 picture is under another name now and no more under the old one" in said
+    assert "To take that back: embedstore rollback 's' 3\n" in said
+
+
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:
     code = (
         "import embedstore, signal, sys\n"

@@ -139,8 +139,8 @@ def test_what_a_person_should_look_at_is_told_in_the_one_line_too(line: Path) ->
     for sentence in (
         "1 new sample has no side of the split, so summaries of one do not see them (--side gives one)",
         "1 new sample has no group, so a part that the store has already may come to two sides of the split",
-        "1 picture is under another name now; label, part, side and verdict go along, and the store has it twice (--prune "
-        "removes what is under the old one)",
+        "1 picture is under another name now and no more under the old one; label, part, side and verdict go along, but 1 moved "
+        "to another label",
     ):
         assert f"  {sentence}" in planned
         assert f"; {sentence}" in done

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import store_of, unit_vectors
 from test_commands import call, refused
@@ -26,6 +27,23 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     at = data.index(vector)
     file.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
     return place
+
+
+def test_what_a_repair_left_is_said_first(tmp_path: Path) -> None:
+    vectors = np.stack([unit_vectors(seed, 3) for seed in (1, 2, 3)])
+    for name, view in (("view.store", 2), ("plain.store", 0)):
+        store_of(tmp_path / name, vectors, labels=["good"] * 3).close()
+        file = read_current(tmp_path / name) / "data.mdb"
+        data, vector = file.read_bytes(), vectors[view, 1].tobytes()
+        assert data.count(vector) == 1
+        file.write_bytes(data.replace(vector, bytes([vector[0] ^ 4]) + vector[1:]))
+    said = call("embedstore", "repair", "view.store", cwd=tmp_path).stdout
+    assert said.startswith("view.store: repaired. It has 3 samples at version 2.\n")
+    assert "no sample left for that, and of 2 views 1 can be used now." in said
+    assert "  embedstore build 'view.store' IMAGES --views 2\n" in said
+    said = call("embedstore", "repair", "plain.store", cwd=tmp_path).stdout
+    assert said.startswith("plain.store: repaired, but none of its samples is left; it is empty at version 2.\n")
+    assert "3 samples lost their vectors." in said
 
 
 def test_verify_repair_verify(damaged: Path) -> None:

@@ -55,6 +55,33 @@ def test_a_file_that_moves_to_another_folder_gets_its_label(root: Path) -> None:
     assert facts(root, "defect/5.png") == ("defect", "part 5", "test", None)
 
 
+@pytest.mark.parametrize("how", ["build", "refresh"])
+def test_a_label_that_is_corrected_by_moving_the_file_stands_alone(root: Path, how: str) -> None:
+    """Nothing is pruned, and still no picture stays under both labels; what is gone altogether stays."""
+    (root / "images" / "good/5.png").rename(root / "images" / "defect/5.png")
+    (root / "images" / "good/6.png").rename(root / "images" / "good/renamed 6.png")
+    (root / "images" / "good/7.png").unlink()
+    if how == "build":
+        report = embedstore.build(root / "s", root / "images")
+        assert (report.new, report.moved, report.removed, report.gone) == (2, 2, 2, 1)
+    else:
+        plan = embedstore.refresh(root / "s").plan
+        assert (len(plan.new), plan.moved, plan.moved_to_another_label, len(plan.gone)) == (2, 2, 1, 3)
+        assert plan.labels == {"good": (7, 6), "defect": (3, 4)}
+    with embedstore.open(root / "s") as store:
+        names = {*NAMES, "defect/5.png", "good/renamed 6.png"} - {"good/5.png", "good/6.png"}
+        assert set(store.ids) == names
+    assert facts(root, "defect/5.png") == ("defect", "part 5", "test", None)
+    assert embedstore.refresh(root / "s").plan.nothing
+    assert embedstore.rollback(root / "s", 3).back == 2
+
+
+def test_a_folder_that_is_renamed_is_no_lost_disk(root: Path) -> None:
+    (root / "images" / "good").rename(root / "images" / "fine")
+    assert embedstore.refresh(root / "s", prune=True).plan.moved == 8
+    assert facts(root, "fine/5.png") == ("fine", "part 5", "test", None)
+
+
 def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -> None:
     picture = root / "images" / "good/1.png"
     for copy in ("good/a.png", "good/b.png"):
@@ -64,12 +91,13 @@ def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -
     assert facts(root, "good/a.png") == ("good", None, None, None)
 
 
-def test_who_is_renamed_again_keeps_what_was_said_under_each_name(root: Path) -> None:
-    """Nothing is pruned, so both earlier names are gone, and have the same file."""
+def test_who_is_renamed_again_keeps_what_was_said(root: Path) -> None:
     for before, after in (("good/1.png", "good/1b.png"), ("good/1b.png", "good/1c.png")):
         (root / "images" / before).rename(root / "images" / after)
         embedstore.build(root / "s", root / "images")
     assert facts(root, "good/1c.png") == ("defect", "part 1", "test", "wrong-label")
+    with embedstore.open(root / "s") as store:
+        assert len(store) == len(NAMES)
 
 
 def test_a_part_comes_to_one_side_whatever_it_is_a_copy_of(root: Path) -> None:

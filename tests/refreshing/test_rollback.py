@@ -93,6 +93,31 @@ def test_summaries_take_their_names_back_and_no_byte_is_lost(path: Path) -> None
             store.summary("class-mean@3")
 
 
+def test_a_rollback_of_a_rollback_brings_the_summaries_back_too(path: Path) -> None:
+    last, before = newest(path), summaries(path)
+    embedstore.rollback(path, 2)
+    between = summaries(path)
+    assert set(embedstore.rollback(path, last).summaries.values()) == {5}
+    assert summaries(path) == before
+    report = embedstore.rollback(path, last + 1)  # the version that the first rollback made, which had seen version 2
+    assert set(report.summaries.values()) == {2}
+    assert summaries(path) == between
+
+
+def test_a_rollback_keeps_the_summaries_of_a_version_that_a_rollback_made(path: Path, history: Path) -> None:
+    last = newest(path)
+    embedstore.rollback(path, 2)
+    between = summaries(path)
+    with embedstore.open(path) as store, store.write("relabel") as writing:
+        writing.set("label", {GOOD[3]: "crack"})
+    assert embedstore.rollback(path, last + 1).summaries == {}
+    refreshed(path, images=copied(history / "images", path.parent / "images"), keep=1)
+    assert set(embedstore.rollback(path, last + 1).summaries.values()) == {2}
+    names = {name for name in between if "@" not in name}
+    after = summaries(path)
+    assert {name: after[name] for name in names} == {name: between[name] for name in names}
+
+
 def test_kept_pictures_of_older_versions_are_still_there(path: Path) -> None:
     embedstore.rollback(path, 2)
     kept = open_kept(path, 16)

@@ -145,7 +145,7 @@ def test_of_a_sound_store_nothing_is_done(path: Path) -> None:
 
 def test_samples_whose_vectors_are_lost_leave_and_are_listed(path: Path) -> None:
     with embedstore.open(path) as store:
-        key = layout.vector_key(store.head.columns[1], 1)
+        key = layout.vector_key(store.head.columns[0], 1)
     flip(path, VECTORS, key)
     told: list[tuple[int, int]] = []
     report = repair(path, progress=lambda done, total: told.append((done, total)))

@@ -94,7 +94,7 @@ def test_damage_in_a_further_output_takes_no_sample(
 def test_damage_in_an_embedding_takes_its_samples_and_leaves_the_output(path: Path, images: Path) -> None:
     with embedstore.open(path) as store:
         ids = store.ids
-    infinite(path, "embedding", 1)
+    infinite(path, "embedding", 0)
     report = repair(path)
     assert (report.embed_again, report.outputs_incomplete) == ((ids[3], ids[7]), ())
     with embedstore.open(path) as store:
@@ -102,7 +102,7 @@ def test_damage_in_an_embedding_takes_its_samples_and_leaves_the_output(path: Pa
 
 
 def test_samples_that_leave_take_their_damaged_output_along(path: Path, images: Path) -> None:
-    infinite(path, "embedding", 1)
+    infinite(path, "embedding", 0)
     infinite(path, "early", 0)  # of the same two
     report = repair(path)
     assert (len(report.embed_again), report.outputs_incomplete, report.samples) == (2, (), 10)

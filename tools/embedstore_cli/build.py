@@ -143,6 +143,7 @@ def build(
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
+    _tell_who_left(store, report)
     if len(report.outputs) > 1:
         console.say(f"Of each view the store keeps {console.outputs(report.outputs)}.")
     if report.kept or report.not_kept:
@@ -192,6 +193,17 @@ def build(
     if before is not None:
         with embedstore.open(store) as opened:
             console.say(*before.compacted(opened))
+
+
+def _tell_who_left(store: Path, report: "BuildReport") -> None:
+    if report.moved:
+        console.say(
+            console.count(report.moved, "picture is", "pictures are")
+            + " under another name now and no more under the old one; what was known of it goes along, and where the folder "
+            "names another label, it has that."
+        )
+    if report.removed:
+        console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 
 
 def _tell_of_shards(report: "BuildReport") -> None:

@@ -132,10 +132,11 @@ def refresh(
 
 
 def _in_words(store: Path, plan: "Plan") -> list[str]:
+    gone = len(plan.gone) - plan.moved
     lines = [
         f"Plan from version {plan.version}: of {console.count(plan.listed, 'picture', 'pictures')} {len(plan.new)} are new, "
-        f"{len(plan.changed)} changed, {len(plan.unreadable)} can't be used; {len(plan.gone)} are gone"
-        + ("" if not plan.gone else ", which leave" if plan.prune else ", whose samples stay (--prune removes them)")
+        f"{len(plan.changed)} changed, {len(plan.unreadable)} can't be used; {gone} are gone"
+        + ("" if not gone else ", which leave" if plan.prune else ", whose samples stay (--prune removes them)")
         + f"; {console.count(len(plan.updated), 'sample gets', 'samples get')} other labels or fields."
     ]
     lines += [f"  can't be used: '{path}': {reason}" for path, reason in list(plan.unreadable.items())[:5]]
@@ -177,10 +178,10 @@ def _doubts(store: Path, plan: "Plan") -> list[str]:
             f"already may come to two sides of the split (groups are found with: embedstore twins '{store}')"
         )
     if plan.moved:
-        twice = "" if plan.prune else ", and the store has it twice (--prune removes what is under the old one)"
         found.append(
-            f"{console.count(plan.moved, 'picture is', 'pictures are')} under another name now; label, part, side and verdict go "
-            f"along{twice}"
+            f"{console.count(plan.moved, 'picture is', 'pictures are')} under another name now and no more under the old one; "
+            "label, part, side and verdict go along"
+            + (f", but {plan.moved_to_another_label} moved to another label" if plan.moved_to_another_label else "")
         )
     return found
 

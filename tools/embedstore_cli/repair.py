@@ -42,8 +42,11 @@ def _lines(store: Path, report: "RepairReport") -> Iterator[str]:
     if not report.changed:
         yield f"{store}: nothing is wrong, so nothing was done."
         return
-    at = "" if report.version is None else f" It has {report.samples:,} samples at version {report.version}."
-    yield f"{store}: repaired.{at}"
+    if report.samples == 0:
+        yield f"{store}: repaired, but none of its samples is left; it is empty at version {report.version}."
+    else:
+        at = "" if report.version is None else f" It has {report.samples:,} samples at version {report.version}."
+        yield f"{store}: repaired.{at}"
     if report.embed_again:
         yield ""
         yield f"{len(report.embed_again):,} samples lost their vectors. What else is known of them is kept. They come back by:"
@@ -53,6 +56,12 @@ def _lines(store: Path, report: "RepairReport") -> Iterator[str]:
         yield ""
         yield f"Of {_some(report.outputs_incomplete)} vectors were lost; no sample left for that. They come back by:"
         yield f"  embedstore build '{store}' IMAGES"
+    if report.views is not None:
+        had = report.views + report.views_incomplete
+        yield ""
+        yield f"Vectors of augmented views were lost; no sample left for that, and of {had} views {report.views} can be used now."
+        yield "The others come back by:"
+        yield f"  embedstore build '{store}' IMAGES --views {had}"
     if report.nameless:
         yield ""
         yield f"{report.nameless:,} samples lost their ids, so nobody can tell whose vectors they were, and they are out."

@@ -2,7 +2,8 @@
 
 A lost block of embeddings, or rows whose ids nobody can tell: their samples leave the newest version. What is known of those
 with an id is kept as *lost*, and the next build that meets their pictures gives it back to them. Where only vectors of a
-further output were lost, no sample leaves: the newest version does without that column until a build has filled it again. A
+further output were lost, no sample leaves: the newest version does without that column until a build has filled it again. Nor
+does one leave for an augmented view: the newest version has those before it, until a build makes as many as there were. A
 lost block of another field is empty, and so is what the source said of it last, so that the next build takes the source's
 word anew. Earlier versions that are not what they were can't be read any more; a version never says another thing than it
 did.
@@ -131,14 +132,16 @@ class _Ending:
         further: dict[Column, list[Places]] = {}
         leaving = [np.zeros(0, np.int64)]
         for problem in problems:
-            if problem.column is not None and problem.column.output != EMBEDDING:
+            if problem.column is not None and (problem.column.output != EMBEDDING or problem.column.view > 0):
                 further.setdefault(problem.column, []).append(problem.rows)
             elif problem.kind in _LEAVE:
                 leaving.append(problem.rows)
         self._leaving = np.unique(np.concatenate(leaving))
-        # A build gives further outputs back to the samples that stay, so none leaves for them.
+        # A build gives further outputs and views back to the samples that stay, so none leaves for them.
         lacking = {column: np.setdiff1d(np.concatenate(rows), self._leaving) for column, rows in further.items()}
         self._incomplete = {column: rows for column, rows in lacking.items() if len(rows)}
+        lost = (column.view - 1 for column in self._incomplete if column.output == EMBEDDING and self._is_used(column))
+        self._views = min(lost, default=self._head.views)
         stays = visible(self._rows, self._head.version)
         stays[self._leaving] = False
         self._stays = np.flatnonzero(stays)
@@ -154,14 +157,18 @@ class _Ending:
             if not lost and not len(self._stays) and (len(self._leaving) or first.lost_rows):
                 raise first.hopeless("nothing of its samples is left")
             details = {"removed": max(lost, len(self._leaving)), "updated": emptied}
-            columns = tuple(column for column in self._head.columns if column not in self._incomplete)
-            head = replace(next_head(self._head), columns=columns)
+            columns = (column for column in self._head.columns if column not in self._incomplete)
+            kept = tuple(column for column in columns if column.view <= self._views or not self._is_used(column))
+            head = replace(next_head(self._head), columns=kept)
             self._drop_incomplete()
             self._session.publish(
                 head, "repair", details={name: count for name, count in details.items() if count}, died=self._leaving
             )
-        if outputs := sorted({column.output for column in self._incomplete}):
+        seen = [column for column in self._incomplete if column.view <= self._views]
+        if outputs := sorted({column.output for column in seen} - {EMBEDDING}):
             yield {"list": "outputs_incomplete", "names": outputs}
+        if lost_views := self._head.views - self._views:
+            yield {"views": self._views, "views_incomplete": lost_views}
         yield {"version": version, "samples": len(self._stays)}
         yield from self._close_versions(version)
         yield from self._drop_summaries()
@@ -175,8 +182,12 @@ class _Ending:
         for database in {*self._left.torn, *self._left.fewer} - {ROWS, layout.VECTORS, FIELDS, META}:
             yield {"said": f"Entries of the table '{database.decode()}' are missing, and nothing says which."}
 
+    def _is_used(self, column: Column) -> bool:
+        """Return whether a column is of the teacher in use."""
+        return column.space == self._head.space
+
     def _drop_incomplete(self) -> None:
-        """Forget what stands in place of lost vectors of further outputs, for a build takes what is there as good."""
+        """Forget what stands in place of lost vectors of outputs and views, for a build takes what is there as good."""
         for column, rows in self._incomplete.items():
             for _, inside in by_block(rows):
 

@@ -34,6 +34,9 @@ class RepairReport:
             back with all that was known of them.
         outputs_incomplete: further outputs of the teacher of which vectors were lost; no sample left for that, and a build from
             the pictures gives them back.
+        views: augmented views that it has; None where no vectors of them were lost.
+        views_incomplete: so many more it had, that no reader sees any more, for vectors of them were lost; no sample left for
+            that, and a build from the pictures gives them back where it asks for as many views.
         nameless: how many samples left whose id can't be told.
         emptied: field -> ids of the samples that have none any more.
         closed: versions that can't be read any more, for something of them was lost.
@@ -50,6 +53,8 @@ class RepairReport:
     samples: int | None = None
     embed_again: tuple[str, ...] = ()
     outputs_incomplete: tuple[str, ...] = ()
+    views: int | None = None
+    views_incomplete: int = 0
     nameless: int = 0
     emptied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     closed: tuple[int, ...] = ()
@@ -148,6 +153,8 @@ class _Told:
             changed=bool(self.facts.get("kinds")),
             version=self.facts.get("version"),
             samples=self.facts.get("samples"),
+            views=self.facts.get("views"),
+            views_incomplete=self.facts.get("views_incomplete", 0),
             nameless=self._nameless,
             emptied={name: tuple(ids) for name, ids in self._emptied.items()},
             dropped=self._dropped,
