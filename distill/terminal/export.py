@@ -89,6 +89,7 @@ def export(
     store: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
     student: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Export:
     """Write a finished run's student as ONNX, with cutting, normalisation, flips, answer, labels and threshold inside.
@@ -102,12 +103,13 @@ def export(
         store: see `distill.evaluate`.
         images: see `distill.evaluate`.
         student: see `distill.evaluate`.
+        overwrite: replace a file that is there.
         progress: called with the step, and how far it is.
 
     Raises:
         TrainingError: see `distill.evaluate`; or its report is missing.
         SettingsError: see `distill.evaluate`.
-        ModelError: the student can't be written as ONNX, or the file would decide otherwise than PyTorch.
+        ModelError: the student can't be written as ONNX, the file is there already or would decide otherwise than PyTorch.
         MissingPackageError: a package that writes ONNX is not installed.
     """
     path, told = Path(file), progress or (lambda *_: None)
@@ -115,6 +117,8 @@ def export(
         raise ModelError(f"The name '{path}' does not end in .onnx; give the file one that does.")
     if not path.resolve().parent.is_dir():
         raise ModelError(f"There is no directory '{path.parent}' to write '{path.name}' to; make it first.")
+    if path.exists() and not overwrite:
+        raise ModelError(f"'{path}' exists; choose another name, or replace it with --overwrite.")
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise MissingPackageError(f"Writing ONNX needs {missing[0]}: pip install 'embedstore[export]'")
     knows_centre = (Path(run) / projection.FILE).is_file()

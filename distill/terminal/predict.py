@@ -27,6 +27,10 @@ from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
 
 _COLUMNS = ("path", "decision", "score", "threshold", "nearest")
+_BEGINNINGS = {
+    ".csv": ",".join(_COLUMNS) + "\n",
+    ".json": '{\n  "by": "',
+}  # of the files that `Predictions.write` makes
 
 
 class By(StrEnum):
@@ -113,9 +117,36 @@ class Predictions:
         return text.getvalue()
 
     def write(self, path: Path) -> None:
-        """Write a `.csv` or `.json` file in one step."""
+        """Write a `.csv` or `.json` file in one step.
+
+        Raises:
+            ModelError: it can't be written there; see `check_place`.
+        """
+        check_place(path)
         plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(path, (plain if path.suffix.lower() == ".json" else self.to_csv()).encode())
+
+
+def check_place(path: Path) -> None:
+    """Refuse at once what `Predictions.write` would refuse when all pictures have been asked.
+
+    Earlier decisions are replaced. Any other file is left alone: a manifest of the same pictures is easily given the same name.
+
+    Raises:
+        ModelError: the name ends in neither `.csv` nor `.json`, its directory is not there, or another file has it.
+    """
+    beginning = _BEGINNINGS.get(path.suffix.lower())
+    if beginning is None:
+        raise ModelError(f"The name '{path}' ends in neither .csv nor .json; give the file one that does.")
+    if not path.resolve().parent.is_dir():
+        raise ModelError(f"There is no directory '{path.parent}' to write '{path.name}' to; make it first.")
+    if path.is_dir():
+        raise ModelError(f"'{path}' is a directory; give the name of a file.")
+    if path.exists():
+        with path.open("rb") as file:
+            found = file.read(len(beginning))
+        if found not in (b"", beginning.encode()):
+            raise ModelError(f"'{path}' holds something other than decisions; choose another name, or move it away.")
 
 
 def predict(

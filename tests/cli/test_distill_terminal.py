@@ -98,6 +98,13 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
     assert "There is no directory 'none' to write 'o.csv' to; make it first" in refused(
         "distill", "predict", "part.onnx", "photos", "--out", "none/o.csv", cwd=line
     )
+    (line / "today.csv").write_text("path,group\n", "utf-8")
+    assert "'today.csv' holds something other than decisions" in refused(
+        "distill", "predict", "part.onnx", "photos", "--out", "today.csv", cwd=line
+    )
+    assert "'part.onnx' exists; choose another name, or replace it with --overwrite" in refused(
+        "distill", "export", "run", "part.onnx", cwd=line
+    )
     assert "The threshold is nan; scores by head are 0 to 1" in refused(
         "distill", "predict", "part.onnx", "photos", "--threshold", "nan", cwd=line
     )

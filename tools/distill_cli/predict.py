@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from distill.terminal.model import Space
-from distill.terminal.predict import By, Comparing
-from embedstore.errors import ModelError
+from distill.terminal.predict import By, Comparing, check_place
 from embedstore.visible import visible
 from embedstore_cli import console
 from embedstore_cli.exit_codes import ExitCode
@@ -59,7 +58,10 @@ def predict(
         typer.Option(help="Reject above this score, whatever the overkill: 0 to 1 by the head, otherwise -2 to 2."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="For one picture.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write to this .csv or .json file instead of printing.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write to this .csv or .json file instead of printing; it replaces only earlier decisions."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
     """Say of each picture whether it is good, by onnxruntime alone; exit code 1 where a picture could not be read.
@@ -71,10 +73,8 @@ def predict(
     import distill
     from distill.terminal.model import TerminalModel
 
-    if out is not None and out.suffix.lower() not in (".csv", ".json"):
-        raise ModelError(f"The name '{out}' ends in neither .csv nor .json; give the file one that does.")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise ModelError(f"There is no directory '{out.parent}' to write '{out.name}' to; make it first.")
+    if out is not None:
+        check_place(out)
     with console.Steps() as steps:
         found = distill.predict(
             TerminalModel(model, threads=threads),

@@ -17,7 +17,7 @@ from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal.export import Export
 from distill.terminal.gallery import Gallery
 from distill.terminal.model import Space, TerminalModel
-from distill.terminal.predict import By, Comparing
+from distill.terminal.predict import By, Comparing, Prediction, Predictions
 from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
@@ -380,3 +380,21 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(
     found.write(tmp_path / "out.csv")
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))["pictures"][0]["score"] == found.pictures[0].score
     assert (tmp_path / "out.csv").read_text("utf-8") == found.to_csv()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.json", "OUT.CSV"])
+def test_only_earlier_decisions_are_replaced(name: str, tmp_path: Path) -> None:
+    found, file = Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]), tmp_path / name
+    file.touch()  # as mktemp does
+    found.write(file)
+    first = file.read_bytes()
+    Predictions(By.retrieval, []).write(file)
+    found.write(file)
+    assert file.read_bytes() == first
+    for other in (b"path,group\na.png,part 7\n", b'{"by": 1}', b"path"):
+        file.write_bytes(other)
+        with pytest.raises(
+            ModelError, match="holds something other than decisions; choose another name, or move it away"
+        ):
+            found.write(file)
+        assert file.read_bytes() == other
