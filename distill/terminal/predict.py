@@ -21,7 +21,7 @@ from distill.terminal.gallery import Gallery, Progress
 from distill.terminal.model import Seen, Space, TerminalModel
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
-from embedstore.files import write_whole
+from embedstore.files import try_to_write, write_whole
 from embedstore.images import list_images
 from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
@@ -120,7 +120,7 @@ class Predictions:
         """Write a `.csv` or `.json` file in one step.
 
         Raises:
-            ModelError: it can't be written there; see `check_place`.
+            ModelError, OSError: it can't be written there; see `check_place`.
         """
         check_place(path)
         plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -134,6 +134,7 @@ def check_place(path: Path) -> None:
 
     Raises:
         ModelError: the name ends in neither `.csv` nor `.json`, its directory is not there, or another file has it.
+        OSError: the system does not let it be written.
     """
     beginning = _BEGINNINGS.get(path.suffix.lower())
     if beginning is None:
@@ -147,6 +148,7 @@ def check_place(path: Path) -> None:
             found = file.read(len(beginning))
         if found not in (b"", beginning.encode()):
             raise ModelError(f"'{path}' holds something other than decisions; choose another name, or move it away.")
+    try_to_write(path)
 
 
 def predict(
@@ -283,6 +285,8 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
+    elif file is not None:
+        try_to_write(file)
     space = made.space if made is not None else against.vectors or Space.student
     if against.store is not None:
         with embedstore.open(against.store) as store:

@@ -9,6 +9,8 @@ import pytest
 from test_commands import call, refused, save
 
 import embedstore
+from distill.terminal.predict import Predictions
+from distill_cli.predict import predict
 
 pytest.importorskip("onnx")
 
@@ -102,6 +104,10 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
     assert "'today.csv' holds something other than decisions" in refused(
         "distill", "predict", "part.onnx", "photos", "--out", "today.csv", cwd=line
     )
+    decisions = "x" * 245 + ".csv"  # a name that can be looked for, but not written
+    assert f"'{decisions}' can't be used" in refused(
+        "distill", "predict", "none.onnx", "photos", "--out", decisions, cwd=line
+    )
     assert "'part.onnx' exists; choose another name, or replace it with --overwrite" in refused(
         "distill", "export", "run", "part.onnx", cwd=line
     )
@@ -110,3 +116,17 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
     )
     assert "There is no file 'none.onnx'" in refused("distill", "predict", "none.onnx", "photos", cwd=line)
     assert "does not end in .onnx" in refused("distill", "export", "run", "part.pt", cwd=line)
+
+
+def test_decisions_are_printed_where_the_disk_has_become_full(
+    line: Path, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full_disk(self: Predictions, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    assert told
+    monkeypatch.setattr(Predictions, "write", full_disk)
+    for ending, begins in ((".csv", "path,decision,"), (".json", "{")):
+        with pytest.raises(OSError, match="No space left"):
+            predict(line / "part.onnx", [line / "photos" / "傷" / "01.png"], out=line / f"full{ending}")
+        assert capsys.readouterr().out.startswith(begins)

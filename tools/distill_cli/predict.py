@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from distill.terminal.model import Space
-from distill.terminal.predict import By, Comparing, check_place
+from distill.terminal.predict import By, Comparing, Predictions, check_place
+from embedstore.errors import ModelError
 from embedstore.visible import visible
 from embedstore_cli import console
 from embedstore_cli.exit_codes import ExitCode
@@ -84,14 +85,26 @@ def predict(
             threshold=threshold,
             progress=steps.progress,
         )
-    if out is not None:
-        found.write(out)
-    elif json:
-        console.print_json(found.to_dict())
+    if out is None:
+        _print(found, as_json=json)
     else:
-        sys.stdout.write(found.to_csv())
+        try:
+            found.write(out)
+        except (
+            OSError,
+            ModelError,
+        ):  # the disk has become full, say: what was asked for long is not lost with the file
+            _print(found, as_json=out.suffix.lower() == ".json")
+            raise
     aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if found.set_aside:
         raise typer.Exit(ExitCode.ATTENTION)
+
+
+def _print(found: Predictions, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        sys.stdout.write(found.to_csv())

@@ -95,8 +95,8 @@ def suggest(
             met = _met(verdicts[name])
             if met & told:
                 console.say(
-                    f"Both a command above and this one tell of '{min(met & told)}'; where you give that, give embedstore suggest "
-                    "again before this one."
+                    f"Both a command above and this one tell of '{min(met & told)}'; where you give that, give embedstore "
+                    "suggest again before this one."
                 )
             told |= met
             _print_commands(listed, commands[name], verdicts[name], of_kind[name])

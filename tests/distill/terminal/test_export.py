@@ -209,4 +209,9 @@ def test_a_file_that_is_there_is_replaced_only_when_told_so(finished: Run, tmp_p
         distill.export(finished.path, file)
     assert file.read_bytes() == b"the file to go back to"
     distill.export(finished.path, file, overwrite=True)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ModelError, match=r"folder.onnx' is a directory; give the name of a file"):
+        distill.export(tmp_path / "nowhere", tmp_path / "folder.onnx", overwrite=True)
+    with pytest.raises(OSError, match="name too long"):  # before the run is looked for
+        distill.export(tmp_path / "nowhere", tmp_path / ("x" * 245 + ".onnx"))
     assert TerminalModel(file).facts.good is not None

@@ -398,3 +398,15 @@ def test_only_earlier_decisions_are_replaced(name: str, tmp_path: Path) -> None:
         ):
             found.write(file)
         assert file.read_bytes() == other
+
+
+def test_a_gallery_that_can_not_be_written_is_told_before_any_picture_is_looked_at(
+    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
+) -> None:
+    def looked(step: str, done: int, total: int) -> None:
+        pytest.fail("a picture was looked at")
+
+    gallery = tmp_path / ("x" * 240 + ".safetensors")
+    against = Comparing(store=store_path, gallery=gallery.with_name(gallery.name[-250:]))
+    with pytest.raises(OSError, match="name too long"):
+        distill.predict(model, [images], by=By.retrieval, comparing=against, progress=looked)
