@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -14,15 +17,36 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: the system does not let it be written; it names this file, not the one beside.
     """
+    with _fresh_beside(path) as (fresh, file):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        fresh.replace(path)
+
+
+def try_to_write(path: Path) -> None:
+    """Make an empty file beside and remove it: what `write_whole` can't write is told before the work is done, not after it.
+
+    Raises:
+        OSError: as `write_whole` does, for want of a permission, or since the name is too long.
+    """
+    with _fresh_beside(path):
+        pass
+
+
+@contextmanager
+def _fresh_beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Give a new file beside, which is removed where it was not given another name; errors name the file that was asked for."""
     fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         fresh.unlink(missing_ok=True)  # of a dead process that had this id
         with fresh.open("xb") as file:  # never through a link that somebody has put there
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+            yield fresh, file
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(
+            OSError
+        ):  # a name too long can't be removed either, and would be told in place of the one asked for
+            fresh.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embedstore.files import write_whole
+from embedstore.files import try_to_write, write_whole
 
 
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
@@ -43,3 +43,13 @@ def test_what_lies_at_the_name_beside_is_not_written_through(tmp_path: Path) -> 
         pytest.skip("this system makes no links")
     write_whole(tmp_path / "f.txt", b"new")
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"victim": b"victim", "f.txt": b"new"}
+
+
+def test_a_trial_leaves_nothing_and_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_bytes(b"old")
+    try_to_write(tmp_path / "f.txt")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"f.txt": b"old"}
+    long = tmp_path / ("x" * 300)
+    with pytest.raises(OSError, match="name too long") as caught:
+        try_to_write(long)
+    assert caught.value.filename == str(long)

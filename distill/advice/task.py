@@ -15,6 +15,7 @@ from distill.training import run_directory
 from distill.training.task_file import write_task
 from distill.training.task_format import format_task
 from embedstore.errors import SettingsError
+from embedstore.files import try_to_write
 from embedstore.pages import Text
 from embedstore.pages.words import in_language
 from embedstore.visible import visible
@@ -73,6 +74,7 @@ def refuse_place(path: str | os.PathLike[str], *, replace: bool) -> None:
 
     Raises:
         SettingsError: see `write_advice`.
+        OSError: the system does not let it be written.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -81,6 +83,7 @@ def refuse_place(path: str | os.PathLike[str], *, replace: bool) -> None:
         raise SettingsError(f"'{target}' is a directory; choose another name for the task file.")
     if not replace and os.path.lexists(target):
         raise SettingsError(f"'{target}' exists; choose another name for the task file, or replace it with --force.")
+    try_to_write(target)
 
 
 def table(advice: Advice, language: str = "en") -> list[str]:

@@ -28,6 +28,7 @@ from distill.training import projection, run_directory
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold
 from embedstore import EmbeddingStore
 from embedstore.errors import MissingPackageError, ModelError
+from embedstore.files import try_to_write
 from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors, unit_length
 
@@ -89,6 +90,7 @@ def export(
     store: str | os.PathLike[str] | None = None,
     images: str | os.PathLike[str] | None = None,
     student: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Export:
     """Write a finished run's student as ONNX, with cutting, normalisation, flips, answer, labels and threshold inside.
@@ -102,19 +104,26 @@ def export(
         store: see `distill.evaluate`.
         images: see `distill.evaluate`.
         student: see `distill.evaluate`.
+        overwrite: replace a file that is there.
         progress: called with the step, and how far it is.
 
     Raises:
         TrainingError: see `distill.evaluate`; or its report is missing.
         SettingsError: see `distill.evaluate`.
-        ModelError: the student can't be written as ONNX, or the file would decide otherwise than PyTorch.
+        ModelError: the student can't be written as ONNX, the file is there already or would decide otherwise than PyTorch.
         MissingPackageError: a package that writes ONNX is not installed.
+        OSError: the system does not let the file be written.
     """
     path, told = Path(file), progress or (lambda *_: None)
     if path.suffix != ".onnx":
         raise ModelError(f"The name '{path}' does not end in .onnx; give the file one that does.")
     if not path.resolve().parent.is_dir():
         raise ModelError(f"There is no directory '{path.parent}' to write '{path.name}' to; make it first.")
+    if path.exists() and not overwrite:
+        raise ModelError(f"'{path}' exists; choose another name, or replace it with --overwrite.")
+    if path.is_dir():
+        raise ModelError(f"'{path}' is a directory; give the name of a file.")
+    try_to_write(path)
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise MissingPackageError(f"Writing ONNX needs {missing[0]}: pip install 'embedstore[export]'")
     knows_centre = (Path(run) / projection.FILE).is_file()

@@ -21,12 +21,16 @@ from distill.terminal.gallery import Gallery, Progress
 from distill.terminal.model import Seen, Space, TerminalModel
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
-from embedstore.files import write_whole
+from embedstore.files import try_to_write, write_whole
 from embedstore.images import list_images
 from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
 
 _COLUMNS = ("path", "decision", "score", "threshold", "nearest")
+_BEGINNINGS = {
+    ".csv": ",".join(_COLUMNS) + "\n",
+    ".json": '{\n  "by": "',
+}  # of the files that `Predictions.write` makes
 
 
 class By(StrEnum):
@@ -113,9 +117,38 @@ class Predictions:
         return text.getvalue()
 
     def write(self, path: Path) -> None:
-        """Write a `.csv` or `.json` file in one step."""
+        """Write a `.csv` or `.json` file in one step.
+
+        Raises:
+            ModelError, OSError: it can't be written there; see `check_place`.
+        """
+        check_place(path)
         plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(path, (plain if path.suffix.lower() == ".json" else self.to_csv()).encode())
+
+
+def check_place(path: Path) -> None:
+    """Refuse at once what `Predictions.write` would refuse when all pictures have been asked.
+
+    Earlier decisions are replaced. Any other file is left alone: a manifest of the same pictures is easily given the same name.
+
+    Raises:
+        ModelError: the name ends in neither `.csv` nor `.json`, its directory is not there, or another file has it.
+        OSError: the system does not let it be written.
+    """
+    beginning = _BEGINNINGS.get(path.suffix.lower())
+    if beginning is None:
+        raise ModelError(f"The name '{path}' ends in neither .csv nor .json; give the file one that does.")
+    if not path.resolve().parent.is_dir():
+        raise ModelError(f"There is no directory '{path.parent}' to write '{path.name}' to; make it first.")
+    if path.is_dir():
+        raise ModelError(f"'{path}' is a directory; give the name of a file.")
+    if path.exists():
+        with path.open("rb") as file:
+            found = file.read(len(beginning))
+        if found not in (b"", beginning.encode()):
+            raise ModelError(f"'{path}' holds something other than decisions; choose another name, or move it away.")
+    try_to_write(path)
 
 
 def predict(
@@ -252,6 +285,8 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
+    elif file is not None:
+        try_to_write(file)
     space = made.space if made is not None else against.vectors or Space.student
     if against.store is not None:
         with embedstore.open(against.store) as store:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from embedstore.analysis.odd_reasons import REACH
 from embedstore.analysis.odd_samples import Neighbour, OddSample, OddSamples, Reason, why
 from embedstore.errors import SettingsError
-from embedstore.files import write_whole
+from embedstore.files import try_to_write, write_whole
 from embedstore.images import leaves
 from embedstore.pages import gallery
 from embedstore.pages.page import bullets, callout, fold, render_page, section
@@ -87,6 +87,7 @@ def check_page_path(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         SettingsError: it does not end in `.html`, is a directory, or lies in one that does not exist.
+        OSError: the system does not let it be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".html":
@@ -95,6 +96,7 @@ def check_page_path(path: str | os.PathLike[str]) -> Path:
         raise SettingsError(f"'{target}' is a directory; give the name of a file, such as '{target / 'odd.html'}'.")
     if not target.parent.is_dir():
         raise SettingsError(f"The directory '{target.parent}' does not exist; make it first.")
+    try_to_write(target)
     return target
 
 

@@ -5,6 +5,7 @@ All but one run in this process, for a new one costs more than all that they do.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -217,7 +218,7 @@ def test_relabel_gives_many_one_label(line: Line) -> None:
     )
     assert line.seen() == before
     assert line.say("relabel", "s", "good/0.png", "crack/0.png", " crack ") == (
-        "1 sample got the label 'crack'; 1 other had it already. 's' is at version 2."
+        "1 sample got the label 'crack'; 1 other had it already. 's' is at version 2; to take it back: embedstore undo 's' 2"
     )
     assert line.labels() == {name: name.split("/")[0] for name in NAMES} | {"good/0.png": "crack"}
     embedstore.build("s", "photos")
@@ -225,8 +226,14 @@ def test_relabel_gives_many_one_label(line: Line) -> None:
     assert line.json("relabel", "s", "good/0.png", "crack") == {
         "changed": 0, "asked": 1, "field": "label", "version": 2, "dry_run": False,
     }  # fmt: skip
-    said = line.say("relabel", "s", NAMES[-1], HOSTILE)
-    assert said == "1 sample got the label '[bold]部品[red] <b>\\x1b[31m'. 's' is at version 3."
+    assert line.say("relabel", "s", "good/0.png", "crack") == (
+        "0 samples got the label 'crack'; 1 other had it already. 's' is at version 2."
+    )
+    shown = "[bold]部品[red] <b>\\x1b[31m"
+    assert line.say("relabel", "s", NAMES[-1], HOSTILE) == (
+        f"1 sample got the label '{shown}'. New labels, which no sample had before: {shown}. 's' is at version 3; to take it "
+        "back: embedstore undo 's' 3"
+    )
 
 
 def test_an_empty_label_is_refused_and_none_takes_it_away(line: Line) -> None:
@@ -237,15 +244,30 @@ def test_an_empty_label_is_refused_and_none_takes_it_away(line: Line) -> None:
     said = line.say("relabel", "s", "good/0.png", "good/1.png", "--none", "--dry-run")
     assert said == "2 samples would have no label. Nothing was changed."
     assert line.say("relabel", "s", "good/0.png", "good/1.png", "--none") == (
-        "2 samples have no label any more. 's' is at version 2."
+        "2 samples have no label any more. 's' is at version 2; to take it back: embedstore undo 's' 2"
     )
     assert [name for name, label in line.labels().items() if label is None] == ["good/0.png", "good/1.png"]
+    assert line.say("relabel", "s", "good/2.png", "--none").startswith("1 sample has no label any more.")
+
+
+def test_a_new_label_is_told_and_the_command_that_takes_it_back(line: Line) -> None:
+    before = line.labels()
+    said = line.say("relabel", "s", "good/0.png", "goood", "--dry-run")
+    assert said == (
+        "1 sample would get the label 'goood'. Nothing was changed. New labels, which no sample had before: goood."
+    )
+    said = line.say("relabel", "s", "good/0.png", "goood")
+    assert "New labels, which no sample had before: goood." in said
+    assert "New labels" not in line.say("relabel", "s", "good/1.png", "wide", "--field", "mode")
+    line.run(*shlex.split(said.partition("embedstore ")[2]))
+    assert line.labels() == before
 
 
 def test_relabel_reads_labels_from_a_file(line: Line) -> None:
     file = line.write("f.csv", "id,label,split", "good/0.png, crack ,val", f'"{NAMES[-1]}","a,b",', "good/1.png,good,")
     assert line.say("relabel", "s", "--from", file) == (
-        "2 samples got another label; 1 other had it already. 's' is at version 2."
+        "2 samples got another label; 1 other had it already. New labels, which no sample had before: a,b. 's' is at version "
+        "2; to take it back: embedstore undo 's' 2"
     )
     assert line.labels()["good/0.png"] == "crack"
     assert line.labels()[NAMES[-1]] == "a,b"
@@ -265,9 +287,9 @@ def test_relabel_reads_labels_from_a_file(line: Line) -> None:
 
 def test_relabel_sets_any_field(line: Line) -> None:
     said = line.say("relabel", "s", "good/0.png", "7", "--field", "Linie")
-    assert (
-        said
-        == "1 sample got the Linie '7'. 's' is at version 2. 'Linie' is a new attribute, which no sample had before."
+    assert said == (
+        "1 sample got the Linie '7'. 'Linie' is a new attribute, which no sample had before. 's' is at version 2; to take it "
+        "back: embedstore undo 's' 2"
     )
     assert "new attribute" not in line.say("relabel", "s", "good/1.png", "8", "--field", "Linie")
     line.run("relabel", "s", "good/0.png", "part 1", "--field", "group")

@@ -9,6 +9,8 @@ import pytest
 from test_commands import call, refused, save
 
 import embedstore
+from distill.terminal.predict import Predictions
+from distill_cli.predict import predict
 
 pytest.importorskip("onnx")
 
@@ -98,8 +100,33 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
     assert "There is no directory 'none' to write 'o.csv' to; make it first" in refused(
         "distill", "predict", "part.onnx", "photos", "--out", "none/o.csv", cwd=line
     )
+    (line / "today.csv").write_text("path,group\n", "utf-8")
+    assert "'today.csv' holds something other than decisions" in refused(
+        "distill", "predict", "part.onnx", "photos", "--out", "today.csv", cwd=line
+    )
+    decisions = "x" * 245 + ".csv"  # a name that can be looked for, but not written
+    assert f"'{decisions}' can't be used" in refused(
+        "distill", "predict", "none.onnx", "photos", "--out", decisions, cwd=line
+    )
+    assert "'part.onnx' exists; choose another name, or replace it with --overwrite" in refused(
+        "distill", "export", "run", "part.onnx", cwd=line
+    )
     assert "The threshold is nan; scores by head are 0 to 1" in refused(
         "distill", "predict", "part.onnx", "photos", "--threshold", "nan", cwd=line
     )
     assert "There is no file 'none.onnx'" in refused("distill", "predict", "none.onnx", "photos", cwd=line)
     assert "does not end in .onnx" in refused("distill", "export", "run", "part.pt", cwd=line)
+
+
+def test_decisions_are_printed_where_the_disk_has_become_full(
+    line: Path, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full_disk(self: Predictions, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    assert told
+    monkeypatch.setattr(Predictions, "write", full_disk)
+    for ending, begins in ((".csv", "path,decision,"), (".json", "{")):
+        with pytest.raises(OSError, match="No space left"):
+            predict(line / "part.onnx", [line / "photos" / "傷" / "01.png"], out=line / f"full{ending}")
+        assert capsys.readouterr().out.startswith(begins)

@@ -103,6 +103,10 @@ def test_what_it_refuses_ends_in_exit_code_2(line: Path, tmp_path: Path) -> None
     assert "in one way" in refused("embedstore", "drift", "s", "usual.npy", "--ids-from", "ids.csv", cwd=line)
     assert "false-alarm rate" in refused("embedstore", "drift", "s", "usual.npy", "--false-alarms", "0", cwd=line)
     assert "does not exist" in refused("embedstore", "drift", "s", "nowhere", cwd=line)
+    # Before the batch is looked for.
+    assert "false-alarm rate" in refused("embedstore", "drift", "s", "nowhere", "--false-alarms", "1", cwd=line)
+    page = "x" * 245 + ".html"  # a name that can be looked for, but not written
+    assert f"'{page}' can't be used" in refused("embedstore", "drift", "s", "nowhere", "--html", page, cwd=line)
     assert "no summary 'x'" in refused("embedstore", "drift", "s", "usual.npy", "--against", "x", cwd=line)
     assert "does not end in .html" in refused("embedstore", "drift", "s", "usual.npy", "--html", "x", cwd=line)
     assert "leave out --manifest" in refused(
@@ -113,3 +117,20 @@ def test_what_it_refuses_ends_in_exit_code_2(line: Path, tmp_path: Path) -> None
 def test_help_tells_the_exit_codes(line: Path) -> None:
     out = " ".join(call("embedstore", "drift", "--help", cwd=line).stdout.split())
     assert "Exit code: 0 quiet, or too few pictures to tell; 1 drift; 2 an error." in out
+
+
+def full_disk(*arguments: object, **options: object) -> None:
+    raise OSError(28, "No space left on device", "page.html")
+
+
+def test_a_page_that_can_not_be_written_takes_no_verdict_with_it(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from embedstore_cli.drift import drift
+
+    monkeypatch.setattr("embedstore.pages.drift_page.write_drift_page", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        drift(line / "s", line / "moved.npy", html=tmp_path / "page.html")
+    out = capsys.readouterr().out
+    assert out.startswith("Camera or light changed:")
+    assert "The page is" not in out

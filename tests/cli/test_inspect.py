@@ -179,3 +179,20 @@ def test_mistakes_are_one_sentence_and_leave_nothing(line: Path) -> None:
         assert sentence in refused("embedstore", "inspect", "s", *arguments, cwd=line)
     assert not (line / "new.html").exists()
     assert (line / "odd.txt").read_text("utf-8") == "mine"
+
+
+def test_a_page_that_can_not_be_written_is_told_at_once_and_takes_no_list_with_it(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = "x" * 245 + ".html"  # a name that can be looked for, but not written
+    assert f"'{page}' can't be used" in refused("embedstore", "inspect", "nowhere", "--html", page, cwd=line)
+
+    def full_disk(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", "page.html")
+
+    monkeypatch.setattr("embedstore.pages.odd_page.write_odd_page", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        inspect(line / "s", top=1, html=tmp_path / "page.html")
+    out = capsys.readouterr().out
+    assert "'good': the oddest 1 of 15" in out
+    assert "The page is" not in out

@@ -61,8 +61,10 @@ def test_a_table_a_kind_with_reasons_and_commands(line: Path) -> None:
     twin, twin_of = planted.IDS[planted.TWIN], planted.IDS[planted.TWIN_OF]
     lines = out.splitlines()  # a command is a line, to be copied
     assert f"embedstore triage s --twin '{twin}={twin_of}' --since 1" in lines
-    assert f"embedstore triage s --label '{planted.IDS[planted.of(7)[1]]}=good' --since 1" in lines
-    assert lines.count("To say so:") == 3
+    (labels,) = [one for one in lines if one.startswith("embedstore triage s --label")]
+    assert f"--label '{planted.IDS[planted.of(7)[1]]}=good'" in labels
+    assert (labels.count("--label"), labels.count("--since 1")) == (3, 1)
+    assert lines.count("To say so, without what you do not agree with:") == 3
     assert (
         sum(one.startswith("To say that a label is right: embedstore triage STORE --label ID=LABEL") for one in lines)
         == 1
@@ -110,6 +112,45 @@ def test_its_commands_overwrite_nothing_that_was_said_meanwhile(line: Path, tmp_
     assert "version 1" in refused(*shlex.split(again["command"]), cwd=tmp_path)
     with embedstore.open(tmp_path / "s") as store:
         assert store.sample(first["ids"][0]).label == "dent"
+
+
+def test_one_command_says_all_of_a_kind_where_single_ones_refuse_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = planted.VECTORS.copy()
+    first, second = planted.of(5)
+    vectors[second] = vectors[planted.TWIN_OF] + 0.002  # both pictures of a part are twins of one picture now
+    monkeypatch.setattr(planted, "VECTORS", vectors)
+    for name in ("s", "told"):
+        planted.make(tmp_path / name).close()
+    arguments = ("embedstore", "suggest", "s", "--kind", "torn-twins")
+    said = json.loads(call(*arguments, "--json", cwd=tmp_path).stdout)["kinds"]["torn-twins"]
+    assert len([one for one in said["suggestions"] if one["command"]]) == 2
+    assert said["command"] in call(*arguments, cwd=tmp_path).stdout.splitlines()
+    call(*shlex.split(said["command"]), cwd=tmp_path)
+    with embedstore.open(tmp_path / "s") as store:
+        assert store.version == 2
+        assert len({store.sample(planted.IDS[at]).group for at in (first, second, planted.TWIN_OF)}) == 1
+    again = json.loads(call(*arguments, "--json", cwd=tmp_path).stdout)["kinds"]["torn-twins"]
+    assert again["command"] is None
+    # Where something was said of both, the verdict is that of the third, which takes one.
+    rare = [word for at in (first, second) for word in ("--rare", planted.IDS[at])]
+    call("embedstore", "triage", "told", *rare, cwd=tmp_path)
+    lines = call("embedstore", "suggest", "told", "--kind", "torn-twins", cwd=tmp_path).stdout.splitlines()
+    assert "embedstore suggest again: the command has another verdict of it" in "".join(lines)
+    (line,) = [one for one in lines if one.startswith("embedstore triage told")]
+    call(*shlex.split(line), cwd=tmp_path)
+
+
+def test_kinds_that_tell_of_the_same_pictures_are_not_to_be_said_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = planted.VECTORS.copy()
+    vectors[planted.of(20)[0]] = vectors[planted.of(13)[0]] + 0.001  # a picture with a wrong label has a twin now
+    monkeypatch.setattr(planted, "VECTORS", vectors)
+    planted.make(tmp_path / "s").close()
+    out = call("embedstore", "suggest", "s", cwd=tmp_path).stdout
+    assert out.count("give embedstore suggest again before this one.") == 1
 
 
 def test_what_no_command_can_say_is_told(tmp_path: Path) -> None:

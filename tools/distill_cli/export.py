@@ -26,6 +26,7 @@ def export(
     student: Annotated[
         str | None, typer.Option(help="The run's own MODULE:FUNCTION once more; it is imported and run.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
     """Write a run's student as ONNX with preprocessing, threshold and labels inside, checked against PyTorch.
@@ -36,7 +37,15 @@ def export(
 
     with console.Steps() as steps:
         exported = distill.export(
-            run, file, int8=int8, vectors=vectors, store=store, images=images, student=student, progress=steps.progress
+            run,
+            file,
+            int8=int8,
+            vectors=vectors,
+            store=store,
+            images=images,
+            student=student,
+            overwrite=overwrite,
+            progress=steps.progress,
         )
     if json:
         console.print_json(exported.to_dict())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distill.terminal.model import Space
-from distill.terminal.predict import By, Comparing
+from distill.terminal.predict import By, Comparing, Predictions, check_place
 from embedstore.errors import ModelError
 from embedstore.visible import visible
 from embedstore_cli import console
@@ -59,7 +59,10 @@ def predict(
         typer.Option(help="Reject above this score, whatever the overkill: 0 to 1 by the head, otherwise -2 to 2."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="For one picture.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write to this .csv or .json file instead of printing.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write to this .csv or .json file instead of printing; it replaces only earlier decisions."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
     """Say of each picture whether it is good, by onnxruntime alone; exit code 1 where a picture could not be read.
@@ -71,10 +74,8 @@ def predict(
     import distill
     from distill.terminal.model import TerminalModel
 
-    if out is not None and out.suffix.lower() not in (".csv", ".json"):
-        raise ModelError(f"The name '{out}' ends in neither .csv nor .json; give the file one that does.")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise ModelError(f"There is no directory '{out.parent}' to write '{out.name}' to; make it first.")
+    if out is not None:
+        check_place(out)
     with console.Steps() as steps:
         found = distill.predict(
             TerminalModel(model, threads=threads),
@@ -84,14 +85,26 @@ def predict(
             threshold=threshold,
             progress=steps.progress,
         )
-    if out is not None:
-        found.write(out)
-    elif json:
-        console.print_json(found.to_dict())
+    if out is None:
+        _print(found, as_json=json)
     else:
-        sys.stdout.write(found.to_csv())
+        try:
+            found.write(out)
+        except (
+            OSError,
+            ModelError,
+        ):  # the disk has become full, say: what was asked for long is not lost with the file
+            _print(found, as_json=out.suffix.lower() == ".json")
+            raise
     aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if found.set_aside:
         raise typer.Exit(ExitCode.ATTENTION)
+
+
+def _print(found: Predictions, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(found.to_dict())
+    else:
+        sys.stdout.write(found.to_csv())

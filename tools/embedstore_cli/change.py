@@ -1,6 +1,6 @@
 """What verbs that change samples share: one version for all, a trial without any, and what is said at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,3 +52,14 @@ class Generation:
                 f"The index, which knew the old rows, went with that; make it again with: embedstore index '{store.path}'"
             )
         return lines
+
+
+def new_labels(given: Iterable[str | None], before: Container[str | None]) -> list[str]:
+    """Return a sentence on labels that no sample had before: mostly they are slips of the keyboard."""
+    fresh = sorted({label for label in given if label is not None and label not in before})
+    return [f"New labels, which no sample had before: {', '.join(fresh)}."] if fresh else []
+
+
+def way_back(store: Path, version: int) -> str:
+    """Return a sentence on the version that a change has made, with the command that takes it back."""
+    return f"'{store}' is at version {version}; to take it back: embedstore undo '{store}' {version}"

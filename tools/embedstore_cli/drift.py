@@ -74,8 +74,9 @@ def drift(
     Example: embedstore drift parts.store today/ --manifest today.csv --html drift.html
     """
     import embedstore
-    from embedstore.analysis.drift import find_drift
+    from embedstore.analysis.drift import find_drift, refuse_settings
 
+    refuse_settings(false_alarms, top)
     if html is not None:
         from embedstore.pages.odd_page import check_page_path
 
@@ -91,14 +92,19 @@ def drift(
             seed=seed,
             progress=lambda done, total: steps.progress("Comparing", done, total, unit="folds"),
         )
-        if html is not None:
-            from embedstore.pages.drift_page import write_drift_page
+        steps.close()
+        try:
+            if html is not None:
+                from embedstore.pages.drift_page import write_drift_page
 
-            write_drift_page(found, batch, opened, html)
-    if json:
-        console.print_json(found)
-    else:
-        _show(found, html)
+                write_drift_page(found, batch, opened, html)
+        finally:  # the disk has become full, say: the verdict is not lost with the page
+            if json:
+                console.print_json(found)
+            else:
+                _show(found)
+    if html is not None and not json:
+        console.say(f"The page is '{html}'.")
     if found.drifted:
         raise typer.Exit(ExitCode.ATTENTION)
 
@@ -134,7 +140,7 @@ def _batch(
     return from_store(opened, opened, read_ids(ids_from)[0])
 
 
-def _show(found: DriftReport, html: Path | None) -> None:
+def _show(found: DriftReport) -> None:
     console.say(*(one.en for one in found.sentences), *(one.en for one in found.remarks), "")
     rows = [
         [
@@ -179,8 +185,6 @@ def _show(found: DriftReport, html: Path | None) -> None:
         console.table(
             title, ["percentile", "distance (radius)", "nearest prototype", "like", "id"], listed, right=(0, 1)
         )
-    if html is not None:
-        console.say(f"The page is '{html}'.")
 
 
 def _percent(value: float | None) -> str:

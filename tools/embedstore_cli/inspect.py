@@ -67,14 +67,26 @@ def inspect(
     with embedstore.open(store, version=asked_version(version)) as opened:
         with _progress(summarises=against is None) as progress:
             found = find_odd(opened, against, top=top, labels=labels, progress=progress)
-        if html is not None:
-            from embedstore.pages.odd_page import write_odd_page
+        try:
+            if html is not None:
+                from embedstore.pages.odd_page import write_odd_page
 
-            write_odd_page(found, opened, html, images=images)
+                write_odd_page(found, opened, html, images=images)
+        finally:  # the disk has become full, say: the list is not lost with the page
+            if json:
+                console.print_json(_facts(found))
+            else:
+                _show(found)
         root = images or opened.image_root
-    if json:
-        console.print_json(_facts(found))
-        return
+    if html is not None and not json:
+        console.say(f"The page is '{html}'.")
+        if not root.is_dir():
+            console.say(
+                f"The image folder '{root}' is not there, so the page has no pictures; tell where: --images DIR"
+            )
+
+
+def _show(found: OddSamples) -> None:
     for name, listed in found.by_label.items():
         title = f"'{name}'" if name is not None else "without a label"
         told = any(odd.verdict for odd in listed)
@@ -85,12 +97,6 @@ def inspect(
             right=(0, 1),
         )
     console.say(found.compared_with.en, *(remark.en for remark in found.remarks))
-    if html is not None:
-        console.say(f"The page is '{html}'.")
-        if not root.is_dir():
-            console.say(
-                f"The image folder '{root}' is not there, so the page has no pictures; tell where: --images DIR"
-            )
 
 
 @contextmanager

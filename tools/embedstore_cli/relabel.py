@@ -43,12 +43,12 @@ def relabel(
     import embedstore
     from embedstore.errors import SettingsError
     from embedstore.images import FIELDS
-    from embedstore_cli.change import Generation, change
+    from embedstore_cli.change import Generation, change, new_labels, way_back
 
     field = field.strip()
     texts = _asked(list(words or []), source, field, none=none)
     with embedstore.open(store) as opened:
-        before = Generation.of(opened)
+        before, labels = Generation.of(opened), opened.counts("label")
         fresh = field not in (*FIELDS, *opened.attribute_names)
         if source is None and (slip := next((text for text in texts.values() if text and text in opened), None)):
             raise SettingsError(f"'{slip}' is a sample's id, and no {field}; give the {field} after the ids.")
@@ -62,23 +62,21 @@ def relabel(
     others = (
         "; " + console.count(len(texts) - count, "other", "others") + " had it already" if count < len(texts) else ""
     )
+    told = new_labels(texts.values(), labels) if field == "label" else []
+    samples = console.count(count, "sample", "samples")
     if dry_run:
-        console.say(
-            f"{console.count(count, 'sample', 'samples')} would {_outcome(field, texts, 'get')}{others}. Nothing was changed."
-        )
+        console.say(f"{samples} would {_outcome(field, texts, 'get', count)}{others}. Nothing was changed.", *told)
         return
-    console.say(
-        f"{console.count(count, 'sample', 'samples')} {_outcome(field, texts, 'got')}{others}. '{store}' is at version {version}."
-    )
+    console.say(f"{samples} {_outcome(field, texts, 'got', count)}{others}.", *told)
     if fresh and count:
         console.say(f"'{field}' is a new attribute, which no sample had before.")
-    console.say(*compacted)
+    console.say(way_back(store, version) if count else f"'{store}' is at version {version}.", *compacted)
 
 
-def _outcome(field: str, texts: dict[str, str | None], verb: str) -> str:
+def _outcome(field: str, texts: dict[str, str | None], verb: str, count: int) -> str:
     given = set(texts.values())
     if given == {None}:
-        return f"have no {field} any more" if verb == "got" else f"have no {field}"
+        return f"have no {field}" if verb == "get" else f"{'has' if count == 1 else 'have'} no {field} any more"
     return f"{verb} another {field}" if len(given) > 1 else f"{verb} the {field} '{given.pop()}'"
 
 

@@ -1,8 +1,9 @@
-"""embedstore suggest: samples to look at, each with its reason and the command that says what to do."""
+"""embedstore suggest: samples to look at, each with its reason, and for each kind the command that says what to do."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from embedstore_cli.version_option import VersionOption, asked_version
 if TYPE_CHECKING:
     from embedstore import EmbeddingStore
     from embedstore.analysis.suggestions import Suggestion, Suggestions
+    from embedstore.triage import Verdict
 
 _TITLES = {
     "wrong-labels": "labels that are likely wrong",
@@ -56,8 +58,8 @@ def suggest(
 ) -> None:
     """List what deserves a look: wrong labels, twins across the split, hidden modes, and where teacher and student differ.
 
-    Nothing is written. Each row tells its reason; below stand the commands that say so, if you agree. Where a label is right,
-    say that with: embedstore triage STORE --label ID=LABEL, with the label that it has.
+    Nothing is written. Each row tells its reason; below stands one command that says so of all: leave out what you do not agree
+    with. Where a label is right, say that with: embedstore triage STORE --label ID=LABEL, with the label that it has.
 
     Example: embedstore suggest parts.store --kind wrong-labels --top 50
     """
@@ -75,18 +77,29 @@ def suggest(
                 opened, against=against, kinds=kind or None, top=top, student=student, progress=progress
             )
         commands = {
-            name: [command(one, opened, store, found.version) for one in listed]
+            name: [command(one.verdicts, opened, store, found.version) for one in listed]
             for name, listed in found.by_kind.items()
         }
+        sayable = commands if json else {name: [_shown(text) for text in texts] for name, texts in commands.items()}
+        verdicts = {name: _united(zip(listed, sayable[name], strict=True)) for name, listed in found.by_kind.items()}
+        of_kind = {name: command(said, opened, store, found.version) for name, said in verdicts.items()}
     if json:
-        console.print_json(_facts(found, commands))
+        console.print_json(_facts(found, commands, of_kind))
         return
+    told: set[str] = set()
     for name, listed in found.by_kind.items():
         if listed:
             rows = [[f"{one.score:.2f}", ", ".join(one.ids), one.reason.en] for one in listed]
             title = f"{name}: {_TITLES.get(name, name)} ({len(listed)})"
             console.table(title, ["score", "ids", "why"], rows, right=(0,))
-            _print_commands(listed, commands[name])
+            met = _met(verdicts[name])
+            if met & told:
+                console.say(
+                    f"Both a command above and this one tell of '{min(met & told)}'; where you give that, give embedstore "
+                    "suggest again before this one."
+                )
+            told |= met
+            _print_commands(listed, commands[name], verdicts[name], of_kind[name])
             if name == "wrong-labels":
                 console.say(
                     "To say that a label is right: embedstore triage STORE --label ID=LABEL, with the label that it has"
@@ -96,13 +109,13 @@ def suggest(
         console.say(*(remark.en for remark in found.remarks[name]), "")
 
 
-def command(suggestion: Suggestion, opened: EmbeddingStore, store: Path, version: int) -> str | None:
-    """Return the command that says what a suggestion proposes; None where it proposes nothing, or no option can tell it.
+def command(verdicts: Mapping[str, Verdict], opened: EmbeddingStore, store: Path, version: int) -> str | None:
+    """Return the command that says what suggestions propose; None where they propose nothing, or no option can tell it.
 
     Where the samples have changed since that version, the command is refused.
     """
     words = []
-    for sample_id, said in suggestion.verdicts.items():
+    for sample_id, said in verdicts.items():
         text = sample_id if said.value is None else f"{sample_id}={said.value}"
         if said.value is not None and _ways(opened, said.kind, text) > 1:
             return None
@@ -118,21 +131,47 @@ def _ways(opened: EmbeddingStore, kind: str, text: str) -> int:
     return sum(text[:at] in opened and (kind != "twin" or text[at + 1 :] in opened) for at in cuts)
 
 
-def _print_commands(listed: list[Suggestion], commands: list[str | None]) -> None:
-    """Print what says so, one a line, to be copied."""
-    said = [(one, text) for one, text in zip(listed, commands, strict=True) if one.verdicts]
-    if said:
-        console.say("To say so:")
+def _shown(text: str | None) -> str | None:
+    return None if text is None or visible(text) != text else text
+
+
+def _united(said: Iterable[tuple[Suggestion, str | None]]) -> dict[str, Verdict]:
+    """Return the verdicts of all that have a command, for a single one: each alone would refuse those that change its samples.
+
+    A sample gets one verdict, the first.
+    """
+    united: dict[str, Verdict] = {}
     for one, text in said:
+        if text is not None and all(united.get(name, verdict) == verdict for name, verdict in one.verdicts.items()):
+            united |= one.verdicts
+    return united
+
+
+def _met(verdicts: Mapping[str, Verdict]) -> set[str]:
+    """Return the samples that a command tells of, with the others of twins."""
+    return {*verdicts, *(said.value for said in verdicts.values() if said.kind == "twin" and said.value)}
+
+
+def _print_commands(
+    listed: list[Suggestion], commands: list[str | None], united: Mapping[str, Verdict], of_kind: str | None
+) -> None:
+    """Print what says so of all, in one line to be copied, and why some are not in it."""
+    if any(one.verdicts for one in listed):
+        console.say("To say so, without what you do not agree with:", *([] if of_kind is None else [of_kind]))
+    for one, text in zip(listed, commands, strict=True):
+        if not one.verdicts or one.verdicts.items() <= united.items():
+            continue
         if text is None:
             console.say(f"  for '{one.ids[0]}' in a file, with --from, since ids hold '=': see the verdicts in --json")
-        elif visible(text) != text:
+        elif _shown(text) is None:
             console.say(f"  for '{one.ids[0]}' use --json: its command holds letters that can't be shown")
         else:
-            console.say(text)
+            console.say(f"  for '{one.ids[0]}' give embedstore suggest again: the command has another verdict of it")
 
 
-def _facts(found: Suggestions, commands: dict[str, list[str | None]]) -> dict[str, object]:
+def _facts(
+    found: Suggestions, commands: dict[str, list[str | None]], of_kind: dict[str, str | None]
+) -> dict[str, object]:
     return {
         "version": found.version,
         "kinds": {
@@ -147,6 +186,7 @@ def _facts(found: Suggestions, commands: dict[str, list[str | None]]) -> dict[st
                     }
                     for one, text in zip(listed, commands[name], strict=True)
                 ],
+                "command": of_kind[name],
                 "remarks": [asdict(remark) for remark in found.remarks[name]],
             }
             for name, listed in found.by_kind.items()

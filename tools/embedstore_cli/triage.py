@@ -72,7 +72,7 @@ def triage(
     import embedstore
     from embedstore import triage as triaging
     from embedstore.errors import SettingsError
-    from embedstore_cli.change import Generation
+    from embedstore_cli.change import Generation, new_labels, way_back
     from embedstore_cli.version_option import number_in
 
     with embedstore.open(store) as opened:
@@ -110,16 +110,9 @@ def triage(
     console.say(f"{console.count(len(verdicts), 'verdict', 'verdicts')} ({told}): {outcome(change, dry_run=dry_run)}.")
     if passed_over:
         console.say(f"{console.count(passed_over, 'row', 'rows')} of '{source}' without a verdict passed over.")
-    fresh = sorted(
-        {after for _, after in change.fields.get("label", {}).values() if after not in labels} - {None}, key=str
-    )
-    if fresh:
-        console.say(f"New labels, which no sample had before: {', '.join(map(str, fresh))}.")
-    console.say(*torn)
+    console.say(*new_labels((after for _, after in change.fields.get("label", {}).values()), labels), *torn)
     if change.version is not None:
-        console.say(
-            f"'{store}' is at version {change.version}; to take it back: embedstore undo '{store}' {change.version}"
-        )
+        console.say(way_back(store, change.version))
     console.say(*compacted)
 
 

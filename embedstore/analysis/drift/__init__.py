@@ -8,7 +8,7 @@ what `comparison` tests with, `verdict` tells the kinds apart.
 """
 
 from embedstore.analysis.drift.batch import Batch, batch_of, embedded, from_store
-from embedstore.analysis.drift.finding import find_drift
+from embedstore.analysis.drift.finding import find_drift, refuse_settings
 from embedstore.analysis.drift.report import DriftReport
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "embedded",
     "find_drift",
     "from_store",
+    "refuse_settings",
 ]

@@ -28,6 +28,18 @@ _FEWEST = 5  # parts of the store that make a label a stratum of its own
 _DRAWS = 999  # at least; ten times as many as one false alarm takes
 
 
+def refuse_settings(false_alarms: float, top: int) -> None:
+    """Refuse before a batch is embedded what `find_drift` would refuse after that.
+
+    Raises:
+        SettingsError: the rate is not .001 to .5, or the number of pictures to list is negative.
+    """
+    if not 0.001 <= false_alarms <= 0.5:
+        raise SettingsError(f"The false-alarm rate is {false_alarms}; give one of .001 to .5, such as .01.")
+    if top < 0:
+        raise SettingsError(f"{top} pictures can't be listed; give 0 or more.")
+
+
 def find_drift(
     store: EmbeddingStore,
     batch: Batch,
@@ -60,11 +72,8 @@ def find_drift(
         SettingsError: the rate is out of range, the batch is larger than can be compared, or the store has too few parts.
         SummaryError: there is no such summary, or it is of another teacher, an estimate, or keeps own codes.
     """
-    if not 0.001 <= false_alarms <= 0.5:
-        raise SettingsError(f"The false-alarm rate is {false_alarms}; give one of .001 to .5, such as .01.")
+    refuse_settings(false_alarms, top)
     refuse_size(len(batch))
-    if top < 0:
-        raise SettingsError(f"{top} pictures can't be listed; give 0 or more.")
     batch = batch.ordered()
     parts = _parts_of(store, batch)
     shown = {part for part in parts if part is not None}

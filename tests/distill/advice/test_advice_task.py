@@ -87,3 +87,5 @@ def test_a_place_that_can_not_be_written_is_refused_at_once(tmp_path: Path) -> N
         refuse_place(tmp_path / "nowhere" / "task.toml", replace=False)
     with pytest.raises(SettingsError, match="is a directory; choose another name"):
         refuse_place(tmp_path, replace=True)
+    with pytest.raises(OSError, match="name too long"):
+        refuse_place(tmp_path / ("x" * 245 + ".toml"), replace=False)

@@ -168,8 +168,8 @@ def test_a_run_of_an_earlier_release_gives_its_map_from_the_checkpoint(finished:
     assert exported.facts.no_vectors is None
     (run / run_directory.CHECKPOINT).unlink()
     with pytest.raises(TrainingError, match="has not kept the map"):
-        distill.export(run, tmp_path / "old.onnx")
-    exported = distill.export(run, tmp_path / "old.onnx", vectors=False)
+        distill.export(run, tmp_path / "older.onnx")
+    exported = distill.export(run, tmp_path / "older.onnx", vectors=False)
     assert exported.facts.no_vectors == "it was exported without vectors"
     assert exported.cosine is None
 
@@ -200,3 +200,18 @@ def test_another_ending_is_refused(finished: Run, tmp_path: Path) -> None:
         distill.export(finished.path, tmp_path / "part.pt")
     with pytest.raises(ModelError, match=r"There is no directory '.*none' to write 'part.onnx' to"):
         distill.export(finished.path, tmp_path / "none" / "part.onnx")
+
+
+def test_a_file_that_is_there_is_replaced_only_when_told_so(finished: Run, tmp_path: Path) -> None:
+    file = tmp_path / "part.onnx"
+    file.write_bytes(b"the file to go back to")
+    with pytest.raises(ModelError, match=r"part.onnx' exists; choose another name, or replace it with --overwrite"):
+        distill.export(finished.path, file)
+    assert file.read_bytes() == b"the file to go back to"
+    distill.export(finished.path, file, overwrite=True)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ModelError, match=r"folder.onnx' is a directory; give the name of a file"):
+        distill.export(tmp_path / "nowhere", tmp_path / "folder.onnx", overwrite=True)
+    with pytest.raises(OSError, match="name too long"):  # before the run is looked for
+        distill.export(tmp_path / "nowhere", tmp_path / ("x" * 245 + ".onnx"))
+    assert TerminalModel(file).facts.good is not None

@@ -17,7 +17,7 @@ from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal.export import Export
 from distill.terminal.gallery import Gallery
 from distill.terminal.model import Space, TerminalModel
-from distill.terminal.predict import By, Comparing
+from distill.terminal.predict import By, Comparing, Prediction, Predictions
 from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
@@ -380,3 +380,33 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(
     found.write(tmp_path / "out.csv")
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))["pictures"][0]["score"] == found.pictures[0].score
     assert (tmp_path / "out.csv").read_text("utf-8") == found.to_csv()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.json", "OUT.CSV"])
+def test_only_earlier_decisions_are_replaced(name: str, tmp_path: Path) -> None:
+    found, file = Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]), tmp_path / name
+    file.touch()  # as mktemp does
+    found.write(file)
+    first = file.read_bytes()
+    Predictions(By.retrieval, []).write(file)
+    found.write(file)
+    assert file.read_bytes() == first
+    for other in (b"path,group\na.png,part 7\n", b'{"by": 1}', b"path"):
+        file.write_bytes(other)
+        with pytest.raises(
+            ModelError, match="holds something other than decisions; choose another name, or move it away"
+        ):
+            found.write(file)
+        assert file.read_bytes() == other
+
+
+def test_a_gallery_that_can_not_be_written_is_told_before_any_picture_is_looked_at(
+    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
+) -> None:
+    def looked(step: str, done: int, total: int) -> None:
+        pytest.fail("a picture was looked at")
+
+    gallery = tmp_path / ("x" * 240 + ".safetensors")
+    against = Comparing(store=store_path, gallery=gallery.with_name(gallery.name[-250:]))
+    with pytest.raises(OSError, match="name too long"):
+        distill.predict(model, [images], by=By.retrieval, comparing=against, progress=looked)
