@@ -27,6 +27,7 @@ from embedstore.errors import TrainingError
 
 FALSE_ALARMS = 0.05  # of all rows together, where the students are equally good
 POWER = 0.8  # a rise is called detectable that would be found so often
+UNKNOWN_KIND = ""  # of a defect that nobody gave a kind, though others of its label have one
 _ALL_DRAWS = 13  # parts up to which every draw is taken: 2^13 of them
 _SHORT = 1e-12  # of a level, for rounding
 
@@ -40,7 +41,7 @@ class Judged:
 
     Attributes:
         part: the key of the part that it shows.
-        kind: of defect; None of a good part.
+        kind: of defect, or `UNKNOWN_KIND`, which counts among all defects only; None of a good part.
         old, new: whether that student rejects it.
     """
 
@@ -144,9 +145,15 @@ class Gate:
 
     @property
     def gated(self) -> list[Change]:
-        """The rows that decide; of a single kind, all defects together would say the same again."""
-        together = [self.defects] if len(self.kinds) > 1 else []
+        """The rows that decide; where all defects are of a single kind, all together would say the same again."""
+        of_one_kind = len(self.kinds) == 1 and not self.pictures_without_kind
+        together = [] if of_one_kind else [self.defects]
         return [*together, *self.kinds, *([self.goods] if self.overkill_gated else [])]
+
+    @property
+    def pictures_without_kind(self) -> int:
+        """How many pictures of defects count among all defects only, since nobody gave them a kind."""
+        return self.defects.pictures - sum(one.pictures for one in self.kinds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -190,11 +197,11 @@ def make_gate(
             "No defect on the test side is held out for both students, so escapes can't be compared; add defects of other parts, "
             "or keep the split as it was when you add pictures: embedstore split STORE --keep"
         )
-    names = sorted({*kinds, *(one.kind for one in defects if one.kind is not None)})
+    names = sorted({*kinds, *(one.kind for one in defects if one.kind is not None)} - {UNKNOWN_KIND})
     rows = [[one for one in defects if one.kind == name] for name in names]
     goods = [one for one in tested if one.kind is None]
     # Decided by how many parts there are, before anyone looks at what the students say.
-    together = [defects] if len(rows) > 1 else []  # as in `Gate.gated`
+    together = [] if len(rows) == 1 and len(rows[0]) == len(defects) else [defects]  # as in `Gate.gated`
     level = row_level([_part_count(row) for row in [*together, *rows, *([goods] if overkill else [])]])
     changes = [_change(name, row, level, draws, seed) for name, row in zip(names, rows, strict=True)]
     changes.sort(key=lambda one: (one.rise is None, -(one.rise or 0), one.kind))

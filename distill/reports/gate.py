@@ -97,6 +97,15 @@ def notes(gate: Gate) -> list[Text]:
                 "良品の誤判定は参考値で、合否の判定には使いません。",
             )
         )
+    if gate.pictures_without_kind:
+        said.append(
+            Text(
+                f"{gate.pictures_without_kind:,} pictures of defects have no mode, though others of their label do, so they "
+                "count among all defects only; give them one: embedstore relabel STORE ID MODE --field mode",
+                f"不良画像 {gate.pictures_without_kind:,} 枚には、同じラベルの他の画像にある mode がないため、"
+                "「不良全体」にだけ数えています。mode を付けるには：embedstore relabel STORE ID MODE --field mode",
+            )
+        )
     if gate.defects.parts == gate.defects.pictures:
         said.append(
             Text(
@@ -194,7 +203,7 @@ def _listed(names: Sequence[Text]) -> Text:
 
 def _doubt(gate: Gate) -> Text:
     """Say which kind got worse most, though chance may do as much: that nothing is shown does not mean that nothing is there."""
-    most = gate.kinds[0]
+    most = next(iter(gate.kinds), gate.defects)
     if not most.rise or most.rise < 0:
         return Text("", "")
     name = _name(gate, most)

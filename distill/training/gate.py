@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.evaluation.gate import Gate, Judged, LeftOut, Rated, make_gate
+from distill.evaluation.gate import UNKNOWN_KIND, Gate, Judged, LeftOut, Rated, make_gate
 from distill.evaluation.resampling import Positions
 from distill.reports.curves_page import curves_page
 from distill.reports.gate import gate_section
@@ -82,15 +82,16 @@ def gate(
         finally:
             pictures.close()
         now = _decisions(follows, after, run_of.student, run_of, positions, run_of.pictures)
-        good, samples = run_of.settings.good, run_of.data.samples
+        samples = run_of.data.samples
+        kinds = _kinds(path, samples, run_of.settings.good)
         found = make_gate(
             [
-                Judged(samples[at].part, _kind(samples[at], good), old=bool(was), new=bool(is_now))
+                Judged(samples[at].part, kinds[samples[at].id], old=bool(was), new=bool(is_now))
                 for at, was, is_now in zip(positions, then, now, strict=True)
             ],
             before,
             after,
-            kinds=_kinds(path, samples, good),
+            kinds={kind for kind in kinds.values() if kind is not None},
             left_out=left_out,
             overkill=overkill,
         )
@@ -185,16 +186,19 @@ def _decisions(  # noqa: PLR0917
     return 1 - said[:, run.classes.index(run.settings.good or "")] > rated.threshold
 
 
-def _kind(sample: Sample, good: str | None) -> str | None:
-    """Return which kind of defect a sample is, as reports name it; None where it is good."""
-    return None if sample.label == good else sample.mode or sample.label
+def _kinds(path: Path, samples: Sequence[Sample], good: str | None) -> dict[str, str | None]:
+    """Return the kind of defect of each sample that a run learned, chose by or was tested on, as far as it is in the store.
 
-
-def _kinds(path: Path, samples: Sequence[Sample], good: str | None) -> set[str]:
-    """Return the kinds of defect that a run learned, chose by or was tested on, as far as they are in the store."""
+    It is the mode, and the label where no sample of that label has a mode; None where the sample is good. A defect without a
+    mode among others that have one is of no kind: a nightly refresh brings it so, and the test side may never show another.
+    """
     sides = run_directory.read_split(path)
-    known = (one for one in samples if one.label is not None and sides.get(one.id, "aside") != "aside")
-    return {kind for one in known if (kind := _kind(one, good)) is not None}
+    known = [one for one in samples if one.label is not None and sides.get(one.id, "aside") != "aside"]
+    divided = {one.label for one in known if one.mode}
+    return {
+        one.id: None if one.label == good else one.mode or (UNKNOWN_KIND if one.label in divided else one.label)
+        for one in known
+    }
 
 
 def _keep(path: Path, found: Gate) -> None:

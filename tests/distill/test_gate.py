@@ -121,6 +121,25 @@ def test_a_kind_without_a_test_part_is_not_passed(finished: Run, tmp_path: Path)
     ]
 
 
+def without_mode(folder: Path, *groups: str) -> Path:
+    """Make the toy store with parts whose kind of defect nobody told."""
+    rows = [replace(row, mode="" if row.group in groups else row.mode) for row in toy_parts.everything()]
+    return toy_parts.make_store(folder, rows)
+
+
+def test_defects_without_a_mode_count_among_all_defects_only(finished: Run, tmp_path: Path) -> None:
+    store = without_mode(tmp_path, "spot-0", "stripe-3")  # the first trains, the second is tested
+    found = distill.gate(distill.train(store, tmp_path / "new", quick(policy="own", epochs=1)).path, finished.path)
+    assert sorted((str(one.kind), one.pictures) for one in found.kinds) == [("spot", 4), ("stripe", 2)]
+    assert (found.defects.pictures, found.pictures_without_kind) == (8, 2)
+
+
+def test_a_label_of_which_no_sample_has_a_mode_is_a_kind(finished: Run, tmp_path: Path) -> None:
+    store = without_mode(tmp_path, *(row.group for row in toy_parts.parts()))
+    found = distill.gate(distill.train(store, tmp_path / "new", quick(policy="own", epochs=1)).path, finished.path)
+    assert [(one.kind, one.pictures) for one in found.kinds] == [("defect", 8)]
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from distill.evaluation.gate import (
+    UNKNOWN_KIND,
     Change,
     Gate,
     Judged,
@@ -173,6 +174,21 @@ def test_a_known_kind_that_no_picture_shows_is_not_passed() -> None:
     gone = of(found, "gone")
     assert (gone.pictures, gone.rise, gone.verdict) == (0, None, "unknown")
     assert found.outcome == "unknown"
+
+
+def test_defects_of_unknown_kind_count_among_all_defects_only() -> None:
+    found = gate(
+        parts(9, "a", ".", "."), parts(2, UNKNOWN_KIND, ".", "x"), parts(9, None, ".", "."), kinds=["a", UNKNOWN_KIND]
+    )
+    assert [one.kind for one in found.kinds] == ["a"]
+    assert (found.defects.parts, found.defects.new, found.pictures_without_kind) == (11, 2, 2)
+    assert (found.outcome, found.gated) == (
+        "passed",
+        [found.defects, *found.kinds],
+    )  # of 'a' alone they would say the same
+    assert found.level == 0.05 / 2
+    alone = gate(parts(9, UNKNOWN_KIND, ".", "x"), parts(9, None, ".", "."))
+    assert (alone.outcome, alone.gated, alone.level) == ("failed", [alone.defects], 0.05)
 
 
 def test_a_part_of_two_kinds_counts_in_both() -> None:

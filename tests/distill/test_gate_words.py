@@ -3,6 +3,7 @@
 import pytest
 from test_gate_figures import gate, parts
 
+from distill.evaluation.gate import UNKNOWN_KIND
 from distill.reports.gate import answer, notes
 
 
@@ -43,3 +44,13 @@ def test_a_rise_that_chance_may_do_is_not_passed_over() -> None:
 def test_pictures_without_a_group_are_told(pictures: str, told: bool) -> None:
     found = gate(parts(9, "a", pictures, pictures))
     assert any("counts as a part of its own" in one.en for one in notes(found)) == told
+
+
+def test_defects_of_unknown_kind_are_told() -> None:
+    known = parts(9, "a", ".", ".")
+    told = notes(gate(known, parts(2, UNKNOWN_KIND, ".", ".")))
+    assert any(one.en.startswith("2 pictures of defects have no mode, though others of their label do") for one in told)
+    assert any("不良画像 2 枚には" in one.ja for one in told)
+    assert not any("no mode" in one.en for one in notes(gate(known)))
+    alone = gate(parts(3, UNKNOWN_KIND, ".", "x"))
+    assert "Look at all defects together all the same: of 3 parts 3 got worse" in answer(alone).en
