@@ -31,7 +31,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     has = torch.cpu.get_capabilities()
-    print(f"Instructions for bfloat16: {', '.join(one for one in ('avx512_bf16', 'amx_bf16') if has.get(one)) or 'none'}")
+    print(
+        f"Instructions for bfloat16: {', '.join(one for one in ('avx512_bf16', 'amx_bf16') if has.get(one)) or 'none'}"
+    )
     print(f"{'ms a picture and step':32}{'float32':>10}{'bfloat16':>10}{'ratio':>8}")
     for name in options.students:
         wide, narrow = (
