@@ -1,13 +1,16 @@
-"""One odd sample: what was measured of it, and which of six reasons that gives."""
+"""One odd sample: what was measured of it, and which of seven reasons that gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["nothing-to-compare", "nothing-near", "other-label", "between-labels", "averaged-away", "edge"]
+Reason = Literal[
+    "nothing-to-compare", "nothing-near", "other-label", "between-labels", "averaged-away", "edge", "nothing-special"
+]
 
 NEIGHBOURS = 3  # parts that are told as nearest
+EDGE = 75.0  # percentile from which a sample lies at the edge: only the farther quarter of what its prototype stands for does
 REACH = 1.4  # times near: of four real data sets, 1 to 10 % of the samples have no other part within that
 
 
@@ -107,7 +110,8 @@ class OddSample:
         other-label: the three nearest parts all have one label, which is not its own.
         between-labels: the nearest part has another label, and a prototype of another label is nearer than its own.
         averaged-away: one of the three nearest parts has its label and is within reach, but no prototype of it is.
-        edge: none of these.
+        edge: at least `EDGE` of 100 members of its prototype lie closer to it.
+        nothing-special: none of these; it is listed for want of odder ones.
         """
         if self.distance is None or not self.nearest:
             return "nothing-to-compare"
@@ -120,7 +124,9 @@ class OddSample:
             return "other-label"
         if strange and self.other_distance is not None and self.other_distance < self.distance:
             return "between-labels"
-        return "averaged-away" if self.kin and self.distance > reach else "edge"
+        if self.kin and self.distance > reach:
+            return "averaged-away"
+        return "edge" if self.percentile is not None and self.percentile >= EDGE else "nothing-special"
 
     @property
     def reach(self) -> float:

@@ -83,6 +83,7 @@ def why(odd: OddSample, language: str = "en") -> str:
     case, first = _case(odd)
     prototype = odd.prototype
     members = 0 if prototype is None else prototype.members
+    closer = round((odd.percentile or 0) / 100 * members)
     facts: dict[str, object] = {
         "label": _quoted(odd.label, japanese),
         "whose": _quoted(prototype.label if prototype else odd.label, japanese),
@@ -94,7 +95,9 @@ def why(odd: OddSample, language: str = "en") -> str:
         "away": _two_digits(first.distance if first else None),
         "near": _two_digits(odd.near),
         "members": members,
-        "closer": round((odd.percentile or 0) / 100 * members),
+        "closer": closer,
+        "pictures": "picture" if members == 1 else "pictures",
+        "are": "is" if closer == 1 else "are",
         "count": NEIGHBOURS,
     }
     if first is not None and first.mode not in (None, first.label):
@@ -110,8 +113,8 @@ def _case(odd: OddSample) -> tuple[str, Neighbour | None]:
     if odd.reason == "averaged-away":
         seen = odd.seen or any(near.seen for near in odd.kin)
         return ("averaged-away" if seen else "unseen"), odd.kin[0]
-    if odd.reason == "edge" and odd.percentile is None:
-        return "edge without members", first
+    if odd.reason == "nothing-special" and odd.percentile is None:
+        return "without members", first
     return odd.reason, first
 
 
@@ -166,12 +169,18 @@ _SENTENCES = {
         "似た部品は、この要約を作るときに使われていません。最も近い{first_kind}まで {away}、最も近い代表例まで {distance} です。",
     ),
     "edge": (
-        "It lies at the edge of {whose}: of the {members} pictures of other parts that its prototype stands for, {closer} are "
-        "nearer to it than this one ({distance}). The part most like it is {first_kind}, {away} away.",
+        "It lies at the edge of {whose}: of the {members} {pictures} of other parts that its prototype stands for, {closer} "
+        "{are} nearer to it than this one ({distance}). The part most like it is {first_kind}, {away} away.",
         "{whose}の端にあります。同じ代表例に属する別の部品の画像 {members} 枚のうち {closer} 枚が、"
         "この画像（{distance}）より代表例に近くあります。最も似ている別の部品は{first_kind}（距離 {away}）です。",
     ),
-    "edge without members": (
+    "nothing-special": (
+        "Nothing about it is special: of the {members} {pictures} of other parts that its prototype stands for, {closer} {are} "
+        "nearer to it than this one ({distance}). The part most like it is {first_kind}, {away} away.",
+        "特に変わった点はありません。同じ代表例に属する別の部品の画像 {members} 枚のうち、"
+        "この画像（{distance}）より代表例に近いものは {closer} 枚です。最も似ている別の部品は{first_kind}（距離 {away}）です。",
+    ),
+    "without members": (
         "Its nearest prototype, of {whose}, is {distance} away. The part most like it is {first_kind}, {away} away.",
         "最も近い代表例（{whose}）までの距離は {distance} です。最も似ている別の部品は{first_kind}（距離 {away}）です。",
     ),

@@ -31,6 +31,7 @@ REASONS: dict[Reason, Text] = {
     "between-labels": Text("Between two labels", "二つのラベルの中間"),
     "averaged-away": Text("Like some parts, but no prototype", "似た部品はあるが、似た代表例がない"),
     "edge": Text("At the edge of its label", "ラベルの端"),
+    "nothing-special": Text("Nothing special", "特に変わった点はない"),
 }
 WITHOUT = Text("without a label", "ラベルなし")
 VERDICTS = {

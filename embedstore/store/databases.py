@@ -64,8 +64,8 @@ class Databases:
         for key in self._keys(database):
             if not sound_key(database, key):
                 raise CorruptStoreError(
-                    f"The store's table '{database.decode()}' has a key that can't be ({key.hex()[:64]}); see what else is "
-                    "damaged with: embedstore verify"
+                    f"The store's table '{database.decode()}' has a key that can't be; see what else is damaged with: "
+                    "embedstore verify STORE"
                 )
             yield key
 

@@ -43,9 +43,10 @@ def decode(database: bytes, key: bytes, payload: memoryview) -> Any:
     try:
         return _decode(database, key, payload)
     except _UnsoundError as error:
-        table, shown = database.decode(), key.decode(errors="replace") if database == META else key.hex()[:64]
+        shown = f" ({key.decode(errors='replace')})" if database == META else ""
         raise CorruptStoreError(
-            f"An entry of the store's table '{table}' ({shown}) {error}; see what else is damaged with: embedstore verify"
+            f"An entry of the store's table '{database.decode()}'{shown} {error}; see what else is damaged with: "
+            "embedstore verify STORE"
         ) from error
 
 

@@ -210,8 +210,8 @@ class Environment:
             )
         if isinstance(error, _DAMAGED):
             return CorruptStoreError(
-                f"{doing} '{self.directory}' failed, for its data.mdb is damaged ({error}); restore the store from a "
-                "copy, or build it again."
+                f"{doing} '{self.directory}' failed, for its data.mdb is damaged ({error}); see what mends it with: "
+                f"embedstore verify '{self.directory.parent.parent}'"
             )
         return StoreError(
             f"{doing} '{self.directory}' failed ({error}); what was committed before is safe. Free some disk space or "

@@ -182,8 +182,8 @@ def unseal(database: bytes, key: bytes, value: bytes | memoryview, *, check: boo
     payload = memoryview(value)[:-4]
     if len(value) < 4 or (check and zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[-4:], "little")):
         raise CorruptStoreError(
-            f"A value in the database '{database.decode()}' fails its checksum (key {key.hex()}); restore the store "
-            "from a copy, or build it again."
+            f"A value of the store's table '{database.decode()}' fails its checksum; see what is damaged, and what mends it, "
+            "with: embedstore verify STORE"
         )
     return payload
 
@@ -283,7 +283,7 @@ def vectors_of(payload: memoryview, dim: int | None = None) -> npt.NDArray[np.fl
 
 
 def _unsound(what: str) -> CorruptStoreError:
-    return CorruptStoreError(f"{what}; see what else is damaged with: embedstore verify")
+    return CorruptStoreError(f"{what}; see what else is damaged with: embedstore verify STORE")
 
 
 # Files
@@ -335,12 +335,16 @@ def read_format(store: Path) -> tuple[Any, Any]:
             f"You may not read '{store / CURRENT}'; ask the owner of the store for the permission, or for a copy."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CorruptStoreError(f"'{store / CURRENT}' can't be read ({error}); restore it from a copy.") from error
+        raise _unusable(store, f"can't be read ({error})") from error
     try:
         values = json.loads(text)
         return values["format"], values["generation"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorruptStoreError(f"'{store / CURRENT}' is damaged; restore it from a copy.") from error
+        raise _unusable(store, "is damaged") from error
+
+
+def _unusable(store: Path, why: str) -> CorruptStoreError:
+    return CorruptStoreError(f"'{store / CURRENT}' {why}; see what mends it with: embedstore verify '{store}'")
 
 
 def is_older(found: Any) -> bool:
@@ -355,7 +359,7 @@ def generation_path(store: Path, generation: Any) -> Path:
         CorruptStoreError: that is not the name of one.
     """
     if not isinstance(generation, str) or not re.fullmatch(r"[0-9]{4,8}", generation):
-        raise CorruptStoreError(f"'{store / CURRENT}' names no generation; restore it from a copy.")
+        raise _unusable(store, "names no generation")
     return store / GENERATIONS / generation
 
 

@@ -67,7 +67,8 @@ class MetaTable(Databases):
         outputs = self.space(column.space)["outputs"]
         if column.output not in outputs:
             raise CorruptStoreError(
-                f"The teacher {column.space[:12]} gives no '{column.output}'; see what else is damaged with: embedstore verify"
+                f"The teacher {column.space[:12]} gives no '{column.output}'; see what else is damaged with: embedstore verify "
+                "STORE"
             )
         return int(outputs[column.output])
 
@@ -81,7 +82,7 @@ class MetaTable(Databases):
         if -(-count // BLOCK) > self.entries(layout.ROWS):  # before anybody makes room for that many
             raise CorruptStoreError(
                 f"The store says that it has {count} rows, but holds only {self.entries(layout.ROWS)} blocks of {BLOCK}; see "
-                "what else is damaged with: embedstore verify"
+                "what else is damaged with: embedstore verify STORE"
             )
         return count
 
@@ -124,7 +125,9 @@ class MetaTable(Databases):
             return values
         if default:
             return default[0]
-        raise CorruptStoreError(f"The store has no '{name.decode()}' entry; restore it from a copy, or build it again.")
+        raise CorruptStoreError(
+            f"The store has no '{name.decode()}' entry; see what is damaged, and what mends it, with: embedstore verify STORE"
+        )
 
     def _put_meta(self, name: bytes, values: Any) -> None:
         self._put(layout.META, name, layout.pack(values))

@@ -244,8 +244,8 @@ class Snapshot:
         lacking = self.look(lambda tables: tables.take_vectors(column, rows, out, checked))
         if lacking is not None:
             raise CorruptStoreError(
-                f"The store '{self.path}' lacks block {lacking} of view {column.view}; restore it from a copy, or build "
-                "it again."
+                f"The store '{self.path}' lacks block {lacking} of view {column.view}; see what is damaged, and what mends it, "
+                f"with: embedstore verify '{self.path}'"
             )
         return out
 

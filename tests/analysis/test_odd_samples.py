@@ -253,7 +253,7 @@ def test_samples_without_a_label_are_compared_with_every_prototype(store: Embedd
         assert odd.prototype is not None
         loss = summary.averaging_loss[odd.prototype.label]
         assert odd.near == loss.near
-        assert odd.reason in ("nothing-near", "averaged-away", "edge")
+        assert odd.reason in ("nothing-near", "averaged-away", "edge", "nothing-special")
 
 
 def test_only_the_labels_asked_for_are_listed_in_the_same_way(store: EmbeddingStore) -> None:
@@ -436,6 +436,10 @@ def three(*labels: str | None, first: float = 0.3) -> tuple[Neighbour, ...]:
     ("changed", "reason"),
     [
         ({}, "edge"),
+        ({"percentile": 75.0}, "edge"),
+        ({"percentile": 74.0}, "nothing-special"),
+        ({"percentile": None}, "nothing-special"),
+        ({"percentile": 0.0, "distance": 0.561}, "averaged-away"),
         ({"distance": None, "prototype": None}, "nothing-to-compare"),
         ({"nearest": ()}, "nothing-to-compare"),
         ({"nearest": three("good", "good", "good", first=0.561)}, "nothing-near"),
@@ -466,6 +470,16 @@ def test_reasons(changed: dict[str, Any], reason: str) -> None:
     [
         ({}, ["of the 20 pictures", "18 are nearer", "(0.50)", "'good', 0.30"], ["20 枚のうち 18 枚", "0.50", "0.30"]),
         ({"percentile": None}, ["prototype, of 'good', is 0.50", "0.30"], ["「good」", "0.50", "0.30"]),
+        (
+            {"percentile": 0.0, "prototype": NearestPrototype(0, "good", 1, 1, ("b.png",))},
+            ["Nothing about it is special: of the 1 picture of other parts", ", 0 are nearer", "(0.50)"],
+            ["特に変わった点はありません", "1 枚のうち", "0 枚", "（0.50）"],
+        ),
+        (
+            {"percentile": 100.0, "prototype": NearestPrototype(0, "good", 1, 1, ("b.png",))},
+            ["edge of 'good': of the 1 picture of other parts", ", 1 is nearer"],
+            ["「good」の端", "1 枚のうち 1 枚"],
+        ),
         ({"distance": None, "prototype": None}, ["how usual", "'good', 0.30"], ["「good」", "0.30"]),
         (
             {"nearest": (neighbour("crack", 0.75, "hairline"),)},

@@ -105,6 +105,9 @@ def test_add_takes_what_is_named_and_says_what_it_did(line: Line) -> None:
     assert "The teacher 'pixels' embedded 4 views" in said
     assert "1 picture was set aside, which can't be used; see why: embedstore info 's'" in said
     assert "1 file was passed over: no picture, by the ending." in said
+    for options in ((), ("--json",)):
+        call("embedstore", "add", "s", "photos/scratch/torn.png", *options, cwd=line.place, code=1)
+    call("embedstore", "add", "s", "photos/good/0.png", cwd=line.place)  # is there already
     report = line.json("add", "s", "photos/good/7.png", "--label", "pore")
     assert (report["new"], report["version"], line.labels()["good/7.png"]) == (1, 3, "pore")
 

@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Callable[[Path], Any] | None, dict[str, Any], type[Embeds
     ),
     "an earlier format": (an_earlier_format, {}, StoreError, "bring it to format 2 with: embedstore upgrade '"),
     "another format": (another_format, {}, StoreError, "has format version 3, this program reads version 2"),
-    "a damaged CURRENT": (damaged_current, {}, CorruptStoreError, "CURRENT' is damaged; restore it from a copy"),
+    "a damaged CURRENT": (damaged_current, {}, CorruptStoreError, "CURRENT' is damaged; .* with: embedstore verify '"),
     "other files": (other_files, {}, StoreError, "holds other files and is no store; choose a new or empty directory"),
     "a lost CURRENT": (lost_current, {}, StoreError, "holds other files and is no store"),
     "a file for a store": (a_file, {}, StoreError, "store' is a file; choose a new or empty directory for the store"),

@@ -386,7 +386,10 @@ def test_a_summary_damaged_in_the_store_is_found(tmp_path: Path) -> None:
                     b"means", bytes(data) + bytes(4), db=store.environment.database(b"summaries")
                 )
             )
-        with pytest.raises(CorruptStoreError, match="'summaries' fails its checksum"):
+        with pytest.raises(
+            CorruptStoreError,
+            match=r"^A value of the store's table 'summaries' fails its checksum; see .* with: embedstore verify STORE$",
+        ):
             store.summary("means")
 
 
@@ -419,7 +422,8 @@ def test_a_missing_block_is_named(tmp_path: Path) -> None:
             session.write(drop)
         assert (store.vectors(ids_at([0])) == unit_vectors(0, 300)[:1]).all()
         with pytest.raises(
-            CorruptStoreError, match="lacks block 1 of view 0; restore it from a copy, or build it again"
+            CorruptStoreError,
+            match="lacks block 1 of view 0; see what is damaged, and what mends it, with: embedstore verify '",
         ):
             store.vectors()
 

@@ -564,7 +564,7 @@ def test_a_changed_byte_in_a_block_of_vectors_is_found(path: Path) -> None:
             lambda: store.vectors(["sample 00256"]),  # and found again
         ):
             with pytest.raises(
-                CorruptStoreError, match=r"'vectors' fails its checksum .* restore the store from a copy"
+                CorruptStoreError, match=r"'vectors' fails its checksum; see .* with: embedstore verify STORE$"
             ):
                 attempt()
 
@@ -589,7 +589,7 @@ def test_a_deleted_data_file_is_named(path: Path) -> None:
 
 def test_a_data_file_of_something_else_is_named(path: Path) -> None:
     (path / "generations" / "0001" / "data.mdb").write_bytes(b"no database" * 5000)
-    with pytest.raises(CorruptStoreError, match=r"its data\.mdb is damaged .* restore the store from a copy"):
+    with pytest.raises(CorruptStoreError, match=r"its data\.mdb is damaged .* with: embedstore verify '.*store'$"):
         embedstore.open(path)
 
 

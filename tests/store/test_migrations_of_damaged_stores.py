@@ -122,7 +122,7 @@ def test_a_wrong_checksum_anywhere_is_found(tmp_path: Path, database: str) -> No
         }
         put(database, key.get(database, id_key("欠陥.png")), b"anything", 1)
     before = files(old.path)
-    with pytest.raises(CorruptStoreError, match=f"'{database}' fails its checksum"):
+    with pytest.raises(CorruptStoreError, match=f"'{database}' fails its checksum; it stays as it was. Restore"):
         upgrade(old.path)
     assert files(old.path) == before
 

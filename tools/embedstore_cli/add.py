@@ -1,11 +1,15 @@
 """embedstore add: some pictures into a store, without looking at the rest of the image folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embedstore_cli import console
+from embedstore_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from embedstore.results import BuildReport
 
 
 def add(
@@ -33,6 +37,8 @@ def add(
     A picture that the store knows is embedded again only where its bytes changed. An interrupted run goes on where it was
     when the same command is given again. Pictures that can't be read are set aside and listed by: embedstore info STORE
 
+    Exit code 1: nothing was added or changed, and pictures can't be used.
+
     Example: embedstore add parts.store photos/scratch photos/good/new.png
     """
     import embedstore
@@ -42,9 +48,18 @@ def add(
         before = Generation.of(opened)
     with console.progress("Looking at pictures", "pictures") as progress:
         report = embedstore.add(store, images or [], label=label, manifest=manifest, teacher=teacher, progress=progress)
+    useless = report.set_aside > 0 and not (report.new or report.changed or report.updated)
     if json:
         console.print_json(report)
-        return
+    else:
+        _tell(store, report)
+        with embedstore.open(store) as opened:
+            console.say(*before.compacted(opened))
+    if useless:
+        raise typer.Exit(ExitCode.ATTENTION)
+
+
+def _tell(store: Path, report: "BuildReport") -> None:
     console.say(
         f"{console.count(report.new, 'sample was', 'samples were')} added, {report.changed} have another picture, "
         f"{report.updated} other labels or fields; "
@@ -63,5 +78,3 @@ def add(
         console.say(
             console.count(report.ignored, "file was", "files were") + " passed over: no picture, by the ending."
         )
-    with embedstore.open(store) as opened:
-        console.say(*before.compacted(opened))

@@ -93,7 +93,7 @@ class OldGeneration:
         with self._errors():
             for found, value in self._transaction.cursor(self._databases[database]):
                 key, met = bytes(found), met + 1
-                layout.unseal(database, key, value)
+                self._unsealed(database, key, value)
                 yield key, value
         if met != self.count(database):
             raise self.damaged(
@@ -161,7 +161,13 @@ class OldGeneration:
         """Return a record by its key."""
         with self._errors():
             value = self._transaction.get(key, b"", db=self._databases[RECORDS])
-        return self._record(layout.unseal(RECORDS, key, value))
+        return self._record(self._unsealed(RECORDS, key, value))
+
+    def _unsealed(self, database: bytes, key: bytes, value: bytes | memoryview) -> memoryview:
+        try:
+            return layout.unseal(database, key, value)
+        except CorruptStoreError as error:  # `verify`, which it names, reads no store of this format
+            raise self.damaged(f"a value of its table '{database.decode()}' fails its checksum") from error
 
     def damaged(self, why: str) -> CorruptStoreError:
         """Return the error that says what is wrong with it."""
@@ -220,7 +226,7 @@ class OldGeneration:
         with self._errors():
             value = self._transaction.get(name, db=self._databases[META])
         if value is not None:
-            return layout.unpack(layout.unseal(META, name, value))
+            return layout.unpack(self._unsealed(META, name, value))
         if default:
             return default[0]
         raise self.damaged(f"it has no entry '{name.decode()}'")
