@@ -57,6 +57,11 @@ class Recipe:
         """Return the recipe as plain values."""
         return asdict(self)
 
+    def told_from(self, other: "Recipe") -> str:
+        """Return what differs from another recipe, such as `seed 0, not 3`."""
+        own, theirs = self.to_dict(), other.to_dict()
+        return ", ".join(f"{name} {own[name]}, not {theirs[name]}" for name in own if own[name] != theirs[name])
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """Return the recipe that `to_dict` gave; refuse one of a later version."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distill.terminal.model import Space
 from distill.terminal.retrieval import Flags, Scores, defect_scores, most_alike
 from embedstore.errors import ModelError
-from embedstore.files import write_whole
+from embedstore.files import try_to_write, write_whole
 from embedstore.vectors import Vectors, unit_length
 
 _KEY, _FORMAT = "embedstore.gallery", 1
@@ -194,3 +194,18 @@ def _check(gallery: Gallery) -> None:
         raise ValueError("texts")
     if gallery.axes is not None:
         raise ValueError("axes")
+
+
+def refuse_unmade(file: Path, *, makes: bool) -> None:
+    """Refuse a gallery's file that is not there before any picture is looked at, where it can't be made.
+
+    Raises:
+        ModelError: nothing is named that it is to be made of.
+        OSError: the system does not let it be written.
+    """
+    if not makes:
+        raise ModelError(
+            f"There is no gallery '{file}'; check its name, or give what it is to be made of: a store (--store STORE) or a "
+            "folder of labelled pictures (--labelled DIR)."
+        )
+    try_to_write(file)

@@ -17,7 +17,7 @@ import numpy as np
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal import gathering
-from distill.terminal.gallery import Gallery, Progress
+from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
@@ -286,7 +286,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
     elif file is not None:
-        try_to_write(file)
+        refuse_unmade(file, makes=against.store is not None or against.labelled is not None)
     space = made.space if made is not None else against.vectors or Space.student
     if against.store is not None:
         with embedstore.open(against.store) as store:

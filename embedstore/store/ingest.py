@@ -160,8 +160,8 @@ def _build_existing(
     with EmbeddingStore(path) as store:
         if recipe is not None and recipe != store.recipe:
             raise SettingsError(
-                f"The store '{path}' draws its views by another recipe ({store.recipe}), and a recipe never changes; "
-                "leave the view options out, or build another store."
+                f"The store '{path}' draws its views by another recipe ({store.recipe.told_from(recipe)}), and a recipe never "
+                "changes; leave the view options out, or build another store."
             )
         loaded = checked_teacher(store, teacher, outputs)
         with writer(store.path) as session:

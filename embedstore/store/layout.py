@@ -328,6 +328,12 @@ def read_format(store: Path) -> tuple[Any, Any]:
     try:
         text = (store / CURRENT).read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.isfile(store) or (os.path.isdir(store) and any(store.iterdir())):  # a build would refuse it
+            what = "a file" if os.path.isfile(store) else "a directory of other files"
+            raise NotAStoreError(
+                f"'{store}' is not a store but {what}; give the path of a store, or make one elsewhere with: embedstore build "
+                "STORE IMAGES"
+            ) from error
         what = "is not a store" if store.exists() else "does not exist"
         raise NotAStoreError(f"'{store}' {what}; make one with: embedstore build '{store}' IMAGES") from error
     except PermissionError as error:

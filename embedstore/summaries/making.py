@@ -54,6 +54,12 @@ def summarize(
     if positions is None:
         chosen = ~store.where({"split": "aside"}) if split is None else store.where({"split": split})
         if split is not None and not chosen.any():
+            written = sorted(set(store.counts("split")) - {None}, key=str)
+            if written:
+                raise SummaryError(
+                    f"No sample of '{store.path}' is in the split '{split}'; choose one that samples are in: "
+                    f"{', '.join(map(str, written))}."
+                )
             raise SummaryError(
                 f"No sample of '{store.path}' is in the split '{split}'; write a split first: embedstore split "
                 f"'{store.path}'"

@@ -263,6 +263,7 @@ def test_python_as_in_the_issue(trained: Path) -> None:
         (("embedstore", "query", "s", "--text", "a crack"), "reads no text"),
         (("embedstore", "query", "s", "--id", "good/部品 1.png", "--where", "label"), "FIELD=VALUE"),
         (("embedstore", "query", "s", "--id", "good/部品 1.png", "--where", "colour=red"), "field 'colour'"),
+        (("embedstore", "query", "s", "--id", "good/部品 1.png", "--where", "label=goood"), "meets the conditions; see"),
         (("embedstore", "query", "s", "--id", "good/部品 1.png", "--top", "0"), "ask for 1 or more"),
         (("distill", "train", "s", "--policy", "mean", "--out", "r"), "policy 'mean' is unknown"),
         (("distill", "train", "s", "--policy", "own", "--out", "r", "--loss", "l3"), "loss 'l3' is unknown"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -42,6 +43,13 @@ def test_command_lists_its_verbs(command: str) -> None:
     assert result.returncode == 0
     for verb in {verb for _, verb in VERBS}:  # both commands have an `export`
         assert (f"\n  {verb} " in result.stdout) == ((command, verb) in VERBS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_tells_its_release(command: str) -> None:
+    result = run_module(command, "--version")
+    assert (result.returncode, result.stdout) == (0, f"embedstore {version('embedstore')}\n")
+    assert result.stderr.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -202,10 +202,15 @@ def test_no_directory_is_no_store(tmp_path: Path) -> None:
 
 
 def test_a_directory_or_file_without_current_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotAStoreError, match=r"empty' is not a store; make one with: embedstore build "):
+        layout.read_current(tmp_path / "empty")
     (tmp_path / "file").write_text("x")
-    for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(NotAStoreError, match=r"is not a store; make one with: embedstore build "):
-            layout.read_current(path)
+    for path, what in ((tmp_path, "a directory of other files"), (tmp_path / "file", "a file")):
+        with pytest.raises(
+            NotAStoreError, match=f"is not a store but {what}; give the path .* elsewhere with: embedstore build"
+        ):
+            layout.read_current(path)  # where a build would be refused, too
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,12 @@ def test_a_split_that_was_never_written_is_named_with_the_command(tmp_path: Path
         assert str(caught.value) == (
             f"No sample of '{store.path}' is in the split 'train'; write a split first: embedstore split '{store.path}'"
         )
+        with store.write() as writer:
+            writer.set("split", dict(zip(store.ids, ["val", "train", "train", None], strict=True)))
+        with pytest.raises(
+            SummaryError, match=r"is in the split 'tain'; choose one that samples are in: train, val\.$"
+        ):
+            store.summarize("class-mean", split="tain")
 
 
 def test_an_empty_store_has_nothing_to_summarise(tmp_path: Path) -> None:

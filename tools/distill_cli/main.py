@@ -5,6 +5,7 @@ import typer
 from distill.training.ranks import refuse_ranks
 from distill_cli import advise, compare, evaluate, export, gate, init, predict, train
 from embedstore_cli import console
+from embedstore_cli.release_option import ReleaseOption
 
 app = typer.Typer(
     help="Train small students from an embedstore, without the teacher.",
@@ -16,7 +17,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def _begin(context: typer.Context) -> None:
+def _begin(context: typer.Context, version: ReleaseOption = False) -> None:
     if context.invoked_subcommand not in {None, "train"}:
         refuse_ranks(f"distill {context.invoked_subcommand}")
 

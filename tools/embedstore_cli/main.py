@@ -25,6 +25,7 @@ try:
         query,
         refresh,
         relabel,
+        release_option,
         repair,
         rollback,
         serve,
@@ -50,6 +51,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _begin(version: release_option.ReleaseOption = False) -> None:
+    pass
+
+
 for verb in (
     build.build,
     add.add,

@@ -78,13 +78,17 @@ def query(
         by_engine = None if export is None else answered_sentence(export)
     for warning in caught:
         typer.echo(f"Warning: {visible(str(warning.message))}", err=True)
+    if asked and not hits:
+        raise SettingsError(
+            f"No sample of the store meets the conditions; see what it holds: embedstore info '{store}'"
+        )
     if json:
         console.print_json([hit.__dict__ for hit in hits])
         return
     rows = [[f"{hit.similarity:.3f}", hit.label or "-", hit.mode or "-", hit.group or "-", hit.id] for hit in hits]
     console.table(f"Nearest in '{store}'", ["similarity", "label", "mode", "group", "id"], rows, right=(0,))
     if not hits:
-        console.say("No sample meets the conditions.")
+        console.say("The store has no samples.")
     if by_engine is not None:
         console.say(by_engine)
     if index is not None:

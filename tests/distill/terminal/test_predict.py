@@ -410,3 +410,8 @@ def test_a_gallery_that_can_not_be_written_is_told_before_any_picture_is_looked_
     against = Comparing(store=store_path, gallery=gallery.with_name(gallery.name[-250:]))
     with pytest.raises(OSError, match="name too long"):
         distill.predict(model, [images], by=By.retrieval, comparing=against, progress=looked)
+    missing = Comparing(gallery=tmp_path / "g.safetensor")
+    with pytest.raises(
+        ModelError, match=r"There is no gallery '.*g.safetensor'; check its name, or give what it is to be"
+    ):
+        distill.predict(model, [images], by=By.retrieval, comparing=missing, progress=looked)
