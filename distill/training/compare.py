@@ -19,11 +19,11 @@ from distill.training.checks import finished_runs
 from distill.training.ranks import refuse_ranks
 from distill.training.settings import Settings
 from distill.training.trainer import Planned, Step, Trainer
-from embedstore.errors import SettingsError
+from embedstore.errors import SettingsError, TrainingError
 
 __all__ = ["COMPARISON", "Step", "compare", "train_ways", "val_fold_of"]
 
-COMPARISON = "comparison.json"
+COMPARISON, RUNS = "comparison.json", "runs"
 
 
 def compare(
@@ -46,7 +46,7 @@ def compare(
 
     Args:
         store: path of a store, or of a summary file.
-        out: directory of the runs, each in `runs/POLICY-foldF-seedS`.
+        out: directory of the runs, each in `runs/POLICY-foldF-seedS`: a new or empty one, or that of a comparison.
         policies: to compare: policies, or methods of `distill.methods`.
         settings: what all runs share, but for what a method sets; `policy`, the folds and `seed` are set here, and
             options of policies that are not compared are passed over.
@@ -61,7 +61,7 @@ def compare(
     Raises:
         SettingsError: no policy, an unknown one, one twice, or one that the store's data does not fit.
         SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
-        TrainingError: the store can't be learned from, or a run's process died.
+        TrainingError: the store can't be learned from, `out` holds something else, or a run's process died.
     """
     refuse_ranks("distill.compare")  # its runs would take themselves for one of them
     base, path = settings or Settings(), Path(out)
@@ -69,6 +69,7 @@ def compare(
         raise SettingsError(f"The policies are '{','.join(policies)}'; name one or more, each once.")
     if baseline is not None and baseline not in policies:
         raise SettingsError(f"The baseline '{baseline}' is not among the policies {', '.join(policies)}.")
+    _refuse_place(path)
     runs, said = train_ways(
         store,
         path,
@@ -152,6 +153,16 @@ def val_fold_of(folds: int, fold: int, seed: int) -> int:
     return (fold + 1 + seed % ((folds - 1) // 2)) % folds
 
 
+def _refuse_place(out: Path) -> None:
+    """Refuse a directory of something else; of a comparison that was interrupted there are the runs alone."""
+    if not out.is_dir() or (out / COMPARISON).is_file():
+        return
+    if any(file.name != RUNS for file in out.iterdir()):
+        raise TrainingError(
+            f"'{out}' holds other files and no comparison; choose a new or empty directory for the comparison."
+        )
+
+
 def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int) -> list[Planned]:
     """Return the runs, ways inside: an interrupted comparison has all ways on some folds and seeds."""
     last = all(settings.keep == "last" for settings in ways.values())  # the best epoch is chosen by the validation side
@@ -166,7 +177,7 @@ def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int
                 # to be validated by it go on.
                 told = None if folds is None or val_fold == (fold + 1) % folds else val_fold
                 chosen = replace(settings, folds=folds, fold=fold, val_fold=told, seed=seed)
-                planned.append(Planned(way, fold, val_fold if last else None, seed, out / "runs" / place, chosen))
+                planned.append(Planned(way, fold, val_fold if last else None, seed, out / RUNS / place, chosen))
     return planned
 
 

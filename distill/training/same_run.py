@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.training.settings import Settings
+from distill.training.task_file import TASK
 from embedstore.errors import TrainingError
 
 CONTENTS = "contents"  # of the store: `source.contents_of`
@@ -37,9 +38,16 @@ def refuse_other(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any])
 
 def _refuse_other_settings(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     before = Settings().to_dict() | begun["settings"]  # what an earlier release did not know was as it is now
-    for key, value in asked["settings"].items():
-        if before.get(key) != value:
-            raise _begun_with(path, key, before.get(key), value)
+    others = [
+        f"{key} = {_shown(before.get(key))}, not {_shown(value)}"
+        for key, value in asked["settings"].items()
+        if before.get(key) != value
+    ]
+    if others:
+        raise TrainingError(
+            f"The run in '{path}' was begun with {'; '.join(others)}; resume it with what it was begun with, as "
+            f"'{path / TASK}' says, or choose another directory."
+        )
 
 
 def _refuse_other_store(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -61,6 +69,10 @@ def _begun_with(path: Path, key: str, before: object, now: object) -> TrainingEr
         f"The run in '{path}' was begun with {key} = {before}, not {now}; resume it with what it was begun with, or choose "
         "another directory."
     )
+
+
+def _shown(value: object) -> object:
+    return "unset" if value is None else value
 
 
 def _refuse_other_summaries(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:

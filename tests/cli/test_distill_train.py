@@ -45,6 +45,23 @@ def test_a_task_file_decides(line: Path) -> None:
     assert read_task(line / "both" / "task.toml") == read_task(line / "both.toml")
 
 
+def test_a_run_goes_on_by_its_own_task_file(line: Path) -> None:
+    given = ("--good", "良品", "--policy", "none", "--size", "32", "--epochs", "1", "--views", "0")
+    call("distill", "train", "s", *given, "--out", "half", cwd=line)
+    begun = settings_of(line / "half")
+    (line / "half" / "student.safetensors").unlink()
+    sentence = refused("distill", "train", "s", "--epochs", "1", "--out", "half", "--resume", cwd=line)
+    assert "was begun with policy = none, not own; good = 良品, not unset; " in sentence
+    assert "resume it with what it was begun with, as 'half/task.toml' says, or" in sentence.replace("\\", "/")
+    shown = call("distill", "train", "s", "--out", "half", "--resume", cwd=line).stdout.replace("\\", "/")
+    assert "Task file 'half/task.toml'.\n" in shown
+    assert settings_of(line / "half") == begun
+    assert (line / "half" / "student.safetensors").is_file()
+    call("distill", "train", "s", *given, "--out", "half", "--resume", cwd=line)
+    shown = call("distill", "train", "s", "--student", "small", "--out", "half", "--resume", cwd=line).stdout
+    assert ", but for --student of the command line." in shown
+
+
 def test_options_and_a_saved_summary_rule_over_the_task_file(line: Path) -> None:
     write_task(line / "sub.toml", f'{QUICK}seed = 3\npolicy = "sub-prototypes"\n[policies.sub-prototypes]\nk = 2\n')
     ruling = ("--good", "良品", "--lambda", "2", "--ce-views", "whole", "--summary", "three")

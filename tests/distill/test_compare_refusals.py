@@ -1,5 +1,6 @@
 """Comparisons that are refused, and before anything is trained."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,6 +96,30 @@ def test_a_directory_that_can_not_be_made_is_one_sentence(store_path: Path, tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="can't be made"):
         compare(store_path, tmp_path / "file", ["none"], SETTINGS)
+
+
+@pytest.mark.parametrize("place", ["store", "run", "page"])
+def test_a_directory_of_something_else_is_refused(place: str, store_path: Path, out: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    if place == "page":
+        other.mkdir()
+        (other / "comparison.html").write_text("mine")
+    else:
+        shutil.copytree(store_path if place == "store" else next((out / "runs").iterdir()), other)
+    before = sorted(other.rglob("*"))
+    with pytest.raises(
+        TrainingError, match="other' holds other files and no comparison; choose a new or empty directory"
+    ):
+        compare(store_path, other, ["none"])
+    assert sorted(other.rglob("*")) == before
+
+
+def test_files_beside_a_finished_comparison_do_no_harm(store_path: Path, out: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(out, tmp_path / "again")
+    (again / "notes.txt").write_text("mine")
+    before = students(again)
+    compare(store_path, again, ["none"])
+    assert students(again) == before
 
 
 @dataclass(frozen=True)

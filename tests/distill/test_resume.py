@@ -289,7 +289,7 @@ def test_to_resume_what_was_not_begun_begins_it(store: EmbeddingStore, uninterru
         ({"epochs": 9}, "epochs = 4, not 9"),
         ({"policy": "none"}, "policy = own, not none"),
         ({"weight": 2.0}, r"weight = 1.0, not 2.0"),
-        ({"good": None}, "good = good, not None"),
+        ({"good": None}, "good = good, not unset"),
         ({"seed": 1}, "seed = 0, not 1"),
     ],
 )

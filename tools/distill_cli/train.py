@@ -126,7 +126,10 @@ def train(
     learning_rate: options.LearningRate = None,
     answer: options.Answer = None,
     precision: options.Precision = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run in --out; by its own task file where you give no setting."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a student, choose its threshold on the validation side, report on the test side; without the teacher.
@@ -180,6 +183,7 @@ def train(
 
         hold_freed_memory()
         origin = None if from_ is None else read_origin(from_)
+        task = task or _own_task(out, changes, resume=resume and saved is None)
         with opened_source(path) as source:
             settings = _settings(source, task, changes, saved, origin)
             if gate and origin is not None:
@@ -245,6 +249,17 @@ def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool, ranks: int) 
         raise SettingsError(
             "--gate answers by its exit code, but torchrun gives another; leave it out, and call distill gate afterwards."
         )
+
+
+def _own_task(out: Path, changes: dict[str, Any], *, resume: bool) -> Path | None:
+    """Return the task file of the run that is to go on, where there is one and the command line says no setting.
+
+    A student of one's own is named all the same: code is never run because a file names it.
+    """
+    from distill.training.task_file import TASK
+
+    taken = resume and not changes.keys() - {"student"} and (out / TASK).is_file()
+    return out / TASK if taken else None
 
 
 def _settings(
