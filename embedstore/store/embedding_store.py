@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from embedstore.errors import SettingsError, StoreError, SummaryError
-from embedstore.splits import SplitPlan, plan_split
+from embedstore.splits import SplitPlan, plan_split, refuse_more_folds_than_parts
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
 from embedstore.store.grouping import regrouped
@@ -65,6 +65,9 @@ class EmbeddingStore(SearchableStore):
 
         A split that the manifest gave is kept, and so is `aside`, which no deal gives; with `keep`, so is every split that a
         sample already has.
+
+        Raises:
+            SettingsError: see `splits.plan_split`, or samples are to be dealt into more folds than there are groups.
         """
         with self.write("split") as writing:
             splits, given = self.field("split"), self.given("split")
@@ -74,6 +77,8 @@ class EmbeddingStore(SearchableStore):
                 if split is not None and (keep or split in (said, "aside"))
             ]
             plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
+            if len(kept) < len(self.ids):
+                refuse_more_folds_than_parts(self.samples, folds)
             writing.set("split", plan.splits)
         return plan
 
