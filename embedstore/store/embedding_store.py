@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from embedstore.errors import SettingsError, StoreError, SummaryError
+from embedstore.errors import SettingsError, StoreError, StoreLockedError, SummaryError
 from embedstore.splits import SplitPlan, plan_split, refuse_more_folds_than_parts
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
@@ -17,7 +17,7 @@ from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag
-from embedstore.store.writing import create_store, writer
+from embedstore.store.writing import create_store, is_written, writer
 from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.views import Recipe
@@ -301,12 +301,25 @@ def refuse_unbuilt(store: EmbeddingStore) -> None:
     """Raise where nothing can be done with a store yet.
 
     Raises:
-        StoreError: its first build was not finished.
+        StoreLockedError: another process writes, which is its first build.
+        StoreError: its first build was not finished, or it was made for vectors from elsewhere and has none.
     """
-    if not store.head.columns:
-        raise StoreError(
-            f"The first build of the store '{store.path}' was not finished; run the same embedstore build again first."
+    if is_built(store):
+        return
+    if store.declared:
+        raise StoreError(f"The store '{store.path}' has no vectors yet; give it some first: embedstore import --help")
+    if is_written(store.path):
+        raise StoreLockedError(
+            f"The first build of the store '{store.path}' is running in another process; try again when it is done."
         )
+    raise StoreError(
+        f"The first build of the store '{store.path}' was not finished; run the same embedstore build again first."
+    )
+
+
+def is_built(store: EmbeddingStore) -> bool:
+    """Return whether the first build, or another first change, has been finished, so that the store has vectors."""
+    return bool(store.head.columns)
 
 
 def create(
