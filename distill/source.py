@@ -17,6 +17,7 @@ from embedstore.errors import PictureError, TrainingError
 from embedstore.exports import SummaryFile
 from embedstore.images import leaves
 from embedstore.pictures import content_hash, read_picture
+from embedstore.store.embedding_store import refuse_unbuilt
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe
 
@@ -63,12 +64,14 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[Source]:
 
     Raises:
         NotAStoreError: there is no store.
+        StoreError: its first build is running, or was not finished.
         SummaryError: the file can't be used.
     """
     if Path(path).suffix == ".safetensors":
         yield SummaryFile(path)
     else:
         with open_store(path) as store:
+            refuse_unbuilt(store)
             yield store
 
 

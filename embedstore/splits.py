@@ -22,6 +22,20 @@ class SplitPlan:
         return {name: found[name] for name in ("train", "val", "test", "aside") if found[name]}
 
 
+def refuse_more_folds_than_parts(samples: Iterable[Sample], folds: int) -> None:
+    """Refuse a deal that leaves folds empty; samples set aside are not dealt.
+
+    Raises:
+        SettingsError: there are fewer groups than folds.
+    """
+    count = len({sample.part for sample in samples if sample.split != "aside"})
+    if folds > count:
+        raise SettingsError(
+            f"{folds} folds need as many groups, and the store has {count} (a picture without a group is one); use fewer folds, "
+            "3 at least, or add pictures of other parts."
+        )
+
+
 def plan_split(
     samples: Sequence[Sample],
     *,

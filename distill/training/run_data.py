@@ -1,5 +1,6 @@
 """What a run learns from and is tested on, and the refusal of what can't be learned."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,13 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
             f"Of {settings.folds} folds, number {settings.fold} can't be tested: {error.what}; {remedy}."
         ) from error
     data.remarks.extend(_doubts(data))
+    goods = 0 if settings.good is None else data.labels("val")[settings.good]
+    if goods and 0 < settings.overkill * goods < 1:
+        data.remarks.append(
+            f"The validation side has {goods} '{settings.good}' pictures, too few for an overkill of {settings.overkill:.1%}: "
+            "the threshold may reject none of them, so it lies too high and more defects escape than need to; it takes "
+            f"{math.ceil(1 / settings.overkill)} or more."
+        )
     if settings.size > (side := store.recipe.student_side):
         data.remarks.append(
             f"The student's input has {settings.size} pixels a side, and its views are cut from pictures with a short side of "

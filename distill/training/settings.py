@@ -118,7 +118,6 @@ class Settings:
             ("seed", self.seed, 0, 2**32 - 1),
             ("overkill", self.overkill, 0, 0.5),
             ("batch", self.batch, 2, 1_000_000),
-            ("learning rate", self.learning_rate, 0, 1_000_000),
             ("weight decay", self.weight_decay, 0, 1_000_000),
             ("balance", self.balance, 0, 1),
             ("logit adjustment", self.logit_adjustment, 0, 1_000),
@@ -126,6 +125,10 @@ class Settings:
         ):
             if not low <= number <= high:
                 raise SettingsError(f"The {name} is {number}; expected {low} to {high}.")
+        if not 0 < self.learning_rate <= 1_000_000:
+            raise SettingsError(
+                f"The learning rate is {self.learning_rate}; expected more than 0, which learns nothing, and at most 1000000."
+            )
         if self.views is not None and self.views < 0:
             raise SettingsError(f"The number of views is {self.views}; expected 0 or more.")
         if self.folds is None and (self.fold or self.val_fold is not None):

@@ -9,15 +9,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from embedstore.errors import SettingsError, StoreError, SummaryError
-from embedstore.splits import SplitPlan, plan_split
+from embedstore.errors import SettingsError, StoreError, StoreLockedError, SummaryError
+from embedstore.splits import SplitPlan, plan_split, refuse_more_folds_than_parts
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
 from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag
-from embedstore.store.writing import create_store, writer
+from embedstore.store.writing import create_store, is_written, writer
 from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.views import Recipe
@@ -65,6 +65,9 @@ class EmbeddingStore(SearchableStore):
 
         A split that the manifest gave is kept, and so is `aside`, which no deal gives; with `keep`, so is every split that a
         sample already has.
+
+        Raises:
+            SettingsError: see `splits.plan_split`, or samples are to be dealt into more folds than there are groups.
         """
         with self.write("split") as writing:
             splits, given = self.field("split"), self.given("split")
@@ -74,6 +77,8 @@ class EmbeddingStore(SearchableStore):
                 if split is not None and (keep or split in (said, "aside"))
             ]
             plan = plan_split(self.samples, folds=folds, fold=fold, seed=seed, kept=kept)
+            if len(kept) < len(self.ids):
+                refuse_more_folds_than_parts(self.samples, folds)
             writing.set("split", plan.splits)
         return plan
 
@@ -296,12 +301,25 @@ def refuse_unbuilt(store: EmbeddingStore) -> None:
     """Raise where nothing can be done with a store yet.
 
     Raises:
-        StoreError: its first build was not finished.
+        StoreLockedError: another process writes, which is its first build.
+        StoreError: its first build was not finished, or it was made for vectors from elsewhere and has none.
     """
-    if not store.head.columns:
-        raise StoreError(
-            f"The first build of the store '{store.path}' was not finished; run the same embedstore build again first."
+    if is_built(store):
+        return
+    if store.declared:
+        raise StoreError(f"The store '{store.path}' has no vectors yet; give it some first: embedstore import --help")
+    if is_written(store.path):
+        raise StoreLockedError(
+            f"The first build of the store '{store.path}' is running in another process; try again when it is done."
         )
+    raise StoreError(
+        f"The first build of the store '{store.path}' was not finished; run the same embedstore build again first."
+    )
+
+
+def is_built(store: EmbeddingStore) -> bool:
+    """Return whether the first build, or another first change, has been finished, so that the store has vectors."""
+    return bool(store.head.columns)
 
 
 def create(

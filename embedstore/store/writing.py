@@ -107,6 +107,19 @@ def refuse_other_content(path: Path) -> None:
         raise StoreError(f"The directory '{path.parent}' does not exist; make it first, or choose another path.")
 
 
+def is_written(path: Path) -> bool:
+    """Return whether another process is changing a store now; False where that can't be known."""
+    if _held.get(path.resolve()) == os.getpid():
+        return False
+    try:
+        with locked(path):
+            return False
+    except StoreLockedError:
+        return True
+    except StoreError:  # only a process that may write can ask
+        return False
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, wait: float = 0) -> Iterator[None]:
     """Keep other writers from a store while inside; wait so many seconds for one that is there.

@@ -176,6 +176,13 @@ def test_split_prints_its_counts_and_manifest_splits_stay(line: Path, tmp_path: 
     plan = json.loads(call("embedstore", "split", "s", "--folds", "3", "--json", cwd=tmp_path).stdout)
     assert plan["counts"]["aside"] == 3
     assert sum(plan["counts"].values()) == 12
+    assert {side: sum(labels.values()) for side, labels in plan["labels"].items()} == plan["counts"]
+    assert plan["labels"]["aside"] == {"a": 1, "b": 2}
+    shown = call("embedstore", "split", "s", "--folds", "3", cwd=tmp_path).stdout
+    assert "\naside  a 1, b 2\n" in shown
+    sentence = refused("embedstore", "split", "s", "--folds", "10", cwd=tmp_path)
+    assert "10 folds need as many groups, and the store has 9 (a picture without a group is one); use fewer" in sentence
+    call("embedstore", "split", "s", "--folds", "9", cwd=tmp_path)
     assert any("no group" in remark for remark in plan["remarks"])
 
 

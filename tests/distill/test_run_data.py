@@ -334,6 +334,19 @@ def test_a_label_that_is_not_tested_is_told() -> None:
     assert data.remarks == ["No 'scratch' picture is on the test side, so the figures say nothing of it."]
 
 
+@pytest.mark.parametrize(
+    ("goods", "overkill", "told"), [(19, 0.05, True), (20, 0.05, False), (9, 0.1, True), (9, 0, False)]
+)
+def test_too_few_good_pictures_for_the_threshold_are_told(goods: int, overkill: float, told: bool) -> None:
+    found = run_data_of(written(train="gd", val="g" * goods + "d", test="gd"), good="good", overkill=overkill).remarks
+    assert len(found) == told
+    if told:
+        assert found[0].startswith(
+            f"The validation side has {goods} 'good' pictures, too few for an overkill of {overkill:.1%}"
+        )
+        assert found[0].endswith(f"it takes {round(1 / overkill)} or more.")
+
+
 def test_a_part_on_two_sides_is_told() -> None:
     samples = [
         sample("a", "good", "train", "one"), sample("b", "good", "test", "one"), sample("c", "defect", "train", "two"),
@@ -354,7 +367,7 @@ def of_policy(summary: str) -> distill.Settings:
 
 
 def test_a_summary_of_the_training_side_fits(store: EmbeddingStore) -> None:
-    data = make_run_data(store, quick())
+    data = make_run_data(store, quick(overkill=0.2))
     check_summary(summarize(store, "class-mean", positions=data.sides["train"]), store, data)
     assert data.remarks == []
 
@@ -407,7 +420,7 @@ def test_how_to_mend_a_leak_fits_the_source_and_the_split(store: EmbeddingStore,
 
 
 def test_a_file_with_samples_without_a_split_names_no_command_that_can_not_work(files: dict[str, SummaryFile]) -> None:
-    assert make_run_data(files["train"], quick()).remarks == [
+    assert make_run_data(files["train"], quick(overkill=0.2)).remarks == [
         "2 pictures have no split and take no part; give them one in the store that they were exported from, and export "
         "again"
     ]
@@ -471,7 +484,7 @@ def test_a_summary_of_an_older_version_is_told(tmp_path: Path) -> None:
 
     def remarks() -> list[str]:
         with embedstore.open(path) as store:
-            data = make_run_data(store, quick())
+            data = make_run_data(store, quick(overkill=0.2))
             check_summary(store.summary("old"), store, data)
             return data.remarks
 

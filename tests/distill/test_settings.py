@@ -81,6 +81,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(field: str, told: str) -
         ("overkill", 5, "overkill is 5"),
         ("batch", 1, "batch is 1"),
         ("learning_rate", -1, "learning rate is -1"),
+        ("learning_rate", 0, "learning rate is 0"),
         ("learning_rate", math.inf, "learning rate is inf"),
         ("weight_decay", math.nan, "weight decay is nan"),
         ("views", -1, "number of views is -1"),

@@ -213,7 +213,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
         val_fold=None if folds is None else draw(st.none() | st.integers(0, 9)),
         ce_views=draw(st.sampled_from(CE_VIEWS)),
         batch=draw(st.integers(2, 512)),
-        learning_rate=draw(numbers),
+        learning_rate=draw(st.floats(0, 1e6, exclude_min=True)),
         weight_decay=draw(numbers),
         projection=draw(st.sampled_from(PROJECTIONS)),
         pretrain_epochs=0 if policy == "none" or mixture_of_nothing(mixture) else draw(st.integers(0, 1_000_000)),

@@ -119,7 +119,7 @@ def test_kept_pictures_train_the_same_student_as_files(store: EmbeddingStore, tm
 def test_every_policy_starts_from_the_same_weights_and_sees_the_same_pictures(
     store: EmbeddingStore, tmp_path: Path
 ) -> None:
-    # At a learning rate of 0 weights stay what they were, and the running statistics tell what pictures went through.
+    # By steps that no weight has room for, all stay what they were, and the running statistics tell what pictures went through.
     for ce_views in CE_VIEWS:
         found = {
             policy: weights_of(
@@ -127,7 +127,7 @@ def test_every_policy_starts_from_the_same_weights_and_sees_the_same_pictures(
                 tmp_path / f"{policy} {ce_views}",
                 **toy_parts.policy(policy),
                 ce_views=ce_views,
-                learning_rate=0,
+                learning_rate=1e-50,
                 epochs=1,
             )
             for policy in (POLICIES if ce_views == "all" else ("none", "class-mean", "own"))
@@ -338,7 +338,7 @@ def test_several_labels_without_a_good_one(tmp_path: Path) -> None:
 def test_a_store_without_a_split_gets_one_for_the_run(tmp_path: Path) -> None:
     store_path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 10, split=False))
     run = distill.train(store_path, tmp_path / "run", quick(seed=2))
-    assert len(run.remarks) == 1
+    assert len(run.remarks) == 2  # the other: so few good pictures allow no threshold at the overkill wanted
     assert run.remarks[0].startswith("The store has no written split, so this run made one by group with seed 2 (")
     assert json.loads((run.path / "run.json").read_text("utf-8"))["remarks"] == run.remarks
     with embedstore.open(store_path) as store:

@@ -26,8 +26,10 @@ def init(
     import embedstore
     from distill.training.task_draft import draft_task
     from distill.training.task_file import write_task
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     with embedstore.open(store) as opened:
+        refuse_unbuilt(opened)
         draft = draft_task(opened, good=good, without_good=no_good)
     write_task(out, draft.text)
     if json:

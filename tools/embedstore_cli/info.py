@@ -69,11 +69,10 @@ def info(
         console.say(
             f"incomplete  {', '.join(facts['outputs_incomplete'])}: not all samples have it; {HOW_TO_COMPLETE}."
         )
-    if facts["unfinished"]:
-        console.say(
-            f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of an interrupted build or refresh; "
-            "give the same command again."
-        )
+    if facts["unfinished"] or facts["first_build"]:
+        what = "a first build" if facts["first_build"] else "a build or refresh"
+        state = "that is running" if facts["running"] else "that was interrupted; give the same command again"
+        console.say(f"unfinished  {console.count(facts['unfinished'], 'sample', 'samples')} of {what} {state}.")
 
 
 def _facts(store: "EmbeddingStore") -> dict[str, Any]:
@@ -103,9 +102,15 @@ def _facts(store: "EmbeddingStore") -> dict[str, Any]:
 
 def _today(store: "EmbeddingStore") -> dict[str, Any]:
     """Return what is so now, whatever a version says."""
+    from embedstore.store.embedding_store import is_built
+    from embedstore.store.writing import is_written
+
+    first, unfinished = not is_built(store) and not store.declared, store.unfinished()
     return {
         "set_aside": store.set_aside,
-        "unfinished": store.unfinished(),
+        "unfinished": unfinished,
+        "first_build": first,  # it is not finished
+        "running": (first or unfinished > 0) and is_written(store.path),
         "outputs_incomplete": sorted(store.space["outputs"].keys() - store.outputs.keys()) if store.outputs else [],
         "lost": store.lost,
         "other_teachers": _other_teachers(store),

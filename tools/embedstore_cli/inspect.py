@@ -56,6 +56,7 @@ def inspect(
     import embedstore
     from embedstore.analysis.odd_samples import find_odd
     from embedstore.errors import SettingsError
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     if html is not None:
         from embedstore.pages.odd_page import check_page_path
@@ -65,6 +66,7 @@ def inspect(
         raise SettingsError(f"The image folder '{images}' does not exist; give the folder that holds the pictures.")
     labels = None if label is None else [name or None for name in label]
     with embedstore.open(store, version=asked_version(version)) as opened:
+        refuse_unbuilt(opened)
         with _progress(summarises=against is None) as progress:
             found = find_odd(opened, against, top=top, labels=labels, progress=progress)
         try:

@@ -56,6 +56,7 @@ def query(
     from embedstore.analysis.search import serving_index
     from embedstore.errors import SettingsError
     from embedstore.search_engines import open_export
+    from embedstore.store.embedding_store import refuse_unbuilt
     from embedstore.store.index import IndexWarning
     from embedstore.visible import visible
 
@@ -71,6 +72,7 @@ def query(
     ):
         for kind in (IndexWarning, EngineWarning):
             warnings.simplefilter("always", kind)
+        refuse_unbuilt(opened)
         hits = opened.query(
             image=image, id=id, text=text, top=top, where=asked, exact=True if exact else None, via=export
         )

@@ -1,5 +1,6 @@
 """embedstore split: train, val, test and aside, by group."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +32,17 @@ def split(
         refuse_unbuilt(opened)
         plan = opened.split(folds=folds, fold=fold, seed=seed, keep=keep)
         version = opened.version
+        found = Counter(zip(opened.field("split"), opened.field("label"), strict=True))
+    labels = {
+        side: {label or "(none)": count for (at, label), count in sorted(found.items(), key=str) if at == side}
+        for side in plan.counts()
+    }
     if json:
-        console.print_json({"version": version, "counts": plan.counts(), "remarks": plan.remarks})
+        console.print_json({"version": version, "counts": plan.counts(), "labels": labels, "remarks": plan.remarks})
         return
     counts = ", ".join(f"{count} {side}" for side, count in plan.counts().items())
-    console.say(f"Fold {fold} of {folds}, seed {seed}: {counts}; written as version {version}.", *plan.remarks)
+    console.say(
+        f"Fold {fold} of {folds}, seed {seed}: {counts}; written as version {version}.",
+        *(f"{side:<7}{', '.join(f'{label} {count}' for label, count in of.items())}" for side, of in labels.items()),
+        *plan.remarks,
+    )

@@ -65,8 +65,10 @@ def suggest(
     """
     import embedstore
     from embedstore.analysis import suggestions
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     with embedstore.open(store, version=asked_version(version)) as opened:
+        refuse_unbuilt(opened)
         student = None
         if run is not None:
             from embedstore_cli.run_scores import held_out_scores

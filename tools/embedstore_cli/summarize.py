@@ -82,6 +82,7 @@ def summarize(
     On a cluster: embedstore summarize parts.store rare-samples --engine ray --address 10.0.0.1:6379
     """
     import embedstore
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     given: dict[str, Any] = {
         "k": k,
@@ -95,6 +96,7 @@ def summarize(
     }
     parameters = {option: value for option, value in given.items() if value is not None}
     with embedstore.open(store) as opened:
+        refuse_unbuilt(opened)
         trained, aside = (opened.counts("split").get(side) for side in ("train", "aside"))
         side = None if split == "all" else split or ("train" if trained else None)
         with console.Steps() as steps, console.only_the_report_on_stdout():

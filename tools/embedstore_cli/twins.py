@@ -43,8 +43,10 @@ def twins(
     import embedstore
     from embedstore.analysis.leaks import find_leaks
     from embedstore.analysis.twins import find_twins
+    from embedstore.store.embedding_store import refuse_unbuilt
 
     with embedstore.open(store) as opened:
+        refuse_unbuilt(opened)
         with console.progress("Comparing", "pictures") as progress:
             found = find_twins(opened, similarity=similarity, progress=progress)
         written = opened.set_groups(found.groups, merge=found.merged if merge else None) if apply else 0
