@@ -18,11 +18,12 @@ from PIL import Image
 
 from embedstore import EmbeddingStore, Recipe
 from embedstore.pictures import decode
+from embedstore.store.creating import create_store
 from embedstore.store.environment import Environment
 from embedstore.store.fields import Record
 from embedstore.store.layout import BLOCK, Column, Head, empty_rows, id_key
 from embedstore.store.tables import Tables
-from embedstore.store.writing import create_store, writer
+from embedstore.store.writing import writer
 from embedstore.summaries import TrainingVectors
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.vectors import unit_length

@@ -24,10 +24,11 @@ from embedstore.imports.parquet import ParquetSource
 from embedstore.imports.source import Batch, Options, Origin, Source
 from embedstore.imports.vectors_file import VectorsFileSource
 from embedstore.store.changes import StoreWriter
+from embedstore.store.creating import create_store
 from embedstore.store.embedding_store import EmbeddingStore, create, open_store
 from embedstore.store.layout import id_key
 from embedstore.store.reading import as_stored
-from embedstore.store.writing import create_store, writer
+from embedstore.store.writing import writer
 from embedstore.teachers.protocol import EMBEDDING
 
 FOLDER = "folder"

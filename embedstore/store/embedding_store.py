@@ -13,11 +13,12 @@ from embedstore.errors import SettingsError, StoreError, StoreLockedError, Summa
 from embedstore.splits import SplitPlan, plan_split, refuse_more_folds_than_parts
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
+from embedstore.store.creating import create_store
 from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
 from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag
-from embedstore.store.writing import create_store, is_written, writer
+from embedstore.store.writing import is_written, writer
 from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
 from embedstore.views import Recipe

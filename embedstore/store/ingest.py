@@ -17,6 +17,7 @@ from embedstore.images import Listing, list_images
 from embedstore.store import layout
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
+from embedstore.store.creating import create_store, refuse_other_content
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
@@ -26,7 +27,7 @@ from embedstore.store.merging import merge, renamed
 from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
-from embedstore.store.writing import Writer, create_store, next_head, refuse_other_content, writer
+from embedstore.store.writing import Writer, next_head, writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.teachers.outputs import refuse_text
 from embedstore.views import Recipe

@@ -17,20 +17,14 @@ import numpy.typing as npt
 
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store import layout
+from embedstore.store.creating import create_store, fresh_directory, refuse_other_content, sweep_unfinished_stores
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.kept_pictures import make_kept, open_kept
 from embedstore.store.layout import BLOCK, NEVER, Column, Head
 from embedstore.store.reading import Where
 from embedstore.store.reducing import fit
 from embedstore.store.tables import Tables
-from embedstore.store.writing import (
-    Writer,
-    create_store,
-    fresh_directory,
-    refuse_other_content,
-    sweep_unfinished_stores,
-    writer,
-)
+from embedstore.store.writing import Writer, writer
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.teachers.reduction import KIND, Reduction
 

@@ -20,10 +20,11 @@ from helpers import python_environment, run_python, snapshot, store_of, unit_vec
 import embedstore
 from embedstore.errors import CorruptStoreError, StoreError, StoreLockedError
 from embedstore.store import data_file, environment
+from embedstore.store.creating import create_store
 from embedstore.store.environment import Environment, open_environment
 from embedstore.store.layout import Column, read_current
 from embedstore.store.tables import Tables
-from embedstore.store.writing import create_store, next_head, writer
+from embedstore.store.writing import next_head, writer
 
 
 @pytest.fixture
