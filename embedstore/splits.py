@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from embedstore.errors import SettingsError
 from embedstore.images import Sample
 
+FOLDS = 5  # where nobody says
+
 
 @dataclass(frozen=True)
 class SplitPlan:
@@ -25,11 +27,13 @@ class SplitPlan:
 def refuse_more_folds_than_parts(samples: Iterable[Sample], folds: int) -> None:
     """Refuse a deal that leaves folds empty; samples set aside are not dealt.
 
+    The usual five are dealt to fewer groups, too, so that a new line has sides from its first parts on.
+
     Raises:
-        SettingsError: there are fewer groups than folds.
+        SettingsError: there are fewer groups than folds, and more folds than usual.
     """
     count = len({sample.part for sample in samples if sample.split != "aside"})
-    if folds > count:
+    if folds > max(count, FOLDS):
         raise SettingsError(
             f"{folds} folds need as many groups, and the store has {count} (a picture without a group is one); use fewer folds, "
             "3 at least, or add pictures of other parts."
@@ -39,7 +43,7 @@ def refuse_more_folds_than_parts(samples: Iterable[Sample], folds: int) -> None:
 def plan_split(
     samples: Sequence[Sample],
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
     fold: int = 0,
     val_fold: int | None = None,
     seed: int = 0,

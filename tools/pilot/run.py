@@ -31,7 +31,7 @@ from embedstore.analysis.twins import find_twins
 from embedstore.errors import EmbedstoreError
 from embedstore.pages.odd_page import odd_cards
 
-TEACHER, STORE = "efficientnet-lite0", "cells.store"
+TEACHER, STORE, COMPARED = "efficientnet-lite0", "cells.store", "compared"
 GOOD, DEFECT = "good", "defect"
 WAYS = ("none", "class-mean", "sub-prototypes", "rare-samples", "own")
 SUMMARIES = ("class-mean", "sub-prototypes", "rare-samples")
@@ -116,7 +116,7 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
     )
     comparison = _compare(console, path, out, scale)
     print_comparison(comparison, console)
-    unsure = {way: _unsure(out / "runs" / f"{way}-seed0") for way in scale.ways}
+    unsure = {way: _unsure(out / COMPARED / "runs" / f"{way}-seed0") for way in scale.ways}
     pilot = page.Pilot(
         teacher=teacher,
         embedding=embedding,
@@ -140,7 +140,8 @@ def run(out: Path, report: Path, scale: Scale, teacher: str) -> Comparison:
     console.print(f"   embedstore summaries {path}")
     console.print(f"   embedstore inspect {path} --html odd.html")
     console.print(f"   embedstore query {path} --id images/cell0001.png --where label=good")
-    console.print(f"   {out / 'comparison.json'} and {out / 'runs'}: all figures, and each cell's score")
+    compared = out / COMPARED
+    console.print(f"   {compared / 'comparison.json'} and {compared / 'runs'}: all figures, and each cell's score")
     return comparison
 
 
@@ -194,7 +195,7 @@ def _compare(console: Console, path: Path, out: Path, scale: Scale) -> Compariso
                 bar.update(tasks[name], completed=scale.epochs)
             bar.update(tasks[step.run], completed=step.epochs_done)
 
-        compared = compare(path, out, scale.ways, settings, folds=None, seeds=1, progress=show)
+        compared = compare(path, out / COMPARED, scale.ways, settings, folds=None, seeds=1, progress=show)
         for task in tasks.values():
             bar.update(task, completed=scale.epochs)
     return compared
