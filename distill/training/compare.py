@@ -154,10 +154,13 @@ def val_fold_of(folds: int, fold: int, seed: int) -> int:
 
 
 def _refuse_place(out: Path) -> None:
-    """Refuse a directory of something else; of a comparison that was interrupted there are the runs alone."""
+    """Refuse a directory of something else; of a comparison that was interrupted there are the runs alone.
+
+    A kill while it was written leaves the file beside that `files.write_whole` makes.
+    """
     if not out.is_dir() or (out / COMPARISON).is_file():
         return
-    if any(file.name != RUNS for file in out.iterdir()):
+    if any(file.name != RUNS and not file.match(f".{COMPARISON}.new-*") for file in out.iterdir()):
         raise TrainingError(
             f"'{out}' holds other files and no comparison; choose a new or empty directory for the comparison."
         )

@@ -16,7 +16,7 @@ from distill.training.run_data import RunData
 from distill.training.same_run import CONTENTS
 from distill.training.settings import Settings
 from embedstore import Summary
-from embedstore.errors import TrainingError
+from embedstore.errors import SettingsError, TrainingError
 from embedstore.exports import SummaryFile
 
 
@@ -32,9 +32,12 @@ def settings_of(path: Path, description: Mapping[str, Any]) -> Settings:
     Raises:
         TrainingError: they are of another release.
     """
+    values = dict(description["settings"])
+    if values.get("folds") is None:  # an earlier release took a fold without their number, and it meant nothing
+        values |= {"fold": 0, "val_fold": None}
     try:
-        return Settings(**description["settings"])
-    except TypeError as error:
+        return Settings(**values)
+    except (TypeError, SettingsError) as error:
         raise TrainingError(
             f"The settings of the run in '{path}' are not of this release; use the one that made it."
         ) from error

@@ -132,7 +132,8 @@ def finished_run(
         if gone:
             raise TrainingError(
                 f"{len(gone)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{gone[0]}') "
-                f"have left the store '{opened.path}'; name a store that has them: --store STORE"
+                f"have left the store '{opened.path}', or are under another name now; name a store that has them "
+                "(--store STORE), or train again."
             )
         positions = {side: opened.positions([i for i, s in wanted.items() if s == side]) for side in SPLITS}
         data = RunData(list(opened.samples), positions, classes)

@@ -114,6 +114,13 @@ def test_a_directory_of_something_else_is_refused(place: str, store_path: Path, 
     assert sorted(other.rglob("*")) == before
 
 
+def test_what_a_kill_leaves_beside_the_runs_keeps_nobody_from_going_on(store_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "runs").mkdir(parents=True)
+    (tmp_path / "out" / ".comparison.json.new-77").write_text("{", "utf-8")
+    with pytest.raises(SettingsError, match="2 folds can't give train, val and test"):  # the directory is taken
+        distill.compare(store_path, tmp_path / "out", ["none"], SETTINGS, folds=2)
+
+
 def test_files_beside_a_finished_comparison_do_no_harm(store_path: Path, out: Path, tmp_path: Path) -> None:
     again = shutil.copytree(out, tmp_path / "again")
     (again / "notes.txt").write_text("mine")

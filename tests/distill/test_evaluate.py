@@ -19,7 +19,7 @@ from distill.evaluation.report import make_report
 from distill.training.loop import Run
 from distill.training.run_directory import held, read_scores
 from embedstore import EmbeddingStore
-from embedstore.errors import EmbedstoreError, TrainingError
+from embedstore.errors import TrainingError
 from embedstore.teachers.pixels import PixelTeacher
 
 
@@ -194,9 +194,14 @@ def test_a_description_that_lacks_a_part_is_refused(part: str, run: Path) -> Non
 def test_settings_of_another_release_are_refused(run: Path) -> None:
     edit(run, lambda description: description["settings"].update(vitamins=3))
     refused(run, "The settings of the run in '.*' are not of this release")
+    edit(run, lambda description: description["settings"].pop("vitamins"))
     edit(run, lambda description: description["settings"].update(policy="levitation"))
-    with pytest.raises(EmbedstoreError):
-        distill.evaluate(run)
+    refused(run, "The settings of the run in '.*' are not of this release")
+
+
+def test_a_fold_without_their_number_which_meant_nothing_keeps_no_run_closed(run: Path) -> None:
+    edit(run, lambda description: description["settings"].update(folds=None, fold=2, val_fold=1))
+    assert distill.evaluate(run) is not None
 
 
 @pytest.mark.parametrize(

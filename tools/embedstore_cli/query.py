@@ -81,8 +81,9 @@ def query(
     for warning in caught:
         typer.echo(f"Warning: {visible(str(warning.message))}", err=True)
     if asked and not hits:
+        which = "sample" if id is None else "other sample"
         raise SettingsError(
-            f"No sample of the store meets the conditions; see what it holds: embedstore info '{store}'"
+            f"No {which} of the store meets the conditions; see what it holds: embedstore info '{store}'"
         )
     if json:
         console.print_json([hit.__dict__ for hit in hits])
@@ -90,7 +91,7 @@ def query(
     rows = [[f"{hit.similarity:.3f}", hit.label or "-", hit.mode or "-", hit.group or "-", hit.id] for hit in hits]
     console.table(f"Nearest in '{store}'", ["similarity", "label", "mode", "group", "id"], rows, right=(0,))
     if not hits:
-        console.say("The store has no samples.")
+        console.say("The store has no samples." if id is None else "The store has no other sample.")
     if by_engine is not None:
         console.say(by_engine)
     if index is not None:
