@@ -10,15 +10,15 @@ it as long as the store has the same samples with the same pictures and teacher,
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from embedstore.errors import SettingsError
+from embedstore.files import write_whole
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.vectors import unit_length, widened
 
@@ -111,12 +111,7 @@ def keep_map(store: EmbeddingStore, method: str, places: npt.ArrayLike) -> Path:
         )
     path = store.path / FOLDER / f"{method}-{store.version}{_ENDING}"
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_suffix(f".new-{os.getpid()}")
-    try:
-        save_file({"places": given}, fresh, {"rows": rows_of(store), "teacher": store.fingerprint})
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    write_whole(path, save({"places": given}, {"rows": rows_of(store), "teacher": store.fingerprint}))
     there = {entry.number for entry in store.log() if entry.readable} | {store.version}
     for other, of, version in _files(store):
         if of == method and version not in there:
