@@ -6,7 +6,7 @@ is the same student without what the teacher learned elsewhere.
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,13 @@ class TeacherStages(nn.Module):
         """Map (m, 3, s, s) to (m, c)."""
         maps: Tensor = self.layers(pixels * self.scale + self.shift)
         return maps.mean(dim=(2, 3))
+
+    def stages(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Yield the maps (m, c, h, w) after each layer, one after the other."""
+        maps = pixels * self.scale + self.shift
+        for layer in self.layers.children():
+            maps = layer(maps)
+            yield maps
 
 
 def teacher_stages(name: str, size: int, *, pretrained: bool) -> TeacherStages:

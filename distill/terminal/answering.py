@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from distill.answers import Distribution, Memory, Neighbours
+from distill.answers import Distribution, Memory, Neighbours, Patches
 from distill.answers.neighbours import TEMPERATURE, VOICES
+from distill.answers.patches import SIZES, beside
+from distill.terminal.graph import Cutting
+from embedstore.views import Fit
 
 
 class ByHead(nn.Module):
@@ -93,13 +96,41 @@ class Both(nn.Module):
         return said
 
 
-def answer_module(answer: str, memory: Memory | None) -> nn.Module:
+class ByPatches(nn.Module):
+    """Adds what patches say to an answer; see `answers.Patches`. Pictures are looked at as they are, unflipped.
+
+    Args:
+        patches: of the run.
+        defects: (classes,) which of the classes are defects, 1 or 0.
+        fit: how a picture is brought to a square.
+    """
+
+    defects: Tensor
+
+    def __init__(self, patches: Patches, defects: Tensor, fit: Fit):
+        super().__init__()
+        self.patches = patches
+        self.cuttings = nn.ModuleList(Cutting(size, fit) for size in SIZES)
+        self.register_buffer("defects", defects)
+
+    def forward(self, said: Tensor, picture: Tensor) -> Tensor:
+        """Map probabilities (classes,) of a picture (height, width, 3) uint8 to others, float64."""
+        log_odds = self.patches([cutting(picture) for cutting in self.cuttings])
+        return beside(said[None], log_odds, self.defects)[0]
+
+
+def by_patches(memory: Memory | Patches | None, defects: Tensor, fit: Fit) -> ByPatches | None:
+    """Return the module that adds what patches say, where a run keeps patches."""
+    return ByPatches(memory, defects, fit) if isinstance(memory, Patches) else None
+
+
+def answer_module(answer: str, memory: Memory | Patches | None) -> nn.Module:
     """Return the module for one of `settings.ANSWERS`, and what the run keeps for it.
 
     Raises:
         ValueError: nobody has written it yet.
     """
-    if memory is None:
+    if memory is None or isinstance(memory, Patches):
         return ByHead()
     if isinstance(memory, Neighbours):
         return Both(ByNeighbours(memory)) if answer == "both" else ByNeighbours(memory)

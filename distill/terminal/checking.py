@@ -15,7 +15,7 @@ from distill.evaluation.metrics import Flags, rejected_share
 from distill.terminal.facts import Facts, Probabilities
 from distill.terminal.graph import Terminal
 from distill.terminal.model import Picture, Seen, TerminalModel, as_input
-from distill.training.answers import answer_of
+from distill.training.answers import asked_of
 from distill.training.evaluate import FinishedRun
 from distill.training.scoring import class_probabilities
 
@@ -87,8 +87,8 @@ class Reference:
         samples = run.data.samples
         positions = np.array([at for at in run.data.sides["test"] if samples[at].label is not None], np.int64)
         timed = list(pictures_at(run, positions[: _TIMED + 1]))
-        answer = answer_of(run.path, run.settings, run.student)
-        probabilities = class_probabilities(run.student, run.pictures, positions, run.flips, answer)
+        asked = asked_of(run.path, run.settings, run.student, run.data.classes)
+        probabilities = class_probabilities(run.student, run.pictures, positions, run.flips, asked)
         defect = np.array([facts.good is not None and samples[at].label != facts.good for at in positions])
         with _one_thread(), torch.inference_mode():
             taken = _milliseconds(lambda picture: model(torch.from_numpy(picture)), timed)

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 
 import embedstore
-from distill.answers import MEMORIES
 from distill.evaluation.metrics import threshold_at_overkill
 from distill.targets import TrainingSet
-from distill.terminal.answering import answer_module
+from distill.terminal.answering import answer_module, by_patches
 from distill.terminal.checking import Agreement, Figures, Progress, Reference, pictures_at
 from distill.terminal.facts import KEY, Facts
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import FEATURES, PICTURE, PROBABILITIES, PROJECTED, Picture, Seen, TerminalModel
 from distill.terminal.quantisation import quantise
-from distill.training import projection, run_directory
+from distill.training import projection
+from distill.training.answers import defects_among, loaded_memory
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold
 from embedstore import EmbeddingStore
 from embedstore.errors import MissingPackageError, ModelError
@@ -162,22 +162,19 @@ def export(
 def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
     """Return a run's student with all that stands before and behind it, on the CPU, and what is to be said of it."""
     settings, recipe = run.settings, run.source.recipe
-    memory = None
-    if settings.answer != "head":
-        memory = MEMORIES[settings.answer].fitting(run_directory.load_memory(run.path), run.student)
-        if memory is None:
-            raise run_directory.damaged_memory(run.path)
+    memory = loaded_memory(run.path, settings, run.student)
     why = projection.why_none(settings) if vectors else "it was exported without vectors"
     learned, centre = None, None
     if why is None and (kept := projection.load(run.path, settings, run.student.features)) is not None:
         learned = kept[0]
         centre = _centre(run) if kept[1] is None else kept[1].numpy()
     model = Terminal(
-        copy.deepcopy(run.student).cpu(),
+        copy.deepcopy(run.student),
         Cutting(settings.size, recipe.fit),
         run.flips,
         answer_module(settings.answer, memory),
         learned,
+        by_patches(memory, defects_among(run.data.classes, settings.good), recipe.fit),
     )
     facts = Facts(
         classes=tuple(run.data.classes),
@@ -198,7 +195,7 @@ def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
         no_vectors=why,
         release=embedstore.__version__,
     )
-    return model.eval(), facts
+    return model.cpu().eval(), facts
 
 
 def _centre(run: FinishedRun) -> Vectors:

@@ -75,14 +75,21 @@ class Terminal(nn.Module):
         flips: what is averaged; see `scoring.flips_of`.
         answer: maps features and logits to probabilities in float64.
         projection: to the teacher's space, or None.
+        beside: maps the probabilities (classes,), averaged over flips, and the picture to the final ones; None: they are.
     """
 
-    def __init__(
-        self, student: Student, cutting: Cutting, flips: Flips, answer: nn.Module, projection: nn.Module | None
+    def __init__(  # noqa: PLR0917
+        self,
+        student: Student,
+        cutting: Cutting,
+        flips: Flips,
+        answer: nn.Module,
+        projection: nn.Module | None,
+        beside: nn.Module | None = None,
     ):
         super().__init__()
         self.student, self.cutting, self.answer, self.projection = student, cutting, answer, projection
-        self.flips = flips
+        self.flips, self.beside = flips, beside
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
         """Map (height, width, 3) uint8 to probabilities (classes,), features (f,) and, with a projection, a vector (d,).
@@ -93,5 +100,8 @@ class Terminal(nn.Module):
         ways = torch.cat([pixels.flip(way) if way else pixels for way in self.flips])
         features, logits = self.student(ways)
         seen = features.mean(dim=0)
-        said = (self.answer(features, logits).mean(dim=0), seen)
+        probabilities = self.answer(features, logits).mean(dim=0)
+        if self.beside is not None:
+            probabilities = self.beside(probabilities, picture)
+        said = (probabilities, seen)
         return said if self.projection is None else (*said, self.projection(seen))

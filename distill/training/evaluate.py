@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,11 @@ from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
-from distill.training.answers import answer_of, memory_of, through
+from distill.training.answers import asked_of, memory_of, refuse_unanswerable, through
 from distill.training.description import settings_of
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, refuse_untestable
-from distill.training.scoring import Answer, Flips, by_head, class_probabilities, flips_of
+from distill.training.scoring import HEAD, Asked, Flips, class_probabilities, flips_of
 from distill.training.settings import ANSWERS, Settings, is_code
 from embedstore import EmbeddingStore
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
@@ -72,15 +72,16 @@ def ask(
 
     Raises:
         TrainingError: see `evaluate`; or the training samples have other labels now than the run's, where the answer needs them.
-        SettingsError: see `evaluate`; or there is no such answer.
+        SettingsError: see `evaluate`; or there is no such answer, or it needs a good label and the run has none.
     """
     if answer not in ANSWERS:
         raise SettingsError(f"The answer '{answer}' is unknown; use one of {', '.join(ANSWERS)}.")
     with finished_run(run, store=store, images=images, student=student, training=answer != "head") as run_of:
-        asked: Answer = by_head
+        asked, settings = HEAD, replace(run_of.settings, answer=answer)
         if answer != "head":
-            memory = memory_of(run_of.student, run_of.data, answer, run_of.pictures, run_of.flips)
-            asked = through(memory, answer)
+            refuse_unanswerable(run_of.data, settings)
+            memory = memory_of(run_of.student, run_of.data, settings, run_of.pictures, run_of.flips)
+            asked = through(memory, settings, run_of.data.classes)
         return _held(run_of.student, run_of.data, run_of.pictures, run_of.flips, asked)
 
 
@@ -196,7 +197,7 @@ def write_report(  # noqa: PLR0917
     Answers are averaged over `flips`. Where the store's recipe says that a defect has a direction, a mirrored picture would be
     another picture. What answers need of the training pictures is in the directory; see `answers.keep_memory`.
     """
-    held = _held(student, data, pictures, flips, answer_of(path, settings, student))
+    held = _held(student, data, pictures, flips, asked_of(path, settings, student, data.classes))
     report = make_report(held, data.classes, settings.policy, settings.good, settings.overkill)
     run_directory.write_table(
         path / run_directory.SCORES,
@@ -207,14 +208,14 @@ def write_report(  # noqa: PLR0917
     return report
 
 
-def _held(student: Student, data: RunData, pictures: StudentPictures, flips: Flips, answer: Answer) -> list[Held]:
+def _held(student: Student, data: RunData, pictures: StudentPictures, flips: Flips, asked: Asked) -> list[Held]:
     """Return what the student says of each held-out sample."""
     held: list[Held] = []
     for side in ("val", "test", "aside"):
         positions = np.array(
             [at for at in data.sides[side] if side == "aside" or data.samples[at].label is not None], np.int64
         )
-        probabilities = class_probabilities(student, pictures, positions, flips, answer)
+        probabilities = class_probabilities(student, pictures, positions, flips, asked)
         for at, row in zip(positions, probabilities, strict=True):
             sample = data.samples[at]
             held.append(Held(sample.id, side, sample.label, sample.mode, sample.group, tuple(map(float, row))))

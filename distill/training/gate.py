@@ -17,7 +17,7 @@ from distill.reports.gate import gate_section
 from distill.source import Source
 from distill.students import Student
 from distill.training import run_directory
-from distill.training.answers import answer_of
+from distill.training.answers import asked_of
 from distill.training.description import settings_of
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold, trained_student
 from distill.training.origin import FROM, Origin, parts_of, read_origin, refuse_other_good, untraced
@@ -181,8 +181,8 @@ def _decisions(  # noqa: PLR0917
     run: Origin, rated: Rated, student: Student, run_of: FinishedRun, positions: Positions, pictures: StudentPictures
 ) -> npt.NDArray[np.bool_]:
     """Return which of the pictures at some positions a student rejects."""
-    answer = answer_of(run.path, run.settings, student)
-    said = class_probabilities(student, pictures, positions, run_of.flips, answer)
+    asked = asked_of(run.path, run.settings, student, run.classes)
+    said = class_probabilities(student, pictures, positions, run_of.flips, asked)
     return 1 - said[:, run.classes.index(run.settings.good or "")] > rated.threshold
 
 

@@ -25,7 +25,7 @@ from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, TrainingSet
 from distill.targets.making import make_policy
 from distill.training import projection, run_directory
-from distill.training.answers import keep_memory
+from distill.training.answers import keep_memory, refuse_unanswerable
 from distill.training.batches import WHOLE_CUTS, class_shares, steps_of
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
@@ -160,6 +160,7 @@ class _Training:
         self._path, self._settings, self._data, self._pictures = path, settings, data, pictures
         self._ranks, self._flips = ranks, flips_of(store.recipe)
         self._device = device()
+        refuse_unanswerable(data, settings)
         self._training = TrainingSet.from_source(
             store, data.sides["train"], views_used(store, settings), pictures.folder
         )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distill.source import READERS, Source, image_folder, no_folder, picture_of
 from distill.training.cut_cache import CutCache, Numbers
 from embedstore.store.kept_pictures import Pixels, open_kept, to_keep
-from embedstore.views import View
+from embedstore.views import WHOLE, View
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -99,6 +99,16 @@ class StudentPictures:
     ) -> Tensor:
         """Return the views (m, 3, s, s) uint8 of the samples at some positions in the store; see `read`."""
         return self.cut_from(self.read(positions, numbers), views, device)
+
+    def whole(
+        self, positions: Sequence[int] | Numbers, sizes: Sequence[int], device: device | None = None
+    ) -> list[Tensor]:
+        """Return the whole pictures (m, 3, s, s) uint8 at some positions in the store, in each of some sizes; none is kept."""
+        from distill.training.cutting import cut_views
+
+        read = self._pixels(np.asarray(positions, np.int64))
+        views, fit = [WHOLE] * len(read), self._store.recipe.fit
+        return [cut_views(read, views, size, fit, device=device) for size in sizes]
 
     def read(self, positions: Sequence[int] | Numbers, numbers: Numbers | None = None) -> ReadPictures:
         """Read what is needed to cut a batch; uses none of torch's threads.

@@ -1,12 +1,14 @@
 """Asking a student: class probabilities of whole pictures, averaged over flips; crops are never averaged."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distill.answers.patches import SIZES, Patches, beside
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.students import Student
 from distill.training.pictures import StudentPictures
@@ -22,6 +24,21 @@ Flips = Sequence[tuple[int, ...]]
 Answer = Callable[[Tensor, Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Whom a student is asked through.
+
+    Attributes:
+        answer: of each flip; their answers are averaged.
+        patches: whose log-odds of a defect are added to that; None where nobody looks at patches.
+        defects: (classes,) which of the classes are defects, 1 or 0; where there are patches.
+    """
+
+    answer: Answer
+    patches: Patches | None = None
+    defects: Tensor | None = None
+
+
 def flips_of(recipe: Recipe) -> Flips:
     """Return the flips that a student saw in training: none, or from left to right; upside down only beside quarter turns."""
     if not recipe.flips:
@@ -34,12 +51,15 @@ def by_head(_: Tensor, logits: Tensor) -> Tensor:
     return logits.double().softmax(dim=1)
 
 
+HEAD = Asked(by_head)
+
+
 def class_probabilities(
     student: Student,
     pictures: StudentPictures,
     positions: npt.NDArray[np.int64],
     flips: Flips = ((),),
-    answer: Answer = by_head,
+    asked: Asked = HEAD,
 ) -> npt.NDArray[np.float64]:
     """Return (m, classes) probabilities of the pictures at some positions in the store.
 
@@ -48,7 +68,7 @@ def class_probabilities(
         pictures: cuts the pixels.
         positions: (m,).
         flips: what to average over: along which axes of (m, 3, s, s) pixels each time; see `flips_of`.
-        answer: whom to ask; see `answers.answer_of`.
+        asked: whom to ask; see `answers.asked_of`.
 
     Raises:
         TrainingError: the student's answers are no numbers, since its training diverged.
@@ -56,9 +76,13 @@ def class_probabilities(
     student.eval()
     parts = [np.zeros((0, student.head.out_features))]
     with torch.inference_mode():
-        for pixels in _whole(student, pictures, positions):
-            answers = [answer(*student(pixels.flip(way) if way else pixels)) for way in flips]
-            parts.append(torch.stack(answers).mean(dim=0).cpu().numpy())
+        for part, pixels in _whole(student, pictures, positions):
+            answers = [asked.answer(*student(pixels.flip(way) if way else pixels)) for way in flips]
+            said = torch.stack(answers).mean(dim=0)
+            if asked.patches is not None and asked.defects is not None:
+                log_odds = asked.patches(pictures.whole(part, SIZES, pixels.device))
+                said = beside(said, log_odds, asked.defects)
+            parts.append(said.cpu().numpy())
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
         raise TrainingError(_DIVERGED)
@@ -98,7 +122,7 @@ def features_of(
     with torch.inference_mode():
         seen = [
             [student(pixels.flip(way) if way else pixels)[0] for way in flips]
-            for pixels in _whole(student, pictures, positions)
+            for _, pixels in _whole(student, pictures, positions)
         ]
     features = torch.cat([part for of_way in zip(*seen, strict=True) for part in of_way])
     if not features.isfinite().all():
@@ -106,9 +130,11 @@ def features_of(
     return features
 
 
-def _whole(student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]) -> Iterator[Tensor]:
-    """Yield the pixels of whole pictures, some at a time, where the student is."""
+def _whole(
+    student: Student, pictures: StudentPictures, positions: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
+    """Yield positions, some at a time, and the pixels of their whole pictures, where the student is."""
     device = next(student.parameters()).device
     for start in range(0, len(positions), _AT_ONCE):
         part = positions[start : start + _AT_ONCE]
-        yield pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)
+        yield part, pictures.cut(part, [WHOLE] * len(part), np.zeros_like(part), device)

@@ -13,7 +13,8 @@ PROJECTIONS = ("student", "teacher")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
 PRECISIONS = ("auto", "float32", "bfloat16")
-ANSWERS = ("head", "neighbours", "both", "distribution")
+PATCHES = "patches"
+ANSWERS = ("head", "neighbours", "both", "distribution", PATCHES)
 TRUNK, SCRATCH = "trunk", "scratch"  # begin the names of students that are the first stages of a teacher
 
 
@@ -56,7 +57,9 @@ class Settings:
         ema: decay of an exponential moving average of the weights, which is then the student; 0: none.
         keep: which epoch's student the run gives: the `last`, or the `best` on the validation side.
         answer: who says what a held-out picture is: the student's `head`, its `neighbours` among the training pictures,
-            `both`, or the `distribution` of each class; see `distill.answers`. The figures of each epoch are the head's.
+            `both`, or the `distribution` of each class, or the head and `patches`, how far each place of the picture is from
+            all that good parts show; see `distill.answers`. The figures of each epoch are the head's.
+        patches: in whose maps those are looked up, `TEACHER:STAGES` as after `trunk:` in a student's name.
         precision: of what the student's layers compute while it learns: `auto`, `float32` or `bfloat16`; see
             `precision.layers_dtype`.
     """
@@ -90,6 +93,7 @@ class Settings:
     ema: float = 0.0
     keep: str = "last"
     answer: str = "head"
+    patches: str = "efficientnet-lite0:5"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
@@ -135,6 +139,11 @@ class Settings:
             raise SettingsError(
                 "A fold was named (fold or val_fold), but not how many are dealt; set folds too, or leave both out to take the "
                 "store's split."
+            )
+        if self.answer == PATCHES and self.good is None:
+            raise SettingsError(
+                "The answer 'patches' compares with good parts, and no good label is known; say which it is: --good LABEL, or "
+                "good = LABEL in a task file."
             )
         check_options(self.policy, self.mixture, self.options)
         used = sorted({name for shares in self.mixture.values() for name in shares}) or [self.policy]

@@ -60,6 +60,7 @@ SELDOM = {
     "ema": Key("ema", float, "decay of a moving average of the weights; 0 for none"),
     "keep": Key("keep", str, "last, or best on the validation side"),
     "answer": Key("answer", str, f"who is asked in the end: {', '.join(ANSWERS)}"),
+    "patches": Key("patches", str, "TEACHER:STAGES in whose maps the answer patches looks"),
     "precision": Key("precision", str, f"what the student computes in while it learns: {', '.join(PRECISIONS)}"),
 }
 TOP = MAIN | SELDOM

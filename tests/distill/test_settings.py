@@ -57,7 +57,7 @@ def test_all_known_names_are_taken(policy: str) -> None:
         ("policy", "none, class-mean, sub-prototypes, rare-samples, own, compressed-own, retrieved, mixture"),
         ("loss", "cosine, mse, l1, contrastive"),
         ("ce_views", "all, whole"),
-        ("answer", "head, neighbours, both, distribution"),
+        ("answer", "head, neighbours, both, distribution, patches"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(field: str, told: str) -> None:

@@ -1,4 +1,4 @@
-"""What patches say in the study: distances as worked out one by one, nothing of what is held out or of a picture's own part."""
+"""What patches say in the study: nothing of what is held out, and what they add to heads."""
 
 import re
 import shutil
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,42 +32,17 @@ from distill.evaluation.report import Held  # noqa: E402
 from distill.evaluation.runs import RunScores  # noqa: E402
 from distill.training.run_data import make_run_data  # noqa: E402
 from distill.training.settings import Settings  # noqa: E402
-from embedstore import EmbeddingStore  # noqa: E402
 from embedstore import open as open_store  # noqa: E402
 
-COUNT, PLACES, CHANNELS = 100, 7, 3  # as many pictures as the toy store has
+COUNT, PLACES, CHANNELS = 100, 7, 152  # as many pictures as the toy store has, and as many channels as the maps
 
 
 def random_patches(changed: dict[int, float] | None = None) -> torch.Tensor:
     random = np.random.default_rng(5)
-    made = random.normal(size=(COUNT, PLACES, CHANNELS)) * (1, 10, 100)  # scales that would drown each other
+    made = random.normal(size=(COUNT, PLACES, CHANNELS))
     for at, value in (changed or {}).items():
         made[at] += value
     return torch.from_numpy(made.astype(np.float32))
-
-
-def test_statistics_are_those_of_distances_worked_out_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "TOP", 3)
-    of_part, known = np.arange(COUNT) // 4, np.arange(0, COUNT, 3)
-    some = random_patches()
-    found = patches._statistics(some, known, of_part, seed=0)
-    spread = some[known].reshape(-1, CHANNELS).double().std(dim=0).numpy()
-    scaled = some.double().numpy() / spread
-    for at in range(COUNT):
-        others = scaled[[one for one in known if of_part[one] != of_part[at]]].reshape(-1, CHANNELS)
-        nearest = sorted((min(np.linalg.norm(one - others, axis=1)) for one in scaled[at]), reverse=True)
-        assert found[at] == pytest.approx([nearest[0], np.mean(nearest[:3]), np.mean(nearest)], rel=1e-3)
-
-
-def test_only_so_many_patches_are_kept_and_the_seed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    some, of_part, known = random_patches(), np.arange(COUNT), np.arange(50)
-    every = patches._statistics(some, known, of_part, seed=0)
-    monkeypatch.setattr(patches, "MOST", 40)
-    fewer = [patches._statistics(some, known, of_part, seed) for seed in (0, 0, 1)]
-    assert (fewer[0] >= every - 1e-4).all()  # the nearest of fewer are farther
-    assert (fewer[0] > every + 0.1).any()
-    assert np.array_equal(fewer[0], fewer[1])
-    assert not np.array_equal(fewer[0], fewer[2])
 
 
 def test_a_held_out_picture_moves_no_score_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,9 +55,7 @@ def test_a_held_out_picture_moves_no_score_but_its_own(tmp_path: Path, monkeypat
     said = []
     for changed in ({}, moved):
 
-        def given(
-            _: EmbeddingStore, __: Path | None, ___: int, changed: dict[int, float] = changed
-        ) -> Iterator[torch.Tensor]:
+        def given(*_: Any, changed: dict[int, float] = changed) -> Iterator[torch.Tensor]:
             yield random_patches(changed)
 
         monkeypatch.setattr(patches, "_patches", given)

@@ -64,6 +64,7 @@ def compare(
     keep: options.Keep = None,
     learning_rate: options.LearningRate = None,
     answer: options.Answer = None,
+    patches: options.Patches = None,
     precision: options.Precision = None,
     seed: Annotated[int | None, typer.Option(help=options.explained("The first of the seeds.", _DEFAULT.seed))] = None,
     overkill: options.Overkill = None,
@@ -94,6 +95,7 @@ def compare(
         "keep": keep,
         "learning_rate": learning_rate,
         "answer": answer,
+        "patches": patches,
         "precision": precision,
     }
     settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})

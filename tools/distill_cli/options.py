@@ -72,6 +72,12 @@ Answer = Annotated[
         )
     ),
 ]
+Patches = Annotated[
+    str | None,
+    typer.Option(
+        help=explained("TEACHER:STAGES in whose maps the answer patches looks, as after trunk:.", _DEFAULT.patches)
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(

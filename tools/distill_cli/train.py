@@ -125,6 +125,7 @@ def train(
     keep: options.Keep = None,
     learning_rate: options.LearningRate = None,
     answer: options.Answer = None,
+    patches: options.Patches = None,
     precision: options.Precision = None,
     resume: Annotated[
         bool,
@@ -169,6 +170,7 @@ def train(
         "keep": keep,
         "learning_rate": learning_rate,
         "answer": answer,
+        "patches": patches,
         "precision": precision,
     }
     changes = {name: value for name, value in given.items() if value is not None}

@@ -1,12 +1,8 @@
-"""What the patches of a picture say: how far each is from the nearest patch of a good part, in the teacher's own first stages.
+"""What the answer `patches` says: of pictures of the study alone, without a student, and beside the heads of others.
 
-A mean over the picture, which is all that an embedding and a head see, hides a small defect. Here each place of the teacher's
-maps is looked up among those of good training pictures (Roth et al., PatchCore, arXiv 2106.08265), at three sizes of the picture.
-Of the distances of a picture its largest, the mean of its largest five and the mean of all are kept at each size, and a logistic
-regression makes log-odds of a defect of these. It is fitted to training pictures that are looked up among other parts' patches
-only. Where a head is asked, too, the two log-odds are added.
-
-No student is trained, and no settings were searched; they were set by hand after looks at these folds, with one seed.
+The maps are those of the teacher's own stages, so they are made once for all runs. How many patches are kept and how places are
+learned was chosen on the training pictures of one fold, dealt out in three by parts; the rest of `distill.answers.patches` was
+set by hand after looks at these folds, with one seed.
 """
 
 from __future__ import annotations
@@ -16,33 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.nn import functional
 
 import embedstore
+from distill.answers.patches import MOST, SIZES, Patches, PatchMaps
+from distill.answers.patches import beside as added
 from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
-from distill.students import make_student
-from distill.students.student import MIDDLE, SPREAD
-from distill.students.teacher_stages import TeacherStages
+from distill.students.teacher_stages import teacher_stages
 from distill.training import compare
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, make_run_data
-from distill.training.settings import Settings
-from embedstore.views import WHOLE
+from distill.training.settings import TRUNK, Settings
 
-TRUNK = "trunk:efficientnet-lite0:5"
-STAGES = ("blocks_2", "blocks_4")  # whose maps are looked at: of the last, and of one with twice as many places a side
-SIZES = (96, 160, 224)  # of the picture, in pixels
-MOST = 10_000  # patches that are kept of each size
-TOP, STRENGTH = 5, 0.1  # distances of which the mean is a statistic; C of the logistic regression
-BYTES = 2 * len(SIZES) * MOST * 152  # of what is kept, as float16
+BYTES = 2 * len(SIZES) * MOST * 152  # of the patches that are kept, as float16
 _AT_ONCE = 64
-
-Numbers = npt.NDArray[np.float64]
+_DEFECTS = torch.tensor([1.0, 0.0], dtype=torch.float64)  # of the classes defect and good
 
 
 def patch_runs(path: Path, images: Path | None, good: str, *, folds: int, seeds: int) -> list[RunScores]:
@@ -55,16 +41,17 @@ def patch_runs(path: Path, images: Path | None, good: str, *, folds: int, seeds:
         folds: as for the students.
         seeds: likewise; of the patches that are kept, too.
     """
+    maps = PatchMaps(teacher_stages(f"{TRUNK}:{Settings().patches}", max(SIZES), pretrained=True))
     with embedstore.open(path) as store:
-        patches = [torch.cat(list(_patches(store, images, size))) for size in SIZES]
+        seen = [torch.cat(list(_patches(maps, store, images, size))) for size in SIZES]
         runs = []
         for seed in range(seeds):
             for fold in range(folds):
                 val_fold = compare.val_fold_of(folds, fold, seed)
                 data = make_run_data(store, Settings(good=good, folds=folds, fold=fold, val_fold=val_fold))
-                odds = _log_odds(patches, data, good, seed)
+                said = _said(maps, seen, data, good, seed)
                 held = [
-                    Held(s.id, side, s.label, s.mode, s.group, _probabilities(odds[at]))
+                    Held(s.id, side, s.label, s.mode, s.group, (float(said[at, 0]), float(said[at, 1])))
                     for side in ("val", "test", "aside")
                     for at in data.sides[side]
                     for s in [data.samples[at]]
@@ -88,7 +75,9 @@ def beside(runs: Sequence[RunScores], patches: Sequence[RunScores]) -> list[RunS
 def _added(held: Held, of_picture: Mapping[str, float]) -> Held:
     if held.id not in of_picture:
         raise ValueError(f"Patches say nothing of '{held.id}' in this run; both must hold out the same folds.")
-    return replace(held, probabilities=_probabilities(_odds(held.probabilities) + of_picture[held.id]))
+    head = torch.tensor([held.probabilities], dtype=torch.float64)
+    defect, rest = added(head, torch.tensor([of_picture[held.id]], dtype=torch.float64), _DEFECTS)[0].tolist()
+    return replace(held, probabilities=(defect, rest))
 
 
 def _odds(probabilities: Sequence[float]) -> float:
@@ -96,73 +85,23 @@ def _odds(probabilities: Sequence[float]) -> float:
     return float(np.log(defect) - np.log(rest))
 
 
-def _probabilities(odds: float) -> tuple[float, float]:
-    return float(1 / (1 + np.exp(-odds))), float(1 / (1 + np.exp(odds)))
-
-
-def _patches(store: embedstore.EmbeddingStore, images: Path | None, size: int) -> Iterator[Tensor]:
+def _patches(maps: PatchMaps, store: embedstore.EmbeddingStore, images: Path | None, size: int) -> Iterator[Tensor]:
     """Yield the patches (m, places, c) of whole pictures, some at a time, in the order of the store's samples."""
-    trunk = make_student(TRUNK, 2, size, 0).trunk.eval()
-    assert isinstance(trunk, TeacherStages)  # noqa: S101  what its name says
     pictures = StudentPictures(store, size, images)
     try:
         for start in range(0, len(store), _AT_ONCE):
             at = np.arange(start, min(start + _AT_ONCE, len(store)))
             with torch.inference_mode():
-                yield patches_of(trunk, pictures.cut(at, [WHOLE] * len(at)))
+                yield maps(pictures.whole(at, (size,))[0])
     finally:
         pictures.close()
 
 
-def patches_of(trunk: TeacherStages, pixels: Tensor) -> Tensor:
-    """Map pixels (m, 3, s, s) uint8 to patches (m, places, c): both stages' maps side by side, at the places of the later one.
-
-    Each place is the mean over it and its neighbours.
-    """
-    maps = (pixels.float() - MIDDLE) / SPREAD * trunk.scale + trunk.shift
-    seen = []
-    for name, layer in trunk.layers.named_children():
-        maps = layer(maps)
-        if name in STAGES:
-            seen.append(functional.avg_pool2d(maps, 3, stride=1, padding=1) / maps.shape[1] ** 0.5)
-    earlier = functional.adaptive_avg_pool2d(seen[0], maps.shape[-1])
-    return torch.cat([earlier, seen[1]], dim=1).flatten(2).transpose(1, 2)
-
-
-def _log_odds(patches: Sequence[Tensor], data: RunData, good: str, seed: int) -> Numbers:
-    """Return the log-odds (n,) of a defect of all samples, from the training side of a run."""
+def _said(maps: PatchMaps, seen: Sequence[Tensor], data: RunData, good: str, seed: int) -> Tensor:
+    """Return probabilities (n, 2) of defect and good of all samples, from the training side of a run alone."""
     train = data.sides["train"]
-    defect = np.array([sample.label != good for sample in data.samples])
-    parts = np.unique([sample.part for sample in data.samples], return_inverse=True)[1]
-    known = train[~defect[train]]
-    seen = np.concatenate([_statistics(one, known, parts, seed) for one in patches], axis=1)
-    scaled = (seen - seen[known].mean(axis=0)) / seen[known].std(axis=0)
-    model = LogisticRegression(C=STRENGTH, max_iter=2000).fit(scaled[train], defect[train])
-    odds: Numbers = model.decision_function(scaled)
-    return odds
-
-
-def _statistics(patches: Tensor, known: npt.NDArray[np.int64], parts: npt.NDArray[np.int64], seed: int) -> Numbers:
-    """Return the largest distance of each picture's patches (n, 3), the mean of its largest and the mean of all.
-
-    Args:
-        patches: (n, places, c).
-        known: positions (g,) of the good training pictures, of whose patches some are kept.
-        parts: (n,) which part each picture shows: patches of its own are not looked at.
-        seed: of which are kept.
-    """
-    count, places, channels = patches.shape
-    spread = patches[known].std(dim=(0, 1))
-    scaled = patches / spread.clamp_min(1e-6)
-    drawn = np.random.default_rng(seed).permutation(len(known) * places)[:MOST]
-    kept = scaled[known].reshape(-1, channels)[drawn]
-    part_of_kept, own = torch.from_numpy(parts[known][drawn // places]), torch.from_numpy(parts)
-    squares = (kept * kept).sum(dim=1)
-    found = np.empty((count, 3))
-    for at in range(count):
-        asked = scaled[at]
-        distances = (asked * asked).sum(dim=1, keepdim=True) + squares - 2 * asked @ kept.T
-        distances[:, part_of_kept == own[at]] = torch.inf
-        nearest = distances.amin(dim=1).clamp_min(0).sqrt().sort(descending=True).values
-        found[at] = (float(nearest[0]), float(nearest[:TOP].mean()), float(nearest.mean()))
-    return found
+    defect = np.array([data.samples[at].label != good for at in train])
+    parts = np.unique([data.samples[at].part for at in train], return_inverse=True)[1]
+    patches = Patches.of(maps, [one[train] for one in seen], defect, parts, seed)
+    log_odds = torch.cat([patches.log_odds([one[at : at + 1] for one in seen]) for at in range(len(data.samples))])
+    return torch.stack([torch.sigmoid(log_odds), torch.sigmoid(-log_odds)], dim=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file
 from toy_parts import quick
@@ -19,6 +20,7 @@ from distill.terminal.answering import ByHead
 from distill.terminal.export import Export, _write
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import TerminalModel
+from distill.training import answers as answering
 from distill.training import projection, run_directory
 from distill.training.evaluate import ask
 from distill.training.gate import _rated
@@ -30,8 +32,8 @@ from embedstore.pictures import read_picture
 from embedstore.summaries.strategy import directions
 from embedstore.vectors import unit_length
 
-pytest.importorskip("onnx")
-from test_facts import FACTS
+onnx = pytest.importorskip("onnx")
+from test_facts import FACTS  # noqa: E402
 
 
 def answers(model: TerminalModel, images: Path, ids: list[str]) -> np.ndarray:
@@ -76,6 +78,33 @@ def test_each_answer_is_exported_as_it_is(answer: str, store_path: Path, tmp_pat
     found = answers(TerminalModel(exported.path), store_path.parent / "images", [one.id for one in held])
     np.testing.assert_allclose(found, [one.probabilities for one in held], atol=1e-5)
     assert "the policy 'none' teaches it no vector" in exported.remarks[0]
+
+
+def test_patches_are_exported_and_stay_exact_in_int8(store_path: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "weights.pt")
+    settings = quick(policy="own", answer="patches", patches=f"timm:test_resnet@{tmp_path / 'weights.pt'}:3")
+    run = distill.train(store_path, tmp_path / "run", settings)
+    plain, small = (distill.export(run.path, tmp_path / f"{int8}.onnx", int8=int8) for int8 in (False, True))
+    held, _ = run_directory.read_scores(run.path)
+    found = [
+        answers(TerminalModel(one.path), store_path.parent / "images", [each.id for each in held])
+        for one in (plain, small)
+    ]
+    expected = np.array([one.probabilities for one in held])
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+    assert np.abs(found[1] - expected).max() < 0.2
+    assert plain.checks[0].changed == 0
+    kept = load_file(run.path / "memory.safetensors")
+    halves = sum(tensor.nbytes for name, tensor in kept.items() if name.startswith("kept"))
+    assert halves < small.path.stat().st_size < plain.path.stat().st_size  # what is kept in 16 bits stays so
+    nodes = onnx.load(small.path).graph.node
+    widened = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+    exact = sum(node.op_type == "Conv" and node.input[1] not in widened for node in nodes)
+    maps = answering._patch_maps(settings, pretrained=False)
+    assert exact == 3 * sum(isinstance(one, torch.nn.Conv2d) for one in maps.modules())  # at three sizes
+    assert len(widened) > 5
 
 
 def own_trunk() -> torch.nn.Module:

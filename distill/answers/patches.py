@@ -1,0 +1,224 @@
+"""patches: beside its head, a student is asked how far each place of a picture is from anything that good parts show.
+
+A head sees means over the picture, in which a small defect is hidden. Here each place of the maps of a teacher's first stages is
+looked up among those of good training pictures (PatchCore, Roth et al., arXiv 2106.08265), and looked at by what defective ones
+taught (see `places`), at three sizes of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill.answers.memory import are
+from distill.answers.places import folds_of, learn_places, said_apart
+from distill.students.student import MIDDLE, SPREAD
+from distill.students.teacher_stages import TeacherStages
+from embedstore.errors import TrainingError
+
+SIZES = (96, 160, 224)  # of the picture, in pixels
+MOST = 2_500  # patches that are kept of each size; with four times as many hardly more is found
+TOP, STATISTICS = 5, 6  # places of which the mean is a statistic; statistics of a picture at each size
+_STRENGTH = 0.1  # C of the logistic regression
+_TRIED_SIZE = 96  # of a picture on which the sizes of a trunk's maps are found out
+_LEAST_SPREAD = 1e-6
+_OF_SIZE = ("kept", "spread", "place", "offset")  # the tables of each size
+
+Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+
+class PatchMaps(nn.Module):
+    """Maps pixels to patches: the maps of a trunk's last stage, beside those of the last one with twice as many places a side.
+
+    Each place is the mean over it and its neighbours.
+
+    Args:
+        trunk: the first stages of a teacher; it is left in evaluation mode.
+    """
+
+    def __init__(self, trunk: TeacherStages):
+        super().__init__()
+        self.trunk = trunk.eval()
+        with torch.inference_mode():
+            maps = list(trunk.stages(torch.zeros(1, 3, _TRIED_SIZE, _TRIED_SIZE, device=trunk.scale.device)))
+        last = len(maps) - 1
+        finer = [at for at, one in enumerate(maps) if one.shape[-1] >= 2 * maps[last].shape[-1]]
+        self.looked_at = (*finer[-1:], last)
+        self.channels = sum(maps[at].shape[1] for at in self.looked_at)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map pixels (m, 3, s, s), 0 to 255, to patches (m, places, channels)."""
+        maps = list(self.trunk.stages((pixels.float() - MIDDLE) / SPREAD))
+        seen = [
+            functional.avg_pool2d(maps[at], 3, stride=1, padding=1) / maps[at].shape[1] ** 0.5 for at in self.looked_at
+        ]
+        side = seen[-1].shape[-1]
+        return torch.cat([functional.adaptive_avg_pool2d(one, side) for one in seen], dim=1).flatten(2).transpose(1, 2)
+
+
+class Patches(nn.Module):
+    """Log-odds of a defect from how far a picture's patches are from those of good parts, and how much they look like a defect.
+
+    Channels count alike: each is divided by its spread over good patches. Each place has a distance to the nearest patch that is
+    kept, and log-odds of a defect. Of either the largest of the picture, the mean of the largest `TOP` and the mean of all are
+    taken at each size, and a logistic regression makes log-odds of a defect of these: as if good and defect were equally
+    frequent, since the head knows how frequent they are.
+
+    Args:
+        maps: makes the patches.
+        kept: for each of `SIZES`, patches (k, c) of good training pictures, divided by their spread, float16.
+        spreads: for each of `SIZES`, (c,).
+        places: for each of `SIZES`, weights (c,) and bias () that make log-odds of a patch that is divided by the spread.
+        weights: (sizes x `STATISTICS`,) of the logistic regression.
+        bias: () of it.
+    """
+
+    weights: Tensor
+    bias: Tensor
+
+    def __init__(  # noqa: PLR0917
+        self,
+        maps: PatchMaps,
+        kept: Sequence[Tensor],
+        spreads: Sequence[Tensor],
+        places: Sequence[tuple[Tensor, Tensor]],
+        weights: Tensor,
+        bias: Tensor,
+    ):
+        super().__init__()
+        self.maps = maps
+        for at, (patches, spread, place) in enumerate(zip(kept, spreads, places, strict=True)):
+            for name, tensor in zip(_OF_SIZE, (patches, spread, *place), strict=True):
+                self.register_buffer(f"{name}_{at}", tensor)
+        self.register_buffer("weights", weights)
+        self.register_buffer("bias", bias)
+
+    @classmethod
+    def of(cls, maps: PatchMaps, seen: Sequence[Tensor], defect: Flags, parts: Integers, seed: int) -> Patches:
+        """Learn from labelled training pictures, each of which is looked up among the patches of other parts only.
+
+        Args:
+            maps: that made the patches.
+            seen: for each of `SIZES`, the patches (n, places, c) of all pictures.
+            defect: (n,) which show a defect.
+            parts: (n,) which part each shows.
+            seed: of which patches are kept.
+
+        Raises:
+            TrainingError: fewer than two parts are good, or defective, or nearly all good pictures show one part.
+        """
+        good = np.flatnonzero(~defect)
+        folds_of(parts, defect, seed)  # refuses too few parts
+        kept, spreads, places, statistics = [], [], [], []
+        for patches in seen:
+            spread = patches[good].std(dim=(0, 1)).clamp_min(_LEAST_SPREAD)
+            drawn = np.random.default_rng(seed).permutation(len(good) * patches.shape[1])[:MOST]
+            of_drawn = good[drawn // patches.shape[1]]
+            own = (patches[of_drawn, drawn % patches.shape[1]] / spread).half()
+            scaled = patches / spread
+            distances = _distances_apart(scaled, own.float(), parts, parts[of_drawn])
+            statistics += [
+                _statistics(distances),
+                _statistics(said_apart(scaled, distances, defect, parts, seed)),
+            ]
+            kept.append(own)
+            spreads.append(spread)
+            places.append(learn_places(scaled, distances, defect, seed))
+        weights, bias = _regression(torch.cat(statistics, dim=1).cpu().numpy().astype(np.float64), defect)
+        return cls(maps, kept, spreads, places, *(one.to(seen[0].device) for one in (weights, bias)))
+
+    def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
+        """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
+        statistics = []
+        for at, patches in enumerate(seen):
+            kept, spread, place, offset = (getattr(self, f"{name}_{at}") for name in _OF_SIZE)
+            scaled = patches / spread
+            statistics += [_statistics(_nearest(scaled, kept.float())), _statistics(scaled @ place + offset)]
+        return torch.cat(statistics, dim=1).double() @ self.weights + self.bias
+
+    def forward(self, cuts: Sequence[Tensor]) -> Tensor:
+        """Return the log-odds (m,) of a defect, float64, of pictures (m, 3, s, s), 0 to 255, in the order of `SIZES`."""
+        return self.log_odds([self.maps(pixels) for pixels in cuts])
+
+    @classmethod
+    def fitting(cls, kept: Mapping[str, Tensor], maps: PatchMaps) -> Patches | None:
+        """Return patches from a file's tensors, with whose weights the trunk goes on; None where they are none of it."""
+        c, sizes = maps.channels, range(len(SIZES))
+        counts = [kept[name].shape[:1] if name in kept else () for name in (f"kept_{at}" for at in sizes)]
+        of_size = {"spread": (c,), "place": (c,), "offset": ()}
+        expected = {
+            **{f"maps.{name}": (tuple(one.shape), one.dtype) for name, one in maps.state_dict().items()},
+            **{f"kept_{at}": ((*counts[at], c), torch.float16) for at in sizes},
+            **{f"{name}_{at}": (shape, torch.float32) for name, shape in of_size.items() for at in sizes},
+            "weights": ((len(SIZES) * STATISTICS,), torch.float64),
+            "bias": ((), torch.float64),
+        }
+        if not are(kept, expected) or not all(len(kept[f"kept_{at}"]) for at in sizes):
+            return None
+        if not all(bool((kept[f"spread_{at}"] > 0).all()) for at in sizes):
+            return None
+        own, spreads, weights, offsets = ([kept[f"{name}_{at}"] for at in sizes] for name in _OF_SIZE)
+        places = list(zip(weights, offsets, strict=True))
+        found = cls(maps, own, spreads, places, kept["weights"], kept["bias"])
+        found.load_state_dict(dict(kept))
+        return found.eval()
+
+
+def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
+    """Return probabilities (m, classes) to whose log-odds of a defect others are added; defects stay as likely among each other.
+
+    Weights of the two, found on the validation side, made nothing better.
+
+    Args:
+        said: (m, classes) probabilities, float64.
+        log_odds: (m,) what is added.
+        defects: (classes,) 1 for a defect, 0 for good parts.
+    """
+    tiny = torch.finfo(torch.float64).tiny
+    return (said.clamp_min(tiny).log() + log_odds[:, None] * defects).softmax(dim=1)
+
+
+def _nearest(patches: Tensor, kept: Tensor) -> Tensor:
+    """Return the distances (m, places) of patches (m, places, c) to the nearest of those kept (k, c)."""
+    squares = (patches * patches).sum(dim=2, keepdim=True) + (kept * kept).sum(dim=1) - 2 * patches @ kept.T
+    return squares.amin(dim=2).clamp_min(0).sqrt()
+
+
+def _distances_apart(patches: Tensor, kept: Tensor, parts: Integers, part_of_kept: Integers) -> Tensor:
+    """Return the distances (n, places) of pictures' patches (n, places, c) to the nearest kept ones (k, c) of other parts.
+
+    Raises:
+        TrainingError: all that is kept is of one part.
+    """
+    if len(np.unique(part_of_kept)) < 2:
+        raise TrainingError(
+            "Nearly all good training pictures show one part, and the answer 'patches' looks each picture up among other parts; "
+            "label good pictures of more parts, or choose another answer."
+        )
+    found = torch.empty(patches.shape[:2], device=patches.device)
+    for at, part in enumerate(parts):  # one by one, since distances to all that is kept take much memory
+        others = torch.from_numpy(np.flatnonzero(part_of_kept != part)).to(kept.device)
+        found[at] = _nearest(patches[at : at + 1], kept[others])[0]
+    return found
+
+
+def _statistics(numbers: Tensor) -> Tensor:
+    """Return the largest of a picture's numbers (m, places), the mean of the largest `TOP`, and the mean of all: (m, 3)."""
+    largest = numbers.topk(min(TOP, numbers.shape[1]), dim=1).values
+    return torch.stack([largest[:, 0], largest.mean(dim=1), numbers.mean(dim=1)], dim=1)
+
+
+def _regression(statistics: npt.NDArray[np.float64], defect: Flags) -> tuple[Tensor, Tensor]:
+    """Return the weights (numbers,) and the bias () of a logistic regression on statistics (n, numbers), of equal classes."""
+    centre, spread = statistics[~defect].mean(axis=0), statistics[~defect].std(axis=0).clip(_LEAST_SPREAD)
+    model = LogisticRegression(C=_STRENGTH, max_iter=2000).fit((statistics - centre) / spread, defect)
+    weights = model.coef_[0] / spread
+    prior = np.log(defect.sum() / (~defect).sum())
+    return torch.from_numpy(weights), torch.tensor(float(model.intercept_[0] - weights @ centre - prior)).double()
