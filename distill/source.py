@@ -59,20 +59,42 @@ class Source(Protocol):
 
 
 @contextmanager
-def opened_source(path: str | os.PathLike[str]) -> Iterator[Source]:
+def opened_source(path: str | os.PathLike[str], version: int | None = None) -> Iterator[Source]:
     """Open a store, or a file that `embedstore export` wrote, for as long as the context lasts.
+
+    Args:
+        path: of the store or the file.
+        version: of the store, the newest where not given; `training.store_version` says which. A file has only one.
 
     Raises:
         NotAStoreError: there is no store.
         StoreError: its first build is running, or was not finished.
         SummaryError: the file can't be used.
+        TrainingError: the store has no such version any more.
     """
     if Path(path).suffix == ".safetensors":
         yield SummaryFile(path)
     else:
-        with open_store(path) as store:
-            refuse_unbuilt(store)
+        with opened_store(path, version) as store:
             yield store
+
+
+@contextmanager
+def opened_store(path: str | os.PathLike[str], version: int | None = None) -> Iterator[EmbeddingStore]:
+    """Open a store for as long as the context lasts; see `opened_source`."""
+    with open_store(path) as newest:
+        refuse_unbuilt(newest)
+        if version is None:
+            yield newest
+            return
+        if not any(one.number == version and one.readable for one in newest.log()):
+            raise TrainingError(
+                f"The store '{path}' has no version {version} any more, which is to be learned from: a compaction removed it, or "
+                "the store was built anew; begin again in another directory, and keep a version for as long as that takes with: "
+                f"embedstore tag '{path}' NAME"
+            )
+    with open_store(path, version) as store:
+        yield store
 
 
 def contents_of(source: Source) -> str:
@@ -131,11 +153,19 @@ def picture_of(source: Source, root: Path, position: int) -> Image.Image:
     except PictureError as error:
         raise TrainingError(
             f"The picture '{sample.uri}' under '{root}' {error}; put it back, or delete the file "
-            "and take it out of the store: embedstore build STORE IMAGES --prune"
+            f"and take it out of the store: embedstore build STORE IMAGES --prune{_and_begin_again(source)}"
         ) from error
     embedded = source.content_at(position)
     if any(embedded) and content != embedded:  # zeros: vectors that were given without a picture
         raise TrainingError(
             f"The picture '{sample.uri}' is another than the one that was embedded; run: embedstore build STORE IMAGES"
+            f"{_and_begin_again(source)}"
         )
     return picture
+
+
+def _and_begin_again(source: Source) -> str:
+    """Say what else it takes where a version is read: a new one alone would not be looked at."""
+    if not isinstance(source, EmbeddingStore) or source.pinned is None:
+        return ""
+    return f", and begin again with the new version in another directory, for here version {source.version} is read"

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from distill.advice import trials
-from distill.advice.agreed import Agreed, read_agreed, write_agreed
+from distill.advice.agreed import Agreed, begun_version, read_agreed, write_agreed
 from distill.advice.candidates import Candidate, chosen_candidates
 from distill.advice.decision import NO_ESCAPE, Decision, decide
 from distill.advice.footprint import Footprint, LeftOut, fitting
 from distill.advice.looks import Looks, look
 from distill.advice.needs import MOST_OVERKILL, Needs
 from distill.advice.trials import Pace, Plan
-from distill.source import contents_of
+from distill.source import contents_of, opened_store
 from distill.training.ranks import refuse_ranks
 from distill.training.run_data import make_run_data
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore
-from embedstore import open as open_store
 from embedstore.errors import SettingsError
 
 Progress = Callable[[str, int, int], None]  # a stage, how much of it is done, of how much
@@ -90,7 +89,8 @@ def advise(
     """Find out by short trials which way of training a task needs; `task.task_text` writes it down.
 
     All candidates are trained for the same epochs on the same folds and seeds, each run apart, as in `distill.compare`. What was
-    finished when the trials were interrupted is kept, and the same call goes on.
+    finished when the trials were interrupted is kept, and the same call goes on, with the version of the store that the trials
+    began with; a warning and a remark say so.
 
     Args:
         store: path of a store.
@@ -102,7 +102,7 @@ def advise(
 
     Raises:
         SettingsError: a need can't be met, no candidate fits, the time is too short, or the trials are others'.
-        TrainingError: the store can't be learned from, or a run failed.
+        TrainingError: the store can't be learned from, or no longer has the version that the trials began with, or a run failed.
     """
     refuse_ranks("distill.advise")
     needs, path, place = needs or Needs(), Path(store), Path(directory)
@@ -110,7 +110,7 @@ def advise(
         raise SettingsError(f"The number of jobs is {jobs}; expected 1 or more.")
     tell, folder = progress or (lambda *_: None), None if images is None else Path(images)
     tell(LOOKING, 0, 1)
-    with open_store(path) as opened:
+    with opened_store(path, begun_version(place)) as opened:
         base = Settings(good=needs.good, overkill=needs.overkill, views=opened.views)
         data = make_run_data(opened, base)  # refuses what the training after the trials would refuse
         learned = trials.testable_folds(opened, base)
@@ -141,6 +141,7 @@ def advise(
             images=folder,
             jobs=jobs,
             progress=lambda *far: tell(MEASURING, *far),
+            version=version,
         )
         paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
         footprints = {name: footprints[name] for name in paces}

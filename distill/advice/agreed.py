@@ -37,6 +37,15 @@ class Agreed:
     left_out: list[LeftOut]
 
 
+def begun_version(trials: Path) -> int | None:
+    """Return which version of the store the trials in a directory were begun with; None where none were, or damage hides it."""
+    try:
+        version = json.loads((trials / PLAN).read_text("utf-8"))["request"]["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return version if type(version) is int else None
+
+
 def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     """Return what the trials in a directory were begun for; None where none were begun.
 
@@ -67,8 +76,8 @@ def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     agreed.request.setdefault("contents", now.get("contents"))  # earlier releases did not note them
     if any(agreed.request.get(name) != now.get(name) for name in _OF_STORE):
         raise SettingsError(
-            f"The trials in '{trials}' were begun on other contents of the store, which was changed or built anew since; delete "
-            "them to begin again, or choose another directory: --trials DIR"
+            f"The trials in '{trials}' were begun on other contents of the store, which was built anew since, or is another; "
+            "delete them to begin again, or choose another directory: --trials DIR"
         )
     for name in [*now, *agreed.request]:
         if agreed.request.get(name) != now.get(name):

@@ -99,6 +99,7 @@ def measure_paces(
     images: Path | None,
     jobs: int,
     progress: Callable[[int, int], None],
+    version: int | None = None,
 ) -> dict[str, Pace]:
     """Train each way for two epochs on one fold, as many times beside each other as trials will run, and time it.
 
@@ -110,6 +111,7 @@ def measure_paces(
         images: the image folder, where it is not where the store remembers it.
         jobs: runs at a time.
         progress: called with (ways done, of all).
+        version: of the store; the newest where not given.
 
     Raises:
         TrainingError: a run can't be done.
@@ -129,7 +131,7 @@ def measure_paces(
                 reached.setdefault((step.run, step.epochs_done), time.monotonic())
 
             started = time.monotonic()
-            Trainer(store, planned, set(), images, note).train(jobs)
+            Trainer(store, planned, set(), images, note, version=version).train(jobs)
             wall = time.monotonic() - started
             paces[name] = pace_of(
                 [reached[one.path.name, 2] - reached[one.path.name, 1] for one in planned], wall, pictures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.source import Source, contents_of, opened_source
+from distill.source import Source, contents_of
 from distill.students import device, make_student
 from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
@@ -26,7 +25,7 @@ from embedstore.errors import TrainingError
 from embedstore.exports import SummaryFile
 
 
-def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], images: Path | None) -> set[Path]:
+def finished_runs(source: Source, planned: Sequence[Planned], images: Path | None) -> set[Path]:
     """Return which of the runs are finished; refuse at once what would else be refused after hours.
 
     Raises:
@@ -38,28 +37,27 @@ def finished_runs(store: str | os.PathLike[str], planned: Sequence[Planned], ima
     divided: dict[tuple[int | None, ...], RunData] = {}
     tested: dict[int, set[int]] = {}
     students: set[tuple[str, int, str]] = set()
-    with opened_source(store) as source:
-        samples, contents = list(source.samples), contents_of(source)
-        for one in planned:
-            run, settings = one.path, one.settings
-            # Folds are dealt alike for all seeds; and all runs share one list of samples, which may be long.
-            key = (settings.fold, settings.seed) if settings.folds is None else (settings.fold, settings.val_fold)
-            if key not in divided:
-                divided[key] = replace(make_run_data(source, settings), samples=samples)
-                test = set(divided[key].sides["test"])
-                if settings.folds is None and test != tested.setdefault(settings.fold, test):
-                    raise TrainingError(_other_pictures(source))
-            data = divided[key]
-            _check_targets(source, settings, data)
-            if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
-                described = describe(source, settings, data, _saved(source, settings), contents=contents)
-                run_directory.begin(run, described, resume=True)
-                finished.add(run)
-            elif (which := (settings.student, settings.size, settings.precision)) not in students:
-                student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
-                layers_dtype(settings.precision, student, device())
-                students.add(which)
-        _check_teacher(source, [one.settings for one in planned if one.path not in finished], images)
+    samples, contents = list(source.samples), contents_of(source)
+    for one in planned:
+        run, settings = one.path, one.settings
+        # Folds are dealt alike for all seeds; and all runs share one list of samples, which may be long.
+        key = (settings.fold, settings.seed) if settings.folds is None else (settings.fold, settings.val_fold)
+        if key not in divided:
+            divided[key] = replace(make_run_data(source, settings), samples=samples)
+            test = set(divided[key].sides["test"])
+            if settings.folds is None and test != tested.setdefault(settings.fold, test):
+                raise TrainingError(_other_pictures(source))
+        data = divided[key]
+        _check_targets(source, settings, data)
+        if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
+            described = describe(source, settings, data, _saved(source, settings), contents=contents)
+            run_directory.begin(run, described, resume=True)
+            finished.add(run)
+        elif (which := (settings.student, settings.size, settings.precision)) not in students:
+            student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
+            layers_dtype(settings.precision, student, device())
+            students.add(which)
+    _check_teacher(source, [one.settings for one in planned if one.path not in finished], images)
     return finished
 
 

@@ -17,7 +17,9 @@ from distill.source import opened_source
 from distill.training import run_directory
 from distill.training.checks import finished_runs
 from distill.training.ranks import refuse_ranks
+from distill.training.same_run import CONTENTS
 from distill.training.settings import Settings
+from distill.training.store_version import of_runs, warn_of_newer
 from distill.training.trainer import Planned, Step, Trainer
 from embedstore.errors import SettingsError, TrainingError
 
@@ -42,7 +44,8 @@ def compare(
     """Train each policy on each fold with each seed, and compare what they say of the same held-out samples.
 
     Runs that are complete are not run again, and one that was interrupted goes on; so policies and seeds may be added
-    later. Writes `comparison.json` beside the runs.
+    later. All learn from the version of the store that the first of them began with, whatever is changed there since; a warning
+    and a remark say so. Writes `comparison.json` beside the runs.
 
     Args:
         store: path of a store, or of a summary file.
@@ -61,7 +64,8 @@ def compare(
     Raises:
         SettingsError: no policy, an unknown one, one twice, or one that the store's data does not fit.
         SummaryError: a saved summary is unknown, saw what a run is tested on, or does not fit its policy.
-        TrainingError: the store can't be learned from, `out` holds something else, or a run's process died.
+        TrainingError: the store can't be learned from, or no longer has the version that the runs began with, `out` holds
+            something else, or a run's process died.
     """
     refuse_ranks("distill.compare")  # its runs would take themselves for one of them
     base, path = settings or Settings(), Path(out)
@@ -112,11 +116,12 @@ def train_ways(
         images: the image folder, where it is not where the store remembers it.
         jobs: runs that train at the same time.
         progress: called with how far all are.
-        version: of the store, which all runs are to learn from; the newest where not given.
+        version: of the store, which all runs are to learn from; where not given, the one that those in `out` began with, or
+            else the newest.
 
     Raises:
-        SettingsError, SummaryError, TrainingError: see `compare`; or the store was changed meanwhile; or there is none of the
-            runs that are wanted.
+        SettingsError, SummaryError, TrainingError: see `compare`; or the store was built anew meanwhile; or there is none of
+            the runs that are wanted.
     """
     if seeds < 1:
         raise SettingsError(f"The number of seeds is {seeds}; expected 1 or more.")
@@ -132,16 +137,17 @@ def train_ways(
                 f"The ways differ in {name} ({', '.join(sorted(map(str, given)))}), so they would be tested otherwise; give all "
                 "of them the same."
             )
-    planned = [one for one in _plan(Path(out), ways, folds, seeds) if only is None or (one.fold, one.seed) in only]
+    place = Path(out)
+    planned = [one for one in _plan(place, ways, folds, seeds) if only is None or (one.fold, one.seed) in only]
     if not planned:
         raise SettingsError(f"None of the runs {sorted(only or ())} is one of {seeds} seeds on {folds} folds.")
     folder = None if images is None else Path(images)
-    if version is None:
-        with opened_source(store) as source:
-            version = source.version
-    finished = finished_runs(store, planned, folder)
+    with opened_source(store, of_runs(store, place / RUNS) if version is None else version) as source:
+        finished = finished_runs(source, planned, folder)
+        version, older = source.version, warn_of_newer(source, place)
     Trainer(Path(store), planned, finished, folder, progress or (lambda step: None), version=version).train(jobs)
-    return [_scores(one) for one in planned], _remarks(planned)
+    _refuse_built_anew(planned)
+    return [_scores(one) for one in planned], [*([older] if older else []), *_remarks(planned)]
 
 
 def val_fold_of(folds: int, fold: int, seed: int) -> int:
@@ -182,6 +188,16 @@ def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int
                 chosen = replace(settings, folds=folds, fold=fold, val_fold=told, seed=seed)
                 planned.append(Planned(way, fold, val_fold if last else None, seed, out / RUNS / place, chosen))
     return planned
+
+
+def _refuse_built_anew(planned: Iterable[Planned]) -> None:
+    """Refuse figures of two stores: one that was deleted and built anew while runs trained has versions of the same numbers."""
+    contents = {run_directory.read(one.path)["store"].get(CONTENTS) for one in planned} - {None}
+    if len(contents) > 1:
+        raise TrainingError(
+            "The store was built anew while runs trained, so they learned from different contents, and their figures can't be "
+            "compared; begin again in another directory."
+        )
 
 
 def _remarks(planned: Iterable[Planned]) -> list[str]:

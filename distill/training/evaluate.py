@@ -18,6 +18,7 @@ from distill.training import run_directory
 from distill.training.answers import asked_of, memory_of, refuse_unanswerable, through
 from distill.training.description import settings_of
 from distill.training.pictures import StudentPictures
+from distill.training.renamed import renamed_pictures, warn_of_renamed
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import HEAD, Asked, Flips, class_probabilities, flips_of
 from distill.training.settings import ANSWERS, Settings, is_code
@@ -35,7 +36,9 @@ def evaluate(
 ) -> Report:
     """Score a finished run's held-out pictures again and write `scores.csv` and `report.json` anew.
 
-    Sides and threshold are found as in the run; labels, modes and groups are those that the store has now.
+    Sides and threshold are found as in the run; labels, modes and groups are those that the store has now. A picture that the
+    store has under another name since is found by its content, as long as the store keeps the version that the run learned from;
+    a warning says so, and the run calls it as before.
 
     Args:
         run: the run's directory.
@@ -117,7 +120,8 @@ def finished_run(
     description = run_directory.read(path)
     trained, settings = trained_student(path, student)
     classes: list[str] = description["classes"]
-    wanted = {name: side for name, side in run_directory.read_split(path).items() if training or side != "train"}
+    sides = run_directory.read_split(path)
+    wanted = {name: side for name, side in sides.items() if training or side != "train"}
     with _open(store or description["store"]["path"]) as opened:
         # What a student is asked has no teacher in it, so a store that has changed its own serves as well as before.
         teachers = opened.teachers if isinstance(opened, EmbeddingStore) else {opened.fingerprint}
@@ -130,14 +134,21 @@ def finished_run(
                 f"The store '{opened.path}' draws its views by another recipe than the run's; name the run's store: --store STORE"
             )
         gone = [sample_id for sample_id in wanted if sample_id not in opened]
-        if gone:
+        renamed = renamed_pictures(opened, description["store"], gone, sides) if gone else {}
+        if lost := [sample_id for sample_id in gone if sample_id not in renamed]:
             raise TrainingError(
-                f"{len(gone)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{gone[0]}') "
-                f"have left the store '{opened.path}', or are under another name now; name a store that has them "
-                "(--store STORE), or train again."
+                f"{len(lost)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{lost[0]}') "
+                f"have left the store '{opened.path}', or are under another name now, which their content does not tell; name a "
+                "store that has them (--store STORE), or train again."
             )
-        positions = {side: opened.positions([i for i, s in wanted.items() if s == side]) for side in SPLITS}
-        data = RunData(list(opened.samples), positions, classes)
+        warn_of_renamed(path, opened, renamed)
+        samples = list(opened.samples)
+        for sample_id, at in renamed.items():
+            samples[at] = replace(samples[at], id=sample_id)  # as the run's other files call it
+        names = [sample_id for sample_id in wanted if sample_id not in renamed]
+        at_of = renamed | dict(zip(names, opened.positions(names).tolist(), strict=True))
+        positions = {side: np.array([at_of[i] for i, s in wanted.items() if s == side], np.int64) for side in SPLITS}
+        data = RunData(samples, positions, classes)
         refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:

@@ -20,7 +20,7 @@ from torch.nn import Module
 from distill.evaluation.report import Report
 from distill.losses import DistillationLoss
 from distill.reports.curves_page import curves_page
-from distill.source import Source, opened_source
+from distill.source import Source
 from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, TrainingSet
 from distill.targets.making import make_policy
@@ -39,6 +39,7 @@ from distill.training.same_run import CONTENTS
 from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
 from distill.training.steps import Steps
+from distill.training.store_version import opened_to_train
 from distill.training.task_file import keep_task
 from distill.training.weights import averaged, best_epoch
 from embedstore import Summary
@@ -70,6 +71,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     runs: int = 1,
+    version: int | None = None,
 ) -> Run:
     """Train a student from a store or an exported summary, without the teacher but for `live-teacher`, and evaluate it.
 
@@ -85,12 +87,15 @@ def train(
         settings: what to do; see `Settings`. None with an origin: see `origin.settings_after`.
         origin: a finished run, or its directory, with whose student the new one begins; see `origin`.
         images: the image folder, where it is not where the store remembers it.
-        resume: go on with the run in `out`; begin it where there is none.
+        resume: go on with the run in `out`, by its path with the version of the store that it was begun with; begin it where
+            there is none.
         progress: called after every epoch.
         runs: how many train on this machine at the same time, this one among them; see `StudentPictures`.
+        version: of the store, given by its path; where not given, the run's own with `resume`, else the newest.
 
     Raises:
-        TrainingError: the store can't be learned from, `out` holds something else, or another process works on it.
+        TrainingError: the store can't be learned from, or has no such version any more, `out` holds something else, or another
+            process works on it.
         SummaryError: the summary is unknown, or saw what is tested.
         SettingsError: a setting is not allowed, or the origin's student is another.
     """
@@ -98,7 +103,11 @@ def train(
     with joined() as ranks:
         began = read_origin(origin) if isinstance(origin, str | os.PathLike) else origin
         settings = settings or (Settings() if began is None else settings_after(began))
-        with opened_source(store) if isinstance(store, str | os.PathLike) else nullcontext(store) as source:
+        with (
+            opened_to_train(store, path, resume=resume, version=version, ranks=ranks)
+            if isinstance(store, str | os.PathLike)
+            else nullcontext(store)
+        ) as source:
             data = make_run_data(source, settings) if began is None else run_data_after(began, source, settings)
             described = describe(source, settings, data)
             if ranks.size > 1:

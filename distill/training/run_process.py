@@ -35,6 +35,7 @@ def train_apart(
     progress: Callable[[int, int], None],
     threads: int | None = None,
     runs: int = 1,
+    version: int | None = None,
     started: Callable[[subprocess.Popen[str]], None] = lambda child: None,
 ) -> None:
     """Train a run in its own process, going on where it was; return when it is complete.
@@ -47,6 +48,7 @@ def train_apart(
         progress: called with (epochs done, epochs in all).
         threads: of torch and of what else reads OMP_NUM_THREADS; None leaves them as they are.
         runs: how many train at the same time, this one among them; they share memory and the room on the disk.
+        version: of the store; see `distill.train`.
         started: called with the process, so that another thread can end it.
 
     Raises:
@@ -58,6 +60,7 @@ def train_apart(
         "settings": settings.to_dict(),
         "images": None if images is None else str(images),
         "runs": runs,
+        "version": version,
     }
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONIOENCODING": "utf-8"}
     if threads is not None:
@@ -136,6 +139,7 @@ def _main() -> None:
             resume=True,
             progress=lambda done, total, _: _answer(done=done, total=total),
             runs=request["runs"],
+            version=request["version"],
         )
     except EmbedstoreError as error:
         _answer(error=str(error))

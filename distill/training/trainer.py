@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from distill.source import opened_source
-from distill.training import run_directory
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
-from embedstore.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Trainer:
         finished: directories of those that need no training.
         images: the image folder, where it is not where the store remembers it.
         progress: called before each run, after each of its epochs, and when it is finished; by one thread at a time.
-        version: of the store, which all runs are to learn from; None: whichever it has.
+        version: of the store, which all runs learn from, whatever is changed there meanwhile; None: see `distill.train`.
     """
 
     def __init__(
@@ -95,7 +92,7 @@ class Trainer:
         """Train all, so many at a time; where one fails, the others stop, and go on the next time.
 
         Raises:
-            TrainingError: a run can't be done, its process died, or the store was changed meanwhile.
+            TrainingError: a run can't be done, or its process died.
         """
         if jobs == 1:
             for one in self._planned:
@@ -127,7 +124,6 @@ class Trainer:
         with self._lock:
             self._tell(one, 0)
         if one.path not in self._finished:
-            self._refuse_changed_store()
             train_apart(
                 self._store,
                 one.path,
@@ -136,27 +132,13 @@ class Trainer:
                 progress=report,
                 threads=threads,
                 runs=beside,
+                version=self._version,
                 started=self._started,
             )
-            if self._version is not None:
-                self._refuse_version(run_directory.read(one.path)["store"]["version"])
         with self._lock:
             self._left -= one.epochs - seen  # of a run that was trained, but not tested
             self._runs_done += 1
             self._tell(one, one.epochs)
-
-    def _refuse_changed_store(self) -> None:
-        """Refuse before a run what `_refuse_version` would refuse after it."""
-        if self._version is not None:
-            with opened_source(self._store) as source:
-                self._refuse_version(source.version)
-
-    def _refuse_version(self, now: int) -> None:
-        if now != self._version:
-            raise TrainingError(
-                f"The store '{self._store}' was changed while runs trained: they began with version {self._version}, now it is "
-                f"{now}. Figures of two versions can't be compared; begin again in another directory."
-            )
 
     def _tell(self, one: Planned, epochs_done: int) -> None:
         runs = len(self._planned)

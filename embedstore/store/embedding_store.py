@@ -249,12 +249,15 @@ class EmbeddingStore(SearchableStore):
     def summary(self, name: str) -> Summary:
         """Return a saved summary; NAME@VERSION is the one of a name that was made of a version of the store.
 
+        Where this store was opened at a version, a name is that of the summary that had it then, if a refresh has put another in
+        its place since.
+
         Raises:
             SummaryError: there is none of that name.
         """
         from embedstore.summaries import Summary
 
-        data = self._read(lambda tables: tables.summary(name))
+        data = self._summary_of(name)
         plain, version = split_name(name)
         if data is None and version is not None:  # nothing has taken its name since
             data = self._read(lambda tables: tables.summary(plain))
@@ -262,6 +265,13 @@ class EmbeddingStore(SearchableStore):
         if data is None:
             self._refuse_unknown(name)
         return Summary.from_bytes(data)
+
+    def _summary_of(self, name: str) -> bytes | None:
+        if self.pinned is None:
+            return self._read(lambda tables: tables.summary(name))
+        from embedstore.store.kept_summaries import summary_at
+
+        return self._read(lambda tables: summary_at(tables, name, self.version))
 
     def delete_summary(self, name: str) -> None:
         """Delete a saved summary; what was trained from it stays.

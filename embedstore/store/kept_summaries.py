@@ -26,14 +26,23 @@ def older_summaries(tables: Tables, target: int) -> dict[str, int]:
     another leaves nothing to go back to.
     """
     rollbacks = _rollbacks(tables)
-    back: dict[str, int] = {}
-    for name, versions in _kept(tables).items():
-        data = tables.summary(name)
-        now = [] if data is None else [Summary.from_bytes(data).store_version]
-        then = _newest([*versions, *now], target, rollbacks)
-        if then is not None and then not in now:
-            back[name] = then
-    return back
+    found = {name: _older(tables, name, versions, target, rollbacks) for name, versions in _kept(tables).items()}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def summary_at(tables: Tables, name: str, target: int) -> bytes | None:
+    """Return the summary that had a name at a version, where it has made room for another since; else the one that has it now."""
+    versions = _kept(tables).get(name)
+    version = None if versions is None else _older(tables, name, versions, target, _rollbacks(tables))
+    return tables.summary(name if version is None else kept_name(name, version))
+
+
+def _older(tables: Tables, name: str, kept: Iterable[int], target: int, rollbacks: Mapping[int, int]) -> int | None:
+    """Return of which version the kept summary is that had a name at a version; None where it has the name still, or none had."""
+    data = tables.summary(name)
+    now = [] if data is None else [Summary.from_bytes(data).store_version]
+    then = _newest([*kept, *now], target, rollbacks)
+    return None if then in now else then
 
 
 def set_back(tables: Tables, summaries: Mapping[str, int]) -> None:

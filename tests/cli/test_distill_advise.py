@@ -47,11 +47,18 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         *,
         images: Path | None,
         progress: Callable[[int, int], None],
+        version: int | None = None,
         **_: Any,
     ) -> None:
         names.append(out.name)
         distill.train(
-            source, out, settings, images=images, resume=True, progress=lambda done, total, _: progress(done, total)
+            source,
+            out,
+            settings,
+            images=images,
+            resume=True,
+            progress=lambda done, total, _: progress(done, total),
+            version=version,
         )
 
     monkeypatch.setattr(trainer, "train_apart", here)

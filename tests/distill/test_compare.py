@@ -16,7 +16,7 @@ from toy_runs import SETTINGS, compare, figures, settings_of, students, train_he
 
 import distill
 from distill.evaluation.comparison import Comparison, RunScores, compare_runs
-from distill.source import Source
+from distill.source import Source, opened_source
 from distill.training import checks, run_data, run_directory, trainer
 from distill.training.compare import Step, train_ways
 from distill.training.run_data import RunData
@@ -333,5 +333,6 @@ def test_each_fold_is_dealt_once_for_all_policies_and_seeds(
         )
         for fold, val_fold, seed in held_out
     ]
-    assert checks.finished_runs(compared.store, planned, None) == set()
+    with opened_source(compared.store) as source:
+        assert checks.finished_runs(source, planned, None) == set()
     assert dealt == [(fold, 0) for fold in range(FOLDS) for _ in range(2)]

@@ -183,6 +183,7 @@ say('distill: {"finished": true}')
         "settings": SETTINGS.to_dict(),
         "images": None,
         "runs": 1,
+        "version": None,
     }
 
 
@@ -210,7 +211,7 @@ def test_the_child_ends_at_once_where_its_parent_does(tmp_path: Path) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null, "runs": 1}\n')
+        process.stdin.write('{"store": "s", "out": "o", "settings": {}, "images": null, "runs": 1, "version": null}\n')
         process.stdin.flush()
         assert any('"done": 1' in line for line in process.stdout)
         assert process.poll() is None

@@ -20,11 +20,18 @@ def train_here(
     *,
     images: Path | None,
     progress: Callable[[int, int], None],
+    version: int | None = None,
     **_: Any,
 ) -> None:
     """Stand for `train_apart`."""
     distill.train(
-        store, out, settings, images=images, resume=True, progress=lambda done, total, _: progress(done, total)
+        store,
+        out,
+        settings,
+        images=images,
+        resume=True,
+        progress=lambda done, total, _: progress(done, total),
+        version=version,
     )
 
 

@@ -73,7 +73,8 @@ def compare(
 ) -> None:
     """Train each policy on the same folds and seeds, and tell which differences are beyond noise.
 
-    Finished runs are kept: after an interruption, or with more policies or seeds, only what is missing is trained.
+    Finished runs are kept: after an interruption, or with more policies or seeds, only what is missing is trained, from the
+    version of the store that the first run began with.
 
     Example: distill compare parts.store --policies none,class-mean,own --good good --out comparison
     """
@@ -98,7 +99,7 @@ def compare(
         "patches": patches,
         "precision": precision,
     }
-    settings = _settings(store, task, {name: value for name, value in given.items() if value is not None})
+    settings = _settings(store, out, task, {name: value for name, value in given.items() if value is not None})
     dealt = (settings.folds or FOLDS) if folds is None else folds
     import distill
 
@@ -131,13 +132,15 @@ def compare(
     )
 
 
-def _settings(store: Path, task: Path | None, given: dict[str, Any]) -> Settings:
+def _settings(store: Path, out: Path, task: Path | None, given: dict[str, Any]) -> Settings:
     if task is None:
         return Settings(**given)
     from distill.source import opened_source
+    from distill.training.compare import RUNS
+    from distill.training.store_version import of_runs
     from distill.training.task_file import read_task
 
-    with opened_source(store) as source:
+    with opened_source(store, of_runs(store, out / RUNS)) as source:
         labels = {sample.label for sample in source.samples if sample.label is not None}
     return read_task(task, labels=labels, changes=given)
 

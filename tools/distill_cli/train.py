@@ -129,7 +129,11 @@ def train(
     precision: options.Precision = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the run in --out; by its own task file where you give no setting."),
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, with its own version of the store; by its own task file where you give no "
+            "setting.",
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -178,15 +182,15 @@ def train(
         path, saved = _source(store, summary)
         _refuse_half_a_gate(from_, gate=gate, how=gate_overkill or accept_unknown, ranks=ranks.size)
         import distill
-        from distill.source import opened_source
         from distill.training.gate import refuse_incomparable
         from distill.training.memory import hold_freed_memory
         from distill.training.origin import read_origin
+        from distill.training.store_version import opened_to_train
 
         hold_freed_memory()
         origin = None if from_ is None else read_origin(from_)
         task = task or _own_task(out, changes, resume=resume and saved is None)
-        with opened_source(path) as source:
+        with opened_to_train(path, out, resume=resume, ranks=ranks) as source:
             settings = _settings(source, task, changes, saved, origin)
             if gate and origin is not None:
                 refuse_incomparable(origin, source, settings)

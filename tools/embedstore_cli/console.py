@@ -94,7 +94,7 @@ def _warnings_as_sentences() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if category.__module__.startswith("embedstore."):
+            if category.__module__.startswith(("embedstore.", "distill.")):
                 typer.echo(f"Warning: {visible(str(message))}", err=True)
             else:
                 shown(message, category, filename, lineno, file, line)

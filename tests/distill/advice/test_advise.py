@@ -20,9 +20,10 @@ from distill.advice.footprint import Footprint, fitting, footprint
 from distill.advice.needs import Needs
 from distill.advice.trials import Plan, plan_trials
 from distill.students import make_student
-from distill.training import run_directory, trainer
-from distill.training.compare import Step, train_ways
+from distill.training import run_directory
+from distill.training.compare import train_ways
 from distill.training.scoring import flips_of
+from distill.training.store_version import VersionWarning
 from embedstore.errors import SettingsError, TrainingError
 from embedstore.views import Recipe
 
@@ -100,40 +101,52 @@ def test_a_store_that_was_built_anew_is_not_served_by_these_trials(tmp_path: Pat
     assert in_this_process == []
 
 
-def test_a_store_that_is_changed_while_runs_train_stops_them(tmp_path: Path, in_this_process: list[Path]) -> None:
+def relabel(path: Path) -> None:
+    with embedstore.open(path) as store, store.write("relabel") as changes:
+        changes.set("label", {"good000.png": "defect"})
+
+
+def test_trials_that_were_interrupted_go_on_with_their_own_version_of_the_store(
+    tmp_path: Path, in_this_process: list[Path]
+) -> None:
     path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 12, 12, split=False), views=0)
-    ways = {"none": candidates.CANDIDATES[0].chosen(toy_parts.quick(size=32), "pixels")}
+    whole = distill.advise(path, tmp_path / "whole", NEEDS)
 
-    def relabel(step: Step) -> None:
-        if step.runs_done == 1 and step.epochs_done == 0:
-            with embedstore.open(path) as store, store.write("relabel") as changes:
-                changes.set("label", {"good000.png": "defect"})
+    def stop(stage: str, done: int, _: int) -> None:
+        if stage == TRYING and done == 5:
+            raise KeyboardInterrupt
 
-    with pytest.raises(
-        TrainingError, match=r"they began with version 1, now it is 2\. Figures of two versions can't be"
-    ):
-        train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1, progress=relabel)
-    assert len(in_this_process) == 1
+    with pytest.raises(KeyboardInterrupt):
+        distill.advise(path, tmp_path / "trials", NEEDS, progress=stop)
+    relabel(path)
+    in_this_process.clear()
+    with pytest.warns(VersionWarning, match="trials' goes on with version 1 of the store"):
+        advice = distill.advise(path, tmp_path / "trials", NEEDS)
+    assert len(in_this_process) == 4
+    assert {run_directory.read(run)["store"]["version"] for run in (tmp_path / "trials" / "runs").iterdir()} == {1}
+    assert advice.decision.standings == whole.decision.standings
+    assert advice.looks == whole.looks
+    assert advice.remarks[0].endswith(
+        "with which it was begun; the newest is version 2: to learn from that, begin in another directory."
+    )
 
 
-def test_a_run_that_learned_from_a_later_version_is_refused_though_it_was_the_last(
+def test_a_change_while_paces_are_measured_is_in_no_trial(
     tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the last look at the store and the opening by the run's own process lie seconds."""
     path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 12, 12, split=False), views=0)
-    ways = {"none": candidates.CANDIDATES[0].chosen(toy_parts.quick(size=32), "pixels")}
-    train = trainer.train_apart
+    measure, told = module.trials.measure_paces, list[int | None]()
 
-    def late(*arguments: Any, **options: Any) -> None:
-        if len(in_this_process) == 2:
-            with embedstore.open(path) as store, store.write("relabel") as changes:
-                changes.set("label", {"good000.png": "defect"})
-        train(*arguments, **options)
+    def changed(*arguments: Any, **options: Any) -> Any:
+        relabel(path)
+        told.append(options["version"])
+        return measure(*arguments, **options)
 
-    monkeypatch.setattr(trainer, "train_apart", late)
-    with pytest.raises(TrainingError, match="began with version 1, now it is 2"):
-        train_ways(path, tmp_path / "compared", ways, folds=3, seeds=1)
-    assert len(in_this_process) == 3
+    monkeypatch.setattr(module.trials, "measure_paces", changed)
+    with pytest.warns(VersionWarning, match="goes on with version 1 of the store"):
+        distill.advise(path, tmp_path / "trials", Needs(good="good", ways=("none",)))
+    assert told == [1]
+    assert {run_directory.read(run)["store"]["version"] for run in (tmp_path / "trials" / "runs").iterdir()} == {1}
 
 
 def test_other_needs_are_not_served_by_these_trials(

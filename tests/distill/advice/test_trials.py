@@ -90,13 +90,14 @@ def test_a_pace_is_the_last_epoch_and_what_is_left_beside_two_of_them() -> None:
 def test_paces_are_measured_on_as_many_runs_as_trials_have_beside_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, asked = [100.0], []
+    now, asked, versions = [100.0], [], set[int]()
 
     class Clockwork:
         """A trainer that takes 5 s to start, 3 s for the first epoch, 2 s for the second, and 1 s to end."""
 
-        def __init__(self, _: Path, planned: list[Planned], finished: set[Path], *rest: Any):
+        def __init__(self, _: Path, planned: list[Planned], finished: set[Path], *rest: Any, version: int):
             self._planned, self._tell = planned, rest[-1]
+            versions.add(version)
 
         def train(self, jobs: int) -> None:
             asked.append(
@@ -119,7 +120,9 @@ def test_paces_are_measured_on_as_many_runs_as_trials_have_beside_each_other(
         images=None,
         jobs=2,
         progress=lambda *far: told.append(far),
+        version=7,
     )
+    assert versions == {7}
     assert paces == {"none": Pace(7.0, 2.0, 40), "own": Pace(7.0, 2.0, 40)}
     assert asked == [(2, [(2, 3, 0)] * 2)] * 2
     assert told == [(0, 2), (1, 2), (2, 2)]
@@ -239,7 +242,7 @@ def with_other_files(path: Path) -> dict[str, Any]:
         (with_no_ways, "is damaged; delete"),
         (
             with_other_contents,
-            "were begun on other contents of the store, which was changed or built anew since; delete them",
+            "were begun on other contents of the store, which was built anew since, or is another; delete them",
         ),
         (with_other_files, "holds other files and no trials; choose another directory"),
     ],

@@ -92,11 +92,18 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         *,
         images: Path | None,
         progress: Callable[[int, int], None],
+        version: int | None = None,
         **_: Any,
     ) -> None:
         trained.append(out)
         distill.train(
-            store, out, settings, images=images, resume=True, progress=lambda done, total, _: progress(done, total)
+            store,
+            out,
+            settings,
+            images=images,
+            resume=True,
+            progress=lambda done, total, _: progress(done, total),
+            version=version,
         )
 
     monkeypatch.setattr(trainer, "train_apart", here)

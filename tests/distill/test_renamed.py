@@ -1,0 +1,141 @@
+"""A run whose pictures were renamed since: found by their content and asked as before, or refused; none is left out."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import toy_parts
+from toy_parts import quick
+
+import distill
+import embedstore
+from distill.training.evaluate import ask
+from distill.training.renamed import RenamedWarning
+from embedstore.errors import TrainingError
+
+TESTED, LEARNED = "spot006.png", "good000.png"
+ROWS = toy_parts.parts(30, 10, 10)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with a store, its pictures and a finished run, of which `TESTED` is on the test side."""
+    store = toy_parts.make_store(tmp_path, ROWS, views=1)
+    distill.train(store, tmp_path / "run", quick(epochs=1))
+    assert f"{TESTED},test," in (tmp_path / "run" / "split.csv").read_text("utf-8")
+    return tmp_path
+
+
+def rename(folder: Path, names: dict[str, str], *, mode: str | None = None) -> None:
+    """Rename files, and bring the store to that; give the renamed pictures another mode where one is said."""
+    rows = []
+    for row in ROWS:
+        told = vars(row) | {"path": names.get(row.path, row.path)}
+        rows.append(toy_parts.Part(**told | ({"mode": mode} if mode and row.path in names else {})))
+    for old, new in names.items():
+        (folder / "images" / new).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "images" / old).rename(folder / "images" / new)
+    manifest = toy_parts.write_manifest(folder / "parts.csv", rows)
+    embedstore.refresh(folder / "toy.store", manifest=manifest, prune=True)
+
+
+def refused(folder: Path, count: int) -> None:
+    before = {file.name: file.read_bytes() for file in (folder / "run").iterdir()}
+    with pytest.raises(
+        TrainingError, match=f"^{count} pictures that the run in '.*run' is tested on .* have left the store"
+    ):
+        distill.evaluate(folder / "run")
+    assert {file.name: file.read_bytes() for file in (folder / "run").iterdir()} == before
+
+
+def test_a_renamed_picture_is_found_and_scored_as_before(here: Path) -> None:
+    run = here / "run"
+    report, scores = distill.evaluate(run), (run / "scores.csv").read_bytes()
+    rename(here, {TESTED: "moved/away.png"})
+    with pytest.warns(RenamedWarning) as warned:
+        assert distill.evaluate(run) == report
+    assert [str(one.message) for one in warned] == [
+        f"The store '{here / 'toy.store'}' has 1 pictures of the run in '{run}' under other names now (such as '{TESTED}', now "
+        "'moved/away.png'); they were found by their content, and the run calls them as before."
+    ]
+    assert (run / "scores.csv").read_bytes() == scores
+
+
+def test_its_mode_is_the_one_that_the_store_has_now(here: Path) -> None:
+    rename(here, {TESTED: "away.png"}, mode="pit")
+    with pytest.warns(RenamedWarning):
+        report = distill.evaluate(here / "run")
+    assert {one.mode: one.pictures for one in report.by_mode} == {"spot": 1, "stripe": 2, "pit": 1}
+
+
+def test_a_picture_that_was_learned_is_found_where_it_is_asked_for(here: Path) -> None:
+    before = ask(here / "run", "neighbours")
+    rename(here, {LEARNED: "away.png"})
+    with pytest.warns(RenamedWarning, match=f"such as '{LEARNED}', now 'away.png'"):
+        assert ask(here / "run", "neighbours") == before
+    distill.evaluate(here / "run")  # without a warning: it is not asked for
+
+
+def test_the_gate_finds_it_too(here: Path) -> None:
+    distill.train(here / "toy.store", here / "other", quick(epochs=1, seed=1))
+    before = distill.gate(here / "run", here / "other")
+    rename(here, {TESTED: "away.png"})
+    with pytest.warns(RenamedWarning):
+        assert distill.gate(here / "run", here / "other") == before
+
+
+def test_a_picture_that_left_is_not_left_out(here: Path) -> None:
+    (here / "images" / TESTED).unlink()
+    manifest = toy_parts.write_manifest(here / "parts.csv", [row for row in ROWS if row.path != TESTED])
+    embedstore.refresh(here / "toy.store", manifest=manifest, prune=True)
+    refused(here, 1)
+
+
+def test_one_that_was_renamed_does_not_hide_one_that_left(here: Path) -> None:
+    rename(here, {TESTED: "away.png"})
+    with embedstore.open(here / "toy.store") as store, store.write("delete") as changes:
+        changes.delete(["spot007.png"])
+    refused(here, 1)
+
+
+def test_another_picture_of_the_run_with_the_same_bytes_is_not_taken_for_it(tmp_path: Path) -> None:
+    toy_parts.write_pictures(tmp_path / "images", ROWS)
+    shutil.copy(tmp_path / "images" / "spot007.png", tmp_path / "images" / TESTED)
+    manifest = toy_parts.write_manifest(tmp_path / "parts.csv", ROWS)
+    embedstore.build(tmp_path / "toy.store", tmp_path / "images", manifest=manifest, teacher="pixels", views=1)
+    distill.train(tmp_path / "toy.store", tmp_path / "run", quick(epochs=1))
+    with embedstore.open(tmp_path / "toy.store") as store, store.write("delete") as changes:
+        changes.delete([TESTED])
+    refused(tmp_path, 1)
+
+
+def test_two_new_pictures_with_its_bytes_tell_nothing(here: Path) -> None:
+    shutil.copy(here / "images" / TESTED, here / "images" / "copy.png")
+    (here / "images" / TESTED).rename(here / "images" / "away.png")
+    new = [toy_parts.Part(name, "defect", "spot", "spot-3", "test") for name in ("away.png", "copy.png")]
+    manifest = toy_parts.write_manifest(here / "parts.csv", [*(row for row in ROWS if row.path != TESTED), *new])
+    embedstore.refresh(here / "toy.store", manifest=manifest, prune=True)
+    refused(here, 1)
+
+
+def test_without_the_version_that_the_run_learned_from_nothing_is_found(here: Path) -> None:
+    rename(here, {TESTED: "away.png"})
+    with embedstore.open(here / "toy.store") as store:
+        for tag in store.tags:  # so that the refresh can be rolled back
+            store.delete_tag(tag)
+        store.compact()
+    refused(here, 1)
+
+
+def test_a_store_that_was_built_anew_tells_nothing_of_the_old_ones_names(here: Path) -> None:
+    """It has a version of the same number, in which the name is that of another picture."""
+    shutil.rmtree(here / "toy.store")
+    (here / "images" / TESTED).rename(here / "images" / "away.png")
+    shutil.copy(here / "images" / "stripe000.png", here / "images" / TESTED)
+    manifest = toy_parts.write_manifest(here / "parts.csv", ROWS)
+    embedstore.build(here / "toy.store", here / "images", manifest=manifest, teacher="pixels", views=1)
+    (here / "images" / TESTED).rename(here / "images" / "another.png")
+    rows = [row for row in ROWS if row.path != TESTED]
+    rows += [toy_parts.Part("another.png", "defect", "stripe", "new", "test")]
+    embedstore.refresh(here / "toy.store", manifest=toy_parts.write_manifest(here / "parts.csv", rows), prune=True)
+    refused(here, 1)
