@@ -55,29 +55,38 @@ def quantise(source: Path, target: Path, pictures: Sequence[Picture]) -> None:
         weight_type=QuantType.QInt8,
     )
     prepared.unlink()
-    _halve(target)
+    _shrink(target)
 
 
-def _halve(path: Path) -> None:
-    """Write what was stored in 16 bits so again: preparing a model widens its kept patches to 32."""
+def _shrink(path: Path) -> None:
+    """Undo what preparing a model made larger: the same table several times over, and kept patches of 16 bits in 32."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(path)
-    casts = []
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    instead: dict[str, str] = {}
+    kept, casts = [], []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LARGE:
-            continue
         numbers = numpy_helper.to_array(tensor)
+        name = first.setdefault((tensor.data_type, numbers.shape, numbers.tobytes()), tensor.name)
+        if name != tensor.name:
+            instead[tensor.name] = name
+            continue
+        kept.append(tensor)
+        if tensor.data_type != TensorProto.FLOAT or numbers.size < _LARGE:
+            continue
         with np.errstate(over="ignore"):
             halves = numbers.astype(np.float16)
         if np.array_equal(halves.astype(np.float32), numbers):
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}_halves"))
-            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+            kept[-1] = numpy_helper.from_array(halves, f"{name}_halves")
+            casts.append(helper.make_node("Cast", [kept[-1].name], [name], to=TensorProto.FLOAT))
+    for node in model.graph.node:
+        node.input[:] = [instead.get(name, name) for name in node.input]
     nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    for held, found in ((model.graph.initializer, kept), (model.graph.node, nodes)):
+        del held[:]
+        held.extend(found)
     onnx.save(model, path)
 
 

@@ -208,9 +208,9 @@ def _with_patches(*names: str) -> list[Condition]:
         "patches",
         "patches",
         None,
-        "nearest good patches in the teacher's first five stages, no student",
+        "patches of the teacher's first five stages, no student",
     )
-    says = "{}, and the nearest good patches in the teacher's first five stages"
+    says = "{}, and patches of the teacher's first five stages"
     return [
         alone,
         *(replace(alone, name=f"{name}-patches", says=says.format(name), of=name, answer="patches") for name in names),

@@ -9,7 +9,7 @@ from embedstore.pages import Text
 _JA = {
     "teacher-probe": "教師自身のベクトルに線形分類器（生徒なし）",
     "teacher-neighbours": "教師の空間での近傍（生徒なし）",
-    "patches": "教師の先頭 5 段の特徴マップで、良品の最も近いパッチとの距離（生徒なし）",
+    "patches": "教師の先頭 5 段の特徴マップのパッチ（生徒なし）",
     "teacher-probe-two": "EfficientNet-Lite0 と -Lite2 のベクトルを並べ、線形分類器で判定（生徒なし）",
     "teacher-probe-maxima": "教師のベクトルに、前の 2 段の最大値を加え、線形分類器で判定（生徒なし）",
     "none": "保存したビューでの通常の学習",
@@ -105,7 +105,7 @@ def is_rare_aware(name: str) -> bool:
 def _japanese(name: str) -> str | None:
     base, _, answer = name.rpartition("-")
     if answer == "patches" and base:
-        return f"{base} と、教師の先頭 5 段での良品パッチとの距離"
+        return f"{base} と、教師の先頭 5 段の特徴マップのパッチ"
     if answer in _ASKED_JA and _japanese(base) is not None and name not in _JA:
         return f"{base} の生徒に{_ASKED_JA[answer]}"
     if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(usual(name))) is not None:
