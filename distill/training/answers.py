@@ -23,7 +23,7 @@ from distill.training.scoring import HEAD, Answer, Asked, Flips, by_head, featur
 from distill.training.settings import PATCHES, TRUNK, Settings
 from embedstore.errors import TrainingError
 
-_MOST_LOOKED_AT = 2_000  # good pictures whose patches are looked at, and as many defective ones: .4 GB of maps
+_MOST_LOOKED_AT = 1_000  # good pictures whose patches are looked at, and as many defective ones: .4 GB of maps
 _AT_ONCE = 64
 
 
