@@ -7,7 +7,7 @@ taught (see `places`), at three sizes of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from distill.answers.memory import are
 from distill.answers.places import folds_of, learn_places, said_apart
+from distill.answers.standard import standard
 from distill.students.student import MIDDLE, SPREAD
 from distill.students.teacher_stages import TeacherStages
 from embedstore.errors import TrainingError
@@ -27,8 +28,9 @@ MOST = 2_500  # patches that are kept of each size; with four times as many hard
 TOP, STATISTICS = 5, 6  # places of which the mean is a statistic; statistics of a picture at each size
 _STRENGTH = 0.1  # C of the logistic regression
 _TRIED_SIZE = 96  # of a picture on which the sizes of a trunk's maps are found out
-_LEAST_SPREAD = 1e-6
-_OF_SIZE = ("kept", "spread", "place", "offset")  # the tables of each size
+_LEAST_SPREAD = 1e-6  # of a statistic
+_WIDEST = 6e4  # of a number that 16 bits hold
+_OF_SIZE = ("kept", "centre", "scale", "place", "offset")  # the tables of each size
 
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -63,19 +65,25 @@ class PatchMaps(nn.Module):
         return torch.cat([functional.adaptive_avg_pool2d(one, side) for one in seen], dim=1).flatten(2).transpose(1, 2)
 
 
+def places_of(maps: PatchMaps, size: int) -> int:
+    """Return how many patches a picture of a size has, in pixels."""
+    with torch.inference_mode():
+        return int(maps(torch.zeros(1, 3, size, size, device=maps.trunk.scale.device)).shape[1])
+
+
 class Patches(nn.Module):
     """Log-odds of a defect from how far a picture's patches are from those of good parts, and how much they look like a defect.
 
-    Channels count alike: each is divided by its spread over good patches. Each place has a distance to the nearest patch that is
+    Channels count alike: each is centred and divided by its spread over good patches; those that hardly vary there count nothing.
+    Each place has a distance to the nearest patch that is
     kept, and log-odds of a defect. Of either the largest of the picture, the mean of the largest `TOP` and the mean of all are
     taken at each size, and a logistic regression makes log-odds of a defect of these: as if good and defect were equally
     frequent, since the head knows how frequent they are.
 
     Args:
         maps: makes the patches.
-        kept: for each of `SIZES`, patches (k, c) of good training pictures, divided by their spread, float16.
-        spreads: for each of `SIZES`, (c,).
-        places: for each of `SIZES`, weights (c,) and bias () that make log-odds of a patch that is divided by the spread.
+        tables: for each of `SIZES`, patches (k, c) of good training pictures, scaled, float16; what scales them, a centre (c,)
+            and factors (c,); the weights (c,) and the bias () that make log-odds of a scaled patch.
         weights: (sizes x `STATISTICS`,) of the logistic regression.
         bias: () of it.
     """
@@ -83,63 +91,56 @@ class Patches(nn.Module):
     weights: Tensor
     bias: Tensor
 
-    def __init__(  # noqa: PLR0917
-        self,
-        maps: PatchMaps,
-        kept: Sequence[Tensor],
-        spreads: Sequence[Tensor],
-        places: Sequence[tuple[Tensor, Tensor]],
-        weights: Tensor,
-        bias: Tensor,
-    ):
+    def __init__(self, maps: PatchMaps, tables: Sequence[Sequence[Tensor]], weights: Tensor, bias: Tensor):
         super().__init__()
         self.maps = maps
-        for at, (patches, spread, place) in enumerate(zip(kept, spreads, places, strict=True)):
-            for name, tensor in zip(_OF_SIZE, (patches, spread, *place), strict=True):
+        for at, of_size in enumerate(tables):
+            for name, tensor in zip(_OF_SIZE, of_size, strict=True):
                 self.register_buffer(f"{name}_{at}", tensor)
         self.register_buffer("weights", weights)
         self.register_buffer("bias", bias)
 
     @classmethod
-    def of(cls, maps: PatchMaps, seen: Sequence[Tensor], defect: Flags, parts: Integers, seed: int) -> Patches:
+    def of(cls, maps: PatchMaps, seen: Iterable[Tensor], defect: Flags, parts: Integers, seed: int) -> Patches:
         """Learn from labelled training pictures, each of which is looked up among the patches of other parts only.
 
         Args:
             maps: that made the patches.
-            seen: for each of `SIZES`, the patches (n, places, c) of all pictures.
+            seen: for each of `SIZES`, the patches (n, places, c) of all pictures; looked at one after the other.
             defect: (n,) which show a defect.
             parts: (n,) which part each shows.
             seed: of which patches are kept.
 
         Raises:
-            TrainingError: fewer than two parts are good, or defective, or nearly all good pictures show one part.
+            TrainingError: fewer than two parts are good, or defective, or the patches are no numbers.
         """
         good = np.flatnonzero(~defect)
         folds_of(parts, defect, seed)  # refuses too few parts
-        kept, spreads, places, statistics = [], [], [], []
+        tables, statistics = [], []
         for patches in seen:
-            spread = patches[good].std(dim=(0, 1)).clamp_min(_LEAST_SPREAD)
-            drawn = np.random.default_rng(seed).permutation(len(good) * patches.shape[1])[:MOST]
+            centre, scale = standard(patches[good].flatten(0, 1))
+            scaled = (patches - centre) * scale
+            drawn = _drawn(parts[good], patches.shape[1], seed)
             of_drawn = good[drawn // patches.shape[1]]
-            own = (patches[of_drawn, drawn % patches.shape[1]] / spread).half()
-            scaled = patches / spread
-            distances = _distances_apart(scaled, own.float(), parts, parts[of_drawn])
-            statistics += [
-                _statistics(distances),
-                _statistics(said_apart(scaled, distances, defect, parts, seed)),
-            ]
-            kept.append(own)
-            spreads.append(spread)
-            places.append(learn_places(scaled, distances, defect, seed))
+            kept = scaled[of_drawn, drawn % patches.shape[1]].clamp(-_WIDEST, _WIDEST).half()
+            distances = _distances_apart(scaled, kept.float(), parts, parts[of_drawn])
+            if not distances.isfinite().all():
+                raise TrainingError(
+                    "The patches are no numbers, so the weights of their teacher are none; take them from a copy."
+                )
+            said = said_apart(scaled, distances, defect, parts, seed)
+            statistics += [_statistics(distances), _statistics(said)]
+            tables.append((kept, centre, scale, *learn_places(scaled, distances, defect, seed)))
         weights, bias = _regression(torch.cat(statistics, dim=1).cpu().numpy().astype(np.float64), defect)
-        return cls(maps, kept, spreads, places, *(one.to(seen[0].device) for one in (weights, bias)))
+        device = tables[0][0].device
+        return cls(maps, tables, weights.to(device), bias.to(device))
 
     def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
         statistics = []
         for at, patches in enumerate(seen):
-            kept, spread, place, offset = (getattr(self, f"{name}_{at}") for name in _OF_SIZE)
-            scaled = patches / spread
+            kept, centre, scale, place, offset = (getattr(self, f"{name}_{at}") for name in _OF_SIZE)
+            scaled = (patches - centre) * scale
             statistics += [_statistics(_nearest(scaled, kept.float())), _statistics(scaled @ place + offset)]
         return torch.cat(statistics, dim=1).double() @ self.weights + self.bias
 
@@ -152,7 +153,7 @@ class Patches(nn.Module):
         """Return patches from a file's tensors, with whose weights the trunk goes on; None where they are none of it."""
         c, sizes = maps.channels, range(len(SIZES))
         counts = [kept[name].shape[:1] if name in kept else () for name in (f"kept_{at}" for at in sizes)]
-        of_size = {"spread": (c,), "place": (c,), "offset": ()}
+        of_size = {"centre": (c,), "scale": (c,), "place": (c,), "offset": ()}
         expected = {
             **{f"maps.{name}": (tuple(one.shape), one.dtype) for name, one in maps.state_dict().items()},
             **{f"kept_{at}": ((*counts[at], c), torch.float16) for at in sizes},
@@ -162,11 +163,8 @@ class Patches(nn.Module):
         }
         if not are(kept, expected) or not all(len(kept[f"kept_{at}"]) for at in sizes):
             return None
-        if not all(bool((kept[f"spread_{at}"] > 0).all()) for at in sizes):
-            return None
-        own, spreads, weights, offsets = ([kept[f"{name}_{at}"] for at in sizes] for name in _OF_SIZE)
-        places = list(zip(weights, offsets, strict=True))
-        found = cls(maps, own, spreads, places, kept["weights"], kept["bias"])
+        tables = [[kept[f"{name}_{at}"] for name in _OF_SIZE] for at in sizes]
+        found = cls(maps, tables, kept["weights"], kept["bias"])
         found.load_state_dict(dict(kept))
         return found.eval()
 
@@ -185,27 +183,31 @@ def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
     return (said.clamp_min(tiny).log() + log_odds[:, None] * defects).softmax(dim=1)
 
 
+def _drawn(part_of_good: Integers, places: int, seed: int) -> Integers:
+    """Return which patches of good pictures are kept, numbered picture by picture; of two parts at least, where there are two."""
+    order = np.random.default_rng(seed).permutation(len(part_of_good) * places)
+    others = part_of_good[order // places] != part_of_good[order[0] // places]
+    if others.any() and not others[:MOST].any():
+        order[MOST - 1] = order[others.argmax()]
+    return order[:MOST]
+
+
 def _nearest(patches: Tensor, kept: Tensor) -> Tensor:
     """Return the distances (m, places) of patches (m, places, c) to the nearest of those kept (k, c)."""
-    squares = (patches * patches).sum(dim=2, keepdim=True) + (kept * kept).sum(dim=1) - 2 * patches @ kept.T
-    return squares.amin(dim=2).clamp_min(0).sqrt()
+    return torch.stack([_nearest_of_one(one, kept) for one in patches])  # all at once, they take much memory
+
+
+def _nearest_of_one(patches: Tensor, kept: Tensor) -> Tensor:
+    squares = (patches * patches).sum(dim=1, keepdim=True) + (kept * kept).sum(dim=1) - 2 * patches @ kept.T
+    return squares.amin(dim=1).clamp_min(0).sqrt()
 
 
 def _distances_apart(patches: Tensor, kept: Tensor, parts: Integers, part_of_kept: Integers) -> Tensor:
-    """Return the distances (n, places) of pictures' patches (n, places, c) to the nearest kept ones (k, c) of other parts.
-
-    Raises:
-        TrainingError: all that is kept is of one part.
-    """
-    if len(np.unique(part_of_kept)) < 2:
-        raise TrainingError(
-            "Nearly all good training pictures show one part, and the answer 'patches' looks each picture up among other parts; "
-            "label good pictures of more parts, or choose another answer."
-        )
+    """Return the distances (n, places) of pictures' patches (n, places, c) to the nearest kept ones (k, c) of other parts."""
     found = torch.empty(patches.shape[:2], device=patches.device)
-    for at, part in enumerate(parts):  # one by one, since distances to all that is kept take much memory
+    for at, part in enumerate(parts):
         others = torch.from_numpy(np.flatnonzero(part_of_kept != part)).to(kept.device)
-        found[at] = _nearest(patches[at : at + 1], kept[others])[0]
+        found[at] = _nearest_of_one(patches[at], kept[others])
     return found
 
 

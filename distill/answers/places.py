@@ -35,16 +35,17 @@ def learn_places(patches: Tensor, distances: Tensor, defect: Flags, seed: int) -
     """
     random = np.random.default_rng(seed)
     places = patches.shape[1]
+    bad, good = (torch.from_numpy(np.flatnonzero(side)).to(patches.device) for side in (defect, ~defect))
     seems, weights, bias = distances, patches.new_zeros(patches.shape[2]), patches.new_zeros(())
     for _ in range(TURNS):
         order = seems.argsort(dim=1, descending=True, stable=True)
-        drawn = random.permuted(np.tile(np.arange(places), (int((~defect).sum()), 1)), axis=1)[:, :DRAWN]
+        drawn = random.permuted(np.tile(np.arange(places), (len(good), 1)), axis=1)[:, :DRAWN]
         examples = [
-            (patches[defect], order[defect, :TOP]),
-            (patches[~defect], order[~defect, :HARD]),
-            (patches[~defect], torch.from_numpy(drawn).to(order.device)),
+            (bad, order[bad, :TOP]),
+            (good, order[good, :HARD]),
+            (good, torch.from_numpy(drawn).to(order.device)),
         ]
-        chosen = [own.gather(1, at[..., None].expand(-1, -1, own.shape[2])).flatten(0, 1) for own, at in examples]
+        chosen = [patches[rows[:, None], at].flatten(0, 1) for rows, at in examples]
         is_defect = np.repeat([True, False], [len(chosen[0]), len(chosen[1]) + len(chosen[2])])
         model = LogisticRegression(C=_STRENGTH, max_iter=500, class_weight="balanced")
         model.fit(torch.cat(chosen).cpu().numpy(), is_defect)
@@ -77,23 +78,24 @@ def said_apart(patches: Tensor, distances: Tensor, defect: Flags, parts: Integer
 
 
 def folds_of(parts: Integers, defect: Flags, seed: int) -> Integers:
-    """Return folds (n,) of pictures by parts: defective parts are dealt out evenly, and so are the others.
+    """Return folds (n,) of pictures, of whole parts, each of which leaves good and defective pictures to the others.
 
     Raises:
-        TrainingError: there are too few parts for each fold to leave some of both to the others.
+        TrainingError: fewer than two parts have good pictures, or defective ones.
     """
     known, number = np.unique(parts, return_inverse=True)
-    defective = np.zeros(len(known), np.bool_)
-    np.logical_or.at(defective, number, defect)
-    random = np.random.default_rng(seed)
-    count = min(_MOST_FOLDS, int(defective.sum()), int((~defective).sum()))
+    has = [np.bincount(number, side) > 0 for side in (defect, ~defect)]
+    count = min(_MOST_FOLDS, *(int(side.sum()) for side in has))
     if count < 2:
         raise TrainingError(
-            "The answer 'patches' looks each training picture up among other parts, so it needs at least two parts that are good "
-            "and two with a defect to learn from; label more pictures, or choose another answer."
+            "The answer 'patches' looks each training picture up among other parts, so it needs good pictures of at least two "
+            "parts and defective ones of at least two to learn from; label more pictures, or choose another answer."
         )
+    random = np.random.default_rng(seed)
+    both = has[0] & has[1]
     of_part = np.empty(len(known), np.int64)
-    for side in (defective, ~defective):
-        of_part[random.permutation(np.flatnonzero(side))] = np.arange(int(side.sum())) % count
+    # Those that have both are dealt first, and then either kind goes on, so that no fold gets all parts of a kind.
+    for side, already in ((both, 0), (has[0] & ~both, int(both.sum())), (has[1] & ~both, int(both.sum()))):
+        of_part[random.permutation(np.flatnonzero(side))] = (already + np.arange(int(side.sum()))) % count
     found: Integers = of_part[number]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.answers import MEMORIES, Memory, Patches, PatchMaps
-from distill.answers.patches import SIZES
+from distill.answers.patches import SIZES, places_of
 from distill.answers.places import folds_of
 from distill.students import Student, device
 from distill.students.teacher_stages import teacher_stages
@@ -21,34 +22,33 @@ from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData
 from distill.training.scoring import HEAD, Answer, Asked, Flips, by_head, features_of
 from distill.training.settings import PATCHES, TRUNK, Settings
-from embedstore.errors import TrainingError
+from embedstore.errors import SettingsError, TrainingError
 
-_MOST_LOOKED_AT = 1_000  # good pictures whose patches are looked at, and as many defective ones: .4 GB of maps
+# Of the patches of good pictures, and of those of defective ones, at the largest size; of fewer pictures nothing is learned.
+_MOST_BYTES, _FEWEST = 1 << 27, 50
 _AT_ONCE = 64
 
 
 def keep_memory(  # noqa: PLR0917
     path: Path, student: Student, data: RunData, settings: Settings, pictures: StudentPictures, flips: Flips
 ) -> None:
-    """Write what a run's answers need into its directory: evaluating it then needs no training picture."""
-    if settings.answer != "head":
+    """Write what a run's answers need into its directory, if it is not there: evaluating it then needs no training picture."""
+    if settings.answer != "head" and not _is_kept(path, settings, student):
         found = memory_of(student, data, settings, pictures, flips)
         run_directory.save_memory(path, found.state_dict() if isinstance(found, nn.Module) else dict(vars(found)))
 
 
-def refuse_unanswerable(data: RunData, settings: Settings) -> None:
-    """Refuse before the training what could not be asked after it.
+def refuse_unanswerable(path: Path, data: RunData, settings: Settings) -> None:
+    """Refuse before the training what could not be asked after it; what a run in `path` has kept already is not looked for.
 
     Raises:
         SettingsError: patches are asked for, and their teacher has no such stages.
         TeacherError: or its weights are not installed.
         TrainingError: or too few parts are good or defective.
     """
-    if settings.answer == PATCHES:
-        _patch_maps(settings, pretrained=True)
-        known = [data.samples[at] for at in _labelled(data, "train")]
-        parts = np.unique([one.part for one in known], return_inverse=True)[1]
-        folds_of(parts, np.array([one.label != settings.good for one in known]), settings.seed)
+    if settings.answer == PATCHES and not (path / run_directory.MEMORY).is_file():
+        looked_at = _looked_at(_patch_maps(settings, pretrained=True), data, settings)
+        folds_of(*_parts_and_defects(data, settings, looked_at), settings.seed)
 
 
 def memory_of(
@@ -71,7 +71,7 @@ def memory_of(
         )
     positions = _labelled(data, "train")
     if settings.answer == PATCHES:
-        return _patches_of(positions, data, settings, pictures)
+        return _patches_of(data, settings, pictures)
     kind = MEMORIES[settings.answer]
     ways: Flips = flips if kind.turned else ((),)
     number = {label: index for index, label in enumerate(data.classes)}
@@ -135,26 +135,61 @@ def _mean_with_head(memory: Memory) -> Answer:
     return lambda features, logits: (by_head(features, logits) + memory(features, logits)) / 2
 
 
+def _is_kept(path: Path, settings: Settings, student: Student) -> bool:
+    """Return whether a run has kept what its answer needs, undamaged."""
+    try:
+        return loaded_memory(path, settings, student) is not None
+    except TrainingError:
+        return False
+
+
 def _patch_maps(settings: Settings, *, pretrained: bool) -> PatchMaps:
-    stages = teacher_stages(f"{TRUNK}:{settings.patches}", max(SIZES), pretrained=pretrained)
-    return PatchMaps(stages.to(device()))
+    """Make what makes patches; with the teacher's weights if `pretrained`, else others follow."""
+    try:
+        maps = PatchMaps(teacher_stages(f"{TRUNK}:{settings.patches}", max(SIZES), pretrained=pretrained).to(device()))
+        for size in SIZES if pretrained else ():
+            places_of(maps, size)
+    except (
+        SettingsError,
+        AssertionError,
+        RuntimeError,
+    ) as error:  # the latter two: a model of one size of picture only
+        raise SettingsError(
+            f"The answer 'patches' looks at the maps of TEACHER:STAGES, such as {Settings().patches}, at "
+            f"{', '.join(map(str, SIZES))} pixels, which '{settings.patches}' does not give: {error}"
+        ) from error
+    return maps
 
 
-def _patches_of(
-    positions: npt.NDArray[np.int64], data: RunData, settings: Settings, pictures: StudentPictures
-) -> Patches:
-    """Learn from the training pictures at some positions, or some of them, where they are very many."""
-    drawn = np.random.default_rng(settings.seed).permutation(positions)
-    is_defect = np.array([data.samples[at].label != settings.good for at in drawn])
-    looked_at = np.sort(np.concatenate([drawn[is_defect == side][:_MOST_LOOKED_AT] for side in (False, True)]))
+def _patches_of(data: RunData, settings: Settings, pictures: StudentPictures) -> Patches:
+    """Learn from the training pictures, or some of them, where they are very many."""
     maps = _patch_maps(settings, pretrained=True)
-    return Patches.of(
-        maps,
-        [torch.cat(list(_seen(maps, pictures, looked_at, size))) for size in SIZES],
-        np.array([data.samples[at].label != settings.good for at in looked_at]),
-        np.unique([data.samples[at].part for at in looked_at], return_inverse=True)[1],
-        settings.seed,
-    ).eval()
+    looked_at = _looked_at(maps, data, settings)
+    seen = (torch.cat(list(_seen(maps, pictures, looked_at, size))) for size in SIZES)
+    parts, defect = _parts_and_defects(data, settings, looked_at)
+    return Patches.of(maps, seen, defect, parts, settings.seed).eval()
+
+
+def _looked_at(maps: PatchMaps, data: RunData, settings: Settings) -> npt.NDArray[np.int64]:
+    """Return the positions of the training pictures from which patches are learned: first one of each part, then a second one."""
+    most = max(_FEWEST, _MOST_BYTES // (4 * maps.channels * places_of(maps, max(SIZES))))
+    drawn = np.random.default_rng(settings.seed).permutation(_labelled(data, "train"))
+    taken: Counter[str] = Counter()
+    turns = []
+    for part in (data.samples[at].part for at in drawn):
+        turns.append(taken[part])
+        taken[part] += 1
+    drawn = drawn[np.argsort(turns, kind="stable")]
+    _, defect = _parts_and_defects(data, settings, drawn)
+    return np.sort(np.concatenate([drawn[defect == side][:most] for side in (False, True)]))
+
+
+def _parts_and_defects(
+    data: RunData, settings: Settings, positions: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return of labelled pictures which part each shows (n,), as numbers, and which show a defect (n,)."""
+    parts = np.unique([data.samples[at].part for at in positions], return_inverse=True)[1]
+    return parts, np.array([data.samples[at].label != settings.good for at in positions], np.bool_)
 
 
 def _labelled(data: RunData, side: str) -> npt.NDArray[np.int64]:

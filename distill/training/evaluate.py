@@ -15,7 +15,7 @@ from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
 from distill.training import run_directory
-from distill.training.answers import asked_of, memory_of, refuse_unanswerable, through
+from distill.training.answers import asked_of, memory_of, through
 from distill.training.description import settings_of
 from distill.training.pictures import StudentPictures
 from distill.training.renamed import renamed_pictures, warn_of_renamed
@@ -82,7 +82,6 @@ def ask(
     with finished_run(run, store=store, images=images, student=student, training=answer != "head") as run_of:
         asked, settings = HEAD, replace(run_of.settings, answer=answer)
         if answer != "head":
-            refuse_unanswerable(run_of.data, settings)
             memory = memory_of(run_of.student, run_of.data, settings, run_of.pictures, run_of.flips)
             asked = through(memory, settings, run_of.data.classes)
         return _held(run_of.student, run_of.data, run_of.pictures, run_of.flips, asked)

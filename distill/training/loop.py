@@ -169,7 +169,7 @@ class _Training:
         self._path, self._settings, self._data, self._pictures = path, settings, data, pictures
         self._ranks, self._flips = ranks, flips_of(store.recipe)
         self._device = device()
-        refuse_unanswerable(data, settings)
+        refuse_unanswerable(path, data, settings)
         self._training = TrainingSet.from_source(
             store, data.sides["train"], views_used(store, settings), pictures.folder
         )

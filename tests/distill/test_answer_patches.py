@@ -1,8 +1,8 @@
 """Patches: numbers as worked out one by one, nothing of a picture's own part, and a run that is asked beside them."""
 
+import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,11 @@ from distill.answers.patches import SIZES, Patches, PatchMaps, beside
 from distill.answers.places import DRAWN, HARD, TOP, folds_of, learn_places, said_apart
 from distill.evaluation.metrics import roc_area
 from distill.students.teacher_stages import teacher_stages
-from distill.training import run_directory
+from distill.training import answers, run_directory
 from distill.training.evaluate import ask
 from distill.training.loop import Run
 from distill.training.pictures import StudentPictures
+from distill.training.run_data import make_run_data
 from distill.training.task_file import read_task
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError, TrainingError
@@ -59,8 +60,8 @@ def learned(seen: torch.Tensor, seed: int = 0) -> Patches:
 def test_distances_are_those_worked_out_one_by_one() -> None:
     some = random_patches()
     good = np.flatnonzero(~DEFECT)
-    spread = some[good].reshape(-1, CHANNELS).double().std(dim=0).numpy()
-    scaled = some.double().numpy() / spread
+    every = some[good].reshape(-1, CHANNELS).double().numpy()
+    scaled = (some.double().numpy() - every.mean(axis=0)) / every.std(axis=0)
     kept = scaled[good].reshape(-1, CHANNELS)
     of_kept = np.repeat(PARTS[good], PLACES)
     found = module._distances_apart(
@@ -71,19 +72,56 @@ def test_distances_are_those_worked_out_one_by_one() -> None:
         expected = [min(np.linalg.norm(one - others, axis=1)) for one in scaled[at]]
         np.testing.assert_allclose(found[at], expected, rtol=1e-3, atol=1e-3)
     asked = learned(some)
-    np.testing.assert_allclose(asked.get_buffer("spread_0").numpy(), spread, rtol=1e-5)
-    nearest = module._nearest(some[:3] / asked.get_buffer("spread_0"), asked.get_buffer("kept_0").float()).numpy()
-    every = asked.get_buffer("kept_0").double().numpy()
-    assert len(every) == len(kept)  # all, since they are few
+    centre, scale, own = (asked.get_buffer(f"{name}_0") for name in ("centre", "scale", "kept"))
+    np.testing.assert_allclose(centre.numpy(), every.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(scale.numpy(), 1 / every.std(axis=0), rtol=1e-5)
+    assert len(own) == len(kept)  # all, since they are few
+    nearest = module._nearest((some[:3] - centre) * scale, own.float()).numpy()
     for at in range(3):
-        expected = [min(np.linalg.norm(one - every, axis=1)) for one in scaled[at]]
+        expected = [min(np.linalg.norm(one - own.double().numpy(), axis=1)) for one in scaled[at]]
         np.testing.assert_allclose(nearest[at], expected, rtol=1e-2, atol=1e-2)
 
 
-def test_what_all_are_kept_of_is_refused() -> None:
+def test_a_training_picture_is_not_looked_up_among_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All three pictures of a part are the same one: only the patches of other parts are at a distance."""
+    some = random_patches()[np.arange(COUNT) // 3 * 3]
+    seen: list[Numbers] = []
+    regression = module._regression
+
+    def noted(statistics: Numbers, defect: npt.NDArray[np.bool_]) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(statistics)
+        return regression(statistics, defect)
+
+    monkeypatch.setattr(module, "_regression", noted)
+    learned(some)
+    assert seen[0][:, 0].min() > 0.1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1000.0])
+def test_a_channel_that_never_varies_says_nothing(value: float) -> None:
+    some, new = random_patches(), random_patches(6)
+    expected = learned(some).log_odds([new] * len(SIZES))
+    constant = torch.full((COUNT, PLACES, 1), value)
+    asked = Patches.of(NoMaps(), [torch.cat([some, constant], dim=2)] * len(SIZES), DEFECT, PARTS, 0)
+    found = asked.log_odds([torch.cat([new, constant + 1], dim=2)] * len(SIZES))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_patches_that_are_no_numbers_are_refused() -> None:
     some = random_patches()
-    with pytest.raises(TrainingError, match="Nearly all good training pictures show one part"):
-        module._distances_apart(some, some[0], PARTS, np.zeros(PLACES, np.int64))
+    some[3, 2, 1] = torch.nan
+    with pytest.raises(TrainingError, match="The patches are no numbers, so the weights of their teacher are none"):
+        learned(some)
+
+
+def test_what_is_kept_is_of_two_parts_however_rare_the_second_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 3)
+    parts = np.array([0] * 400 + [1])
+    for seed in range(20):
+        drawn = module._drawn(parts, 5, seed)
+        assert len(drawn) == 3
+        assert set(parts[drawn // 5]) == {0, 1}
+    assert len(module._drawn(np.array([0, 0]), 1, 0)) == 2  # of one part there is no second
 
 
 def test_statistics_are_the_largest_the_largest_few_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +147,7 @@ def test_log_odds_tell_new_defects_and_come_from_the_weights() -> None:
     assert roc_area(DEFECT, said.numpy()) > 0.95
     statistics = []
     for at in range(len(SIZES)):
-        scaled = new / asked.get_buffer("spread_0")
+        scaled = (new - asked.get_buffer("centre_0")) * asked.get_buffer("scale_0")
         distances = torch.cdist(scaled, asked.get_buffer("kept_0").float()[None]).amin(dim=2)
         looks = scaled @ asked.get_buffer(f"place_{at}") + asked.get_buffer(f"offset_{at}")
         statistics += [
@@ -154,14 +192,15 @@ def test_what_is_said_of_a_picture_hangs_on_no_picture_of_its_part() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_folds_keep_parts_together_and_leave_both_kinds_to_the_others(
     pictures: list[tuple[int, bool]], seed: int
 ) -> None:
     parts, defect = (np.array(one) for one in zip(*pictures, strict=True))
-    of_defect = set(parts[defect])
-    if min(len(of_defect), len(set(parts) - of_defect)) < 2:
-        with pytest.raises(TrainingError, match="at least two parts that are good and two with a defect"):
+    if min(len(set(parts[defect])), len(set(parts[~defect]))) < 2:
+        with pytest.raises(
+            TrainingError, match="good pictures of at least two parts and defective ones of at least two"
+        ):
             folds_of(parts, defect, seed)
         return
     fold = folds_of(parts, defect, seed)
@@ -294,9 +333,10 @@ def of_nothing(file: Path) -> None:
     save_file(kept | {"kept_0": kept["kept_0"][:0].contiguous()}, file)
 
 
-def of_no_spread(file: Path) -> None:
+def lacking_what_scales(file: Path) -> None:
     kept = load_file(file)
-    save_file(kept | {"spread_2": torch.zeros_like(kept["spread_2"])}, file)
+    del kept["scale_2"]
+    save_file(kept, file)
 
 
 def of_no_numbers(file: Path) -> None:
@@ -328,7 +368,7 @@ def of_a_single_number(file: Path) -> None:
         of_another_type,
         of_another_width,
         of_nothing,
-        of_no_spread,
+        lacking_what_scales,
         of_no_numbers,
         lacking_a_size,
         lacking_a_layer,
@@ -357,9 +397,12 @@ def test_without_a_good_label_they_are_refused(run: Run, store: EmbeddingStore, 
 @pytest.mark.parametrize(
     ("stages", "told"),
     [
-        ("efficientnet-lite0", "is not trunk:TEACHER:STAGES"),
-        ("efficientnet-lite0:40", "asks for 40 stages"),
-        ("nobody:3", "unknown or can't be cut into stages"),
+        ("efficientnet-lite0", "which 'efficientnet-lite0' does not give"),
+        ("efficientnet-lite0:40", "'efficientnet-lite0:40' does not give: .* asks for 40 stages"),
+        (
+            "nobody:3",
+            "such as efficientnet-lite0:5, at 96, 160, 224 pixels, which 'nobody:3' does not give: .* unknown",
+        ),
     ],
 )
 def test_stages_that_are_none_are_refused(stages: str, told: str, store: EmbeddingStore, tmp_path: Path) -> None:
@@ -368,5 +411,39 @@ def test_stages_that_are_none_are_refused(stages: str, told: str, store: Embeddi
     assert not (tmp_path / "run").exists()  # before anything was trained
 
 
-def test_settings_of_an_earlier_release_have_the_stages_that_are_usual() -> None:
-    assert replace(quick(), answer="patches").patches == "efficientnet-lite0:5"
+def test_a_complete_run_goes_on_without_the_teacher(
+    run: Run, store: EmbeddingStore, checkpoint: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    (copy / "report.json").unlink()  # killed before that was written
+    away = checkpoint.rename(tmp_path / "away.pt")
+    try:
+        again = distill.train(store, copy, read_task(copy / "task.toml"), resume=True)
+    finally:
+        away.rename(checkpoint)
+    assert again.report == run.report
+    assert (copy / "memory.safetensors").read_bytes() == (run.path / "memory.safetensors").read_bytes()
+
+
+def test_one_picture_of_each_part_is_looked_at_before_a_second_one(
+    store: EmbeddingStore, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = quick(answer="patches", patches=f"timm:test_resnet@{checkpoint}:3")
+    data = make_run_data(store, asked)
+    maps = answers._patch_maps(asked, pretrained=False)
+    every = answers._looked_at(maps, data, asked)
+    assert set(every) == {at for at in data.sides["train"] if data.samples[at].label is not None}
+    monkeypatch.setattr(answers, "_MOST_BYTES", 0)
+    monkeypatch.setattr(answers, "_FEWEST", 10)
+    few = answers._looked_at(maps, data, asked)
+    good = [data.samples[at].part for at in few if data.samples[at].label == "good"]
+    assert len(few) == 20
+    assert len(good) == len(set(good)) == 10
+
+
+def test_a_run_of_an_earlier_release_has_the_stages_that_are_usual(finished: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished.path, tmp_path / "run")
+    description = json.loads((copy / "run.json").read_text("utf-8"))
+    assert description["settings"].pop("patches") == "efficientnet-lite0:5"
+    (copy / "run.json").write_text(json.dumps(description), "utf-8")
+    assert distill.evaluate(copy) == finished.report

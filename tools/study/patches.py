@@ -99,7 +99,7 @@ def _patches(maps: PatchMaps, store: embedstore.EmbeddingStore, images: Path | N
 
 def _said(maps: PatchMaps, seen: Sequence[Tensor], data: RunData, good: str, seed: int) -> Tensor:
     """Return probabilities (n, 2) of defect and good of all samples, from the training side of a run alone."""
-    train = data.sides["train"]
+    train = np.array([at for at in data.sides["train"] if data.samples[at].label is not None])
     defect = np.array([data.samples[at].label != good for at in train])
     parts = np.unique([data.samples[at].part for at in train], return_inverse=True)[1]
     patches = Patches.of(maps, [one[train] for one in seen], defect, parts, seed)
