@@ -70,10 +70,16 @@ def opened_source(path: str | os.PathLike[str], version: int | None = None) -> I
         NotAStoreError: there is no store.
         StoreError: its first build is running, or was not finished.
         SummaryError: the file can't be used.
-        TrainingError: the store has no such version any more.
+        TrainingError: the store has no such version any more, or the file is of another.
     """
     if Path(path).suffix == ".safetensors":
-        yield SummaryFile(path)
+        file = SummaryFile(path)
+        if version is not None and file.version != version:
+            raise TrainingError(
+                f"The file '{path}' is of version {file.version} of its store now, and version {version} is to be learned from; "
+                "put that file back, or begin again in another directory."
+            )
+        yield file
     else:
         with opened_store(path, version) as store:
             yield store
@@ -89,9 +95,9 @@ def opened_store(path: str | os.PathLike[str], version: int | None = None) -> It
             return
         if not any(one.number == version and one.readable for one in newest.log()):
             raise TrainingError(
-                f"The store '{path}' has no version {version} any more, which is to be learned from: a compaction removed it, or "
-                "the store was built anew; begin again in another directory, and keep a version for as long as that takes with: "
-                f"embedstore tag '{path}' NAME"
+                f"The store '{path}' has no version {version} any more, which is to be learned from: a compaction removed it, "
+                "the store was built anew, or what is to go on is another store's; begin again in another directory, and keep a "
+                f"version for as long as that takes with: embedstore tag '{path}' NAME"
             )
     with open_store(path, version) as store:
         yield store

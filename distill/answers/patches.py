@@ -28,12 +28,28 @@ MOST = 2_500  # patches that are kept of each size; with four times as many hard
 TOP, STATISTICS = 5, 6  # places of which the mean is a statistic; statistics of a picture at each size
 _STRENGTH = 0.1  # C of the logistic regression
 _TRIED_SIZE = 96  # of a picture on which the sizes of a trunk's maps are found out
+_MOST_OF_ONE_PART = 0.95
 _LEAST_SPREAD = 1e-6  # of a statistic
 _WIDEST = 6e4  # of a number that 16 bits hold
 _OF_SIZE = ("kept", "centre", "scale", "place", "offset")  # the tables of each size
 
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
+
+
+def refuse_too_few(parts: Integers, defect: Flags) -> None:
+    """Refuse what no patches can be learned from.
+
+    Raises:
+        TrainingError: too few parts are good or defective, or there are few good pictures beside those of one part.
+    """
+    folds_of(parts, defect, 0)
+    counts = np.unique(parts[~defect], return_counts=True)[1]
+    if counts.max() > _MOST_OF_ONE_PART * counts.sum():
+        raise TrainingError(
+            f"{counts.max()} of {counts.sum()} good training pictures show one part, and the answer 'patches' looks each picture "
+            "up among other parts; label good pictures of more parts, or choose another answer."
+        )
 
 
 class PatchMaps(nn.Module):
@@ -115,12 +131,12 @@ class Patches(nn.Module):
             TrainingError: fewer than two parts are good, or defective, or the patches are no numbers.
         """
         good = np.flatnonzero(~defect)
-        folds_of(parts, defect, seed)  # refuses too few parts
+        refuse_too_few(parts, defect)
         tables, statistics = [], []
         for patches in seen:
             centre, scale = standard(patches[good].flatten(0, 1))
             scaled = (patches - centre) * scale
-            drawn = _drawn(parts[good], patches.shape[1], seed)
+            drawn = np.random.default_rng(seed).permutation(len(good) * patches.shape[1])[:MOST]
             of_drawn = good[drawn // patches.shape[1]]
             kept = scaled[of_drawn, drawn % patches.shape[1]].clamp(-_WIDEST, _WIDEST).half()
             distances = _distances_apart(scaled, kept.float(), parts, parts[of_drawn])
@@ -181,15 +197,6 @@ def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
     """
     tiny = torch.finfo(torch.float64).tiny
     return (said.clamp_min(tiny).log() + log_odds[:, None] * defects).softmax(dim=1)
-
-
-def _drawn(part_of_good: Integers, places: int, seed: int) -> Integers:
-    """Return which patches of good pictures are kept, numbered picture by picture; of two parts at least, where there are two."""
-    order = np.random.default_rng(seed).permutation(len(part_of_good) * places)
-    others = part_of_good[order // places] != part_of_good[order[0] // places]
-    if others.any() and not others[:MOST].any():
-        order[MOST - 1] = order[others.argmax()]
-    return order[:MOST]
 
 
 def _nearest(patches: Tensor, kept: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.answers import MEMORIES, Memory, Patches, PatchMaps
-from distill.answers.patches import SIZES, places_of
-from distill.answers.places import folds_of
+from distill.answers.patches import SIZES, places_of, refuse_too_few
 from distill.students import Student, device
 from distill.students.teacher_stages import teacher_stages
 from distill.training import run_directory
@@ -24,7 +23,7 @@ from distill.training.scoring import HEAD, Answer, Asked, Flips, by_head, featur
 from distill.training.settings import PATCHES, TRUNK, Settings
 from embedstore.errors import SettingsError, TrainingError
 
-# Of the patches of good pictures, and of those of defective ones, at the largest size; of fewer pictures nothing is learned.
+# Of the patches of good pictures, and of those of defective ones, at the largest size; and so many pictures in any case.
 _MOST_BYTES, _FEWEST = 1 << 27, 50
 _AT_ONCE = 64
 
@@ -48,7 +47,7 @@ def refuse_unanswerable(path: Path, data: RunData, settings: Settings) -> None:
     """
     if settings.answer == PATCHES and not (path / run_directory.MEMORY).is_file():
         looked_at = _looked_at(_patch_maps(settings, pretrained=True), data, settings)
-        folds_of(*_parts_and_defects(data, settings, looked_at), settings.seed)
+        refuse_too_few(*_parts_and_defects(data, settings, looked_at))
 
 
 def memory_of(
@@ -146,19 +145,25 @@ def _is_kept(path: Path, settings: Settings, student: Student) -> bool:
 def _patch_maps(settings: Settings, *, pretrained: bool) -> PatchMaps:
     """Make what makes patches; with the teacher's weights if `pretrained`, else others follow."""
     try:
-        maps = PatchMaps(teacher_stages(f"{TRUNK}:{settings.patches}", max(SIZES), pretrained=pretrained).to(device()))
+        stages = teacher_stages(f"{TRUNK}:{settings.patches}", max(SIZES), pretrained=pretrained)
+    except SettingsError as error:
+        raise _no_maps(settings, error) from error
+    try:
+        maps = PatchMaps(stages.to(device()))
         for size in SIZES if pretrained else ():
             places_of(maps, size)
-    except (
-        SettingsError,
-        AssertionError,
-        RuntimeError,
-    ) as error:  # the latter two: a model of one size of picture only
-        raise SettingsError(
-            f"The answer 'patches' looks at the maps of TEACHER:STAGES, such as {Settings().patches}, at "
-            f"{', '.join(map(str, SIZES))} pixels, which '{settings.patches}' does not give: {error}"
-        ) from error
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, RuntimeError) as error:  # a model of one size of picture only
+        raise _no_maps(settings, error) from error
     return maps
+
+
+def _no_maps(settings: Settings, error: Exception) -> SettingsError:
+    return SettingsError(
+        f"The answer 'patches' looks at the maps of TEACHER:STAGES, such as {Settings().patches}, at "
+        f"{', '.join(map(str, SIZES))} pixels, which '{settings.patches}' does not give: {error}"
+    )
 
 
 def _patches_of(data: RunData, settings: Settings, pictures: StudentPictures) -> Patches:
@@ -171,14 +176,15 @@ def _patches_of(data: RunData, settings: Settings, pictures: StudentPictures) ->
 
 
 def _looked_at(maps: PatchMaps, data: RunData, settings: Settings) -> npt.NDArray[np.int64]:
-    """Return the positions of the training pictures from which patches are learned: first one of each part, then a second one."""
+    """Return the positions of training pictures from which patches are learned: first a good and a defective one of each part."""
     most = max(_FEWEST, _MOST_BYTES // (4 * maps.channels * places_of(maps, max(SIZES))))
     drawn = np.random.default_rng(settings.seed).permutation(_labelled(data, "train"))
-    taken: Counter[str] = Counter()
+    taken: Counter[tuple[str, bool]] = Counter()
     turns = []
-    for part in (data.samples[at].part for at in drawn):
-        turns.append(taken[part])
-        taken[part] += 1
+    for sample in (data.samples[at] for at in drawn):
+        kind = sample.part, sample.label == settings.good
+        turns.append(taken[kind])
+        taken[kind] += 1
     drawn = drawn[np.argsort(turns, kind="stable")]
     _, defect = _parts_and_defects(data, settings, drawn)
     return np.sort(np.concatenate([drawn[defect == side][:most] for side in (False, True)]))

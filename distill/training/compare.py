@@ -17,7 +17,7 @@ from distill.source import opened_source
 from distill.training import run_directory
 from distill.training.checks import finished_runs
 from distill.training.ranks import refuse_ranks
-from distill.training.same_run import CONTENTS
+from distill.training.same_run import LAYERS
 from distill.training.settings import Settings
 from distill.training.store_version import of_runs, warn_of_newer
 from distill.training.trainer import Planned, Step, Trainer
@@ -146,7 +146,6 @@ def train_ways(
         finished = finished_runs(source, planned, folder)
         version, older = source.version, warn_of_newer(source, place)
     Trainer(Path(store), planned, finished, folder, progress or (lambda step: None), version=version).train(jobs)
-    _refuse_built_anew(planned)
     return [_scores(one) for one in planned], [*([older] if older else []), *_remarks(planned)]
 
 
@@ -190,26 +189,22 @@ def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int
     return planned
 
 
-def _refuse_built_anew(planned: Iterable[Planned]) -> None:
-    """Refuse figures of two stores: one that was deleted and built anew while runs trained has versions of the same numbers."""
-    contents = {run_directory.read(one.path)["store"].get(CONTENTS) for one in planned} - {None}
-    if len(contents) > 1:
-        raise TrainingError(
-            "The store was built anew while runs trained, so they learned from different contents, and their figures can't be "
-            "compared; begin again in another directory."
-        )
-
-
 def _remarks(planned: Iterable[Planned]) -> list[str]:
-    """Return what all runs of a way say of themselves, but for what only one fold has."""
+    """Return what all runs of a way say of themselves, but for what only one fold has, and whether they computed alike."""
     of_way: dict[str, list[list[str]]] = {}
+    layers: dict[str, set[str]] = {}  # way -> in what numbers its runs computed
     for one in planned:
-        of_way.setdefault(one.way, []).append(run_directory.read(one.path)["remarks"])
-    return list(
-        dict.fromkeys(
-            remark for said in of_way.values() for remark in said[0] if all(remark in other for other in said)
-        )
-    )
+        described = run_directory.read(one.path)
+        of_way.setdefault(one.way, []).append(described["remarks"])
+        layers.setdefault(one.way, set()).update({described[LAYERS]} if LAYERS in described else ())
+    mixed = [
+        f"Some runs of '{way}' computed in {' and some in '.join(sorted(found))}, as processors or GPUs of two kinds do; give "
+        "all of them one --precision to be sure that nothing hangs on that."
+        for way, found in layers.items()
+        if len(found) > 1
+    ]
+    said_by_all = (remark for said in of_way.values() for remark in said[0] if all(remark in other for other in said))
+    return list(dict.fromkeys([*said_by_all, *mixed]))
 
 
 def _scores(one: Planned) -> RunScores:

@@ -13,7 +13,7 @@ import torch
 import embedstore
 from distill.source import Source, contents_of
 from distill.training.run_data import RunData
-from distill.training.same_run import CONTENTS
+from distill.training.same_run import CONTENTS, LAYERS
 from distill.training.settings import Settings
 from embedstore import Summary
 from embedstore.errors import SettingsError, TrainingError
@@ -50,6 +50,7 @@ def describe(
     summaries: list[dict[str, Any]] | None = None,
     *,
     contents: str | None = None,
+    layers: str | None = None,
 ) -> dict[str, Any]:
     """Return what a run's directory says of what was asked, and on what.
 
@@ -59,6 +60,7 @@ def describe(
         data: that it learns from and is tested on.
         summaries: that it uses, where they are at hand.
         contents: of the store, `source.contents_of`, where that is known already.
+        layers: in what numbers the student's layers compute, where that is known; see `precision`.
     """
     described_store = {
         "path": str(store.path.resolve()),
@@ -74,6 +76,7 @@ def describe(
         "store": described_store,
         **({} if data.origin is None else {"from": data.origin.describe() | {"left_out": data.left_out}}),
         **({} if summaries is None else {"summaries": summaries}),
+        **({} if layers is None else {LAYERS: layers}),
         "teacher": store.teacher,
         "recipe": store.recipe.to_dict(),
         "classes": data.classes,

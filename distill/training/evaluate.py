@@ -132,9 +132,8 @@ def finished_run(
             raise TrainingError(
                 f"The store '{opened.path}' draws its views by another recipe than the run's; name the run's store: --store STORE"
             )
-        gone = [sample_id for sample_id in wanted if sample_id not in opened]
-        renamed = renamed_pictures(opened, description["store"], gone, sides) if gone else {}
-        if lost := [sample_id for sample_id in gone if sample_id not in renamed]:
+        renamed, lost = renamed_pictures(opened, description["store"], wanted, sides.keys())
+        if lost:
             raise TrainingError(
                 f"{len(lost)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{lost[0]}') "
                 f"have left the store '{opened.path}', or are under another name now, which their content does not tell; name a "

@@ -163,17 +163,22 @@ def _held_out(run_of: FinishedRun, old: Origin, new: Origin) -> tuple[Positions,
 
     The new one's own sides are looked at, too: groups may have been merged since.
     """
-    samples = run_of.data.samples
-    learned = parts_of([*old.learned, *new.learned], samples)
-    validated = parts_of([*old.validated, *new.validated], samples) - learned
-    positions = [at for at in run_of.data.sides["test"] if samples[at].label is not None]
+    # A picture that was renamed since has one name in this run, and perhaps the other in that of a student trained later.
+    samples, named_now = run_of.data.samples, list(run_of.source.samples)
+    pictures = [*old.learned, *new.learned]
+    learned = parts_of(pictures, samples) | parts_of(pictures, named_now)
+    looked_at = [*old.validated, *new.validated]
+    validated = (parts_of(looked_at, samples) | parts_of(looked_at, named_now)) - learned
+    parts = {
+        at: {samples[at].part, named_now[at].part} for at in run_of.data.sides["test"] if samples[at].label is not None
+    }
     began: dict[str, Any] = run_directory.read(run_of.path).get(FROM, {})
     left_out = LeftOut(
-        learned=sum(samples[at].part in learned for at in positions) + began.get("left_out", {}).get("test", 0),
-        validated=sum(samples[at].part in validated for at in positions),
-        untraced=len(untraced([*old.learned, *new.learned], samples)),
+        learned=sum(not own.isdisjoint(learned) for own in parts.values()) + began.get("left_out", {}).get("test", 0),
+        validated=sum(not own.isdisjoint(validated) for own in parts.values()),
+        untraced=len({*untraced(pictures, samples)} & {*untraced(pictures, named_now)}),
     )
-    kept = [at for at in positions if samples[at].part not in learned | validated]
+    kept = [at for at, own in parts.items() if own.isdisjoint(learned | validated)]
     return np.array(kept, np.int64), left_out
 
 

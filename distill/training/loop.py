@@ -32,10 +32,10 @@ from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
 from distill.training.origin import Origin, keep_inherited, read_origin, run_data_after, settings_after, take_over
 from distill.training.pictures import StudentPictures
-from distill.training.precision import lay_out, lay_out_averages
+from distill.training.precision import lay_out, lay_out_averages, layers_dtype
 from distill.training.ranks import Ranks, joined
 from distill.training.run_data import RunData, make_run_data, summary_for, views_used
-from distill.training.same_run import CONTENTS
+from distill.training.same_run import CONTENTS, refuse_other_layers
 from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
 from distill.training.steps import Steps
@@ -120,12 +120,16 @@ def train(
                 # Refuses what does not fit; then `out` is made.
                 training = _Training(path, source, settings, data, pictures, ranks)
                 contents = described["store"][CONTENTS]
-                described = describe(source, settings, data, training.summaries, contents=contents)
+                described = describe(
+                    source, settings, data, training.summaries, contents=contents, layers=training.layers
+                )
                 with run_directory.begun(path, described, resume=resume) if ranks.first else nullcontext():
                     if ranks.first:
                         keep_task(path, settings, source, None if began is None else began.path)
                         keep_inherited(path, data)
                     if not ranks.agree(lambda: run_directory.is_complete(path)):
+                        layers = training.layers
+                        ranks.agree(lambda: refuse_other_layers(path, run_directory.read(path), layers))
                         training.run(progress or (lambda *_: None))
                     report, epoch = ranks.agree(training.evaluated)
             finally:
@@ -160,6 +164,7 @@ class _Training:
 
     Attributes:
         summaries: what `describe` says of the summaries that the targets come from.
+        layers: in what numbers the student's layers compute; see `precision`.
         student: what is trained; the moving average of its weights is another, `shown`, where one is kept.
     """
 
@@ -201,6 +206,7 @@ class _Training:
             settings.student, len(data.classes), size, seed, pretrained=data.origin is None
         )
         lay_out(student, self._device)
+        self.layers = str(layers_dtype(settings.precision, student, self._device)).removeprefix("torch.")
         self._loss = self._make_loss(student.features, class_shares(labels, len(data.classes), settings.balance))
         take_over(data, student, self._loss, settings, store.fingerprint)
         self._average = averaged(student, settings.ema) if settings.ema else None

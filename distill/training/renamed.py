@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,44 @@ class RenamedWarning(UserWarning):
 
 
 def renamed_pictures(
-    source: Source, begun: Mapping[str, Any], gone: Sequence[str], known: Collection[str]
-) -> dict[str, int]:
-    """Return where the source has pictures whose ids are gone, as far as their bytes tell: id -> position.
+    source: Source, begun: Mapping[str, Any], wanted: Collection[str], known: Set[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Return where the source has pictures under other names now, id -> position, and the ids of those that it lacks.
 
-    One is found where it alone of those that are gone had these bytes, and one new sample alone has them now.
+    A name may be gone, or be that of another picture now. Its picture is found where it alone had its bytes, and one sample alone
+    has them now. A name that has new bytes, which are no other picture's of the run, is a picture that was taken again.
 
     Args:
         source: that a finished run is asked on.
         begun: what the run says of the store that it learned from.
-        gone: ids of the run that the source does not have.
-        known: all ids of the run: what has one of these is another of its pictures.
+        wanted: ids of the run that it is asked on.
+        known: all ids of the run.
     """
-    contents = _contents_then(source, begun, gone)
-    were, now = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[int]](list)
+    lacking = [sample_id for sample_id in wanted if sample_id not in source]
+    if not lacking and source.version == begun.get("version"):
+        return {}, []
+    contents = _contents_then(source, begun)
+    owners, now = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[int]](list)
     for sample_id, content in contents.items():
         if any(content):  # zeros: vectors that were given without a picture
-            were[content].append(sample_id)
-    for at, sample in enumerate(source.samples if were else ()):
-        if (content := source.content_at(at)) in were and sample.id not in known:
-            now[content].append(at)
-    return {ids[0]: now[content][0] for content, ids in were.items() if len(ids) == len(now[content]) == 1}
+            owners[content].append(sample_id)
+    for at in range(len(source.samples) if owners else 0):
+        now[source.content_at(at)].append(at)
+    at_of = {sample.id: at for at, sample in enumerate(source.samples)} if owners else {}
+    found: dict[str, int] = {}
+    lost: list[str] = []
+    for sample_id in wanted:
+        was = contents.get(sample_id, b"")
+        has = source.content_at(at_of[sample_id]) if sample_id in at_of else None
+        if was not in owners or has == was:
+            continue
+        if len(owners[was]) == len(now[was]) == 1:
+            found[sample_id] = now[was][0]
+        elif has is not None and known.isdisjoint(owners.get(has, ())):
+            continue
+        else:
+            lost.append(sample_id)
+    return found, [*(one for one in lacking if one not in found and one not in lost), *lost]
 
 
 def warn_of_renamed(run: Path, source: Source, found: Mapping[str, int]) -> None:
@@ -58,8 +75,8 @@ def warn_of_renamed(run: Path, source: Source, found: Mapping[str, int]) -> None
     )
 
 
-def _contents_then(source: Source, begun: Mapping[str, Any], ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the content hashes of samples in the version that a run learned from; none where that is not kept."""
+def _contents_then(source: Source, begun: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the content hashes of all samples in the version that a run learned from; none where that is not kept."""
     version = begun.get("version")
     if not isinstance(source, EmbeddingStore) or CONTENTS not in begun:
         return {}
@@ -68,4 +85,4 @@ def _contents_then(source: Source, begun: Mapping[str, Any], ids: Sequence[str])
     with open_store(source.path, version) as then:
         if contents_of(then) != begun[CONTENTS]:  # of another store, or of one that was built anew
             return {}
-        return {one: then.content_at(int(at)) for one, at in zip(ids, then.positions(ids), strict=True)}
+        return {one: then.content_at(at) for at, one in enumerate(then.ids)}

@@ -126,6 +126,11 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"The summary '{summary.name}' is of another teacher (fingerprint {summary.fingerprint[:12]}) than the "
             f"store '{store.path}' ({store.fingerprint[:12]}); make it again from this store."
         )
+    if summary.store_version > store.version:
+        raise SummaryError(
+            f"The summary '{summary.name}' was made of version {summary.store_version} of the store, and this run learns from "
+            f"the earlier version {store.version}; use an earlier summary, or begin in another directory with the newest version."
+        )
     if summary.store_version != store.version:
         data.remarks.append(
             f"The summary '{summary.name}' was made of version {summary.store_version} of the store, which is at version "

@@ -12,6 +12,7 @@ from distill.training.task_file import TASK
 from embedstore.errors import TrainingError
 
 CONTENTS = "contents"  # of the store: `source.contents_of`
+LAYERS = "layers"  # in what numbers the student's layers compute
 
 
 def refuse_other(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -34,6 +35,37 @@ def refuse_other(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any])
         raise TrainingError(f"The run in '{path}' began with {other}; resume it {again}, or choose another directory.")
     if "summaries" in begun and "summaries" in asked:
         _refuse_other_summaries(path, begun["summaries"], asked["summaries"])
+
+
+def refuse_two_stores(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Refuse figures of two stores, or of two files: one that was made anew has versions of the same numbers.
+
+    Args:
+        one: the table `store` of a run's description.
+        other: that of another run.
+
+    Raises:
+        TrainingError: they differ in more than where the store is.
+    """
+    for key in sorted((one.keys() & other.keys()) - {"path"}):  # earlier releases noted less
+        if one[key] != other[key]:
+            raise TrainingError(
+                f"The store '{one['path']}' was made anew while runs trained, so they learned from different contents ({key} is "
+                "another), and their figures can't be compared; begin again in another directory."
+            )
+
+
+def refuse_other_layers(path: Path, begun: Mapping[str, Any], layers: str) -> None:
+    """Refuse to go on with a training in other numbers, as the precision `auto` would on another kind of processor.
+
+    Raises:
+        TrainingError: it was begun in others.
+    """
+    if begun.get(LAYERS, layers) != layers:  # earlier releases did not note it
+        raise TrainingError(
+            f"The run in '{path}' was begun in {begun[LAYERS]}, which its precision means on another kind of processor or GPU, "
+            f"and here it would go on in {layers}; go on with it there, or train again in another directory."
+        )
 
 
 def _refuse_other_settings(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

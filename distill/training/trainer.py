@@ -8,8 +8,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+from distill.training import run_directory
 from distill.training.run_process import train_apart
+from distill.training.same_run import refuse_two_stores
 from distill.training.settings import Settings
 
 
@@ -85,6 +88,7 @@ class Trainer:
         self._lock = Lock()
         self._children: list[subprocess.Popen[str]] = []
         self._stopped = False
+        self._learned: dict[str, Any] | None = None  # what the last run says of its store
         self._runs_done = self._trained = 0
         self._left = sum(one.epochs for one in planned if one.path not in finished)
 
@@ -92,7 +96,7 @@ class Trainer:
         """Train all, so many at a time; where one fails, the others stop, and go on the next time.
 
         Raises:
-            TrainingError: a run can't be done, or its process died.
+            TrainingError: a run can't be done, its process died, or the store was made anew since another run learned from it.
         """
         if jobs == 1:
             for one in self._planned:
@@ -136,6 +140,9 @@ class Trainer:
                 started=self._started,
             )
         with self._lock:
+            learned = run_directory.read(one.path)["store"]
+            refuse_two_stores(self._learned or learned, learned)
+            self._learned = learned
             self._left -= one.epochs - seen  # of a run that was trained, but not tested
             self._runs_done += 1
             self._tell(one, one.epochs)

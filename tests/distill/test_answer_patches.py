@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,14 +115,11 @@ def test_patches_that_are_no_numbers_are_refused() -> None:
         learned(some)
 
 
-def test_what_is_kept_is_of_two_parts_however_rare_the_second_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 3)
-    parts = np.array([0] * 400 + [1])
-    for seed in range(20):
-        drawn = module._drawn(parts, 5, seed)
-        assert len(drawn) == 3
-        assert set(parts[drawn // 5]) == {0, 1}
-    assert len(module._drawn(np.array([0, 0]), 1, 0)) == 2  # of one part there is no second
+def test_good_pictures_of_one_part_alone_are_too_few() -> None:
+    parts, defect = np.array([0] * 40 + [1, 2, 3]), np.array([False] * 41 + [True] * 2)
+    with pytest.raises(TrainingError, match="40 of 41 good training pictures show one part"):
+        module.refuse_too_few(parts, defect)
+    module.refuse_too_few(np.array([0] * 18 + [1, 1, 2, 3]), np.array([False] * 20 + [True] * 2))
 
 
 def test_statistics_are_the_largest_the_largest_few_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,6 +436,12 @@ def test_one_picture_of_each_part_is_looked_at_before_a_second_one(
     few = answers._looked_at(maps, data, asked)
     good = [data.samples[at].part for at in few if data.samples[at].label == "good"]
     assert len(few) == 20
+    one_lot = [at for at in data.sides["train"] if data.samples[at].label == "good"]
+    mixed = next(at for at in data.sides["train"] if data.samples[at].label == "defect")
+    samples = list(data.samples)
+    for at in (*one_lot, mixed):
+        samples[at] = replace(samples[at], group="one lot")
+    assert mixed in answers._looked_at(maps, replace(data, samples=samples), asked)  # whatever else its lot has
     assert len(good) == len(set(good)) == 10
 
 

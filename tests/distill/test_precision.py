@@ -1,5 +1,6 @@
 """bfloat16 where it is faster, channels side by side on GPUs only, and of a step the layers alone."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import distill
 from distill.losses import DistillationLoss
 from distill.students import Student, make_student
 from distill.students.residual import SmallTrunk
+from distill.training.compare import train_ways
 from distill.training.precision import lay_out, layers_dtype
 from distill.training.run_directory import STUDENT
 from distill.training.steps import Learner, Taught
-from embedstore.errors import SettingsError
+from distill.training.task_file import read_task
+from embedstore.errors import SettingsError, TrainingError
 
 CPU = torch.device("cpu")
 
@@ -79,6 +82,24 @@ def test_a_run_learns_in_the_precision_that_it_is_given(tmp_path: Path, monkeypa
     with pytest.raises(SettingsError, match="no instructions for bfloat16"):
         distill.train(store, tmp_path / "refused", quick(policy="own", precision="bfloat16"))
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_run_does_not_go_on_in_other_numbers_and_a_comparison_tells_of_them(tmp_path: Path) -> None:
+    store = make_store(tmp_path, parts(split=False))
+    train_ways(store, tmp_path / "out", {"none": quick()}, folds=5, seeds=1)
+    run = tmp_path / "out" / "runs" / "none-fold0-seed0"
+    description = json.loads((run / "run.json").read_text("utf-8"))
+    here = str(layers_dtype("auto", make_student("small", 2, 32, 0), CPU)).removeprefix("torch.")
+    assert description["layers"] == here
+    there = ({"float32", "bfloat16"} - {here}).pop()
+    (run / "run.json").write_text(json.dumps(description | {"layers": there}), "utf-8")
+    _, remarks = train_ways(store, tmp_path / "out", {"none": quick()}, folds=5, seeds=1)  # all are finished
+    assert any("Some runs of 'none' computed in bfloat16 and some in float32" in one for one in remarks)
+    (run / STUDENT).unlink()
+    with pytest.raises(
+        TrainingError, match=rf"was begun in {there}, which .* here it would go on in {here}; go on with"
+    ):
+        distill.train(store, run, read_task(run / "task.toml"), resume=True)
 
 
 def test_weights_lie_by_channel_on_gpus_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,3 +139,35 @@ def test_a_store_that_was_built_anew_tells_nothing_of_the_old_ones_names(here: P
     rows += [toy_parts.Part("another.png", "defect", "stripe", "new", "test")]
     embedstore.refresh(here / "toy.store", manifest=toy_parts.write_manifest(here / "parts.csv", rows), prune=True)
     refused(here, 1)
+
+
+def test_a_name_that_is_another_picture_s_now_is_not_taken_for_it(here: Path) -> None:
+    """Names that went round: of a learned picture and two that are tested; each is found, and scored as before."""
+    report, scores = distill.evaluate(here / "run"), (here / "run" / "scores.csv").read_bytes()
+    images = here / "images"
+    round_about = (LEARNED, TESTED, "spot007.png")
+    for name in round_about:
+        (images / name).rename(images / f"{name}.away")
+    for old, new in zip(round_about, (*round_about[1:], round_about[0]), strict=True):
+        (images / f"{old}.away").rename(images / new)
+    embedstore.refresh(here / "toy.store", manifest=toy_parts.write_manifest(here / "parts.csv", ROWS))
+    with pytest.warns(RenamedWarning, match="has 2 pictures of the run"):
+        found = distill.evaluate(here / "run")
+    assert (found.recall, found.auroc) == (report.recall, report.auroc)
+    before, after = (
+        {line.split(",")[0]: line.split(",")[5:] for line in told.decode().splitlines()}
+        for told in (scores, (here / "run" / "scores.csv").read_bytes())
+    )
+    assert after == before  # but for labels and groups, which are those of the names now
+
+
+def test_a_picture_of_the_run_under_the_name_of_one_that_left_is_refused(here: Path) -> None:
+    shutil.copy(here / "images" / LEARNED, here / "images" / TESTED)
+    embedstore.refresh(here / "toy.store", manifest=toy_parts.write_manifest(here / "parts.csv", ROWS))
+    refused(here, 1)
+
+
+def test_a_picture_that_was_taken_again_is_asked_as_it_is_now(here: Path) -> None:
+    toy_parts.draw("spot", 999).save(here / "images" / TESTED)
+    embedstore.refresh(here / "toy.store", manifest=toy_parts.write_manifest(here / "parts.csv", ROWS))
+    distill.evaluate(here / "run")  # neither a warning nor a refusal

@@ -117,8 +117,9 @@ def test_a_version_that_was_compacted_away_is_refused(here: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         distill.train(here / "toy.store", run, LEARNING, resume=True)
     assert str(caught.value) == (
-        f"The store '{here / 'toy.store'}' has no version 1 any more, which is to be learned from: a compaction removed it, or "
-        "the store was built anew; begin again in another directory, and keep a version for as long as that takes with: "
+        f"The store '{here / 'toy.store'}' has no version 1 any more, which is to be learned from: a compaction removed it, the "
+        "store was built anew, or what is to go on is another store's; begin again in another directory, and keep a version for "
+        "as long as that takes with: "
         f"embedstore tag '{here / 'toy.store'}' NAME"
     )
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
@@ -249,7 +250,9 @@ def test_a_store_that_is_built_anew_while_runs_train_is_noticed(here: Path) -> N
             shutil.rmtree(here / "toy.store")
             toy_parts.make_store(here, toy_parts.parts(26, 12, 12), views=1)
 
-    with pytest.raises(TrainingError, match="The store was built anew while runs trained"):
+    with pytest.raises(
+        TrainingError, match="was made anew while runs trained, so they learned from different contents"
+    ):
         compare(here / "toy.store", here / "out", ["none"], progress=meanwhile)
     assert not (here / "out" / "comparison.json").exists()
 
