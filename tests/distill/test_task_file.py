@@ -21,7 +21,7 @@ import distill
 import embedstore
 from distill import Settings
 from distill.targets import MIXTURE, POLICIES
-from distill.training.settings import ANSWERS, CE_VIEWS, KEEP, LOSSES, PROJECTIONS, SCHEDULES
+from distill.training.settings import ANSWERS, CE_VIEWS, KEEP, LOSSES, PATCHES, PROJECTIONS, SCHEDULES
 from distill.training.task_draft import customary_good, draft_task
 from distill.training.task_file import default_policy, keep_task, read_task, write_task
 from distill.training.task_format import LOSS, TOP, format_task, key, quoted, written
@@ -198,7 +198,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
         policy=policy,
         mixture=mixture,
         options=options,
-        good=draw(st.none() | TEXTS),
+        good=(good := draw(st.none() | TEXTS)),
         student=draw(TEXTS.filter(lambda name: ":" not in name)),  # of code a file alone is not enough
         loss=draw(st.sampled_from(LOSSES)),
         weight=draw(st.floats(1e-3, 1e6) | st.integers(1, 9)),
@@ -222,7 +222,8 @@ def any_settings(draw: st.DrawFn) -> Settings:
         schedule=draw(st.sampled_from(SCHEDULES)),
         ema=draw(st.floats(0, 0.999)),
         keep=draw(st.sampled_from(KEEP)),
-        answer=draw(st.sampled_from(ANSWERS)),
+        answer=draw(st.sampled_from(ANSWERS if good else [one for one in ANSWERS if one != PATCHES])),
+        patches=draw(TEXTS),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from toy_runs import SETTINGS, compare, figures, train_here
 
 import distill
-from distill.training import trainer
+from distill.training import run_directory, trainer
 from distill.training.trainer import Planned, Step, Trainer
 from embedstore.errors import TrainingError
 
@@ -51,6 +51,15 @@ class Children:
             self.processes.append(child)
             started(child)
             raise TrainingError(f"Run '{out.name}' was ended by signal {-child.wait()}.")
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give runs that are only names a description, as real ones have."""
+    real = run_directory.read
+    monkeypatch.setattr(
+        run_directory, "read", lambda path: real(path) if path.exists() else {"store": {"path": "a store"}}
+    )
 
 
 @contextmanager
