@@ -1,14 +1,13 @@
 """Advice on trials that never were, to be told in words; and trials that run in this process, which saves seconds a run."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from toy_runs import train_here
 from toy_scores import random_runs
 
-import distill
 from distill import Settings
 from distill.advice.advice import Advice
 from distill.advice.candidates import chosen_candidates
@@ -85,26 +84,9 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Train in this process; return the directories of the runs that were trained, in their order."""
     trained: list[Path] = []
 
-    def here(
-        store: Path,
-        out: Path,
-        settings: Settings,
-        *,
-        images: Path | None,
-        progress: Callable[[int, int], None],
-        version: int | None = None,
-        **_: Any,
-    ) -> None:
+    def here(store: Path, out: Path, settings: Settings, **how: Any) -> None:
         trained.append(out)
-        distill.train(
-            store,
-            out,
-            settings,
-            images=images,
-            resume=True,
-            progress=lambda done, total, _: progress(done, total),
-            version=version,
-        )
+        train_here(store, out, settings, **how)
 
     monkeypatch.setattr(trainer, "train_apart", here)
     return trained

@@ -1,0 +1,250 @@
+"""A run whose student is asked beside patches: what it keeps, needs and refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+import toy_parts
+from safetensors.torch import load_file, save_file
+from toy_parts import quick
+
+import distill
+from distill.answers.patches import SIZES, Patches, PatchMaps
+from distill.students.teacher_stages import teacher_stages
+from distill.training import answers, run_directory
+from distill.training.evaluate import ask
+from distill.training.loop import Run
+from distill.training.pictures import StudentPictures
+from distill.training.run_data import make_run_data
+from distill.training.task_file import read_task
+from embedstore import EmbeddingStore
+from embedstore.errors import SettingsError, TrainingError
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = timm.create_model("test_resnet", num_classes=7)
+    path = tmp_path_factory.mktemp("checkpoint") / "weights.pt"
+    torch.save(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(store: EmbeddingStore, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    asked = quick(answer="patches", patches=f"timm:test_resnet@{checkpoint}:3")
+    return distill.train(store, tmp_path_factory.mktemp("patches") / "run", asked)
+
+
+def test_patches_are_two_layers_side_by_side_at_the_places_of_the_last(checkpoint: Path) -> None:
+    stages = teacher_stages(f"trunk:timm:test_resnet@{checkpoint}:3", 224, pretrained=True)
+    maps = PatchMaps(stages)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 96, 96), np.uint8))
+    with torch.inference_mode():
+        found = maps(pixels)
+        layers = list(stages.stages((pixels.float() - 127.5) / 63.75))
+    assert not stages.training
+    earlier, last = (layers[at] for at in maps.looked_at)
+    side = last.shape[-1]
+    assert earlier.shape[-1] == 2 * side
+    assert maps.looked_at[1] == len(layers) - 1
+    assert found.shape == (2, side * side, earlier.shape[1] + last.shape[1]) == (2, side * side, maps.channels)
+    for picture, y, x in ((0, 0, 0), (1, 2, 3)):
+        around = last[picture, :, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].sum(dim=(1, 2)) / 9
+        expected = around / last.shape[1] ** 0.5
+        np.testing.assert_allclose(found[picture, y * side + x, earlier.shape[1] :], expected, atol=1e-5)
+
+
+def test_a_run_adds_them_to_its_head(run: Run, store: EmbeddingStore) -> None:
+    heads = {one.id: one.probabilities for one in ask(run.path, "head")}
+    held, _ = run_directory.read_scores(run.path)
+    maps = PatchMaps(
+        teacher_stages(read_task(run.path / "task.toml").patches.join(("trunk:", "")), 224, pretrained=False)
+    )
+    patches = Patches.fitting(load_file(run.path / "memory.safetensors"), maps)
+    assert patches is not None
+    pictures = StudentPictures(store, 32)
+    with torch.inference_mode():
+        log_odds = patches(pictures.whole(store.positions([one.id for one in held]), SIZES)).tolist()
+    pictures.close()
+    assert max(map(abs, log_odds)) > 0.5
+    for one, odds in zip(held, log_odds, strict=True):
+        defect, good = heads[one.id]  # classes are sorted
+        expected = np.log(defect) - np.log(good) + odds
+        assert np.log(one.probabilities[0]) - np.log(one.probabilities[1]) == pytest.approx(expected, abs=1e-3)
+    assert run.report.auroc is not None
+    assert run.report.auroc > 0.9
+
+
+def test_evaluating_needs_neither_the_training_pictures_nor_the_teacher(
+    run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = toy_parts.everything()
+    own = toy_parts.make_store(tmp_path, rows)
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    before = (copy / "scores.csv").read_bytes()
+    for row in rows:
+        if row.split == "train":
+            (tmp_path / "images" / row.path).unlink()
+    monkeypatch.setattr("embedstore.teachers.load_teacher", lambda *_, **__: pytest.fail("the teacher was loaded"))
+    assert distill.evaluate(copy, store=own) == run.report
+    assert (copy / "scores.csv").read_bytes() == before
+
+
+def test_a_finished_run_can_be_asked_so_later(
+    run: Run, store: EmbeddingStore, checkpoint: Path, tmp_path: Path
+) -> None:
+    plain = distill.train(store, tmp_path / "run", quick(patches=f"timm:test_resnet@{checkpoint}:3"))
+    assert not (plain.path / "memory.safetensors").exists()
+    held, _ = run_directory.read_scores(run.path)
+    assert [one.probabilities for one in ask(plain.path, "patches")] == [
+        pytest.approx(one.probabilities, abs=1e-9) for one in held
+    ]
+
+
+def lost(file: Path) -> None:
+    file.unlink()
+
+
+def of_another_type(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"kept_1": kept["kept_1"].float()}, file)
+
+
+def of_another_width(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"kept_0": kept["kept_0"][:, :5].contiguous()}, file)
+
+
+def of_nothing(file: Path) -> None:
+    kept = load_file(file)
+    save_file(kept | {"kept_0": kept["kept_0"][:0].contiguous()}, file)
+
+
+def lacking_what_scales(file: Path) -> None:
+    kept = load_file(file)
+    del kept["scale_2"]
+    save_file(kept, file)
+
+
+def of_no_numbers(file: Path) -> None:
+    kept = load_file(file)
+    kept["kept_2"][3, 4] = torch.nan
+    save_file(kept, file)
+
+
+def lacking_a_size(file: Path) -> None:
+    kept = load_file(file)
+    del kept["kept_2"]
+    save_file(kept, file)
+
+
+def lacking_a_layer(file: Path) -> None:
+    kept = load_file(file)
+    del kept[next(name for name in kept if name.startswith("maps."))]
+    save_file(kept, file)
+
+
+def of_a_single_number(file: Path) -> None:
+    save_file(load_file(file) | {"kept_0": torch.tensor(1.0).half()}, file)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lost,
+        of_another_type,
+        of_another_width,
+        of_nothing,
+        lacking_what_scales,
+        of_no_numbers,
+        lacking_a_size,
+        lacking_a_layer,
+        of_a_single_number,
+    ],
+)
+def test_damaged_patches_are_refused(harm: Callable[[Path], None], run: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    harm(copy / "memory.safetensors")
+    with pytest.raises(
+        TrainingError, match=r"memory.safetensors' is missing or damaged; write it anew with: distill train"
+    ):
+        distill.evaluate(copy)
+
+
+def test_without_a_good_label_they_are_refused(run: Run, store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match="'patches' compares with good parts, and no good label is known; say which"
+    ):
+        quick(answer="patches", good=None)
+    labels = distill.train(store, tmp_path / "run", quick(good=None))
+    with pytest.raises(SettingsError, match="no good label is known"):
+        ask(labels.path, "patches")
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ("efficientnet-lite0", "which 'efficientnet-lite0' does not give"),
+        ("efficientnet-lite0:40", "'efficientnet-lite0:40' does not give: .* asks for 40 stages"),
+        (
+            "nobody:3",
+            "such as efficientnet-lite0:5, at 96, 160, 224 pixels, which 'nobody:3' does not give: .* unknown",
+        ),
+    ],
+)
+def test_stages_that_are_none_are_refused(stages: str, told: str, store: EmbeddingStore, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=told):
+        distill.train(store, tmp_path / "run", quick(answer="patches", patches=stages))
+    assert not (tmp_path / "run").exists()  # before anything was trained
+
+
+def test_a_complete_run_goes_on_without_the_teacher(
+    run: Run, store: EmbeddingStore, checkpoint: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    (copy / "report.json").unlink()  # killed before that was written
+    away = checkpoint.rename(tmp_path / "away.pt")
+    try:
+        again = distill.train(store, copy, read_task(copy / "task.toml"), resume=True)
+    finally:
+        away.rename(checkpoint)
+    assert again.report == run.report
+    assert (copy / "memory.safetensors").read_bytes() == (run.path / "memory.safetensors").read_bytes()
+
+
+def test_one_picture_of_each_part_is_looked_at_before_a_second_one(
+    store: EmbeddingStore, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = quick(answer="patches", patches=f"timm:test_resnet@{checkpoint}:3")
+    data = make_run_data(store, asked)
+    maps = answers._patch_maps(asked, pretrained=False)
+    every = answers._looked_at(maps, data, asked)
+    assert set(every) == {at for at in data.sides["train"] if data.samples[at].label is not None}
+    monkeypatch.setattr(answers, "_MOST_BYTES", 0)
+    monkeypatch.setattr(answers, "_FEWEST", 10)
+    few = answers._looked_at(maps, data, asked)
+    good = [data.samples[at].part for at in few if data.samples[at].label == "good"]
+    assert len(few) == 20
+    one_lot = [at for at in data.sides["train"] if data.samples[at].label == "good"]
+    mixed = next(at for at in data.sides["train"] if data.samples[at].label == "defect")
+    samples = list(data.samples)
+    for at in (*one_lot, mixed):
+        samples[at] = replace(samples[at], group="one lot")
+    assert mixed in answers._looked_at(maps, replace(data, samples=samples), asked)  # whatever else its lot has
+    assert len(good) == len(set(good)) == 10
+
+
+def test_a_run_of_an_earlier_release_has_the_stages_that_are_usual(finished: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished.path, tmp_path / "run")
+    description = json.loads((copy / "run.json").read_text("utf-8"))
+    assert description["settings"].pop("patches") == "efficientnet-lite0:5"
+    (copy / "run.json").write_text(json.dumps(description), "utf-8")
+    assert distill.evaluate(copy) == finished.report
