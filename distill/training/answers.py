@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from distill.answers import MEMORIES, Memory, Patches, PatchMaps
-from distill.answers.patches import SIZES, places_of, refuse_too_few
+from distill.answers import MEMORIES, Memory, Patches
 from distill.students import Student, device
-from distill.students.teacher_stages import teacher_stages
 from distill.training import run_directory
+from distill.training.learned_patches import SeenPatches, learn_patches, patch_maps, refuse_unlearnable
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData
 from distill.training.scoring import HEAD, Answer, Asked, Flips, by_head, features_of
-from distill.training.settings import PATCHES, TRUNK, Settings
-from embedstore.errors import SettingsError, TrainingError
-
-# Of the patches of good pictures, and of those of defective ones, at the largest size; and so many pictures in any case.
-_MOST_BYTES, _FEWEST = 1 << 27, 50
-_AT_ONCE = 64
+from distill.training.settings import PATCHES, Settings
+from embedstore.errors import TrainingError
 
 
 def keep_memory(  # noqa: PLR0917
@@ -46,8 +38,7 @@ def refuse_unanswerable(path: Path, data: RunData, settings: Settings) -> None:
         TrainingError: or too few parts are good or defective.
     """
     if settings.answer == PATCHES and not (path / run_directory.MEMORY).is_file():
-        looked_at = _looked_at(_patch_maps(settings, pretrained=True), data, settings)
-        refuse_too_few(*_parts_and_defects(data, settings, looked_at))
+        refuse_unlearnable(patch_maps(settings), data, settings)
 
 
 def memory_of(
@@ -68,9 +59,9 @@ def memory_of(
             f"{'new' if changed[0] in labels else 'gone'}), so its student can't be asked by them; give them the labels that "
             "they had, or train again in another directory."
         )
-    positions = _labelled(data, "train")
     if settings.answer == PATCHES:
-        return _patches_of(data, settings, pictures)
+        return learn_patches(SeenPatches(patch_maps(settings), pictures), data, settings)
+    positions = data.labelled("train")
     kind = MEMORIES[settings.answer]
     ways: Flips = flips if kind.turned else ((),)
     number = {label: index for index, label in enumerate(data.classes)}
@@ -92,7 +83,7 @@ def loaded_memory(path: Path, settings: Settings, student: Student) -> Memory | 
         return None
     kept = {name: tensor.to(device()) for name, tensor in run_directory.load_memory(path).items()}
     memory = (
-        Patches.fitting(kept, _patch_maps(settings, pretrained=False))
+        Patches.fitting(kept, patch_maps(settings, pretrained=False))
         if settings.answer == PATCHES
         else MEMORIES[settings.answer].fitting(kept, student)
     )
@@ -140,72 +131,3 @@ def _is_kept(path: Path, settings: Settings, student: Student) -> bool:
         return loaded_memory(path, settings, student) is not None
     except TrainingError:
         return False
-
-
-def _patch_maps(settings: Settings, *, pretrained: bool) -> PatchMaps:
-    """Make what makes patches; with the teacher's weights if `pretrained`, else others follow."""
-    try:
-        stages = teacher_stages(f"{TRUNK}:{settings.patches}", max(SIZES), pretrained=pretrained)
-    except SettingsError as error:
-        raise _no_maps(settings, error) from error
-    try:
-        maps = PatchMaps(stages.to(device()))
-        for size in SIZES if pretrained else ():
-            places_of(maps, size)
-    except torch.OutOfMemoryError:
-        raise
-    except (AssertionError, RuntimeError) as error:  # a model of one size of picture only
-        raise _no_maps(settings, error) from error
-    return maps
-
-
-def _no_maps(settings: Settings, error: Exception) -> SettingsError:
-    return SettingsError(
-        f"The answer 'patches' looks at the maps of TEACHER:STAGES, such as {Settings().patches}, at "
-        f"{', '.join(map(str, SIZES))} pixels, which '{settings.patches}' does not give: {error}"
-    )
-
-
-def _patches_of(data: RunData, settings: Settings, pictures: StudentPictures) -> Patches:
-    """Learn from the training pictures, or some of them, where they are very many."""
-    maps = _patch_maps(settings, pretrained=True)
-    looked_at = _looked_at(maps, data, settings)
-    seen = (torch.cat(list(_seen(maps, pictures, looked_at, size))) for size in SIZES)
-    parts, defect = _parts_and_defects(data, settings, looked_at)
-    return Patches.of(maps, seen, defect, parts, settings.seed).eval()
-
-
-def _looked_at(maps: PatchMaps, data: RunData, settings: Settings) -> npt.NDArray[np.int64]:
-    """Return the positions of training pictures from which patches are learned: first a good and a defective one of each part."""
-    most = max(_FEWEST, _MOST_BYTES // (4 * maps.channels * places_of(maps, max(SIZES))))
-    drawn = np.random.default_rng(settings.seed).permutation(_labelled(data, "train"))
-    taken: Counter[tuple[str, bool]] = Counter()
-    turns = []
-    for sample in (data.samples[at] for at in drawn):
-        kind = sample.part, sample.label == settings.good
-        turns.append(taken[kind])
-        taken[kind] += 1
-    drawn = drawn[np.argsort(turns, kind="stable")]
-    _, defect = _parts_and_defects(data, settings, drawn)
-    return np.sort(np.concatenate([drawn[defect == side][:most] for side in (False, True)]))
-
-
-def _parts_and_defects(
-    data: RunData, settings: Settings, positions: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return of labelled pictures which part each shows (n,), as numbers, and which show a defect (n,)."""
-    parts = np.unique([data.samples[at].part for at in positions], return_inverse=True)[1]
-    return parts, np.array([data.samples[at].label != settings.good for at in positions], np.bool_)
-
-
-def _labelled(data: RunData, side: str) -> npt.NDArray[np.int64]:
-    """Return the positions of the labelled pictures of a side."""
-    return np.array([at for at in data.sides[side] if data.samples[at].label is not None], np.int64)
-
-
-def _seen(maps: PatchMaps, pictures: StudentPictures, positions: npt.NDArray[np.int64], size: int) -> Iterator[Tensor]:
-    """Yield the patches (m, places, c) of pictures at some positions, some at a time."""
-    with torch.inference_mode():
-        for start in range(0, len(positions), _AT_ONCE):
-            (pixels,) = pictures.whole(positions[start : start + _AT_ONCE], (size,), device())
-            yield maps(pixels)

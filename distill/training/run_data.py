@@ -49,6 +49,10 @@ class RunData:
         """Return how often each label stands on a side."""
         return Counter(label for at in self.sides[side] if (label := self.samples[at].label) is not None)
 
+    def labelled(self, side: str) -> npt.NDArray[np.int64]:
+        """Return the positions of a side's samples that have a label."""
+        return np.array([at for at in self.sides[side] if self.samples[at].label is not None], np.int64)
+
 
 def make_run_data(store: Source, settings: Settings) -> RunData:
     """Take the split that the store has, or make one for this run, and check that it can be learned and tested.

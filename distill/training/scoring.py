@@ -96,7 +96,7 @@ def validation_figures(
 
     Each rank looks at its part of the pictures.
     """
-    positions = np.array([at for at in data.sides["val"] if data.samples[at].label is not None], np.int64)
+    positions = data.labelled("val")
     own = class_probabilities(student, pictures, positions[ranks.part(len(positions))])
     probabilities = ranks.rows(torch.from_numpy(own), len(positions)).numpy()
     labels = [data.samples[at].label for at in positions]

@@ -17,7 +17,7 @@ from toy_parts import quick
 import distill
 from distill.answers.patches import SIZES, Patches, PatchMaps
 from distill.students.teacher_stages import teacher_stages
-from distill.training import answers, run_directory
+from distill.training import learned_patches, run_directory
 from distill.training.evaluate import ask
 from distill.training.loop import Run
 from distill.training.pictures import StudentPictures
@@ -225,12 +225,12 @@ def test_one_picture_of_each_part_is_looked_at_before_a_second_one(
 ) -> None:
     asked = quick(answer="patches", patches=f"timm:test_resnet@{checkpoint}:3")
     data = make_run_data(store, asked)
-    maps = answers._patch_maps(asked, pretrained=False)
-    every = answers._looked_at(maps, data, asked)
+    maps = learned_patches.patch_maps(asked, pretrained=False)
+    every = learned_patches._looked_at(maps, data, asked)
     assert set(every) == {at for at in data.sides["train"] if data.samples[at].label is not None}
-    monkeypatch.setattr(answers, "_MOST_BYTES", 0)
-    monkeypatch.setattr(answers, "_FEWEST", 10)
-    few = answers._looked_at(maps, data, asked)
+    monkeypatch.setattr(learned_patches, "_MOST_BYTES", 0)
+    monkeypatch.setattr(learned_patches, "_FEWEST", 10)
+    few = learned_patches._looked_at(maps, data, asked)
     good = [data.samples[at].part for at in few if data.samples[at].label == "good"]
     assert len(few) == 20
     one_lot = [at for at in data.sides["train"] if data.samples[at].label == "good"]
@@ -238,7 +238,7 @@ def test_one_picture_of_each_part_is_looked_at_before_a_second_one(
     samples = list(data.samples)
     for at in (*one_lot, mixed):
         samples[at] = replace(samples[at], group="one lot")
-    assert mixed in answers._looked_at(maps, replace(data, samples=samples), asked)  # whatever else its lot has
+    assert mixed in learned_patches._looked_at(maps, replace(data, samples=samples), asked)  # whatever else its lot has
     assert len(good) == len(set(good)) == 10
 
 

@@ -20,8 +20,7 @@ from distill.terminal.answering import ByHead
 from distill.terminal.export import Export, _write
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import TerminalModel
-from distill.training import answers as answering
-from distill.training import projection, run_directory
+from distill.training import learned_patches, projection, run_directory
 from distill.training.evaluate import ask
 from distill.training.gate import _rated
 from distill.training.loop import Run
@@ -102,7 +101,7 @@ def test_patches_are_exported_and_stay_exact_in_int8(store_path: Path, tmp_path:
     nodes = onnx.load(small.path).graph.node
     widened = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
     exact = sum(node.op_type == "Conv" and node.input[1] not in widened for node in nodes)
-    maps = answering._patch_maps(settings, pretrained=False)
+    maps = learned_patches.patch_maps(settings, pretrained=False)
     assert exact == 3 * sum(isinstance(one, torch.nn.Conv2d) for one in maps.modules())  # at three sizes
     assert len(widened) > 5
 
