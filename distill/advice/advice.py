@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from distill.advice import trials
-from distill.advice.agreed import Agreed, begun_version, read_agreed, write_agreed
+from distill.advice.agreed import begun_version, read_agreed, write_agreed
 from distill.advice.candidates import Candidate, chosen_candidates
 from distill.advice.decision import NO_ESCAPE, Decision, decide
-from distill.advice.footprint import Footprint, LeftOut, fitting
+from distill.advice.footprint import Footprint, LeftOut
 from distill.advice.looks import Looks, look
 from distill.advice.needs import MOST_OVERKILL, Needs
+from distill.advice.patches import TrialPatches, with_patches
+from distill.advice.planning import LOOKING, PATCHES, TRYING, Begun, Progress, plan_all, trained_ways
 from distill.advice.trials import Pace, Plan
 from distill.source import contents_of, opened_store
 from distill.training.ranks import refuse_ranks
 from distill.training.run_data import make_run_data
-from distill.training.scoring import flips_of
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError
-
-Progress = Callable[[str, int, int], None]  # a stage, how much of it is done, of how much
-LOOKING, MEASURING, TRYING = "looking", "measuring", "trying"  # the stages
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,8 @@ class Advice:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the reasons and the doubts in words."""
         from distill.advice.look_words import unsure
-        from distill.advice.words import doubts, reasons
+        from distill.advice.trial_words import doubts
+        from distill.advice.words import reasons
 
         said = {"reasons": reasons(self), "doubts": [*unsure(self.looks), *doubts(self)]}
         return asdict(self) | {name: [asdict(one) for one in texts] for name, texts in said.items()}
@@ -114,59 +112,37 @@ def advise(
         base = Settings(good=needs.good, overkill=needs.overkill, views=opened.views)
         data = make_run_data(opened, base)  # refuses what the training after the trials would refuse
         learned = trials.testable_folds(opened, base)
-        ways = {one.name: one.chosen(base, opened.teacher) for one in chosen_candidates(needs.ways)}
+        candidates = chosen_candidates(needs.ways, good=needs.good)
+        ways = {one.name: one.chosen(base, opened.teacher) for one in candidates}
         request = _request(opened, needs, ways)
-        agreed = read_agreed(place, request)
-        if agreed is None:
-            footprints, left_out = fitting(
-                ways,
-                len(data.classes),
-                flips_of(opened.recipe),
-                pictures=len(data.sides["train"]),
-                side=opened.recipe.student_side,
-                max_megabytes=needs.max_megabytes,
-                max_milliseconds=needs.max_milliseconds,
-            )
         looks, version = look(opened, needs.good), opened.version
-    tell(LOOKING, 1, 1)
-    training = len(data.sides["train"])
-    if agreed is None:
-        started = time.monotonic()
-        fewest = min(learned)
-        paces = trials.measure_paces(
-            path,
-            {name: ways[name] for name in footprints},
-            folds=fewest,
-            pictures=learned[fewest],
-            images=folder,
-            jobs=jobs,
-            progress=lambda *far: tell(MEASURING, *far),
-            version=version,
-        )
-        paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
-        footprints = {name: footprints[name] for name in paces}
-        plan = trials.plan_trials(
-            paces,
-            learned,
-            seconds=60 * needs.minutes,
-            spent=time.monotonic() - started,
-            jobs=jobs,
-            wanted=min(trials.training_epochs(pace, training, needs.train_minutes) for pace in paces.values()),
-        )
-        left_out = [*left_out, *too_slow]
-        agreed = Agreed(request, plan, paces, footprints, left_out)
-        write_agreed(place, agreed)
-    tried = [one for one in chosen_candidates(needs.ways) if one.name in agreed.footprints]
-    runs, remarks = trials.run_trials(
+        tell(LOOKING, 1, 1)
+        asked = next((ways[one.name] for one in candidates if one.alone), base)
+        with TrialPatches(opened, asked, folder) as patches:
+            agreed = read_agreed(place, request)
+            if agreed is None:
+                begun = Begun(opened, needs, candidates, ways, data, learned, patches, folder, jobs, tell)
+                agreed = plan_all(begun, request)
+                write_agreed(place, agreed)
+            plan = agreed.plan
+            tried = [one for one in candidates if one.name in agreed.footprints]
+            said = {}
+            if any(one.alone for one in tried):
+                said = patches.said_in(place, plan.folds, plan.seeds, lambda *far: tell(PATCHES, *far))
+    trained, remarks = trials.run_trials(
         path,
         place,
-        {one.name: ways[one.name] for one in tried},
-        agreed.plan,
+        trained_ways(tried, ways),
+        plan,
         images=folder,
         jobs=jobs,
         progress=lambda *far: tell(TRYING, *far),
         version=version,
     )
+    runs = []
+    for one in tried:
+        own = [run for run in trained if run.policy == one.trained]
+        runs += with_patches(own, said, needs.good or "", one.name) if one.alone else own
     decision = decide(
         runs,
         [one.name for one in tried],
@@ -174,7 +150,7 @@ def advise(
         overkill=needs.overkill,
         no_escape=needs.escape is not None,
     )
-    pace = agreed.paces[decision.chosen]
+    training, pace = len(data.sides["train"]), agreed.paces[decision.chosen]
     epochs = trials.training_epochs(pace, training, needs.train_minutes)
     return Advice(
         settings=_final(ways[decision.chosen], decision, epochs),
@@ -185,10 +161,10 @@ def advise(
         footprints=agreed.footprints,
         paces=agreed.paces,
         decision=decision,
-        plan=agreed.plan,
-        learned=learned[agreed.plan.folds],
+        plan=plan,
+        learned=learned[plan.folds],
         training=training,
-        minutes=trials.trained_minutes(runs),
+        minutes=trials.trained_minutes(trained),
         training_minutes=pace.seconds(epochs, training) / 60,
         remarks=remarks,
     )

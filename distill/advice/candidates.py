@@ -1,8 +1,9 @@
 """The ways of training that are tried: each a method with settings, and why one would take it.
 
 A way is simpler where training needs less beside pictures and labels: nothing, a large model's first stages, few vectors, all
-vectors; then where its student sees smaller pictures. To add one, add its line to `CANDIDATES`, at its place in this order: of
-ways that are as good, the first is advised.
+vectors; then where its student sees smaller pictures. Then follow the same ways beside patches, which need a large model's first
+stages at the terminal. To add one, add its line to `STUDENTS`, at its place in this order: of ways that are as good, the first is
+advised.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distill.methods import settings_of
-from distill.training.settings import Settings
+from distill.training.settings import PATCHES, Settings
 from embedstore.errors import SettingsError
 from embedstore.pages import Text
 
@@ -28,6 +29,7 @@ class Candidate:
         enough: begins the sentence that advises it although another way found a little more, for which training needs more.
         why: what speaks for it.
         settings: beside those that all share; in the student's name, {teacher} stands for the store's teacher.
+        alone: the way whose students are asked beside patches here, by name; None where the students answer alone.
     """
 
     name: str
@@ -36,6 +38,12 @@ class Candidate:
     enough: Text
     why: Text
     settings: Mapping[str, Any] = field(default_factory=dict)
+    alone: str | None = None
+
+    @property
+    def trained(self) -> str:
+        """The way by which its students are trained, by name: another one's, where these are asked beside patches."""
+        return self.alone or self.name
 
     def chosen(self, base: Settings, teacher: str) -> Settings:
         """Return its settings, all else as in `base`.
@@ -54,7 +62,7 @@ _ALIGNED = {"weight": 5.0}  # what first trials found best for own embeddings; t
 _TRUNK = {"student": "trunk:{teacher}:5", "learning_rate": 1e-3}  # of 1e-4 to 2e-3 the best in first trials
 _LARGE = {"size": 160}  # what that finds: docs/rare-defects.md
 
-CANDIDATES: tuple[Candidate, ...] = (
+STUDENTS: tuple[Candidate, ...] = (
     Candidate(
         "none",
         "none",
@@ -153,8 +161,33 @@ CANDIDATES: tuple[Candidate, ...] = (
 )
 
 
-def chosen_candidates(names: Sequence[str]) -> list[Candidate]:
-    """Return the candidates of these names in the order of simplicity; all where none is named.
+def beside_patches(one: Candidate) -> Candidate:
+    """Return the way that asks the students of another one beside patches."""
+    return Candidate(
+        f"{one.name}-patches",
+        one.method,
+        Text(f"{one.says.en} beside patches", f"{one.says.ja}とパッチ照合の併用"),
+        Text(f"{one.enough.en}, if patches are asked, too", f"パッチ照合を併用すれば、{one.enough.ja}"),
+        Text(
+            "each place of a picture is compared with those of good parts, which shows small defects that a mean over the "
+            "picture hides; that takes a large model's first stages, at the terminal, too",
+            "画像の各位置を良品と照合するため、画像全体の平均に埋もれる小さな不良も見えます。"
+            "ただし、大きなモデルの先頭の段が端末でも必要です",
+        ),
+        {**one.settings, "answer": PATCHES},
+        alone=one.name,
+    )
+
+
+CANDIDATES: tuple[Candidate, ...] = (*STUDENTS, *map(beside_patches, STUDENTS))
+
+
+def chosen_candidates(names: Sequence[str], *, good: str | None = None) -> list[Candidate]:
+    """Return the candidates of these names in the order of simplicity.
+
+    Args:
+        names: of them; where none is named all that can be tried.
+        good: the label of good parts, which patches need.
 
     Raises:
         SettingsError: there is no such candidate.
@@ -165,4 +198,6 @@ def chosen_candidates(names: Sequence[str]) -> list[Candidate]:
         raise SettingsError(
             f"The way '{unknown[0]}' is unknown; choose among {', '.join(one.name for one in CANDIDATES)}."
         )
-    return [one for one in CANDIDATES if not names or one.name in names]
+    if not names:
+        return [one for one in CANDIDATES if one.alone is None or good is not None]
+    return [one for one in CANDIDATES if one.name in names]

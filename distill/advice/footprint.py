@@ -1,17 +1,20 @@
-"""What a student needs at the terminal, the size of its weights and the time for a picture, and which candidates that fits."""
+"""What a way needs at the terminal, the size of its weights and the time for a picture, and which candidates that fits."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
 
-from distill.students import Student, make_student
+from distill.answers import Patches
+from distill.answers.patches import SIZES
+from distill.students import make_student
+from distill.training.learned_patches import patch_maps
 from distill.training.scoring import Flips
-from distill.training.settings import Settings
+from distill.training.settings import PATCHES, Settings
 from embedstore.errors import EmbedstoreError, SettingsError
 from embedstore.pages import Text
 
@@ -20,13 +23,14 @@ _PASSES, _BEFORE = 20, 3  # forward passes that are timed, and those before them
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one student needs.
+    """What one student needs, with what it is asked beside.
 
     Attributes:
-        megabytes: of its weights, 10^6 bytes, and of the training pictures' features where neighbours answer.
+        megabytes: of its weights, 10^6 bytes; of the training pictures' features where neighbours answer; of patches and of the
+            stages that make them.
         milliseconds: for one picture with one thread of the CPU, the median over passes; all its flips are counted, since the
             figures of the trials average over them. What neighbours add, a product with their features, is left out.
-        flips: how many passes one picture takes.
+        flips: how many passes of the student one picture takes; patches look at it once.
     """
 
     megabytes: float
@@ -75,19 +79,19 @@ def fitting(
     """
     found: dict[str, Footprint] = {}
     left_out: list[LeftOut] = []
-    measured: dict[tuple[str, int, bool], Footprint] = {}
+    measured: dict[tuple[str, int, str], Footprint] = {}
     for name, settings in ways.items():
         if settings.size > side and any(_is_smaller(one, settings) for one in ways.values()):
             left_out.append(LeftOut(name, why=_no_larger(side, settings.size)))
             continue
-        student = settings.student, settings.size, settings.answer == "head"
+        asked = settings.student, settings.size, settings.answer
         try:
-            if student not in measured:
-                measured[student] = footprint(settings, classes, flips, pictures)
-        except EmbedstoreError as error:  # the teacher has no such stages, or its weights are not installed
+            if asked not in measured:
+                measured[asked] = footprint(settings, classes, flips, pictures)
+        except EmbedstoreError as error:  # a teacher has no such stages, or its weights are not installed
             left_out.append(LeftOut(name, why=Text(str(error), str(error))))
             continue
-        need = measured[student]
+        need = measured[asked]
         if _exceeds(need.megabytes, max_megabytes) or _exceeds(need.milliseconds, max_milliseconds):
             left_out.append(LeftOut(name, need))
         else:
@@ -101,20 +105,25 @@ def footprint(settings: Settings, classes: int, flips: Flips, pictures: int) -> 
     """Make a student, weigh it, and time it.
 
     Args:
-        settings: that name the student and its input's size.
+        settings: that name the student, its input's size, and what it is asked beside.
         classes: how many labels.
         flips: over which its answers are averaged; see `scoring.flips_of`.
         pictures: that it will learn from.
 
     Raises:
-        SettingsError: there is no such student.
-        TeacherError: it begins with a teacher's weights, and they are not installed.
+        SettingsError: there is no such student, or no such stages that make patches.
+        TeacherError: a teacher's weights are needed, and they are not installed.
     """
     student = make_student(settings.student, classes, settings.size, settings.seed)
-    neighbours = 0 if settings.answer == "head" else 4 * student.features * pictures  # bytes of float32
-    return Footprint(
-        _megabytes(student) + neighbours / 1e6, 1000 * _seconds(student, settings.size) * len(flips), len(flips)
-    )
+    size = _megabytes(student)
+    seconds = len(flips) * _seconds(student, lambda: student(_pixels(settings.size)))
+    if settings.answer == PATCHES:
+        patches = Patches.blank(patch_maps(settings)).cpu()
+        size += _megabytes(patches)
+        seconds += _seconds(patches, lambda: patches([_pixels(side) for side in SIZES]))
+    elif settings.answer != "head":
+        size += 4 * student.features * pictures / 1e6  # features are float32
+    return Footprint(size, 1000 * seconds, len(flips))
 
 
 def _is_smaller(one: Settings, other: Settings) -> bool:
@@ -146,25 +155,28 @@ def _none_fits(left_out: list[LeftOut]) -> str:
     return f"No way fits the terminal ({told}); raise --max-megabytes or --max-milliseconds."
 
 
-def _megabytes(student: Student) -> float:
-    weights: int = sum(tensor.nbytes for tensor in student.state_dict().values())
+def _megabytes(module: torch.nn.Module) -> float:
+    weights: int = sum(tensor.nbytes for tensor in module.state_dict().values())
     return weights / 1e6
 
 
-def _seconds(student: Student, size: int) -> float:
-    """Return the median time of a forward pass of one picture, with one thread."""
+def _pixels(side: int) -> torch.Tensor:
+    return torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).byte()
+
+
+def _seconds(module: torch.nn.Module, look: Callable[[], object]) -> float:
+    """Return the median time in which a module looks at one picture, with one thread."""
     threads = torch.get_num_threads()
-    pixels = torch.randint(0, 256, (1, 3, size, size), generator=torch.Generator().manual_seed(0)).byte()
-    student.eval()
+    module.eval()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             for _ in range(_BEFORE):
-                student(pixels)
+                look()
             taken: list[float] = []
             for _ in range(_PASSES):
                 started = time.perf_counter()
-                student(pixels)
+                look()
                 taken.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)

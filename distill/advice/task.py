@@ -10,7 +10,8 @@ from pathlib import Path
 from distill.advice.advice import Advice
 from distill.advice.decision import NO_ESCAPE, Standing
 from distill.advice.look_words import shown
-from distill.advice.words import doubts, figure_named, reasons, share, tried
+from distill.advice.trial_words import doubts, tried
+from distill.advice.words import figure_named, reasons, share
 from distill.training import run_directory
 from distill.training.task_file import write_task
 from distill.training.task_format import format_task

@@ -195,6 +195,7 @@ def plan_trials(
     *,
     seconds: float,
     spent: float = 0.0,
+    each: float = 0.0,
     jobs: int,
     wanted: int,
 ) -> Plan:
@@ -209,6 +210,7 @@ def plan_trials(
         learned: number of folds -> pictures that a run learns from.
         seconds: for the trials.
         spent: of these, on measuring the paces.
+        each: seconds for a fold and a seed, beside what is trained.
         jobs: runs at a time.
         wanted: epochs of the training after the trials, the most that a trial has.
 
@@ -218,22 +220,23 @@ def plan_trials(
     usable = SPARE * (seconds - spent)
     folds = epochs = 0
     for folds in sorted(learned, reverse=True):
-        epochs = _epochs_within(paces, folds, learned[folds], usable * _beside(jobs, folds, paces))
+        training = usable - folds * each
+        epochs = _epochs_within(paces, folds, learned[folds], training * _beside(jobs, folds, paces))
         if 2 * epochs >= wanted:
             break
     epochs = min(epochs, wanted)
     fewest = min(FEWEST_EPOCHS, wanted)
     if epochs < fewest:
-        needed = _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces) / SPARE
+        needed = (_seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces) + folds * each) / SPARE
         enough = math.ceil((spent + needed) / 6) / 10
         raise SettingsError(
             f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds, and measuring how long one takes, "
             f"need about {enough:.1f} minutes, and {seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or fewer "
             "--ways."
         )
-    each = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces)
-    seeds = max(1, min(SEEDS, int(usable / each))) if epochs == wanted else 1
-    return Plan(folds, seeds, epochs, seeds * each)
+    of_seed = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces) + folds * each
+    seeds = max(1, min(SEEDS, int(usable / of_seed))) if epochs == wanted else 1
+    return Plan(folds, seeds, epochs, seeds * of_seed)
 
 
 def _beside(jobs: int, folds: int, paces: Mapping[str, Pace]) -> int:

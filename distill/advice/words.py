@@ -1,25 +1,26 @@
-"""The reasons for an advice in plain sentences, in English and Japanese, saying no more than is known."""
+"""The reasons for an advice in plain sentences, in English and Japanese, saying no more than is known.
+
+What the trials were, and what they can't tell, stands in `trial_words`.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from distill.advice.advice import Advice
 from distill.advice.candidates import Candidate
 from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate
-from distill.advice.footprint import LeftOut
+from distill.advice.footprint import Footprint
 from distill.advice.look_words import MOST_NAMES, listed
 from distill.advice.trials import EPOCHS
 from distill.evaluation.figures import RecallFigures
-from distill.reports.caveats import caveats
 from distill.reports.words import named
 from embedstore.pages import Text, number
 
 
 def reasons(advice: Advice) -> list[Text]:
     """Return why this way, what is expected of it, and what it costs; what matters most first."""
-    return [verdict(advice), *unlearned(advice), *hidden(advice), expected(advice), cost(advice)]
+    return [verdict(advice), *unlearned(advice), *patched(advice), *hidden(advice), expected(advice), cost(advice)]
 
 
 def verdict(advice: Advice) -> Text:
@@ -45,7 +46,7 @@ def verdict(advice: Advice) -> Text:
     if decision.chosen == decision.best:
         gap = _gap(beside.gap)
         return Text(
-            f"{first.en} The next best of {_count(ways, 'way')}, {other.says.en}, reached {value}; the difference is {gap.en}.",
+            f"{first.en} The next best of {counted(ways, 'way')}, {other.says.en}, reached {value}; the difference is {gap.en}.",
             f"{first.ja}{ways} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
         )
     gap = _gap(decision.standing(chosen.name).gap)
@@ -99,13 +100,45 @@ def unlearned(advice: Advice) -> list[Text]:
         ]
     return [
         Text(
-            f"Too short to judge {listed([one.en for one in ways])}: {_count(epochs, 'epoch')} did not bring "
+            f"Too short to judge {listed([one.en for one in ways])}: {counted(epochs, 'epoch')} did not bring "
             f"{'it' if len(ways) == 1 else 'them'} beyond chance. What {'it' if len(ways) == 1 else 'they'} would reach in "
             f"{advice.settings.epochs} is unknown; give more --minutes to find out.",
             f"{'、'.join(one.ja for one in ways)}は {epochs} エポックでは偶然の水準を超えず、判断できません。"
             f"{advice.settings.epochs} エポックでどこまで達するかは不明です。--minutes を増やしてください。",
         )
     ]
+
+
+def patched(advice: Advice) -> list[Text]:
+    """Say what patches change of the advised way, where it was tried without them and with them."""
+    chosen = advice.candidate(advice.decision.chosen)
+    others = [one for one in advice.tried if one.trained == chosen.trained and one is not chosen]
+    if not others:
+        return []
+    other = others[0].name
+    reached = share(advice.decision.standing(other).deciding.value)
+    needed, needed_now = (needed_by(advice.footprints[name]) for name in (other, chosen.name))
+    if other == chosen.alone:
+        gap = _gap(advice.decision.standing(other).gap) if decided_best(advice) else None
+        told = Text("", "") if gap is None else Text(f", a difference of {gap.en}", f"、差は {gap.ja}")
+        return [
+            Text(
+                f"Without patches it reached {reached}{told.en}; it would need {needed} at the terminal, instead of "
+                f"{needed_now}.",
+                f"パッチ照合を併用しなければ {reached}{told.ja}でした。端末での必要量は {needed}（併用時 {needed_now}）です。",
+            )
+        ]
+    return [
+        Text(
+            f"Beside patches it reached {reached}, and would need {needed} at the terminal, instead of {needed_now}.",
+            f"パッチ照合を併用すると {reached} でした。端末での必要量は {needed}（併用しなければ {needed_now}）です。",
+        )
+    ]
+
+
+def decided_best(advice: Advice) -> bool:
+    """Return whether the advised way is the one with the best figure, so that gaps are to it."""
+    return advice.decision.chosen == advice.decision.best
 
 
 def hidden(advice: Advice) -> list[Text]:
@@ -116,7 +149,7 @@ def hidden(advice: Advice) -> list[Text]:
         names = [one.mode for one in some]
         of = share(sum(one.far for one in some) / sum(one.pictures for one in some))
         more = len(looks.hidden) - len(some)
-        others = f"; of {_count(more, 'more kind')} most pictures have none, either" if more else ""
+        others = f"; of {counted(more, 'more kind')} most pictures have none, either" if more else ""
         return [
             Text(
                 f"A class mean hides {listed(names)}: {of} of their pictures have no mean near{others}.",
@@ -205,83 +238,6 @@ def cost(advice: Advice) -> Text:
     )
 
 
-def tried(advice: Advice) -> list[Text]:
-    """Say what the trials were, and what was not tried."""
-    plan, tested = advice.plan, advice.decision.comparison
-    ways, runs = len(advice.tried), len(advice.tried) * plan.folds * plan.seeds
-    minutes = duration(advice.minutes)
-    return [
-        Text(
-            f"The trials: each of {_count(ways, 'way')} was trained for {plan.epochs} epochs on {plan.folds} folds with "
-            f"{_count(plan.seeds, 'seed')}, {_count(runs, 'run')} that trained {minutes.en} all together; {tested.pictures:,} "
-            f"pictures of {tested.parts:,} parts were tested, by runs that had not learned from them.",
-            f"試行：{ways} 方法をそれぞれ {plan.epochs} エポック、{plan.folds} 分割、乱数 {plan.seeds} 通りで学習しました"
-            f"（{runs} 回、合計 {minutes.ja}）。学習に使っていない {tested.parts:,} 部品の画像 {tested.pictures:,} 枚で"
-            "テストしました。",
-        ),
-        *(_not_tried(advice, one) for one in advice.left_out),
-    ]
-
-
-def doubts(advice: Advice) -> list[Text]:
-    """Say what the trials can't tell, what matters most first."""
-    plan = advice.plan
-    said = []
-    if plan.epochs < advice.settings.epochs:
-        said.append(
-            Text(
-                f"The trials had {plan.epochs} epochs and the training has {advice.settings.epochs}. A student whose weights "
-                "were drawn at random gains more by that than one that begins with the large model's, and what own vectors give "
-                "shows late; with more --minutes the trials come closer.",
-                f"試行は {plan.epochs} エポック、本学習は {advice.settings.epochs} エポックです。乱数の重みから始まる生徒は、"
-                "大きなモデルの重みから始まるものより学習を延ばした効果が大きく、画像ごとの埋め込みの効果も遅れて現れます。"
-                "--minutes を増やすほど試行は本学習に近づきます。",
-            )
-        )
-    if advice.learned < advice.training:
-        said.append(
-            Text(
-                f"A run of the trials learned from {advice.learned:,} pictures, and the training learns from "
-                f"{advice.training:,}, so it should reach a little more.",
-                f"試行では 1 回あたり {advice.learned:,} 枚から学習しました。本学習は {advice.training:,} 枚から学ぶので、"
-                "結果はやや良くなる見込みです。",
-            )
-        )
-    if len(advice.tried) > 1:
-        said.append(
-            Text(
-                f"The figures of the best of {len(advice.tried)} ways are a little too good, since chance helped to make it the "
-                "best.",
-                f"{len(advice.tried)} 方法のうち最も良いものの値は、偶然にも助けられているため、やや良すぎます。",
-            )
-        )
-    if advice.looks.tested and len(advice.tried) > 1:
-        said.append(
-            Text(
-                f"The trials tested the {advice.looks.tested:,} pictures on the store's test side, too, so they took part in "
-                "choosing the way, and what the training reports on that side is a little too good as well.",
-                f"試行ではストアのテスト側の画像 {advice.looks.tested:,} 枚もテストに使い、方法の選択に関わっています。そのため、"
-                "本学習がテスト側で報告する値もやや良すぎます。",
-            )
-        )
-    if advice.needs.good is None:
-        said.append(
-            Text(
-                "Without a label of good parts (--good LABEL) nothing is told of escapes and overkill.",
-                "良品のラベル（--good LABEL）がないため、見逃しと誤判定については分かりません。",
-            )
-        )
-    decision = advice.decision
-    told = [
-        one for one in decision.comparison.differences if one.figure == decision.figure
-    ]  # the others are not told here
-    return [
-        *said,
-        *caveats(replace(decision.comparison, differences=told)),
-        *(Text(one, f"（英語の注記）{one}") for one in advice.remarks),
-    ]
-
-
 def figure_named(figure: str) -> Text:
     """Return what a deciding figure is called."""
     if figure == NO_ESCAPE:
@@ -331,29 +287,16 @@ def _worst(one: RecallFigures, advice: Advice) -> Text:
     reached, bound = estimate(Estimate(one.recall, one.low, one.high)), share(one.escape_bound)
     lost, lost_ja = ("be told wrong", "誤る") if advice.needs.good is None else ("escape", "見逃す")
     return Text(
-        f"'{one.name}', {reached.en}, of {_count(one.parts, 'part')}: up to {bound} of such parts may {lost}",
+        f"'{one.name}', {reached.en}, of {counted(one.parts, 'part')}: up to {bound} of such parts may {lost}",
         f"「{one.name}」{reached.ja}（{one.parts} 部品なので、このような部品の最大 {bound} を{lost_ja}おそれがあります）",
     )
 
 
-def _not_tried(advice: Advice, one: LeftOut) -> Text:
-    if one.footprint is None:
-        return Text(f"Not tried: '{one.name}'. {one.why.en}", f"試していない方法：「{one.name}」。{one.why.ja}")
-    need, needs = one.footprint, advice.needs
-    limits = [
-        limit
-        for limit in (
-            None if needs.max_megabytes is None else f"{needs.max_megabytes:g} MB",
-            None if needs.max_milliseconds is None else f"{needs.max_milliseconds:g} ms",
-        )
-        if limit is not None
-    ]
-    needed = f"{need.megabytes:.2f} MB / {need.milliseconds:.1f} ms"
-    return Text(
-        f"Not tried: '{one.name}' needs {needed}; the terminal allows {' / '.join(limits)}.",
-        f"試していない方法：「{one.name}」は {needed} が必要です（端末の上限 {' / '.join(limits)}）。",
-    )
+def needed_by(need: Footprint) -> str:
+    """Return what something needs at the terminal."""
+    return f"{need.megabytes:.1f} MB / {need.milliseconds:.1f} ms"
 
 
-def _count(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -151,6 +151,15 @@ class Patches(nn.Module):
         device = tables[0][0].device
         return cls(maps, tables, weights.to(device), bias.to(device))
 
+    @classmethod
+    def blank(cls, maps: PatchMaps) -> Patches:
+        """Return patches that have learned nothing, as large and as slow as others."""
+        c = maps.channels
+        of_size = (torch.ones(MOST, c).half(), torch.zeros(c), torch.ones(c), torch.zeros(c), torch.tensor(0.0))
+        weights = torch.zeros(len(SIZES) * STATISTICS, dtype=torch.float64)
+        tables = [[one.to(maps.trunk.scale.device) for one in of_size] for _ in SIZES]
+        return cls(maps, tables, weights, torch.tensor(0.0, dtype=torch.float64)).eval()
+
     def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
         statistics = []

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 import distill
@@ -19,6 +21,7 @@ from distill import Settings
 from distill.advice import candidates, trials
 from distill.advice.trials import Plan
 from distill.training import trainer
+from distill.training.task_file import read_task
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools" / "study"))
@@ -45,8 +48,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
-    """Train two ways on small pictures in this process, by a plan of one epoch."""
+def small(monkeypatch: pytest.MonkeyPatch, store: Path, tmp_path: Path) -> None:
+    """Train two ways on small pictures in this process, by a plan of one epoch, and ask one of them beside patches, too."""
 
     def here(
         source: Path,
@@ -61,10 +64,14 @@ def small(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
             source, out, settings, images=images, resume=True, progress=lambda done, total, _: progress(done, total)
         )
 
-    two = [one for one in candidates.CANDIDATES if one.name in ("none", "own")]
-    two = [replace(one, settings={**one.settings, "size": 32}) for one in two]
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "weights.pt")
+    shared = {"size": 32, "patches": f"timm:test_resnet@{tmp_path / 'weights.pt'}:3"}
+    named = ("none", "own", "own-patches")
+    some = [replace(one, settings={**one.settings, **shared}) for one in candidates.CANDIDATES if one.name in named]
     monkeypatch.setattr(trainer, "train_apart", here)
-    monkeypatch.setattr(candidates, "CANDIDATES", tuple(two))
+    monkeypatch.setattr(candidates, "CANDIDATES", tuple(some))
     monkeypatch.setattr(trials, "plan_trials", lambda *_, **__: Plan(3, 1, 1, 1.0))
 
     def copied(path: Path, folder: Path | None, kept: Kept) -> None:
@@ -89,10 +96,15 @@ def test_an_outer_fold_is_set_aside_for_the_advice_and_tested_by_all_ways(
         learned = (run / "split.csv").read_text("utf-8").splitlines()
         assert {line.split(",")[1] for line in learned if line.split(",")[0] in tested} == {"aside"}
     assert found["advised"] in found["mean_recall"]
-    assert found["mean_recall"] == {
+    reports = {
         way: json.loads((place / "runs" / f"{way}-seed0" / "report.json").read_text("utf-8"))["mean_recall"]
         for way in ("none", "own")
     }
+    settings = replace(read_task(place / "runs" / "own-seed0" / "task.toml"), answer="patches")
+    beside = distill.train(place / "testing", tmp_path / "beside", settings).report
+    assert found["mean_recall"] == reports | {"own-patches": beside.mean_recall}
+    assert (place / "patches.json").exists()
+    assert len(list((place / "runs").iterdir())) == 2
 
 
 def test_regret_is_how_much_more_the_best_way_has() -> None:

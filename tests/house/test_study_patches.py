@@ -3,12 +3,13 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from toy_study import english
@@ -30,42 +31,45 @@ from toy_parts import make_store, parts  # noqa: E402
 from distill.evaluation.metrics import roc_area  # noqa: E402
 from distill.evaluation.report import Held  # noqa: E402
 from distill.evaluation.runs import RunScores  # noqa: E402
+from distill.training import learned_patches  # noqa: E402
+from distill.training.learned_patches import SeenPatches  # noqa: E402
 from distill.training.run_data import make_run_data  # noqa: E402
 from distill.training.settings import Settings  # noqa: E402
 from embedstore import open as open_store  # noqa: E402
+from embedstore.errors import TrainingError  # noqa: E402
 
-COUNT, PLACES, CHANNELS = 100, 7, 152  # as many pictures as the toy store has, and as many channels as the maps
+PLACES, CHANNELS = 7, 152  # as many channels as the maps
 
 
-def random_patches(changed: dict[int, float] | None = None) -> torch.Tensor:
-    random = np.random.default_rng(5)
-    made = random.normal(size=(COUNT, PLACES, CHANNELS))
-    for at, value in (changed or {}).items():
-        made[at] += value
-    return torch.from_numpy(made.astype(np.float32))
+def given(changed: Mapping[int, float]) -> Callable[..., torch.Tensor]:
+    """Return what gives drawn patches for those of pictures; those of some have something added."""
+
+    def of(_: Any, positions: npt.NDArray[np.int64], size: int) -> torch.Tensor:
+        drawn = [
+            np.random.default_rng([int(at), size]).normal(size=(PLACES, CHANNELS)) + changed.get(int(at), 0.0)
+            for at in positions
+        ]
+        return torch.from_numpy(np.stack(drawn).astype(np.float32))
+
+    return of
 
 
 def test_a_held_out_picture_moves_no_score_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(tmp_path, parts(split=False))
-    monkeypatch.setattr(patches, "SIZES", (96,))
     with open_store(store) as opened:
         sides = make_run_data(opened, Settings(good="good", folds=5, fold=0)).sides
         ids = opened.ids
     moved = {int(sides[side][0]): 50.0 for side in ("val", "test")}
     said = []
     for changed in ({}, moved):
-
-        def given(*_: Any, changed: dict[int, float] = changed) -> Iterator[torch.Tensor]:
-            yield random_patches(changed)
-
-        monkeypatch.setattr(patches, "_patches", given)
+        monkeypatch.setattr(SeenPatches, "of", given(changed))
         said.append(patches.patch_runs(store, None, "good", folds=5, seeds=1)[0])
     before, after = ({one.id: one.probabilities for one in run.held} for run in said)
     assert {one for one in before if before[one] != after[one]} == {ids[at] for at in moved}
 
 
 def test_patches_tell_spots_and_stripes_from_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "SIZES", (64,))
+    monkeypatch.setattr(learned_patches, "SIZES", (64,))
     store = make_store(tmp_path, parts(split=False))
     runs = patches.patch_runs(store, None, "good", folds=5, seeds=1)
     assert [(run.fold, run.seed, run.val_fold) for run in runs] == [(fold, 0, (fold + 1) % 5) for fold in range(5)]
@@ -95,7 +99,7 @@ def test_log_odds_are_added_run_by_run() -> None:
     sure = patches.beside([a_run(0, a=(1.0, 0.0))], [a_run(0, a=(0.5, 0.5))])
     assert sure[0].held[0].probabilities == (1.0, pytest.approx(0.0))
     for lacking in ([a_run(0, a=(0.5, 0.5))], [replace(patched[1], fold=2)]):
-        with pytest.raises(ValueError, match=r"Patches say nothing of '[ab]' in this run"):
+        with pytest.raises(TrainingError, match=r"Patches say nothing of '[ab]', which the run of 'x' on fold 0"):
             patches.beside(heads, lacking)
 
 

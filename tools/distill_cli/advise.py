@@ -20,7 +20,12 @@ from embedstore.errors import SettingsError
 from embedstore_cli import console
 
 _DEFAULT = Needs()
-_STAGES = {"looking": "Looking at the store", "measuring": "Measuring paces (ways)", "trying": "Trials (epochs)"}
+_STAGES = {
+    "looking": "Looking at the store",
+    "measuring": "Measuring paces (ways)",
+    "patches": "Looking at patches (folds)",
+    "trying": "Trials (epochs)",
+}
 
 
 class Language(StrEnum):
@@ -99,7 +104,8 @@ def advise(
     import distill
     from distill.advice.look_words import unsure
     from distill.advice.task import refuse_place, table, task_text, write_advice
-    from distill.advice.words import doubts, reasons
+    from distill.advice.trial_words import doubts
+    from distill.advice.words import reasons
     from embedstore.pages.words import in_language
 
     refuse_place(out, replace=force)

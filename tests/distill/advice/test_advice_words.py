@@ -10,8 +10,9 @@ from distill.advice.footprint import LeftOut
 from distill.advice.look_words import shown
 from distill.advice.looks import HiddenMode, LabelLook
 from distill.advice.needs import Needs
+from distill.advice.trial_words import doubts, tried
 from distill.advice.trials import Plan
-from distill.advice.words import cost, doubts, duration, estimate, expected, hidden, share, tried, unlearned, verdict
+from distill.advice.words import cost, duration, estimate, expected, hidden, share, unlearned, verdict
 from embedstore.pages import Text
 
 

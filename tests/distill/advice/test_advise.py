@@ -178,7 +178,7 @@ def test_where_no_defect_may_pass_the_threshold_is_set_for_what_that_costs(
 
 def test_a_way_that_the_teacher_does_not_allow_is_left_out_with_the_reason(store_path: Path) -> None:
     base = toy_parts.quick()
-    ways = {one.name: one.chosen(base, "pixels") for one in candidates.CANDIDATES}
+    ways = {one.name: one.chosen(base, "pixels") for one in candidates.STUDENTS}
     found, left_out = fitting(ways, 2, ((),), pictures=10, side=256, max_megabytes=None, max_milliseconds=None)
     assert set(found) == {"none", "none-160px", "class-mean", "rare-samples", "own", "own-160px"}
     assert [(one.name, one.footprint) for one in left_out] == [("trunk", None), ("trunk-own", None)]
@@ -300,10 +300,13 @@ def test_every_candidate_is_a_method_that_can_be_trained_and_says_why(store_path
     names = [one.name for one in candidates.CANDIDATES]
     assert names == [
         "none", "none-160px", "trunk", "class-mean", "rare-samples", "own", "own-160px", "trunk-own",
+        "none-patches", "none-160px-patches", "trunk-patches", "class-mean-patches", "rare-samples-patches", "own-patches",
+        "own-160px-patches", "trunk-own-patches",
     ]  # fmt: skip
     for one in candidates.CANDIDATES:
         settings = one.chosen(toy_parts.quick(epochs=7, seed=3), "efficientnet-lite0")
         assert (settings.epochs, settings.seed, settings.good) == (7, 3, "good")
+        assert settings.answer == ("head" if one.alone is None else "patches")
         for text in (one.says, one.enough, one.why):
             assert text.en
             assert text.ja

@@ -9,7 +9,6 @@ from typing import Any
 from advice import OUTER, RULES, TASKS, regret
 
 from embedstore.pages import Text, Words
-from embedstore.pages.words import NO_NUMBER
 from page_parts.markdown import Piece, Table, code, share
 
 AIM = 0.03  # of recall averaged over 2 to 10 % overkill
@@ -32,36 +31,32 @@ def _ways(record: Mapping[str, Any]) -> list[str]:
 
 
 def _folds(record: Mapping[str, Any]) -> Table:
-    ways = list(dict.fromkeys(way for one in record.values() for way in one["mean_recall"]))
     rows: list[list[Words]] = []
     for key, one in record.items():
         task, _, fold = key.partition("/")
         recall = one["mean_recall"]
-        cells = [
-            NO_NUMBER if way not in recall else _best(share(recall[way]), recall[way] == max(recall.values()))
-            for way in ways
-        ]
+        best = max(recall, key=recall.__getitem__)
         named = _TASKS.get(task, Text(task, task))
         number = int(fold) + 1
         rows.append(
             [
                 Text(f"{named.en}, {number}", f"{named.ja}、{number}"),
                 code(one["advised"]),
+                code(best),
+                share(recall[one["advised"]]),
+                share(recall[best]),
                 share(regret(one, one["advised"])),
-                *cells,
             ]
         )
     heads: list[Words] = [
         Text("task and outer fold", "課題と外側の分割"),
         Text("advised", "推奨"),
-        Text("its regret", "リグレット"),
-        *(code(way) for way in ways),
+        Text("the best way", "最良の方法"),
+        Text("recall of the advised", "推奨の検出率"),
+        Text("of the best", "最良の検出率"),
+        Text("regret", "リグレット"),
     ]
-    return Table(heads, rows, texts=2)
-
-
-def _best(text: str, best: bool) -> str:
-    return f"**{text}**" if best else text
+    return Table(heads, rows, texts=3)
 
 
 def _rules(record: Mapping[str, Any]) -> Table:
