@@ -167,7 +167,7 @@ def beside_patches(one: Candidate) -> Candidate:
         f"{one.name}-patches",
         one.method,
         Text(f"{one.says.en} beside patches", f"{one.says.ja}とパッチ照合の併用"),
-        Text(f"{one.enough.en}, if patches are asked, too", f"パッチ照合を併用すれば、{one.enough.ja}"),
+        Text(f"Beside patches it is enough to take {one.says.en}", f"パッチ照合を併用すれば、{one.says.ja}で十分です"),
         Text(
             "each place of a picture is compared with those of good parts, which shows small defects that a mean over the "
             "picture hides; that takes a large model's first stages, at the terminal, too",

@@ -15,12 +15,13 @@ from distill.advice.look_words import MOST_NAMES, listed
 from distill.advice.trials import EPOCHS
 from distill.evaluation.figures import RecallFigures
 from distill.reports.words import named
+from distill.training.settings import PATCHES
 from embedstore.pages import Text, number
 
 
 def reasons(advice: Advice) -> list[Text]:
     """Return why this way, what is expected of it, and what it costs; what matters most first."""
-    return [verdict(advice), *unlearned(advice), *patched(advice), *hidden(advice), expected(advice), cost(advice)]
+    return [verdict(advice), *patched(advice), *unlearned(advice), *hidden(advice), expected(advice), cost(advice)]
 
 
 def verdict(advice: Advice) -> Text:
@@ -230,11 +231,13 @@ def cost(advice: Advice) -> Text:
     """Say what the advised training and its student cost."""
     need, epochs = advice.footprints[advice.decision.chosen], advice.settings.epochs
     minutes = duration(advice.training_minutes)
+    among = Text(", patches among them,", "（パッチを含む）") if advice.settings.answer == PATCHES else Text("", "")
     return Text(
-        f"Cost: {epochs} epochs, about {minutes.en} on this machine; at the terminal {need.megabytes:.1f} MB of weights and "
-        f"{need.milliseconds:.1f} ms a picture with one thread of this machine's CPU, its {need.flips} flips averaged.",
-        f"コスト：{epochs} エポックの学習にこのマシンで約 {minutes.ja}。端末では重み {need.megabytes:.1f} MB、1 枚あたり "
-        f"{need.milliseconds:.1f} ms（このマシンの CPU 1 スレッド、反転 {need.flips} 通りの平均を含む）。",
+        f"Cost: {epochs} epochs, about {minutes.en} on this machine; at the terminal {need.megabytes:.1f} MB of "
+        f"weights{among.en} and {need.milliseconds:.1f} ms a picture with one thread of this machine's CPU, its {need.flips} "
+        "flips averaged.",
+        f"コスト：{epochs} エポックの学習にこのマシンで約 {minutes.ja}。端末では重み {need.megabytes:.1f} MB{among.ja}、"
+        f"1 枚あたり {need.milliseconds:.1f} ms（このマシンの CPU 1 スレッド、反転 {need.flips} 通りの平均を含む）。",
     )
 
 
