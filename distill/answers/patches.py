@@ -186,8 +186,8 @@ class Patches(nn.Module):
         """Return maps (m, side, side) of pictures' own square cuts that say how much each place looks like a defect.
 
         In standard deviations from what is usual of places of good parts: the mean over distances and log-odds at the three
-        sizes, at as many places as the largest size has. Of pasted defects this mean had its peak in or beside .87, either
-        alone in .83 (see docs/measurements.md).
+        sizes, at as many places as the largest size has. Either alone pointed at fewer pasted defects (docs/measurements.md), and
+        so did maxima over the sizes.
 
         Args:
             cuts: (m, 3, s, s), 0 to 255, in the order of `SIZES`.
