@@ -7,6 +7,7 @@ taught (see `places`), at three sizes of the picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -29,10 +30,13 @@ TOP, STATISTICS = 5, 6  # places of which the mean is a statistic; statistics of
 _STRENGTH = 0.1  # C of the logistic regression
 _TRIED_SIZE = 96  # of a picture on which the sizes of a trunk's maps are found out
 _MOST_OF_ONE_PART = 0.95
-_LEAST_SPREAD = 1e-6  # of a statistic
+_LEAST_SPREAD, _LEAST_ODDS = 1e-6, 1.0  # of a statistic; of log-odds of places
 _WIDEST = 6e4  # of a number that 16 bits hold
 _OF_SIZE = ("kept", "centre", "scale", "place", "offset")  # the tables of each size
 
+Places = tuple[
+    Tensor, Tensor
+]  # of one size: distances to the nearest patches kept, log-odds of a defect, (m, places) each
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
@@ -106,6 +110,7 @@ class Patches(nn.Module):
 
     weights: Tensor
     bias: Tensor
+    usual: Tensor
 
     def __init__(self, maps: PatchMaps, tables: Sequence[Sequence[Tensor]], weights: Tensor, bias: Tensor):
         super().__init__()
@@ -113,6 +118,8 @@ class Patches(nn.Module):
         for at, of_size in enumerate(tables):
             for name, tensor in zip(_OF_SIZE, of_size, strict=True):
                 self.register_buffer(f"{name}_{at}", tensor)
+        usual = [_usual(kept.float(), place, offset) for kept, _, _, place, offset in tables]
+        self.register_buffer("usual", torch.stack(usual), persistent=False)  # the tables tell it
         self.register_buffer("weights", weights)
         self.register_buffer("bias", bias)
 
@@ -160,14 +167,45 @@ class Patches(nn.Module):
         tables = [[one.to(maps.trunk.scale.device) for one in of_size] for _ in SIZES]
         return cls(maps, tables, weights, torch.tensor(0.0, dtype=torch.float64)).eval()
 
-    def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
-        """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
-        statistics = []
+    def places(self, seen: Sequence[Tensor]) -> list[Places]:
+        """Return what is found at each place of pictures' patches (m, places, c), in the order of `SIZES`."""
+        found = []
         for at, patches in enumerate(seen):
             kept, centre, scale, place, offset = (getattr(self, f"{name}_{at}") for name in _OF_SIZE)
             scaled = (patches - centre) * scale
-            statistics += [_statistics(_nearest(scaled, kept.float())), _statistics(scaled @ place + offset)]
+            found.append((_nearest(scaled, kept.float()), scaled @ place + offset))
+        return found
+
+    def log_odds_of(self, found: Sequence[Places]) -> Tensor:
+        """Return the log-odds (m,) of a defect, float64, of pictures by what `places` found."""
+        statistics = [_statistics(numbers) for of_size in found for numbers in of_size]
         return torch.cat(statistics, dim=1).double() @ self.weights + self.bias
+
+    def where_of(self, found: Sequence[Places]) -> Tensor:
+        """Return maps (m, side, side), float32, of how far each place is from usual, by what `places` found; see `where`."""
+        side = max(_side(distances) for distances, _ in found)
+        maps = []
+        for of_size, usual in zip(found, self.usual, strict=True):
+            away = [(numbers - mean) / spread for numbers, (mean, spread) in zip(of_size, usual, strict=True)]
+            own = torch.stack(away).mean(dim=0).reshape(len(away[0]), _side(away[0]), -1)
+            maps.append(functional.interpolate(own[:, None], size=(side, side), mode="bilinear", align_corners=False))
+        return torch.cat(maps, dim=1).mean(dim=1)
+
+    def where(self, cuts: Sequence[Tensor]) -> Tensor:
+        """Return maps (m, side, side) of pictures' own square cuts that say how much each place looks like a defect.
+
+        In standard deviations from what is usual of places of good parts: the mean over distances and log-odds at the three
+        sizes, at as many places as the largest size has. Either alone pointed at fewer pasted defects (docs/measurements.md), and
+        so did maxima over the sizes.
+
+        Args:
+            cuts: (m, 3, s, s), 0 to 255, in the order of `SIZES`.
+        """
+        return self.where_of(self.places([self.maps(pixels) for pixels in cuts]))
+
+    def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
+        """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
+        return self.log_odds_of(self.places(seen))
 
     def forward(self, cuts: Sequence[Tensor]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures (m, 3, s, s), 0 to 255, in the order of `SIZES`."""
@@ -216,6 +254,24 @@ def _nearest(patches: Tensor, kept: Tensor) -> Tensor:
 def _nearest_of_one(patches: Tensor, kept: Tensor) -> Tensor:
     squares = (patches * patches).sum(dim=1, keepdim=True) + (kept * kept).sum(dim=1) - 2 * patches @ kept.T
     return squares.amin(dim=1).clamp_min(0).sqrt()
+
+
+def _usual(kept: Tensor, place: Tensor, offset: Tensor) -> Tensor:
+    """Return mean and spread (2, 2) of the distances and of the log-odds of places of good parts, by the patches (k, c) kept.
+
+    Each is looked up among the others, of which a few are of its own picture, so distances are a little too small. Log-odds that
+    hardly spread count as if they spread by `_LEAST_ODDS`: what differs by less is nothing unusual.
+    """
+    away = torch.cdist(kept, kept)
+    away.fill_diagonal_(torch.inf)
+    distances = away.amin(dim=1) if len(kept) > 1 else kept.new_zeros(1)
+    of_both = ((distances, _LEAST_SPREAD), (kept @ place + offset, _LEAST_ODDS))
+    return torch.stack([torch.stack([one.mean(), one.std(correction=0).clamp_min(least)]) for one, least in of_both])
+
+
+def _side(numbers: Tensor) -> int:
+    """Return the side of the square that places (m, places) make."""
+    return math.isqrt(numbers.shape[1])
 
 
 def _distances_apart(patches: Tensor, kept: Tensor, parts: Integers, part_of_kept: Integers) -> Tensor:

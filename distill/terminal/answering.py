@@ -10,7 +10,8 @@ from torch.nn.functional import normalize
 
 from distill.answers import Distribution, Memory, Neighbours, Patches
 from distill.answers.neighbours import TEMPERATURE, VOICES
-from distill.answers.patches import SIZES, beside
+from distill.answers.patches import SIZES, beside, places_of
+from distill.terminal.facts import Map
 from distill.terminal.graph import Cutting
 from embedstore.views import Fit
 
@@ -103,6 +104,9 @@ class ByPatches(nn.Module):
         patches: of the run.
         defects: (classes,) which of the classes are defects, 1 or 0.
         fit: how a picture is brought to a square.
+
+    Attributes:
+        map: of which form its map of where a defect is has.
     """
 
     defects: Tensor
@@ -110,13 +114,17 @@ class ByPatches(nn.Module):
     def __init__(self, patches: Patches, defects: Tensor, fit: Fit):
         super().__init__()
         self.patches = patches
+        self.map = Map(math.isqrt(places_of(patches.maps, max(SIZES))), fit)
         self.cuttings = nn.ModuleList(Cutting(size, fit) for size in SIZES)
         self.register_buffer("defects", defects)
 
-    def forward(self, said: Tensor, picture: Tensor) -> Tensor:
-        """Map probabilities (classes,) of a picture (height, width, 3) uint8 to others, float64."""
-        log_odds = self.patches([cutting(picture) for cutting in self.cuttings])
-        return beside(said[None], log_odds, self.defects)[0]
+    def forward(self, said: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Map probabilities (classes,) of a picture (height, width, 3) uint8 to others, float64, and a map (side, side).
+
+        See `Patches.where` for the map, which is of the picture's square cut.
+        """
+        found = self.patches.places([self.patches.maps(cutting(picture)) for cutting in self.cuttings])
+        return beside(said[None], self.patches.log_odds_of(found), self.defects)[0], self.patches.where_of(found)[0]
 
 
 def by_patches(memory: Memory | Patches | None, defects: Tensor, fit: Fit) -> ByPatches | None:

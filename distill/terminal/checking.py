@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distill.answers.patches import SIZES, Patches
 from distill.evaluation.metrics import Flags, rejected_share
+from distill.students import device
 from distill.terminal.facts import Facts, Probabilities
 from distill.terminal.graph import Terminal
 from distill.terminal.model import Picture, Seen, TerminalModel, as_input
@@ -50,6 +52,8 @@ class Agreement:
         largest_difference: of any picture's score; without a good label, of any probability.
         changed: how many decisions differ.
         figures: what the file does.
+        largest_where: difference of any place of any picture's map of where a defect is, in standard deviations, or as a share
+            of what is more than one; None where the file makes none.
     """
 
     precision: str
@@ -57,6 +61,7 @@ class Agreement:
     largest_difference: float
     changed: int
     figures: Figures
+    largest_where: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Reference:
         defect: (n,) which show a defect; none without a good label.
         facts: of the model in float32.
         figures: of PyTorch.
+        where: (n, side, side) see `Patches.where`; None without patches.
     """
 
     run: FinishedRun
@@ -80,6 +86,7 @@ class Reference:
     defect: Flags
     facts: Facts
     figures: Figures
+    where: npt.NDArray[np.float32] | None
 
     @classmethod
     def of(cls, run: FinishedRun, facts: Facts, model: Terminal) -> Reference:
@@ -93,7 +100,8 @@ class Reference:
         with _one_thread(), torch.inference_mode():
             taken = _milliseconds(lambda picture: model(torch.from_numpy(picture)), timed)
         figures = Figures(*_shares(facts, probabilities, defect), taken)
-        return cls(run, positions, timed, probabilities, defect, facts, figures)
+        where = None if asked.patches is None else _where(run, asked.patches, positions)
+        return cls(run, positions, timed, probabilities, defect, facts, figures, where)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -117,7 +125,14 @@ class Reference:
             largest_difference=float(np.abs(scores[0] - scores[1]).max()),
             changed=sum(one != other for one, other in pairs),
             figures=Figures(*_shares(model.facts, said, self.defect), _milliseconds(model.look, self.timed)),
+            largest_where=self._largest_where(seen),
         )
+
+    def _largest_where(self, seen: list[Seen]) -> float | None:
+        maps = [one.where for one in seen if one.where is not None]
+        if self.where is None:
+            return None
+        return float((np.abs(np.stack(maps) - self.where) / np.abs(self.where).clip(1)).max())
 
 
 def pictures_at(run: FinishedRun, positions: npt.NDArray[np.int64]) -> Iterator[Picture]:
@@ -125,6 +140,16 @@ def pictures_at(run: FinishedRun, positions: npt.NDArray[np.int64]) -> Iterator[
     for start in range(0, len(positions), _READ_AT_ONCE):
         read = run.pictures.read(positions[start : start + _READ_AT_ONCE])
         yield from (as_input(pixels.transpose(1, 0, 2)) for pixels in read.pixels)
+
+
+def _where(run: FinishedRun, patches: Patches, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return the maps (n, side, side) of where a defect is, of the pictures at some positions of a run's source."""
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(positions), _READ_AT_ONCE):
+            cuts = run.pictures.whole(positions[start : start + _READ_AT_ONCE], SIZES, device())
+            found.append(patches.where(cuts).cpu().numpy())
+    return np.concatenate(found)
 
 
 def _shares(facts: Facts, probabilities: Probabilities, defect: Flags) -> tuple[float | None, float | None]:

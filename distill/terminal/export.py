@@ -21,7 +21,7 @@ from distill.terminal.answering import answer_module, by_patches
 from distill.terminal.checking import Agreement, Figures, Progress, Reference, pictures_at
 from distill.terminal.facts import KEY, Facts
 from distill.terminal.graph import Cutting, Terminal
-from distill.terminal.model import FEATURES, PICTURE, PROBABILITIES, PROJECTED, Picture, Seen, TerminalModel
+from distill.terminal.model import PICTURE, Picture, Seen, TerminalModel, promised
 from distill.terminal.quantisation import quantise
 from distill.training import projection
 from distill.training.answers import defects_among, loaded_memory
@@ -38,6 +38,7 @@ _CALIBRATED = 300  # pictures, at most
 _MOST_DIFFERENCE = (
     0.01  # of scores from PyTorch's, in float32; a pixel that is rounded the other way gives a tenth of it
 )
+_MOST_ELSEWHERE = 0.1  # of a place of the map of where a defect is; see `Agreement.largest_where`; in int8, too
 _TOLD_CHANGED, _MOST_CHANGED = 0.01, 0.1  # of the decisions of a file in int8: beyond that it is told, or refused
 
 
@@ -141,6 +142,7 @@ def export(
                     f"As ONNX the student '{facts.student}' answers otherwise than in PyTorch (a score differs by "
                     f"{checks.largest_difference:.4f}), so nothing was written; use another student, and please report this."
                 )
+            _refuse_elsewhere(facts, checks)
             all_checks = [checks]
             if int8:
                 told("Calibrating", 0, 1)
@@ -152,6 +154,7 @@ def export(
                 _put(facts, written)
                 checks, seen = _checked(reference, written, told)
                 all_checks.append(checks)
+                _refuse_elsewhere(facts, checks)
                 _refuse_hurt(facts, checks, len(reference))
             cosine = _cosine(opened, reference, seen, facts)
             written.replace(path)
@@ -168,13 +171,14 @@ def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
     if why is None and (kept := projection.load(run.path, settings, run.student.features)) is not None:
         learned = kept[0]
         centre = _centre(run) if kept[1] is None else kept[1].numpy()
+    patches = by_patches(memory, defects_among(run.data.classes, settings.good), recipe.fit)
     model = Terminal(
         copy.deepcopy(run.student),
         Cutting(settings.size, recipe.fit),
         run.flips,
         answer_module(settings.answer, memory),
         learned,
-        by_patches(memory, defects_among(run.data.classes, settings.good), recipe.fit),
+        patches,
     )
     facts = Facts(
         classes=tuple(run.data.classes),
@@ -194,6 +198,7 @@ def _made(run: FinishedRun, *, vectors: bool) -> tuple[Terminal, Facts]:
         centre=centre,
         no_vectors=why,
         release=embedstore.__version__,
+        where=None if patches is None else patches.map,
     )
     return model.cpu().eval(), facts
 
@@ -219,7 +224,6 @@ def _centre(run: FinishedRun) -> Vectors:
 def _write(model: Terminal, path: Path, facts: Facts, picture: Picture, student: str) -> None:
     from torch.export import Dim
 
-    names = [PROBABILITIES, FEATURES, *([] if model.projection is None else [PROJECTED])]
     try:
         with torch.no_grad():
             program = torch.onnx.export(
@@ -227,7 +231,7 @@ def _write(model: Terminal, path: Path, facts: Facts, picture: Picture, student:
                 (torch.from_numpy(picture),),
                 dynamo=True,
                 input_names=[PICTURE],
-                output_names=names,
+                output_names=list(promised(facts)),
                 dynamic_shapes={"picture": {0: Dim("height"), 1: Dim("width")}},
                 opset_version=_OPSET,
                 verbose=False,
@@ -290,6 +294,14 @@ def _judging_anew(run: FinishedRun, model: TerminalModel, progress: Progress) ->
         said.append(model.look(picture).probabilities)
         progress("Setting the threshold", len(said), len(goods))
     return facts.at(threshold_at_overkill(facts.scores(np.stack(said)), facts.overkill))
+
+
+def _refuse_elsewhere(facts: Facts, check: Agreement) -> None:
+    if check.largest_where is not None and check.largest_where > _MOST_ELSEWHERE:
+        raise ModelError(
+            f"As ONNX the student '{facts.student}' says otherwise than in PyTorch where a defect is (a place differs by "
+            f"{check.largest_where:.0%}), so nothing was written; please report this."
+        )
 
 
 def _refuse_hurt(facts: Facts, check: Agreement, pictures: int) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.training.settings import ANSWERS
 from embedstore.vectors import Vectors
+from embedstore.views import Fit
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -19,6 +20,20 @@ KEY = "embedstore.terminal"  # of the metadata
 FORMAT = 1
 PRECISIONS = ("float32", "int8")
 _MOST_CLASSES, _MOST_NUMBERS = 10_000, 1 << 20
+_MOST_PLACES = 1024  # a side
+
+
+@dataclass(frozen=True)
+class Map:
+    """How a model says where a defect is: by a number for each place of the square to which it cuts a picture.
+
+    Attributes:
+        side: so many places across, and as many down.
+        fit: how a picture is brought to a square.
+    """
+
+    side: int
+    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class Facts:
         centre: (d,) what was taken off the teacher's vectors before the student learned them; None where it learned none.
         no_vectors: why it has learned no vectors of the teacher, as half a sentence; None where it has.
         release: of embedstore.
+        where: of its map of where a defect is; None where it makes none, as those of earlier releases.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +78,7 @@ class Facts:
     centre: Vectors | None
     no_vectors: str | None
     release: str
+    where: Map | None = None
 
     def at(self, threshold: float | None) -> Facts:
         """Return the same with another threshold, where there is a good label."""
@@ -86,6 +103,8 @@ class Facts:
         """Return it as a text."""
         centre = None if self.centre is None else base64.b64encode(self.centre.astype("<f4").tobytes()).decode()
         plain = asdict(replace(self, centre=None)) | {"centre": centre, "format": FORMAT}
+        if self.where is None:
+            del plain["where"]  # as earlier releases write it, and read it
         return json.dumps(plain, ensure_ascii=False, sort_keys=True)
 
     @classmethod
@@ -114,13 +133,14 @@ class Facts:
         if (plain["centre"] is None) == (plain["no_vectors"] is None):
             raise ValueError("it does not say whether it has vectors of the teacher")
         del plain["format"]
-        return cls(**plain | {"classes": tuple(plain["classes"])})
+        where = Map(**plain["where"]) if "where" in plain else None
+        return cls(**plain | {"classes": tuple(plain["classes"]), "where": where})
 
 
 def _check_names(plain: dict[str, Any]) -> None:
     known = {"format", *Facts.__dataclass_fields__}
-    if plain.keys() != known:
-        odd = sorted(plain.keys() ^ known)[0]
+    if odds := (plain.keys() | {"where"}) ^ known:
+        odd = min(odds)
         raise ValueError(f"its facts {'lack' if odd in known else 'have an unknown'} '{odd[:80]}'")
 
 
@@ -154,8 +174,20 @@ def _check(plain: dict[str, Any]) -> None:
         demand(type(plain[name]) is int and low <= plain[name] <= high, name)
     demand(plain["answer"] in ANSWERS, "answer")
     demand(plain["precision"] in PRECISIONS, "precision")
+    demand("where" not in plain or _is_map(plain["where"]), "where")
     for name in ("centre", "no_vectors"):
         demand(plain[name] is None or isinstance(plain[name], str), name)
+
+
+def _is_map(where: object) -> bool:
+    """Return whether it says what `Map` does."""
+    return (
+        isinstance(where, dict)
+        and where.keys() == set(Map.__dataclass_fields__)
+        and type(where["side"]) is int
+        and 1 <= where["side"] <= _MOST_PLACES
+        and where["fit"] in get_args(Fit)
+    )
 
 
 def _is_share(number: object) -> bool:

@@ -75,7 +75,8 @@ class Terminal(nn.Module):
         flips: what is averaged; see `scoring.flips_of`.
         answer: maps features and logits to probabilities in float64.
         projection: to the teacher's space, or None.
-        beside: maps the probabilities (classes,), averaged over flips, and the picture to the final ones; None: they are.
+        beside: maps the probabilities (classes,), averaged over flips, and the picture to the final ones and a map (side, side)
+            of where a defect is; None: they are final, and there is no map.
     """
 
     def __init__(  # noqa: PLR0917
@@ -92,16 +93,18 @@ class Terminal(nn.Module):
         self.flips, self.beside = flips, beside
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Map (height, width, 3) uint8 to probabilities (classes,), features (f,) and, with a projection, a vector (d,).
+        """Map (height, width, 3) uint8 to probabilities (classes,), features (f,), a vector (d,) and a map (side, side).
 
-        Probabilities are averaged over the flips, and so are features, of which the vector is made.
+        The vector is there with a projection, the map with what stands beside. Probabilities are averaged over the flips, and
+        so are features, of which the vector is made.
         """
         pixels = self.cutting(picture)
         ways = torch.cat([pixels.flip(way) if way else pixels for way in self.flips])
         features, logits = self.student(ways)
         seen = features.mean(dim=0)
         probabilities = self.answer(features, logits).mean(dim=0)
+        where = None
         if self.beside is not None:
-            probabilities = self.beside(probabilities, picture)
-        said = (probabilities, seen)
-        return said if self.projection is None else (*said, self.projection(seen))
+            probabilities, where = self.beside(probabilities, picture)
+        vector = None if self.projection is None else self.projection(seen)
+        return tuple(one for one in (probabilities, seen, vector, where) if one is not None)

@@ -18,7 +18,7 @@ from embedstore.pictures import content_hash
 from embedstore.vectors import Vectors
 from embedstore.views import Recipe, student_picture
 
-PICTURE, PROBABILITIES, FEATURES, PROJECTED = "picture", "probabilities", "features", "projected"
+PICTURE, PROBABILITIES, FEATURES, PROJECTED, WHERE = "picture", "probabilities", "features", "projected", "where"
 MOST_BYTES = (1 << 31) - 1  # an ONNX file can't be larger
 
 Picture = npt.NDArray[np.uint8]  # (height, width, 3), resized once
@@ -39,11 +39,14 @@ class Seen:
         probabilities: (classes,) float64.
         features: (f,) the student's, averaged over flips.
         projected: (d,) the same in the teacher's space, where the centre is taken off; None where it learned none.
+        where: (side, side) how much each place of the picture's square cut looks like a defect, in standard deviations from
+            what is usual of good parts; None where it was not trained with patches. See `where.peak`.
     """
 
     probabilities: npt.NDArray[np.float64]
     features: Vectors
     projected: Vectors | None
+    where: npt.NDArray[np.float32] | None = None
 
     def of(self, space: Space) -> Vectors:
         """Return its vector in a space."""
@@ -84,6 +87,7 @@ class TerminalModel:
             if KEY not in stored:
                 raise ValueError("it says nothing of labels and threshold")
             self.facts = Facts.from_json(stored[KEY])
+            self._promised = promised(self.facts)
             self._check_graph()
         except ValueError as error:
             raise ModelError(
@@ -106,15 +110,15 @@ class TerminalModel:
                 f"The model '{self.path}' fails on a picture of {picture.shape[1]} x {picture.shape[0]} pixels "
                 f"({_first_line(error)}); take it from a copy."
             ) from error
-        shapes = [(len(self.facts.classes),), (self.facts.features,)]
-        if self.facts.centre is not None:
-            shapes.append(self.facts.centre.shape)
-        if [one.shape for one in given] != shapes or not all(np.isfinite(one).all() for one in given):
+        if [one.shape for one in given] != list(self._promised.values()) or not all(
+            np.isfinite(one).all() for one in given
+        ):
             raise ModelError(f"The model '{self.path}' gives no answer of the promised form; take it from a copy.")
-        probabilities = np.asarray(given[0], np.float64)
+        said = dict(zip(self._promised, given, strict=True))
+        probabilities = np.asarray(said[PROBABILITIES], np.float64)
         if abs(probabilities.sum() - 1) > 1e-3 or probabilities.min() < -1e-6:
             raise ModelError(f"The model '{self.path}' gives probabilities that are none; take it from a copy.")
-        return Seen(probabilities, given[1], given[2] if len(given) == 3 else None)
+        return Seen(probabilities, said[FEATURES], said.get(PROJECTED), said.get(WHERE))
 
     def prepared(self, picture: Image.Image) -> Picture:
         """Return a picture (mode `L` or `RGB`, upright) as `look` takes it: resized once, as the store did it for training."""
@@ -125,11 +129,19 @@ class TerminalModel:
         inputs = [(one.name, one.type, len(one.shape)) for one in self._session.get_inputs()]
         if inputs != [(PICTURE, "tensor(uint8)", 3)]:
             raise ValueError("it does not take a picture")
-        wanted = [(PROBABILITIES, "tensor(double)"), (FEATURES, "tensor(float)")]
-        if self.facts.centre is not None:
-            wanted.append((PROJECTED, "tensor(float)"))
+        wanted = [(name, f"tensor({'double' if name == PROBABILITIES else 'float'})") for name in self._promised]
         if [(one.name, one.type) for one in self._session.get_outputs()] != wanted:
             raise ValueError("it does not give what its facts promise")
+
+
+def promised(facts: Facts) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of what a model with these facts gives, in their order."""
+    found: dict[str, tuple[int, ...]] = {PROBABILITIES: (len(facts.classes),), FEATURES: (facts.features,)}
+    if facts.centre is not None:
+        found[PROJECTED] = facts.centre.shape
+    if facts.where is not None:
+        found[WHERE] = (facts.where.side, facts.where.side)
+    return found
 
 
 def as_input(pixels: npt.NDArray[np.uint8]) -> Picture:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,26 +14,13 @@ from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal import gathering
 from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
+from distill.terminal.predictions import By, Prediction, Predictions
+from distill.terminal.where import peak
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
-from embedstore.files import try_to_write, write_whole
 from embedstore.images import list_images
 from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
-
-_COLUMNS = ("path", "decision", "score", "threshold", "nearest")
-_BEGINNINGS = {
-    ".csv": ",".join(_COLUMNS) + "\n",
-    ".json": '{\n  "by": "',
-}  # of the files that `Predictions.write` makes
-
-
-class By(StrEnum):
-    """Who says what a picture is."""
-
-    head = "head"  # the run's own answer, whichever that is
-    prototypes = "prototypes"
-    retrieval = "retrieval"
 
 
 @dataclass(frozen=True)
@@ -67,88 +49,6 @@ class Comparing:
     images: Path | None = None
     k: int = 1
     overkill: float | None = None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one picture.
-
-    Attributes:
-        path: of the picture, as it was found.
-        decision: a label: the good one, or that of a defect.
-        score: of being a defect; None without a good label.
-        threshold: above which a picture is rejected; None without a good label.
-        nearest: which defect of the gallery is the most alike; None by the head.
-    """
-
-    path: str
-    decision: str
-    score: float | None
-    threshold: float | None
-    nearest: str | None = None
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model says of some pictures.
-
-    Attributes:
-        by: who was asked.
-        pictures: in the order of their paths.
-        set_aside: path -> why it can't be read.
-        remarks: sentences on where the threshold comes from, and what was compared with.
-    """
-
-    by: By
-    pictures: list[Prediction]
-    set_aside: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-    def to_csv(self) -> str:
-        """Return a table with one line a picture; what can't be read is not in it."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(one) for one in self.pictures)
-        return text.getvalue()
-
-    def write(self, path: Path) -> None:
-        """Write a `.csv` or `.json` file in one step.
-
-        Raises:
-            ModelError, OSError: it can't be written there; see `check_place`.
-        """
-        check_place(path)
-        plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(path, (plain if path.suffix.lower() == ".json" else self.to_csv()).encode())
-
-
-def check_place(path: Path) -> None:
-    """Refuse at once what `Predictions.write` would refuse when all pictures have been asked.
-
-    Earlier decisions are replaced. Any other file is left alone: a manifest of the same pictures is easily given the same name.
-
-    Raises:
-        ModelError: the name ends in neither `.csv` nor `.json`, its directory is not there, or another file has it.
-        OSError: the system does not let it be written.
-    """
-    beginning = _BEGINNINGS.get(path.suffix.lower())
-    if beginning is None:
-        raise ModelError(f"The name '{path}' ends in neither .csv nor .json; give the file one that does.")
-    if not path.resolve().parent.is_dir():
-        raise ModelError(f"There is no directory '{path.parent}' to write '{path.name}' to; make it first.")
-    if path.is_dir():
-        raise ModelError(f"'{path}' is a directory; give the name of a file.")
-    if path.exists():
-        with path.open("rb") as file:
-            found = file.read(len(beginning))
-        if found not in (b"", beginning.encode()):
-            raise ModelError(f"'{path}' holds something other than decisions; choose another name, or move it away.")
-    try_to_write(path)
 
 
 def predict(
@@ -193,23 +93,31 @@ def predict(
         limit, told = _limit(opened, gallery, against, threshold)
         remarks.insert(1, told)
     seen: dict[str, Seen] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     contents: list[str] = []
     for number, (shown, path) in enumerate(found, start=1):
         try:
             picture, content = read_picture(path)
             seen[shown] = opened.look(opened.prepared(picture))
+            sizes[shown] = picture.size
             contents.append(content.hex())
         except PictureError as error:
             set_aside[shown] = str(error)
         tell("Asking", number, len(found))
     if gallery is None:
-        return Predictions(way, _by_head(opened, seen, limit), set_aside, remarks)
-    own_parts = gallery.own_parts(contents)
-    if known := sum(map(bool, own_parts)):
-        remarks.append(
-            f"{known} of the {len(seen)} pictures are in the gallery themselves; each was compared without its own part."
-        )
-    return Predictions(way, _by_gallery(gallery, seen, own_parts, limit, against.k), set_aside, remarks)
+        pictures = _by_head(opened, seen, limit)
+    else:
+        own_parts = gallery.own_parts(contents)
+        if known := sum(map(bool, own_parts)):
+            remarks.append(
+                f"{known} of the {len(seen)} pictures are in the gallery themselves; each was compared without its own part."
+            )
+        pictures = _by_gallery(gallery, seen, own_parts, limit, against.k)
+    maps = {shown: one.where for shown, one in seen.items() if one.where is not None}
+    form = opened.facts.where
+    if form is not None:
+        pictures = [replace(one, where=peak(maps[one.path], form.fit, sizes[one.path])) for one in pictures]
+    return Predictions(way, pictures, set_aside, remarks, maps, form)
 
 
 def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> None:

@@ -5,7 +5,7 @@ a document that needs no network.
 """
 
 from embedstore.pages.curves import Series, line_chart
-from embedstore.pages.gallery import OddSample, Picture, odd_samples, picture, picture_row, thumbnail
+from embedstore.pages.gallery import OddSample, Picture, card, legend, odd_samples, picture, picture_row, thumbnail
 from embedstore.pages.histogram import Mark, histogram
 from embedstore.pages.intervals import Interval, interval_chart
 from embedstore.pages.page import (
@@ -35,11 +35,13 @@ __all__ = [
     "Words",
     "bullets",
     "callout",
+    "card",
     "fold",
     "histogram",
     "interval_chart",
     "key_figure",
     "key_figures",
+    "legend",
     "line_chart",
     "number",
     "odd_samples",

@@ -123,6 +123,25 @@ def picture_row(title: Words | None, pictures: Sequence[Picture], *, side: int =
     return part("picture_row", title=title, pictures=[picture(one, side=side, named=named) for one in pictures])
 
 
+def card(title: Words, name: str, pictures: Sequence[Picture], facts: Sequence[tuple[Words, Words]] = ()) -> Markup:
+    """Return large pictures side by side, of one sample, below what is said of it.
+
+    Args:
+        title: what it is, such as its label.
+        name: what identifies it.
+        pictures: of the sample, such as itself and a drawing on it.
+        facts: pairs of a name and its value.
+    """
+    shown = [picture(one, side=480, named=False) for one in pictures]
+    return part("card", title=title, name=name, facts=facts, pictures=shown)
+
+
+def legend(strip: Image.Image, said: Words) -> Markup:
+    """Return a strip of colours with what they mean; its alternative text is what is said of it."""
+    name = said if isinstance(said, str) else said.en
+    return part("legend", picture=picture(Picture(name, strip, said), side=max(strip.size), named=False))
+
+
 def odd_samples(samples: Sequence[OddSample]) -> Markup:
     """Return a card each: the odd picture, why it is odd, and beside it what the summary and the store have nearest."""
     return Markup("").join(

@@ -9,7 +9,7 @@ import pytest
 from test_commands import call, refused, save
 
 import embedstore
-from distill.terminal.predict import Predictions
+from distill.terminal.predictions import Predictions
 from distill_cli.predict import predict
 
 pytest.importorskip("onnx")
@@ -90,6 +90,27 @@ def test_an_unreadable_picture_is_listed_and_the_exit_code_tells(line: Path, tol
     assert [row["path"] for row in csv.DictReader(io.StringIO(done.stdout))] == [str(Path("mixed", "a.png"))]
     assert "Set aside: " in done.stderr
     assert "b.png' is not a picture in a known format." in done.stderr
+
+
+def test_predict_writes_a_page_beside_its_table(line: Path, told: str) -> None:
+    done = call("distill", "predict", "part.onnx", "photos", "--page", "page.html", cwd=line)
+    assert told
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    html = (line / "page.html").read_text("utf-8")
+    rejected = sum(row["decision"] == "傷" for row in rows)
+    assert f"{rejected} of 40 pictures are rejected." in html
+    assert "train with --answer patches and write the model anew" in html
+    assert all(row["path"].rsplit("/", 1)[1] in html for row in rows if row["decision"] == "傷")
+    printed = json.loads(call("distill", "predict", "part.onnx", "photos", "--json", cwd=line).stdout)
+    assert {one["where"] for one in printed["pictures"]} == {None}
+    call("distill", "predict", "part.onnx", "photos", "--page", "page.html", cwd=line)  # an earlier page is replaced
+    (line / "mine.html").write_text("<!DOCTYPE html><p>mine", "utf-8")
+    assert "'mine.html' holds something other than a page of decisions" in refused(
+        "distill", "predict", "none.onnx", "photos", "--page", "mine.html", cwd=line
+    )
+    assert "The name 'page.csv' ends in something other than .html" in refused(
+        "distill", "predict", "none.onnx", "photos", "--page", "page.csv", cwd=line
+    )
 
 
 def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:

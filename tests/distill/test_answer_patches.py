@@ -137,6 +137,57 @@ def test_log_odds_tell_new_defects_and_come_from_the_weights() -> None:
     np.testing.assert_allclose(said.numpy(), expected.numpy(), rtol=1e-3, atol=1e-3)
 
 
+def bilinear(coarse: Numbers, side: int) -> Numbers:
+    """Return a map (n, n) at so many places a side, each between the four that are nearest; past the rim the rim goes on."""
+    at = ((np.arange(side) + 0.5) * len(coarse) / side - 0.5).clip(0, len(coarse) - 1)
+    low = np.floor(at).astype(int).clip(0, max(0, len(coarse) - 2))
+    between = np.zeros((side, len(coarse)))
+    for row, (first, share) in enumerate(zip(low, at - low, strict=True)):
+        between[row, first] += 1 - share
+        if share:
+            between[row, first + 1] += share
+    return between @ coarse @ between.T
+
+
+def test_where_is_the_mean_of_what_is_unusual_at_each_size() -> None:
+    random = np.random.default_rng(4)
+    seen = [torch.from_numpy(random.normal(size=(COUNT, side**2, CHANNELS)).astype(np.float32)) for side in (1, 2, 5)]
+    asked = Patches.of(NoMaps(), seen, DEFECT, PARTS, 0)
+    new = [torch.from_numpy(random.normal(size=(3, side**2, CHANNELS)).astype(np.float32)) for side in (1, 2, 5)]
+    found = asked.where_of(asked.places(new))
+    assert (found.shape, found.dtype) == ((3, 5, 5), torch.float32)
+    expected = np.zeros((3, 5, 5))
+    for at, (patches, side) in enumerate(zip(new, (1, 2, 5), strict=True)):
+        names = ("kept", "centre", "scale", "place", "offset")
+        kept, centre, scale, place, offset = (asked.get_buffer(f"{one}_{at}").double().numpy() for one in names)
+        scaled = (patches.double().numpy() - centre) * scale
+        among = np.linalg.norm(kept[:, None] - kept, axis=2) + np.diag(np.full(len(kept), np.inf))
+        for picture in range(3):
+            away = np.linalg.norm(scaled[picture][:, None] - kept, axis=2).min(axis=1)
+            for own, usual in ((away, among.min(axis=1)), (scaled[picture] @ place + offset, kept @ place + offset)):
+                least = 1 if own is not away else 0
+                standard = ((own - usual.mean()) / max(least, usual.std())).reshape(side, side)
+                expected[picture] += bilinear(standard, 5) / 6
+    np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
+
+
+def test_where_has_its_peak_in_the_odd_place() -> None:
+    random = np.random.default_rng(3)
+    made = random.normal(size=(2, COUNT, 9, CHANNELS)).astype(np.float32)
+    made[:, DEFECT, 3, 1] += 4
+    some, new = torch.from_numpy(made)
+    asked = learned(some)
+    found = asked.where_of(asked.places([new] * len(SIZES)))[DEFECT].flatten(1)
+    assert (found.argmax(dim=1) == 3).float().mean() > 0.9
+    assert found[:, 3].mean() > 3
+
+
+def test_a_single_kept_patch_still_says_where() -> None:
+    kept = torch.zeros(1, CHANNELS)
+    usual = module._usual(kept, torch.ones(CHANNELS), torch.zeros(()))
+    assert usual.isfinite().all()
+
+
 def test_they_say_nothing_of_how_frequent_a_defect_is() -> None:
     """Each good picture three times over: log-odds as if both were as frequent stay nearly where they were."""
     some, new = random_patches(), random_patches(6)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from distill.terminal.model import Space
-from distill.terminal.predict import By, Comparing, Predictions, check_place
+from distill.terminal.predict import Comparing
+from distill.terminal.predictions import By, Predictions, check_place
 from embedstore.errors import ModelError
 from embedstore.visible import visible
 from embedstore_cli import console
@@ -63,6 +64,13 @@ def predict(
         Path | None,
         typer.Option(help="Write to this .csv or .json file instead of printing; it replaces only earlier decisions."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page to this .html file, too: the rejected pictures first, and where the defect is, if the model was "
+            "trained with --answer patches. It replaces only an earlier such page."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
     """Say of each picture whether it is good, by onnxruntime alone; exit code 1 where a picture could not be read.
@@ -73,9 +81,12 @@ def predict(
     """
     import distill
     from distill.terminal.model import TerminalModel
+    from distill.terminal.predictions_page import check_page, write_page
 
     if out is not None:
         check_place(out)
+    if page is not None:
+        check_page(page)
     with console.Steps() as steps:
         found = distill.predict(
             TerminalModel(model, threads=threads),
@@ -99,6 +110,8 @@ def predict(
     aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
+    if page is not None:
+        write_page(found, page)
     if found.set_aside:
         raise typer.Exit(ExitCode.ATTENTION)
 

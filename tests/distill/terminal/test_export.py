@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
 from toy_parts import quick
 
 import distill
+from distill.answers.patches import SIZES, Patches
 from distill.evaluation.metrics import threshold_at_overkill
 from distill.students import make_student
-from distill.terminal import export
+from distill.terminal import checking, export
 from distill.terminal.answering import ByHead
 from distill.terminal.export import Export, _write
+from distill.terminal.facts import Map
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import TerminalModel
 from distill.training import learned_patches, projection, run_directory
@@ -25,6 +26,8 @@ from distill.training.evaluate import ask
 from distill.training.gate import _rated
 from distill.training.loop import Run
 from distill.training.origin import read_origin
+from distill.training.pictures import StudentPictures
+from distill.training.task_file import read_task
 from embedstore import EmbeddingStore
 from embedstore.errors import ModelError, SettingsError, TrainingError
 from embedstore.pictures import read_picture
@@ -79,13 +82,12 @@ def test_each_answer_is_exported_as_it_is(answer: str, store_path: Path, tmp_pat
     assert "the policy 'none' teaches it no vector" in exported.remarks[0]
 
 
-def test_patches_are_exported_and_stay_exact_in_int8(store_path: Path, tmp_path: Path) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "weights.pt")
-    settings = quick(policy="own", answer="patches", patches=f"timm:test_resnet@{tmp_path / 'weights.pt'}:3")
-    run = distill.train(store_path, tmp_path / "run", settings)
-    plain, small = (distill.export(run.path, tmp_path / f"{int8}.onnx", int8=int8) for int8 in (False, True))
+def test_patches_are_exported_and_stay_exact_in_int8(
+    patched: Run, patched_model: Export, store: EmbeddingStore, store_path: Path, tmp_path: Path
+) -> None:
+    run, plain = patched, patched_model
+    settings = read_task(run.path / "task.toml")
+    small = distill.export(run.path, tmp_path / "small.onnx", int8=True)
     held, _ = run_directory.read_scores(run.path)
     found = [
         answers(TerminalModel(one.path), store_path.parent / "images", [each.id for each in held])
@@ -104,6 +106,32 @@ def test_patches_are_exported_and_stay_exact_in_int8(store_path: Path, tmp_path:
     maps = learned_patches.patch_maps(settings, pretrained=False)
     assert exact == 3 * sum(isinstance(one, torch.nn.Conv2d) for one in maps.modules())  # at three sizes
     assert len(widened) > 5
+    patches = answering.loaded_memory(run.path, settings, make_student("small", 2, 32, 0))
+    assert isinstance(patches, Patches)
+    tested = [one.id for one in held if one.side == "test"]
+    pictures = StudentPictures(store, 32)
+    with torch.inference_mode():
+        where = patches.where(pictures.whole(store.positions(tested), SIZES)).numpy()
+    pictures.close()
+    for one in (plain, small):
+        model = TerminalModel(one.path)
+        assert model.facts.where == Map(where.shape[1], "squash")
+        seen = [model.look(model.prepared(read_picture(store_path.parent / "images" / name)[0])) for name in tested]
+        maps = np.stack([each.where for each in seen])  # type: ignore[misc]
+        np.testing.assert_allclose(maps, where, atol=0.02, rtol=0.02)
+        differences = np.abs(maps - where) / np.maximum(1, np.abs(where))
+        assert one.checks[-1].largest_where == pytest.approx(differences.max(), abs=1e-4)
+    assert np.ptp(where) > 2
+
+
+def test_a_file_that_finds_the_defect_elsewhere_is_refused(
+    patched: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = checking._where
+    monkeypatch.setattr(checking, "_where", lambda *given: real(*given)[:, ::-1])
+    with pytest.raises(ModelError, match=r"otherwise than in PyTorch where a defect is \(a place differs by \d+%"):
+        distill.export(patched.path, tmp_path / "part.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def own_trunk() -> torch.nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.terminal.facts import Facts
+from distill.terminal.facts import Facts, Map
 
 FACTS = Facts(
     classes=("bent", "good", "cut"),
@@ -37,6 +37,14 @@ def test_facts_come_back() -> None:
     assert replace(found, centre=None) == replace(FACTS, centre=None)
     bare = replace(FACTS, good=None, threshold=None, overkill=None, centre=None, no_vectors="it was taught none")
     assert Facts.from_json(bare.to_json()) == bare
+    mapped = replace(bare, where=Map(14, "letterbox"))
+    assert Facts.from_json(mapped.to_json()) == mapped
+
+
+def test_facts_without_a_map_are_those_of_earlier_releases() -> None:
+    plain = json.loads(FACTS.to_json())
+    assert "where" not in plain
+    assert Facts.from_json(json.dumps(plain)).where is None
 
 
 def test_a_picture_is_rejected_above_the_threshold_as_the_likeliest_defect() -> None:
@@ -77,6 +85,14 @@ def test_without_a_good_label_the_likeliest_is_said() -> None:
         ({"centre": ""}, "its centre is no vector"),
         ({"centre": None}, "whether it has vectors"),
         ({"no_vectors": "none"}, "whether it has vectors"),
+        ({"where": None}, "its 'where'"),
+        ({"where": {"side": 14}}, "its 'where'"),
+        ({"where": {"side": 0, "fit": "squash"}}, "its 'where'"),
+        ({"where": {"side": True, "fit": "squash"}}, "its 'where'"),
+        ({"where": {"side": 1 << 20, "fit": "squash"}}, "its 'where'"),
+        ({"where": {"side": 14, "fit": "crop"}}, "its 'where'"),
+        ({"where": {"side": 14, "fit": ["squash"]}}, "its 'where'"),
+        ({"where": {"side": 14, "fit": "squash", "more": 1}}, "its 'where'"),
     ],
 )
 def test_other_facts_are_refused(change: dict[str, Any], reason: str) -> None:

@@ -87,6 +87,34 @@ def test_predict_needs_nothing_else(way: str, blocked: str, exported: Export, st
     assert json.loads(done.stdout) == json.loads(json.dumps(expected.to_dict()))
 
 
+def test_where_a_defect_is_needs_nothing_else(
+    blocked: str, patched_model: Export, store_path: Path, tmp_path: Path
+) -> None:
+    asked, page = store_path.parent / "images" / "spot001.png", tmp_path / "page.html"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            ASK,
+            blocked,
+            "predict",
+            patched_model.path,
+            asked,
+            "--json",
+            "--page",
+            page,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pictures"][0]["where"].keys() == {"x", "y", "deviations"}
+    assert page.read_text("utf-8").count("<img") == 3  # the scale, the picture, and what is laid over it
+
+
 def test_export_says_what_is_missing(blocked: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ASK, blocked, "export", "run", tmp_path / "a.onnx"],

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_facts import FACTS
 
-from distill.terminal.facts import KEY, Facts
+from distill.terminal.facts import KEY, Facts, Map
 from distill.terminal.model import TerminalModel, as_input
 from embedstore.errors import ModelError
 from embedstore.views import Recipe, student_picture
@@ -25,6 +25,7 @@ def written(
     said: tuple[float, ...] = (0.25, 0.75),
     kind: str = "UINT8",
     features: int = 3,
+    where: np.ndarray | None = None,
 ) -> Path:
     """Write a model that says the same of each picture."""
     helper, kinds = onnx.helper, onnx.TensorProto
@@ -35,14 +36,19 @@ def written(
         ),
     ]
     copies = [helper.make_node("Identity", [one], [name]) for one, name in (("p", "probabilities"), ("f", "features"))]
+    given = [
+        helper.make_tensor_value_info("probabilities", kinds.DOUBLE, None),
+        helper.make_tensor_value_info("features", kinds.FLOAT, None),
+    ]
+    if where is not None:
+        table = helper.make_tensor("w", kinds.FLOAT, where.shape, where.flatten())
+        constants.append(helper.make_node("Constant", [], ["where"], value=table))
+        given.append(helper.make_tensor_value_info("where", kinds.FLOAT, None))
     graph = helper.make_graph(
         [*constants, *copies],
         "same",
         [helper.make_tensor_value_info("picture", getattr(kinds, kind), ["h", "w", 3])],
-        [
-            helper.make_tensor_value_info("probabilities", kinds.DOUBLE, None),
-            helper.make_tensor_value_info("features", kinds.FLOAT, None),
-        ],
+        given,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     if facts is not None:
@@ -54,6 +60,26 @@ def written(
 def test_one_that_keeps_its_promise_is_asked(tmp_path: Path) -> None:
     seen = TerminalModel(written(tmp_path / "a.onnx")).look(PICTURE)
     assert (seen.probabilities.tolist(), seen.features.tolist(), seen.projected) == ([0.25, 0.75], [1, 1, 1], None)
+
+
+def test_a_map_is_given_as_it_is(tmp_path: Path) -> None:
+    where = np.arange(9, dtype=np.float32).reshape(3, 3)
+    facts = replace(BARE, where=Map(3, "squash"))
+    seen = TerminalModel(written(tmp_path / "a.onnx", facts, where=where)).look(PICTURE)
+    assert seen.where is not None
+    np.testing.assert_array_equal(seen.where, where)
+    assert seen.projected is None
+    with pytest.raises(ModelError, match="does not give what its facts promise"):
+        TerminalModel(written(tmp_path / "a.onnx", where=where))
+    with pytest.raises(ModelError, match="does not give what its facts promise"):
+        TerminalModel(written(tmp_path / "a.onnx", facts))
+
+
+@pytest.mark.parametrize("where", [np.zeros((3, 2)), np.zeros(9), np.zeros((4, 4)), np.full((3, 3), np.inf)])
+def test_a_map_of_another_form_is_told(where: np.ndarray, tmp_path: Path) -> None:
+    model = TerminalModel(written(tmp_path / "a.onnx", replace(BARE, where=Map(3, "squash")), where=where))
+    with pytest.raises(ModelError, match="gives no answer of the promised form"):
+        model.look(PICTURE)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from distill.evaluation.metrics import threshold_at_overkill
 from distill.terminal.export import Export
 from distill.terminal.gallery import Gallery
 from distill.terminal.model import Space, TerminalModel
-from distill.terminal.predict import By, Comparing, Prediction, Predictions
+from distill.terminal.predict import Comparing
+from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
