@@ -17,7 +17,7 @@ from distill.advice.footprint import Footprint, LeftOut
 from distill.advice.looks import Looks, look
 from distill.advice.needs import MOST_OVERKILL, Needs
 from distill.advice.patches import TrialPatches, with_patches
-from distill.advice.planning import LOOKING, PATCHES, TRYING, Begun, Progress, plan_all, trained_ways
+from distill.advice.planning import LEARNING_PATCHES, LOOKING, TRYING, Begun, Progress, plan_all, trained_ways
 from distill.advice.trials import Pace, Plan
 from distill.source import contents_of, opened_store
 from distill.training.ranks import refuse_ranks
@@ -128,7 +128,7 @@ def advise(
             tried = [one for one in candidates if one.name in agreed.footprints]
             said = {}
             if any(one.alone for one in tried):
-                said = patches.said_in(place, plan.folds, plan.seeds, lambda *far: tell(PATCHES, *far))
+                said = patches.said_in(place, plan.folds, plan.seeds, lambda *far: tell(LEARNING_PATCHES, *far))
     trained, remarks = trials.run_trials(
         path,
         place,

@@ -87,7 +87,7 @@ STUDENTS: tuple[Candidate, ...] = (
     Candidate(
         "trunk",
         "none",
-        Text("a fine-tuned trunk without any store", "大きなモデルの先頭の段を微調整（ストアなし）"),
+        Text("a fine-tuned trunk without any store", "大きなモデルの先頭の段の微調整（ストアなし）"),
         Text(
             "Here a fine-tuned trunk without any store is cheaper",
             "ここではストアを使わず、大きなモデルの先頭の段を微調整する方が手軽です",
@@ -147,7 +147,10 @@ STUDENTS: tuple[Candidate, ...] = (
     Candidate(
         "trunk-own",
         "own",
-        Text("a fine-tuned trunk with own embeddings", "大きなモデルの先頭の段を画像ごとの埋め込みで微調整"),
+        Text(
+            "a fine-tuned trunk with own embeddings",
+            "画像ごとの埋め込みを手本にした、大きなモデルの先頭の段の微調整",
+        ),
         Text(
             "Here a fine-tuned trunk with own embeddings is enough",
             "ここでは大きなモデルの先頭の段を、画像ごとの埋め込みで微調整すれば十分です",
@@ -179,7 +182,10 @@ def beside_patches(one: Candidate) -> Candidate:
     )
 
 
-CANDIDATES: tuple[Candidate, ...] = (*STUDENTS, *map(beside_patches, STUDENTS))
+CANDIDATES: tuple[Candidate, ...] = (
+    *STUDENTS,
+    *(beside_patches(one) for one in STUDENTS if "answer" not in one.settings),  # it is heads that patches stand beside
+)
 
 
 def chosen_candidates(names: Sequence[str], *, good: str | None = None) -> list[Candidate]:

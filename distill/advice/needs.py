@@ -19,7 +19,7 @@ class Needs:
         escape: share of defects that may pass, instead of the overkill; only 0 can be asked for.
         minutes: that the trials may take.
         train_minutes: that the training which follows may take on this machine; None: what `trials.EPOCHS` epochs take.
-        max_megabytes: of the student's weights at the terminal.
+        max_megabytes: of the student's weights at the terminal, and of patches where they are asked.
         max_milliseconds: for one picture at the terminal, with one thread.
         ways: the candidates to try, by name; none stands for all.
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +23,7 @@ from distill.training.answers import defects_among
 from distill.training.compare import val_fold_of
 from distill.training.learned_patches import SeenPatches, learn_patches, patch_maps, refuse_unlearnable
 from distill.training.pictures import StudentPictures
-from distill.training.run_data import make_run_data
+from distill.training.run_data import RunData, make_run_data
 from distill.training.settings import Settings
 from embedstore.errors import TrainingError
 
@@ -39,11 +40,11 @@ class PatchPace:
 
     Attributes:
         first: seconds for a fold of which no picture has been looked at.
-        again: for each fold after it.
+        again: number of folds, for each that patches can be learned on, -> seconds for each further fold and seed.
     """
 
     first: float
-    again: float
+    again: Mapping[int, float]
 
 
 class TrialPatches:
@@ -56,8 +57,8 @@ class TrialPatches:
     """
 
     def __init__(self, source: Source, settings: Settings, images: Path | None = None):
-        self._source, self._settings = source, settings
-        self._pictures = StudentPictures(source, settings.size, images)
+        self._source, self._settings, self._images = source, settings, images
+        self._pictures: StudentPictures | None = None
         self._seen: SeenPatches | None = None
         self._said: dict[tuple[int, int, int], Said] = {}  # (folds, fold, seed) -> what is known already
 
@@ -65,21 +66,11 @@ class TrialPatches:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._seen = None
-        self._pictures.close()
-
-    def refuse_unlearnable(self, folds: int, seeds: int) -> None:
-        """Refuse beforehand what can't be learned in some trial.
-
-        Raises:
-            TrainingError: too few parts are good or defective.
-            SettingsError, TeacherError: see `learned_patches.patch_maps`.
-        """
-        maps = self._making().maps
-        for fold in range(folds):
-            for seed in range(seeds):
-                settings = self._of_trial(folds, fold, seed)
-                refuse_unlearnable(maps, make_run_data(self._source, settings), settings)
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = self._seen = None  # the trials need the memory
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def seconds_a_picture(self) -> float:
         """Look at some pictures and return how long one takes."""
@@ -89,13 +80,38 @@ class TrialPatches:
             self._making().of(at, size)
         return (time.monotonic() - started) / len(at)
 
-    def measured(self, folds: int) -> PatchPace:
-        """Learn on two of some folds and return how long that takes."""
+    def measured(self, data: RunData, learned: Mapping[int, int], seeds: int) -> PatchPace:
+        """Learn on two of the fewest folds that can be learned, and return how long that takes, and each further one.
+
+        Args:
+            data: of the training after the trials.
+            learned: number of folds -> pictures that a run of the trials learns from.
+            seeds: of the trials, at most.
+
+        Raises:
+            TrainingError: too few parts are good or defective in that training, or in some trial however many folds are dealt.
+        """
+        maps = self._making().maps
+        refuse_unlearnable(maps, data, self._settings)
+        possible, refused = [], None
+        for folds in learned:
+            try:
+                for fold, number in product(range(folds), range(seeds)):
+                    settings = self._of_trial(folds, fold, number)
+                    refuse_unlearnable(maps, make_run_data(self._source, settings), settings)
+            except TrainingError as error:
+                refused = error
+            else:
+                possible.append(folds)
+        if not possible:
+            raise TrainingError(f"In some of the trials: {refused}")
+        fewest = min(possible)
         marks = [time.monotonic()]
         for fold in range(2):
-            self.said(folds, fold, 0)
+            self.said(fewest, fold, 0)
             marks.append(time.monotonic())
-        return PatchPace(marks[1] - marks[0], marks[2] - marks[1])
+        again = (marks[2] - marks[1]) / learned[fewest]
+        return PatchPace(marks[1] - marks[0], {folds: again * learned[folds] for folds in possible})
 
     def said(self, folds: int, fold: int, number: int) -> Said:
         """Return what patches of the training side say of the pictures that the trial of a fold and a seed holds out.
@@ -150,7 +166,9 @@ class TrialPatches:
 
     def _making(self) -> SeenPatches:
         if self._seen is None:
-            self._seen = SeenPatches(patch_maps(self._settings), self._pictures, room=_ROOM)
+            maps = patch_maps(self._settings)
+            self._pictures = StudentPictures(self._source, self._settings.size, self._images)
+            self._seen = SeenPatches(maps, self._pictures, room=_ROOM)
         return self._seen
 
 

@@ -15,7 +15,7 @@ from distill.advice.candidates import Candidate
 from distill.advice.footprint import LeftOut, fitting
 from distill.advice.needs import Needs
 from distill.advice.patches import PatchPace, TrialPatches
-from distill.advice.trials import Pace
+from distill.advice.trials import Pace, Plan
 from distill.training.run_data import RunData
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
@@ -24,7 +24,7 @@ from embedstore.errors import EmbedstoreError, SettingsError
 from embedstore.pages import Text
 
 Progress = Callable[[str, int, int], None]  # a stage, how much of it is done, of how much
-LOOKING, MEASURING, PATCHES, TRYING = "looking", "measuring", "patches", "trying"  # the stages
+LOOKING, MEASURING, LEARNING_PATCHES, TRYING = "looking", "measuring", "patches", "trying"  # the stages
 _MOST_ON_PATCHES = 0.5  # of the time for the trials
 
 
@@ -58,8 +58,8 @@ class Begun:
 
 
 def trained_ways(candidates: Sequence[Candidate], ways: Mapping[str, Settings]) -> dict[str, Settings]:
-    """Return what is trained, each student once: its own head answers in the runs."""
-    return {one.trained: replace(ways[one.name], answer="head") for one in candidates}
+    """Return what is trained, each student once; of one that is asked beside patches the head answers in its runs."""
+    return {one.trained: replace(ways[one.name], answer="head") if one.alone else ways[one.name] for one in candidates}
 
 
 def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
@@ -73,7 +73,7 @@ def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
         SettingsError: no candidate can be tried, or the time is too short.
         TrainingError: a run can't be done.
     """
-    needs, ways, learned, training = begun.needs, begun.ways, begun.learned, len(begun.data.sides["train"])
+    needs, ways, training = begun.needs, begun.ways, len(begun.data.sides["train"])
     footprints, left_out = fitting(
         ways,
         len(begun.data.classes),
@@ -83,64 +83,97 @@ def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
         max_megabytes=needs.max_megabytes,
         max_milliseconds=needs.max_milliseconds,
     )
-    started, fewest = time.monotonic(), min(learned)
-    beside = [one for one in begun.candidates if one.alone and one.name in footprints]
-    most = len({one.trained for one in begun.candidates if one.name in footprints}) + bool(beside)
-    begun.tell(MEASURING, 0, most)
-    of_patches, none = _patch_pace(begun, beside)
-    left_out += none
-    for one in none:
-        del footprints[one.name]
-    if not footprints:
-        raise SettingsError(f"None of the ways can be tried: {left_out[-1].why.en}")
+    started, fewest = time.monotonic(), min(begun.learned)
     candidates = [one for one in begun.candidates if one.name in footprints]
+    first = int(any(one.alone for one in candidates))  # patches are measured before the others
+    begun.tell(MEASURING, 0, len(trained_ways(candidates, ways)) + first)
+    patches, none = _look_at_patches(begun, [one for one in candidates if one.alone])
+    candidates = _without(candidates, none)
+    if not candidates:
+        raise SettingsError(f"None of the ways can be tried: {none[-1].why.en}")
+    trained = trained_ways(candidates, ways)
     measured = trials.measure_paces(
         begun.store.path,
-        trained_ways(candidates, ways),
+        trained,
         folds=fewest,
-        pictures=learned[fewest],
+        pictures=begun.learned[fewest],
         images=begun.images,
         jobs=begun.jobs,
-        progress=lambda done, _: begun.tell(MEASURING, done + bool(beside), most),
+        progress=lambda done, _: begun.tell(MEASURING, done + first, len(trained) + first),
         version=begun.store.version,
     )
-    paces = {one.name: _beside(measured[one.trained], of_patches if one.alone else None) for one in candidates}
+    paces = {one.name: _beside(measured[one.trained], patches if one.alone else None) for one in candidates}
     paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
-    candidates = [one for one in candidates if one.name in paces]
-    plan = trials.plan_trials(
-        {one.trained: measured[one.trained] for one in candidates},
-        learned,
-        seconds=60 * needs.minutes,
-        spent=time.monotonic() - started,
-        each=of_patches.again if of_patches and any(one.alone for one in candidates) else 0.0,
-        jobs=begun.jobs,
-        wanted=min(trials.training_epochs(pace, training, needs.train_minutes) for pace in paces.values()),
+    candidates = _without(candidates, too_slow)
+    left_out += [*none, *too_slow]
+    spent = time.monotonic() - started
+    try:
+        plan = _plan(begun, candidates, measured, paces, patches, spent)
+    except SettingsError as error:
+        beside = [one for one in candidates if one.alone]
+        candidates = [one for one in candidates if not one.alone]
+        if not beside or not candidates:
+            raise
+        plan = _plan(begun, candidates, measured, paces, None, spent)
+        left_out += [LeftOut(one.name, why=_no_time(error)) for one in beside]
+    names = [one.name for one in candidates]
+    return Agreed(
+        request, plan, {name: paces[name] for name in names}, {name: footprints[name] for name in names}, left_out
     )
-    kept = {name: footprints[name] for name in paces}
-    return Agreed(request, plan, paces, kept, [*left_out, *too_slow])
 
 
-def _patch_pace(begun: Begun, beside: list[Candidate]) -> tuple[PatchPace | None, list[LeftOut]]:
+def _look_at_patches(begun: Begun, beside: list[Candidate]) -> tuple[PatchPace | None, list[LeftOut]]:
     """Return how long patches take, where some candidates need them; where none can be had, these candidates with the reason."""
     if not beside:
         return None, []
-    minutes, pictures = begun.needs.minutes, len(begun.store.samples)
+    minutes = begun.needs.minutes
+    pictures = sum(len(begun.data.labelled(side)) for side in ("train", "val", "test"))
     try:
-        for folds in begun.learned:
-            begun.patches.refuse_unlearnable(folds, trials.SEEDS)
         needed = pictures * begun.patches.seconds_a_picture() / 60
         if needed <= _MOST_ON_PATCHES * minutes:
-            return begun.patches.measured(min(begun.learned)), []
-    except EmbedstoreError as error:
+            return begun.patches.measured(begun.data, begun.learned, trials.SEEDS), []
+    except EmbedstoreError as error:  # no such stages, or no weights, or too few parts
         why = Text(str(error), str(error))
     else:
+        enough = math.ceil(needed / _MOST_ON_PATCHES)
         why = Text(
             f"Looking at the patches of {pictures:,} pictures takes about {needed:.1f} minutes, more than half of the "
-            f"{minutes:g} for the trials; give --minutes {math.ceil(needed / _MOST_ON_PATCHES)} or more.",
+            f"{minutes:g} for the trials; give --minutes {enough} or more.",
             f"画像 {pictures:,} 枚のパッチを調べるのに約 {needed:.1f} 分かかり、試行の時間 {minutes:g} 分の半分を超えます。"
-            f"--minutes {math.ceil(needed / _MOST_ON_PATCHES)} 以上にしてください。",
+            f"--minutes {enough} 以上にしてください。",
         )
     return None, [LeftOut(one.name, why=why) for one in beside]
+
+
+def _plan(  # noqa: PLR0917
+    begun: Begun,
+    candidates: Sequence[Candidate],
+    measured: Mapping[str, Pace],
+    paces: Mapping[str, Pace],
+    patches: PatchPace | None,
+    spent: float,
+) -> Plan:
+    """Return what is trained of each candidate: on folds on which patches can be learned, where some candidate needs them."""
+    beside = patches.again if patches is not None and any(one.alone for one in candidates) else None
+    most, training = begun.needs.train_minutes, len(begun.data.sides["train"])
+    return trials.plan_trials(
+        {one.trained: measured[one.trained] for one in candidates},
+        begun.learned if beside is None else {folds: begun.learned[folds] for folds in beside},
+        seconds=60 * begun.needs.minutes,
+        spent=spent,
+        each=beside,
+        jobs=begun.jobs,
+        wanted=min(trials.training_epochs(paces[one.name], training, most) for one in candidates),
+    )
+
+
+def _no_time(error: SettingsError) -> Text:
+    return Text(f"Beside what else is tried: {error}", f"ほかの試行と合わせると時間が足りません：{error}")
+
+
+def _without(candidates: Sequence[Candidate], left_out: Sequence[LeftOut]) -> list[Candidate]:
+    names = {one.name for one in left_out}
+    return [one for one in candidates if one.name not in names]
 
 
 def _beside(pace: Pace, patches: PatchPace | None) -> Pace:

@@ -15,20 +15,19 @@ from embedstore.pages import Text
 def tried(advice: Advice) -> list[Text]:
     """Say what the trials were, and what was not tried."""
     plan, tested = advice.plan, advice.decision.comparison
-    ways = len({one.trained for one in advice.tried})
-    runs = ways * plan.folds * plan.seeds
-    beside = sum(one.alone is not None for one in advice.tried)
+    students = len({one.trained for one in advice.tried})
+    runs = students * plan.folds * plan.seeds
     minutes = duration(advice.minutes)
     return [
         Text(
-            f"The trials: each of {counted(ways, 'way')} was trained for {plan.epochs} epochs on {plan.folds} folds with "
+            f"The trials: each of {counted(students, 'student')} was trained for {plan.epochs} epochs on {plan.folds} folds with "
             f"{counted(plan.seeds, 'seed')}, {counted(runs, 'run')} that trained {minutes.en} all together; {tested.pictures:,} "
             f"pictures of {tested.parts:,} parts were tested, by runs that had not learned from them.",
-            f"試行：{ways} 方法をそれぞれ {plan.epochs} エポック、{plan.folds} 分割、乱数 {plan.seeds} 通りで学習しました"
-            f"（{runs} 回、合計 {minutes.ja}）。学習に使っていない {tested.parts:,} 部品の画像 {tested.pictures:,} 枚で"
+            f"試行：{students} 通りの生徒をそれぞれ {plan.epochs} エポック、{plan.folds} 分割、乱数 {plan.seeds} 通りで学習しま"
+            f"した（{runs} 回、合計 {minutes.ja}）。学習に使っていない {tested.parts:,} 部品の画像 {tested.pictures:,} 枚で"
             "テストしました。",
         ),
-        *_beside(beside),
+        *_beside(advice),
         *_not_tried(advice),
     ]
 
@@ -92,15 +91,18 @@ def doubts(advice: Advice) -> list[Text]:
     ]
 
 
-def _beside(ways: int) -> list[Text]:
-    """Say that students were asked beside patches, too."""
-    if not ways:
+def _beside(advice: Advice) -> list[Text]:
+    """Say how many ways asked patches, too, and what those learned from."""
+    beside = sum(one.alone is not None for one in advice.tried)
+    if not beside:
         return []
+    alone = len(advice.tried) - beside
     return [
         Text(
-            f"The same students were asked beside patches, too, which makes {counted(ways, 'way')} more; patches are learned "
-            "from the pictures that a run learns from, once for all of its ways.",
-            f"同じ生徒をパッチ照合と併用する {ways} 方法も試しました。パッチは各回の学習側の画像から求め、どの方法にも共通です。",
+            f"By their heads alone these students are {counted(alone, 'way')}, beside patches {counted(beside, 'way')}; patches "
+            "are learned from the pictures that a run learns from, once for all students.",
+            f"生徒だけで答える方法は {alone}、パッチ照合を併用する方法は {beside} です。"
+            "パッチは各回の学習側の画像から求め、どの生徒にも共通です。",
         )
     ]
 

@@ -168,8 +168,8 @@ def fast_enough(
             name,
             None,
             Text(
-                f"{FEWEST_EPOCHS} epochs of it take about {needed[name]:.1f} minutes, and the training may take {minutes:g}.",
-                f"{FEWEST_EPOCHS} エポックに約 {needed[name]:.1f} 分かかり、学習の上限 {minutes:g} 分を超えます。",
+                f"A training of {FEWEST_EPOCHS} epochs takes about {needed[name]:.1f} minutes, and it may take {minutes:g}.",
+                f"{FEWEST_EPOCHS} エポックの学習に約 {needed[name]:.1f} 分かかり、上限 {minutes:g} 分を超えます。",
             ),
         )
         for name in paces
@@ -195,7 +195,7 @@ def plan_trials(
     *,
     seconds: float,
     spent: float = 0.0,
-    each: float = 0.0,
+    each: Mapping[int, float] | None = None,
     jobs: int,
     wanted: int,
 ) -> Plan:
@@ -210,31 +210,35 @@ def plan_trials(
         learned: number of folds -> pictures that a run learns from.
         seconds: for the trials.
         spent: of these, on measuring the paces.
-        each: seconds for a fold and a seed, beside what is trained.
+        each: number of folds -> seconds for each fold and seed, beside what is trained; none where not given.
         jobs: runs at a time.
         wanted: epochs of the training after the trials, the most that a trial has.
 
     Raises:
         SettingsError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
     """
-    usable = SPARE * (seconds - spent)
+    usable, beside = SPARE * (seconds - spent), each or {}
     folds = epochs = 0
     for folds in sorted(learned, reverse=True):
-        training = usable - folds * each
+        training = usable - folds * beside.get(folds, 0.0)
         epochs = _epochs_within(paces, folds, learned[folds], training * _beside(jobs, folds, paces))
         if 2 * epochs >= wanted:
             break
     epochs = min(epochs, wanted)
     fewest = min(FEWEST_EPOCHS, wanted)
     if epochs < fewest:
-        needed = (_seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces) + folds * each) / SPARE
+        needed = (
+            _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces)
+            + folds * beside.get(folds, 0.0)
+        ) / SPARE
         enough = math.ceil((spent + needed) / 6) / 10
         raise SettingsError(
             f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds, and measuring how long one takes, "
             f"need about {enough:.1f} minutes, and {seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or fewer "
             "--ways."
         )
-    of_seed = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces) + folds * each
+    of_seed = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces)
+    of_seed += folds * beside.get(folds, 0.0)
     seeds = max(1, min(SEEDS, int(usable / of_seed))) if epochs == wanted else 1
     return Plan(folds, seeds, epochs, seeds * of_seed)
 

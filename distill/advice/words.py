@@ -112,34 +112,30 @@ def unlearned(advice: Advice) -> list[Text]:
 
 def patched(advice: Advice) -> list[Text]:
     """Say what patches change of the advised way, where it was tried without them and with them."""
-    chosen = advice.candidate(advice.decision.chosen)
+    decision = advice.decision
+    chosen = advice.candidate(decision.chosen)
     others = [one for one in advice.tried if one.trained == chosen.trained and one is not chosen]
     if not others:
         return []
-    other = others[0].name
-    reached = share(advice.decision.standing(other).deciding.value)
-    needed, needed_now = (needed_by(advice.footprints[name]) for name in (other, chosen.name))
-    if other == chosen.alone:
-        gap = _gap(advice.decision.standing(other).gap) if decided_best(advice) else None
-        told = Text("", "") if gap is None else Text(f", a difference of {gap.en}", f"、差は {gap.ja}")
-        return [
-            Text(
-                f"Without patches it reached {reached}{told.en}; it would need {needed} at the terminal, instead of "
-                f"{needed_now}.",
-                f"パッチ照合を併用しなければ {reached}{told.ja}でした。端末での必要量は {needed}（併用時 {needed_now}）です。",
-            )
-        ]
+    other = decision.standing(others[0].name)
+    needed, now = (needed_by(advice.footprints[name]) for name in (other.name, chosen.name))
+    with_them, without = (
+        Text("Beside patches", "パッチ照合を併用した場合"),
+        Text("Without patches", "パッチ照合を併用しない場合"),
+    )
+    asked = without if chosen.alone else with_them
+    says = (others[0] if chosen.alone else chosen).says
+    gap = Text("", "")
+    if decision.chosen == decision.best:  # gaps are to that
+        told = _gap(other.gap)
+        gap = Text(f", a difference of {told.en}", f"、差は {told.ja}")
+    reached = share(other.deciding.value)
     return [
         Text(
-            f"Beside patches it reached {reached}, and would need {needed} at the terminal, instead of {needed_now}.",
-            f"パッチ照合を併用すると {reached} でした。端末での必要量は {needed}（併用しなければ {needed_now}）です。",
+            f"{asked.en}, {says.en} reached {reached}{gap.en}; at the terminal that would need {needed} instead of {now}.",
+            f"{asked.ja}、{says.ja}は {reached}{gap.ja}でした。端末での必要量は {needed}（推奨の方法は {now}）です。",
         )
     ]
-
-
-def decided_best(advice: Advice) -> bool:
-    """Return whether the advised way is the one with the best figure, so that gaps are to it."""
-    return advice.decision.chosen == advice.decision.best
 
 
 def hidden(advice: Advice) -> list[Text]:

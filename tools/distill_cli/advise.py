@@ -53,7 +53,10 @@ def advise(
     ] = None,
     max_megabytes: Annotated[
         float | None,
-        typer.Option(help="The most that the student's weights may take at the terminal.", show_default=False),
+        typer.Option(
+            help="The most that the student's weights, and patches where they are asked, may take at the terminal.",
+            show_default=False,
+        ),
     ] = None,
     max_milliseconds: Annotated[
         float | None,

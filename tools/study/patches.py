@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from results import CLASSES
 
 import embedstore
@@ -63,8 +64,8 @@ def beside(runs: Sequence[RunScores], patches: Sequence[RunScores]) -> list[RunS
 
 
 def _held(sample: Sample, side: str, log_odds: float) -> Held:
-    probabilities = 1 / (1 + math.exp(-log_odds)), 1 / (1 + math.exp(log_odds))
-    return Held(sample.id, side, sample.label, sample.mode, sample.group, probabilities)
+    defect, rest = torch.sigmoid(torch.tensor([log_odds, -log_odds], dtype=torch.float64)).tolist()
+    return Held(sample.id, side, sample.label, sample.mode, sample.group, (defect, rest))
 
 
 def _odds(probabilities: Sequence[float]) -> float:

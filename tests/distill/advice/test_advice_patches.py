@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -21,7 +22,7 @@ from distill.advice.decision import decide
 from distill.advice.footprint import Footprint, footprint
 from distill.advice.needs import Needs
 from distill.advice.patches import TrialPatches, with_patches
-from distill.advice.planning import MEASURING, PATCHES
+from distill.advice.planning import LEARNING_PATCHES, MEASURING
 from distill.advice.trial_words import tried
 from distill.advice.trials import Pace, Plan
 from distill.advice.words import patched, verdict
@@ -31,6 +32,7 @@ from distill.evaluation.runs import RunScores
 from distill.training import run_directory
 from distill.training.compare import train_ways
 from distill.training.evaluate import ask
+from distill.training.run_data import make_run_data
 from embedstore.errors import SettingsError, TrainingError
 
 NEEDS = Needs(good="good", ways=("none", "none-patches", "own-patches"))
@@ -104,7 +106,7 @@ def test_each_student_is_trained_once_and_patches_are_learned_once(
     assert sorted(one.name for one in in_this_process if one.parent.parent == tmp_path / "trials") == names
     assert learned == [(0, 0), (1, 0), (2, 0)]  # those of which the pace was measured are not learned again
     assert [one.name for one in advice.tried] == list(NEEDS.ways)
-    assert [step for step in told if step[0] == PATCHES][-1] == (PATCHES, 3, 3)
+    assert [step for step in told if step[0] == LEARNING_PATCHES][-1] == (LEARNING_PATCHES, 3, 3)
     assert [step for step in told if step[0] == MEASURING] == [(MEASURING, done, 3) for done in range(4)]
     assert (advice.settings.answer, advice.settings.patches) == ("patches", stages)
     assert advice.decision.chosen == "none-patches"
@@ -140,7 +142,7 @@ def test_after_an_interruption_only_what_is_missing_is_learned(
     store_path: Path, tmp_path: Path, in_this_process: list[Path], learned: list[tuple[int, int]]
 ) -> None:
     def stop(stage: str, done: int, _: int) -> None:
-        if stage == PATCHES and done == 2:
+        if stage == LEARNING_PATCHES and done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -196,9 +198,18 @@ def of_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrialPatches, "seconds_a_picture", lambda _: 60.0)
 
 
+def of_one_part_in_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_maps: object, _data: object, settings: Settings) -> None:
+        if settings.folds is None:
+            raise TrainingError("One part only.")
+
+    monkeypatch.setattr(patches, "refuse_unlearnable", refuse)
+
+
 @pytest.mark.parametrize(
     ("hinder", "why"),
     [
+        (of_one_part_in_the_training, "One part only."),
         (of_no_teacher, "nowhere.pt"),
         (of_few_parts, "Too few parts."),
         (of_many_pictures, "pictures takes about "),
@@ -214,7 +225,10 @@ def test_where_patches_can_not_be_had_the_others_are_tried(
     learned: list[tuple[int, int]],
 ) -> None:
     hinder(monkeypatch)
-    advice = distill.advise(store_path, tmp_path / "trials", NEEDS)
+    told: list[tuple[str, int, int]] = []
+    advice = distill.advise(store_path, tmp_path / "trials", NEEDS, progress=lambda *step: told.append(step))
+    last = [step for step in told if step[0] == MEASURING][-1]
+    assert last[1] == last[2]
     assert [one.name for one in advice.tried] == ["none"]
     assert [one.name for one in advice.left_out] == ["none-patches", "own-patches"]
     assert why in advice.left_out[0].why.en
@@ -224,6 +238,54 @@ def test_where_patches_can_not_be_had_the_others_are_tried(
     assert {one.name.split("-")[0] for one in in_this_process if one.parent.name == "runs"} == {"none"}
     assert learned == []
     assert patched(advice) == []
+
+
+def test_where_their_time_does_not_suffice_the_others_are_tried(
+    store_path: Path, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object, each: object, **__: object) -> Plan:
+        if each is not None:
+            raise SettingsError("The time is too short; give --minutes 9 or more.")
+        return Plan(3, 1, 2, 1.0)
+
+    monkeypatch.setattr(trials, "plan_trials", short)
+    advice = distill.advise(store_path, tmp_path / "trials", NEEDS)
+    assert [one.name for one in advice.tried] == ["none"]
+    assert [one.name for one in advice.left_out] == ["none-patches", "own-patches"]
+    assert advice.left_out[0].why.en == "Beside what else is tried: The time is too short; give --minutes 9 or more."
+    with pytest.raises(SettingsError, match=r"^The time is too short; give --minutes 9 or more\.$"):
+        distill.advise(store_path, tmp_path / "others", Needs(good="good", ways=("none-patches",)))
+
+
+def test_folds_on_which_too_few_parts_are_defective_are_not_dealt(stages: str, tmp_path: Path) -> None:
+    way = toy_parts.quick(answer="patches", patches=stages)
+    path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 0, split=False), views=0)
+    with embedstore.open(path) as store, TrialPatches(store, way) as trial:
+        learned = trials.testable_folds(store, way)
+        pace = trial.measured(make_run_data(store, way), learned, seeds=1)
+    assert set(learned) == {5, 4, 3}
+    assert set(pace.again) == {5, 4}  # of three folds a run learns from one, which has a single defective part
+    assert pace.again[5] > pace.again[4]
+
+
+def test_only_pictures_that_are_looked_at_count(
+    stages: str, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = toy_parts.everything()
+    path = toy_parts.make_store(tmp_path, rows)
+    with embedstore.open(path) as store:
+        looked_at = sum(one.label is not None and one.split != "aside" for one in store.samples)
+        assert looked_at < len(store)
+    of_many_pictures(monkeypatch)
+    advice = distill.advise(path, tmp_path / "trials", NEEDS)
+    assert f"patches of {looked_at} pictures takes about {looked_at:.1f} minutes" in advice.left_out[0].why.en
+
+
+def test_finished_trials_need_no_pictures(tmp_path: Path, in_this_process: list[Path]) -> None:
+    path = toy_parts.make_store(tmp_path, toy_parts.everything())
+    advice = distill.advise(path, tmp_path / "trials", NEEDS)
+    (tmp_path / "images").rename(tmp_path / "away")
+    assert distill.advise(path, tmp_path / "trials", NEEDS) == advice
 
 
 def test_where_only_they_were_asked_for_nothing_is_left(
@@ -256,13 +318,13 @@ def test_a_fold_and_a_seed_take_time_for_patches_beside_what_is_trained() -> Non
     pace = {"own": Pace(2.0, 1.0, 100)}
     how = {"seconds": 100.0, "jobs": 1, "wanted": 10}
     assert trials_plan(pace, **how) == Plan(3, 2, 10, 72.0)  # a seed takes 3 x 12 s of 90
-    assert trials_plan(pace, **how, each=18.0) == Plan(3, 1, 10, 90.0)
-    assert trials_plan(pace, **(how | {"wanted": 30}), each=10.0) == Plan(3, 1, 18, 90.0)
+    assert trials_plan(pace, **how, each={3: 18.0}) == Plan(3, 1, 10, 90.0)
+    assert trials_plan(pace, **(how | {"wanted": 30}), each={3: 10.0}) == Plan(3, 1, 18, 90.0)
     with pytest.raises(SettingsError, match=r"need about 1\.7 minutes, and 0\.8 were given"):
-        trials_plan(pace, **(how | {"seconds": 50.0}), each=17.0)
+        trials_plan(pace, **(how | {"seconds": 50.0}), each={3: 17.0})
 
 
-def trials_plan(pace: dict[str, Pace], **how: float) -> Plan:
+def trials_plan(pace: dict[str, Pace], **how: Any) -> Plan:
     found: Plan = PLAN_TRIALS(pace, {3: 100}, **how)
     return found
 
@@ -286,16 +348,26 @@ def test_what_patches_change_is_told() -> None:
     assert verdict(advice).en.startswith("Take plain training beside patches: ")
     assert verdict(advice).ja.startswith("通常の学習とパッチ照合の併用を勧めます。")
     (said,) = patched(advice)
-    assert said.en.startswith("Without patches it reached ")
+    assert said.en.startswith("Without patches, plain training reached ")
     assert ", a difference of " in said.en
-    assert said.en.endswith("it would need 1.1 MB / 4.0 ms at the terminal, instead of 6.3 MB / 29.0 ms.")
+    assert said.en.endswith("at the terminal that would need 1.1 MB / 4.0 ms instead of 6.3 MB / 29.0 ms.")
     (said,) = patched(replace(advice, decision=replace(decision, chosen="none")))
-    assert said.en.startswith(
-        "Beside patches it reached 100 %, and would need 6.3 MB / 29.0 ms at the terminal, instead"
+    assert said.ja == (
+        "パッチ照合を併用した場合、通常の学習は 100 %でした。"
+        "端末での必要量は 6.3 MB / 29.0 ms（推奨の方法は 1.1 MB / 4.0 ms）です。"
+    )
+    assert said.en == (
+        "Beside patches, plain training reached 100 %; at the terminal that would need 6.3 MB / 29.0 ms instead of 1.1 MB / 4.0 "
+        "ms."
     )
     trial, beside = (one.en for one in tried(replace(advice, left_out=[])))
-    assert trial.startswith("The trials: each of 1 way was trained for 20 epochs on 3 folds with 1 seed, 3 runs")
-    assert beside.startswith("The same students were asked beside patches, too, which makes 1 way more;")
+    assert trial.startswith("The trials: each of 1 student was trained for 20 epochs on 3 folds with 1 seed, 3 runs")
+    assert beside.startswith("By their heads alone these students are 1 way, beside patches 1 way; patches are learned")
+    uneven = replace(advice, left_out=[], tried=chosen_candidates(["none", "own-patches"]))
+    trial, beside = (one.en for one in tried(uneven))
+    assert "each of 2 students was trained" in trial
+    assert "6 runs" in trial
+    assert beside.startswith("By their heads alone these students are 1 way, beside patches 1 way;")
 
 
 def surer(one: Held) -> Held:

@@ -166,7 +166,7 @@ def test_costs_trials_and_what_was_left_out_are_told() -> None:
     )
     first, left_out = tried(advice)
     assert first.en.startswith(
-        "The trials: each of 3 ways was trained for 20 epochs on 3 folds with 1 seed, 9 runs that trained 3 min all together; "
+        "The trials: each of 3 students was trained for 20 epochs on 3 folds with 1 seed, 9 runs that trained 3 min all together"
     )
     assert left_out.en == "Not tried: 'trunk' needs 2.84 MB / 9.1 ms; the terminal allows 2 MB."
     advice = replace(advice, left_out=[LeftOut("trunk", None, Text("It is not there.", "ありません。"))])

@@ -67,7 +67,7 @@ def test_ways_that_a_stated_time_does_not_suffice_for_are_left_out() -> None:
     within, left_out = fast_enough(PACES, 100, 0.3)  # 2 + 10 s, 2 + 30 s
     assert list(within) == ["quick"]
     assert [(one.name, one.why.en) for one in left_out] == [
-        ("slow", "10 epochs of it take about 0.5 minutes, and the training may take 0.3.")
+        ("slow", "A training of 10 epochs takes about 0.5 minutes, and it may take 0.3.")
     ]
     with pytest.raises(
         SettingsError, match=r"10 epochs of the quickest way, 'quick', take about 0\.2 minutes, and 0\.1 were"

@@ -22,6 +22,7 @@ from distill.terminal.facts import Map
 from distill.terminal.graph import Cutting, Terminal
 from distill.terminal.model import TerminalModel
 from distill.training import learned_patches, projection, run_directory
+from distill.training.answers import loaded_memory
 from distill.training.evaluate import ask
 from distill.training.gate import _rated
 from distill.training.loop import Run
@@ -106,7 +107,7 @@ def test_patches_are_exported_and_stay_exact_in_int8(
     maps = learned_patches.patch_maps(settings, pretrained=False)
     assert exact == 3 * sum(isinstance(one, torch.nn.Conv2d) for one in maps.modules())  # at three sizes
     assert len(widened) > 5
-    patches = answering.loaded_memory(run.path, settings, make_student("small", 2, 32, 0))
+    patches = loaded_memory(run.path, settings, make_student("small", 2, 32, 0))
     assert isinstance(patches, Patches)
     tested = [one.id for one in held if one.side == "test"]
     pictures = StudentPictures(store, 32)
