@@ -106,20 +106,30 @@ class Patches(nn.Module):
             and factors (c,); the weights (c,) and the bias () that make log-odds of a scaled patch.
         weights: (sizes x `STATISTICS`,) of the logistic regression.
         bias: () of it.
+        usual: what is usual of places of good parts, by which `where` tells what is not: (sizes, 2, 2) mean and spread of the
+            distances and of the log-odds at each size, and (2,) those of their mean. None in runs that have not kept it.
     """
 
     weights: Tensor
     bias: Tensor
-    usual: Tensor
+    usual: Tensor | None
+    usual_mean: Tensor | None
 
-    def __init__(self, maps: PatchMaps, tables: Sequence[Sequence[Tensor]], weights: Tensor, bias: Tensor):
+    def __init__(
+        self,
+        maps: PatchMaps,
+        tables: Sequence[Sequence[Tensor]],
+        weights: Tensor,
+        bias: Tensor,
+        usual: tuple[Tensor, Tensor] | None = None,
+    ):
         super().__init__()
         self.maps = maps
         for at, of_size in enumerate(tables):
             for name, tensor in zip(_OF_SIZE, of_size, strict=True):
                 self.register_buffer(f"{name}_{at}", tensor)
-        usual = [_usual(kept.float(), place, offset) for kept, _, _, place, offset in tables]
-        self.register_buffer("usual", torch.stack(usual), persistent=False)  # the tables tell it
+        for name, known in zip(("usual", "usual_mean"), usual or (None, None), strict=True):
+            self.register_buffer(name, known)
         self.register_buffer("weights", weights)
         self.register_buffer("bias", bias)
 
@@ -139,7 +149,7 @@ class Patches(nn.Module):
         """
         good = np.flatnonzero(~defect)
         refuse_too_few(parts, defect)
-        tables, statistics = [], []
+        tables, statistics, found = [], [], []
         for patches in seen:
             centre, scale = standard(patches[good].flatten(0, 1))
             scaled = (patches - centre) * scale
@@ -153,10 +163,11 @@ class Patches(nn.Module):
                 )
             said = said_apart(scaled, distances, defect, parts, seed)
             statistics += [_statistics(distances), _statistics(said)]
+            found.append((distances[good], said[good]))
             tables.append((kept, centre, scale, *learn_places(scaled, distances, defect, seed)))
         weights, bias = _regression(torch.cat(statistics, dim=1).cpu().numpy().astype(np.float64), defect)
         device = tables[0][0].device
-        return cls(maps, tables, weights.to(device), bias.to(device))
+        return cls(maps, tables, weights.to(device), bias.to(device), _usual(found))
 
     @classmethod
     def blank(cls, maps: PatchMaps) -> Patches:
@@ -165,7 +176,8 @@ class Patches(nn.Module):
         of_size = (torch.ones(MOST, c).half(), torch.zeros(c), torch.ones(c), torch.zeros(c), torch.tensor(0.0))
         weights = torch.zeros(len(SIZES) * STATISTICS, dtype=torch.float64)
         tables = [[one.to(maps.trunk.scale.device) for one in of_size] for _ in SIZES]
-        return cls(maps, tables, weights, torch.tensor(0.0, dtype=torch.float64)).eval()
+        usual = torch.ones(len(SIZES), 2, 2), torch.ones(2)
+        return cls(maps, tables, weights, torch.tensor(0.0, dtype=torch.float64), usual).eval()
 
     def places(self, seen: Sequence[Tensor]) -> list[Places]:
         """Return what is found at each place of pictures' patches (m, places, c), in the order of `SIZES`."""
@@ -183,20 +195,16 @@ class Patches(nn.Module):
 
     def where_of(self, found: Sequence[Places]) -> Tensor:
         """Return maps (m, side, side), float32, of how far each place is from usual, by what `places` found; see `where`."""
-        side = max(_side(distances) for distances, _ in found)
-        maps = []
-        for of_size, usual in zip(found, self.usual, strict=True):
-            away = [(numbers - mean) / spread for numbers, (mean, spread) in zip(of_size, usual, strict=True)]
-            own = torch.stack(away).mean(dim=0).reshape(len(away[0]), _side(away[0]), -1)
-            maps.append(functional.interpolate(own[:, None], size=(side, side), mode="bilinear", align_corners=False))
-        return torch.cat(maps, dim=1).mean(dim=1)
+        assert self.usual is not None  # noqa: S101  whoever asks has looked
+        assert self.usual_mean is not None  # noqa: S101
+        return (_unusual(found, self.usual) - self.usual_mean[0]) / self.usual_mean[1]
 
     def where(self, cuts: Sequence[Tensor]) -> Tensor:
         """Return maps (m, side, side) of pictures' own square cuts that say how much each place looks like a defect.
 
-        In standard deviations from what is usual of places of good parts: the mean over distances and log-odds at the three
-        sizes, at as many places as the largest size has. Either alone pointed at fewer pasted defects (docs/measurements.md), and
-        so did maxima over the sizes.
+        In standard deviations of places of good parts, by what other parts taught: of the mean over distances and log-odds at the
+        three sizes, at as many places as the largest size has. Either alone pointed at fewer pasted defects
+        (docs/measurements.md), and so did maxima over the sizes.
 
         Args:
             cuts: (m, 3, s, s), 0 to 255, in the order of `SIZES`.
@@ -224,10 +232,13 @@ class Patches(nn.Module):
             "weights": ((len(SIZES) * STATISTICS,), torch.float64),
             "bias": ((), torch.float64),
         }
+        if knows := "usual" in kept:
+            expected |= {"usual": ((len(SIZES), 2, 2), torch.float32), "usual_mean": ((2,), torch.float32)}
         if not are(kept, expected) or not all(len(kept[f"kept_{at}"]) for at in sizes):
             return None
         tables = [[kept[f"{name}_{at}"] for name in _OF_SIZE] for at in sizes]
-        found = cls(maps, tables, kept["weights"], kept["bias"])
+        usual = (kept["usual"], kept["usual_mean"]) if knows else None
+        found = cls(maps, tables, kept["weights"], kept["bias"], usual)
         found.load_state_dict(dict(kept))
         return found.eval()
 
@@ -256,17 +267,31 @@ def _nearest_of_one(patches: Tensor, kept: Tensor) -> Tensor:
     return squares.amin(dim=1).clamp_min(0).sqrt()
 
 
-def _usual(kept: Tensor, place: Tensor, offset: Tensor) -> Tensor:
-    """Return mean and spread (2, 2) of the distances and of the log-odds of places of good parts, by the patches (k, c) kept.
+def _usual(found: Sequence[Places]) -> tuple[Tensor, Tensor]:
+    """Return what is usual of places of good parts, as `Patches` keeps it.
 
-    Each is looked up among the others, of which a few are of its own picture, so distances are a little too small. Log-odds that
-    hardly spread count as if they spread by `_LEAST_ODDS`: what differs by less is nothing unusual.
+    Args:
+        found: of good pictures at each size, by what other parts taught alone: of its own part's pictures a place is told too
+            well, the fewer there are the more. Log-odds that hardly spread count as if they spread by `_LEAST_ODDS`.
     """
-    away = torch.cdist(kept, kept)
-    away.fill_diagonal_(torch.inf)
-    distances = away.amin(dim=1) if len(kept) > 1 else kept.new_zeros(1)
-    of_both = ((distances, _LEAST_SPREAD), (kept @ place + offset, _LEAST_ODDS))
-    return torch.stack([torch.stack([one.mean(), one.std(correction=0).clamp_min(least)]) for one, least in of_both])
+    least = (_LEAST_SPREAD, _LEAST_ODDS)
+    usual = torch.stack([torch.stack(list(map(_mean_and_spread, of_size, least))) for of_size in found])
+    return usual, _mean_and_spread(_unusual(found, usual), _LEAST_SPREAD)
+
+
+def _mean_and_spread(numbers: Tensor, least: float) -> Tensor:
+    return torch.stack([numbers.mean(), numbers.std(correction=0).clamp_min(least)])
+
+
+def _unusual(found: Sequence[Places], usual: Tensor) -> Tensor:
+    """Return maps (m, side, side) of the mean of what is found at each place, in spreads from usual (sizes, 2, 2)."""
+    side = max(_side(distances) for distances, _ in found)
+    maps = []
+    for of_size, of_usual in zip(found, usual, strict=True):
+        away = [(numbers - mean) / spread for numbers, (mean, spread) in zip(of_size, of_usual, strict=True)]
+        own = torch.stack(away).mean(dim=0).reshape(len(away[0]), _side(away[0]), -1)
+        maps.append(functional.interpolate(own[:, None], size=(side, side), mode="bilinear", align_corners=False))
+    return torch.cat(maps, dim=1).mean(dim=1)
 
 
 def _side(numbers: Tensor) -> int:

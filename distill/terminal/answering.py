@@ -106,7 +106,7 @@ class ByPatches(nn.Module):
         fit: how a picture is brought to a square.
 
     Attributes:
-        map: of which form its map of where a defect is has.
+        map: of which form its map of where a defect is has; None where the run has not kept what is usual.
     """
 
     defects: Tensor
@@ -114,17 +114,18 @@ class ByPatches(nn.Module):
     def __init__(self, patches: Patches, defects: Tensor, fit: Fit):
         super().__init__()
         self.patches = patches
-        self.map = Map(math.isqrt(places_of(patches.maps, max(SIZES))), fit)
+        self.map = None if patches.usual is None else Map(math.isqrt(places_of(patches.maps, max(SIZES))), fit)
         self.cuttings = nn.ModuleList(Cutting(size, fit) for size in SIZES)
         self.register_buffer("defects", defects)
 
-    def forward(self, said: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, said: Tensor, picture: Tensor) -> tuple[Tensor, Tensor | None]:
         """Map probabilities (classes,) of a picture (height, width, 3) uint8 to others, float64, and a map (side, side).
 
         See `Patches.where` for the map, which is of the picture's square cut.
         """
         found = self.patches.places([self.patches.maps(cutting(picture)) for cutting in self.cuttings])
-        return beside(said[None], self.patches.log_odds_of(found), self.defects)[0], self.patches.where_of(found)[0]
+        where = None if self.map is None else self.patches.where_of(found)[0]
+        return beside(said[None], self.patches.log_odds_of(found), self.defects)[0], where
 
 
 def by_patches(memory: Memory | Patches | None, defects: Tensor, fit: Fit) -> ByPatches | None:

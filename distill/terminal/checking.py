@@ -100,7 +100,7 @@ class Reference:
         with _one_thread(), torch.inference_mode():
             taken = _milliseconds(lambda picture: model(torch.from_numpy(picture)), timed)
         figures = Figures(*_shares(facts, probabilities, defect), taken)
-        where = None if asked.patches is None else _where(run, asked.patches, positions)
+        where = None if asked.patches is None or asked.patches.usual is None else _where(run, asked.patches, positions)
         return cls(run, positions, timed, probabilities, defect, facts, figures, where)
 
     def __len__(self) -> int:

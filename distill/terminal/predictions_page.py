@@ -34,8 +34,8 @@ from embedstore.pictures import read_picture
 
 MOST_REJECTED, MOST_OTHERS = 100, 20  # that are shown
 SPEAKS, FULLY = (
-    2.0,
-    5.0,
+    3.0,
+    6.0,
 )  # standard deviations: a place is coloured from the one on, and most strongly from the other on
 
 _TITLE = Text("What the model says of the pictures", "画像の判定結果")

@@ -13,7 +13,7 @@ from distill.answers.places import DRAWN, HARD, TOP, folds_of, learn_places, sai
 from distill.evaluation.metrics import roc_area
 from embedstore.errors import TrainingError
 
-COUNT, PLACES, CHANNELS = 60, 7, 4
+COUNT, PLACES, CHANNELS = 60, 9, 4
 Numbers = npt.NDArray[np.float64]
 PARTS = np.arange(COUNT) // 3
 DEFECT = PARTS % 4 == 0
@@ -151,24 +151,68 @@ def bilinear(coarse: Numbers, side: int) -> Numbers:
 
 def test_where_is_the_mean_of_what_is_unusual_at_each_size() -> None:
     random = np.random.default_rng(4)
-    seen = [torch.from_numpy(random.normal(size=(COUNT, side**2, CHANNELS)).astype(np.float32)) for side in (1, 2, 5)]
+    sides = (1, 2, 5)
+    seen = [torch.from_numpy(random.normal(size=(COUNT, side**2, CHANNELS)).astype(np.float32)) for side in sides]
     asked = Patches.of(NoMaps(), seen, DEFECT, PARTS, 0)
-    new = [torch.from_numpy(random.normal(size=(3, side**2, CHANNELS)).astype(np.float32)) for side in (1, 2, 5)]
+    new = [torch.from_numpy(random.normal(size=(3, side**2, CHANNELS)).astype(np.float32)) for side in sides]
     found = asked.where_of(asked.places(new))
     assert (found.shape, found.dtype) == ((3, 5, 5), torch.float32)
-    expected = np.zeros((3, 5, 5))
-    for at, (patches, side) in enumerate(zip(new, (1, 2, 5), strict=True)):
+
+    usual, whole = asked.usual, asked.usual_mean
+    assert usual is not None
+    assert whole is not None
+    good = np.flatnonzero(~DEFECT)
+    maps_of_good, maps_of_new = np.zeros((len(good), 5, 5)), np.zeros((3, 5, 5))
+    for at, side in enumerate(sides):
         names = ("kept", "centre", "scale", "place", "offset")
         kept, centre, scale, place, offset = (asked.get_buffer(f"{one}_{at}").double().numpy() for one in names)
-        scaled = (patches.double().numpy() - centre) * scale
-        among = np.linalg.norm(kept[:, None] - kept, axis=2) + np.diag(np.full(len(kept), np.inf))
-        for picture in range(3):
-            away = np.linalg.norm(scaled[picture][:, None] - kept, axis=2).min(axis=1)
-            for own, usual in ((away, among.min(axis=1)), (scaled[picture] @ place + offset, kept @ place + offset)):
-                least = 1 if own is not away else 0
-                standard = ((own - usual.mean()) / max(least, usual.std())).reshape(side, side)
-                expected[picture] += bilinear(standard, 5) / 6
-    np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
+        scaled = (seen[at] - asked.get_buffer(f"centre_{at}")) * asked.get_buffer(f"scale_{at}")
+        drawn = np.random.default_rng(0).permutation(len(good) * side**2)[: len(kept)]
+        part_of_kept = PARTS[good[drawn // side**2]]
+        apart = module._distances_apart(scaled, asked.get_buffer(f"kept_{at}").float(), PARTS, part_of_kept)
+        said = module.said_apart(scaled, apart, DEFECT, PARTS, 0)
+        for half, (of_good, least) in enumerate(
+            ((apart[good].double().numpy(), 0.0), (said[good].double().numpy(), 1.0))
+        ):
+            mean, spread = of_good.mean(), max(least, of_good.std())
+            np.testing.assert_allclose(usual[at, half].numpy(), (mean, spread), rtol=1e-3, atol=1e-3)
+            for picture in range(len(good)):
+                maps_of_good[picture] += bilinear(((of_good[picture] - mean) / spread).reshape(side, side), 5) / 6
+            own = (new[at].double().numpy() - centre) * scale
+            for picture in range(3):
+                away = np.linalg.norm(own[picture][:, None] - kept, axis=2).min(axis=1)
+                numbers = (away, own[picture] @ place + offset)[half]
+                maps_of_new[picture] += bilinear(((numbers - mean) / spread).reshape(side, side), 5) / 6
+    np.testing.assert_allclose(whole.numpy(), (maps_of_good.mean(), maps_of_good.std()), rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(found.numpy(), (maps_of_new - maps_of_good.mean()) / maps_of_good.std(), atol=0.02)
+
+
+def test_few_training_pictures_make_no_good_place_unusual() -> None:
+    random = np.random.default_rng(7)
+    count, channels = 28, 40  # many channels for so few pictures: what was learned of them is too well known
+    defect, parts = np.arange(count) >= 20, np.arange(count)
+    seen = torch.from_numpy(random.normal(size=(count, 25, channels)).astype(np.float32))
+    asked = Patches.of(NoMaps(), [seen] * len(SIZES), defect, parts, 0)
+    new = torch.from_numpy(random.normal(size=(50, 25, channels)).astype(np.float32))
+    found = asked.where_of(asked.places([new] * len(SIZES)))
+    assert abs(float(found.mean())) < 0.4
+    assert 0.6 < float(found.std()) < 1.6
+
+
+def test_patches_that_have_not_kept_what_is_usual_still_answer() -> None:
+    asked = learned(random_patches())
+    kept = {name: one for name, one in asked.state_dict().items() if not name.startswith("usual")}
+    maps = NoMaps()
+    older = Patches.fitting(kept, maps)
+    assert older is not None
+    assert older.usual is None
+    new = [random_patches(6)] * len(SIZES)
+    assert torch.equal(older.log_odds(new), asked.log_odds(new))
+    assert older.state_dict().keys() == kept.keys()
+    again = Patches.fitting(asked.state_dict(), maps)
+    assert again is not None
+    assert torch.equal(again.where_of(again.places(new)), asked.where_of(asked.places(new)))
+    assert Patches.fitting({**kept, "usual": asked.state_dict()["usual"]}, maps) is None  # half of it is damage
 
 
 def test_where_has_its_peak_in_the_odd_place() -> None:
@@ -180,12 +224,6 @@ def test_where_has_its_peak_in_the_odd_place() -> None:
     found = asked.where_of(asked.places([new] * len(SIZES)))[DEFECT].flatten(1)
     assert (found.argmax(dim=1) == 3).float().mean() > 0.9
     assert found[:, 3].mean() > 3
-
-
-def test_a_single_kept_patch_still_says_where() -> None:
-    kept = torch.zeros(1, CHANNELS)
-    usual = module._usual(kept, torch.ones(CHANNELS), torch.zeros(()))
-    assert usual.isfinite().all()
 
 
 def test_they_say_nothing_of_how_frequent_a_defect_is() -> None:

@@ -38,7 +38,7 @@ from distill.training.settings import Settings  # noqa: E402
 from embedstore import open as open_store  # noqa: E402
 from embedstore.errors import TrainingError  # noqa: E402
 
-PLACES, CHANNELS = 7, 152  # as many channels as the maps
+PLACES, CHANNELS = 9, 152  # as many channels as the maps
 
 
 def given(changed: Mapping[int, float]) -> Callable[..., torch.Tensor]:

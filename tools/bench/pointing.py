@@ -44,6 +44,10 @@ def main() -> None:
         patches = loaded_memory(run.path, run.settings, run.student)
         if not isinstance(patches, Patches):
             parser.error(f"the run in '{options.run}' keeps no patches")
+        if patches.usual is None:
+            parser.error(f"the run in '{options.run}' has not kept what is usual, as earlier releases had not")
+        if run.source.recipe.fit != "squash":
+            parser.error("boxes are shares of the picture, so the store's views must squash it")
         crops = [dark_spot(one) for one in levels(run, chosen(run, ("train",), random, defect=True))]
         hits: dict[tuple[str, str], list[bool]] = {}
         chance = []
@@ -124,6 +128,7 @@ def maps(patches: Patches, run: FinishedRun, picture: np.ndarray) -> list[np.nda
         cuts = [Cutting(size, fit)(torch.from_numpy(picture)) for size in SIZES]
         found = patches.places([patches.maps(cut) for cut in cuts])
         usual = patches.usual
+        assert usual is not None  # noqa: S101  refused beforehand
         halves = []
         for kept in (0, 1):  # the other half is as usual
             own = [
