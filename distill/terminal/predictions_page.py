@@ -183,7 +183,8 @@ def _card(found: Predictions, one: Prediction) -> Markup:
     if one.nearest is not None:
         facts.append((Text("Most alike defect", "最も似た不良"), one.nearest))
     if one.where is not None:
-        facts.append((Text("Place (x, y)", "位置（x, y）"), f"{one.where.x:.0f}, {one.where.y:.0f} px"))
+        centre, size = f"{one.where.x}, {one.where.y}", f"{one.where.width} x {one.where.height}"
+        facts.append((Text("Place (x, y; size)", "位置（x, y；大きさ）"), f"{centre}; {size} px"))
     shown = [Picture(one.path, one.path)]
     where = found.maps.get(one.path)
     if found.map is not None and where is not None and one.where is not None:
@@ -204,7 +205,8 @@ def _overlaid(one: Prediction, where: Numbers, form: Map, place: Place) -> Image
         (max(1, round(whole.width * scale)), max(1, round(whole.height * scale))), Image.Resampling.LANCZOS
     )
     laid = _coloured(small, on_picture(where, form.fit, small.size))
-    return _marked(laid, (place.x * small.width / whole.width, place.y * small.height / whole.height))
+    x, y = (place.x + 0.5) * small.width / whole.width, (place.y + 0.5) * small.height / whole.height
+    return _marked(laid, (x, y))
 
 
 def _coloured(small: Image.Image, laid: Numbers) -> Image.Image:

@@ -83,7 +83,7 @@ def test_the_map_lies_on_the_picture_where_it_speaks_for_a_defect(tmp_path: Path
     assert 8 <= rows.min() <= rows.max() <= 38  # the second of four places down is from 15 to 30, and fades around
     assert columns.min() >= 78  # the last one across is from 90 on
     assert np.abs(coloured[:, :60]).max() < 12  # nothing elsewhere
-    assert "105, 22 px" in html
+    assert "105, 22; 30 x 15 px" in html
     assert "standard deviations" in html
     assert "--answer patches" not in html
 
@@ -164,7 +164,12 @@ def test_a_spot_is_found_in_pixels_of_its_own_picture(patched_model: Export, sto
         )
     assert np.mean(hits) > 0.8
     assert len({one.where for one in found.pictures}) > 5
-    assert found.to_dict()["pictures"][0]["where"].keys() == {"x", "y", "deviations"}
+    form = found.map
+    assert form is not None
+    assert {(one.where.width, one.where.height) for one in found.pictures if one.where is not None} == {
+        (round(96 / form.side), round(48 / form.side))
+    }
+    assert found.to_dict()["pictures"][0]["where"].keys() == {"x", "y", "width", "height", "deviations"}
     assert found.to_csv().splitlines()[0] == "path,decision,score,threshold,nearest"
     assert toy_parts.SIDE == 48
 
