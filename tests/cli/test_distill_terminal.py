@@ -99,6 +99,7 @@ def test_predict_writes_a_page_beside_its_table(line: Path, told: str) -> None:
     html = (line / "page.html").read_text("utf-8")
     rejected = sum(row["decision"] == "傷" for row in rows)
     assert f"{rejected} of 40 pictures are rejected." in html
+    assert "Drawing the page" in done.stderr
     assert "train with --answer patches and write the model anew" in html
     assert all(row["path"].rsplit("/", 1)[1] in html for row in rows if row["decision"] == "傷")
     printed = json.loads(call("distill", "predict", "part.onnx", "photos", "--json", cwd=line).stdout)

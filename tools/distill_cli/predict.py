@@ -111,7 +111,8 @@ def predict(
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if page is not None:
-        write_page(found, page)
+        with console.Steps() as steps:
+            write_page(found, page, steps.progress)
     if found.set_aside:
         raise typer.Exit(ExitCode.ATTENTION)
 

@@ -20,6 +20,7 @@ from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.predictions_page import check_page, predictions_page, write_page
 from distill.terminal.where import peak
 from embedstore.errors import ModelError
+from embedstore.pages import gallery
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;"
 
@@ -97,6 +98,34 @@ def test_the_ring_is_at_the_peak(tmp_path: Path) -> None:
     assert abs((columns.min() + columns.max()) / 2 - 105) < 1.5
     assert laid.max() > 200
     assert laid.min() < 60
+
+
+@pytest.mark.parametrize(("beyond", "marked"), [(-0.01, False), (0.0, True)])
+def test_there_is_no_ring_where_nothing_is_coloured(beyond: float, marked: bool, tmp_path: Path) -> None:
+    found, deviations = mapped(tmp_path), module.SPEAKS + beyond
+    (one,) = found.pictures
+    assert one.where is not None
+    weak = replace(one, where=replace(one.where, deviations=deviations))
+    maps = {one.path: np.minimum(found.maps[one.path], np.float32(deviations))}
+    html = predictions_page(replace(found, pictures=[weak], maps=maps))
+    laid = np.asarray(shown(html)[2].convert("L"), int)
+    assert (np.abs(laid - 128).max() > 60) == marked
+    assert "(4 of 5 pasted ones on one data set); large ones often have it elsewhere" in html
+    assert "5 個中 4 個" in html
+
+
+def test_each_picture_is_read_once_and_the_page_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, reads, told = mapped(tmp_path), list[object](), list[tuple[str, int, int]]()
+    plain = judged(grey(tmp_path / "plain.png", (2000, 1000)), 0.2)
+    read = gallery.read_picture
+    for each in (module, gallery):
+        monkeypatch.setattr(each, "read_picture", lambda path: reads.append(path) or read(path))
+    html = predictions_page(replace(found, pictures=[*found.pictures, plain]), lambda *step: told.append(step))
+    assert reads == [found.pictures[0].path, plain.path]
+    assert told == [("Drawing the page", 1, 2), ("Drawing the page", 2, 2)]
+    assert shown(html)[3].size == (480, 240)
 
 
 def test_what_cannot_be_read_is_listed_and_nothing_is_believed(tmp_path: Path) -> None:
