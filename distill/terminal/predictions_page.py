@@ -13,6 +13,7 @@ from distill.terminal.facts import Map
 from distill.terminal.gallery import Progress
 from distill.terminal.predictions import By, Prediction, Predictions, check_place
 from distill.terminal.where import Numbers, on_picture
+from distill.training.settings import PATCHES
 from embedstore.files import write_whole
 from embedstore.pages import (
     Column,
@@ -51,9 +52,14 @@ _BY = {
     By.retrieval: Text("asked by the most alike pictures", "最も似た画像の検索による判定"),
 }
 _NO_MAP = Text(
-    "This model has no map of where a defect is: train with --answer patches and write the model anew with distill export.",
-    "このモデルには不良の位置を示すマップがありません。--answer patches を付けて学習し、distill export でモデルを書き出し直すと"
+    "This model has no map of where a defect is: train with --answer patches and export that run (distill export).",
+    "このモデルには不良の位置を示すマップがありません。--answer patches を付けて学習し、その結果を distill export で書き出すと"
     "表示されます。",
+)
+_NO_MAP_YET = Text(  # of a model with patches, which an earlier release wrote
+    "This model has no map of where a defect is, for an earlier release wrote it: export its run anew (distill export).",
+    "このモデルは以前のバージョンで書き出されたため、不良の位置を示すマップがありません。同じ学習結果を distill export で"
+    "書き出し直すと表示されます。",
 )
 
 
@@ -132,7 +138,9 @@ def _overview(found: Predictions, rejected: int, *, judged: bool) -> Markup:
     figures.append(key_figure(f"{len(found.set_aside):,}", Text("could not be read", "読めなかった画像")))
     parts = [key_figures(*figures)]
     if found.map is None:
-        parts.append(callout(Text("No map", "マップなし"), _NO_MAP, kind="note"))
+        parts.append(
+            callout(Text("No map", "マップなし"), _NO_MAP_YET if found.answer == PATCHES else _NO_MAP, kind="note")
+        )
     else:
         parts += [_legend(), fold(Text("How to read the map", "マップの見方"), _explanation(found.map))]
     if found.remarks:

@@ -100,7 +100,7 @@ def test_predict_writes_a_page_beside_its_table(line: Path, told: str) -> None:
     rejected = sum(row["decision"] == "傷" for row in rows)
     assert f"{rejected} of 40 pictures are rejected." in html
     assert "Drawing the page" in done.stderr
-    assert "train with --answer patches and write the model anew" in html
+    assert "train with --answer patches and export that run" in html
     assert all(row["path"].rsplit("/", 1)[1] in html for row in rows if row["decision"] == "傷")
     printed = json.loads(call("distill", "predict", "part.onnx", "photos", "--json", cwd=line).stdout)
     assert {one["where"] for one in printed["pictures"]} == {None}

@@ -128,6 +128,14 @@ def test_each_picture_is_read_once_and_the_page_tells_how_far_it_is(
     assert shown(html)[3].size == (480, 240)
 
 
+def test_a_model_with_patches_but_no_map_is_only_to_be_exported_anew() -> None:
+    html = predictions_page(Predictions(By.head, [], answer="patches"))
+    assert "for an earlier release wrote it: export its run anew (distill export)." in html
+    assert "書き出し直すと表示されます" in html
+    assert "--answer patches" not in html
+    assert "train with --answer patches and export" in predictions_page(Predictions(By.head, [], answer="both"))
+
+
 def test_what_cannot_be_read_is_listed_and_nothing_is_believed(tmp_path: Path) -> None:
     gone = replace(judged(HOSTILE, 0.9), decision=HOSTILE, nearest=HOSTILE)
     html = predictions_page(Predictions(By.retrieval, [gone], {HOSTILE: "is <b>no</b> picture"}, [HOSTILE]))
@@ -195,6 +203,7 @@ def test_a_spot_is_found_in_pixels_of_its_own_picture(patched_model: Export, sto
     assert len({one.where for one in found.pictures}) > 5
     form = found.map
     assert form is not None
+    assert found.answer == "patches"
     assert {(one.where.width, one.where.height) for one in found.pictures if one.where is not None} == {
         (round(96 / form.side), round(48 / form.side))
     }
