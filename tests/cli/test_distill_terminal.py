@@ -49,6 +49,8 @@ def test_export_as_json(line: Path, told: str) -> None:
     assert [one["precision"] for one in figures["checks"]] == ["float32", "int8"]
     assert figures["checks"][0]["changed"] == 0
     assert figures["checks"][1]["bytes"] == (line / "int8.onnx").stat().st_size
+    assert figures["map"] is None
+    assert "map of where a defect is" not in told
     assert (figures["classes"], figures["good"], figures["overkill"]) == (["傷", "良品"], "良品", 0.05)
 
 
