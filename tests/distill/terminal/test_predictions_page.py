@@ -212,6 +212,19 @@ def test_a_spot_is_found_in_pixels_of_its_own_picture(patched_model: Export, sto
     assert toy_parts.SIDE == 48
 
 
+def test_a_place_is_told_on_the_upright_picture(patched_model: Export, store_path: Path, tmp_path: Path) -> None:
+    """Of a picture that lies on its side in its file, as of the same one whose file is upright."""
+    with Image.open(store_path.parent / "images" / "spot001.png") as picture:
+        upright = picture.resize((96, 48), Image.Resampling.BILINEAR)
+    upright.save(tmp_path / "upright.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=turned)
+    lying, expected = distill.predict(patched_model.path, [tmp_path]).pictures
+    assert lying.path.endswith("lying.png")
+    assert lying.where == expected.where
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_shows_in_a_browser(width: int, tmp_path: Path) -> None:
