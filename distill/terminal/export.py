@@ -66,7 +66,7 @@ class Export:
     remarks: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: the checks, and of the facts what decides."""
+        """Return plain values: the checks, and of the facts what decides; `map` is that of where a defect is, or None."""
         checked = {name: value for name, value in asdict(self).items() if name != "facts"}
         told = (
             "classes",
@@ -79,7 +79,8 @@ class Export:
             "fingerprint",
             "no_vectors",
         )
-        return {**checked, "path": str(self.path), **{name: getattr(self.facts, name) for name in told}}
+        where = None if self.facts.where is None else asdict(self.facts.where)
+        return {**checked, "path": str(self.path), **{name: getattr(self.facts, name) for name in told}, "map": where}
 
 
 def export(

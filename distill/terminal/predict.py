@@ -117,7 +117,7 @@ def predict(
     form = opened.facts.where
     if form is not None:
         pictures = [replace(one, where=peak(maps[one.path], form.fit, sizes[one.path])) for one in pictures]
-    return Predictions(way, pictures, set_aside, remarks, maps, form)
+    return Predictions(way, pictures, set_aside, remarks, maps, form, opened.facts.answer)
 
 
 def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> None:

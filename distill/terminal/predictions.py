@@ -68,6 +68,7 @@ class Predictions:
         remarks: sentences on where the threshold comes from, and what was compared with.
         maps: path -> (side, side) how much each place looks like a defect; see `model.Seen`. None are written to files.
         map: of which form these are; None where the model makes none.
+        answer: who was taught to say what a picture is, one of `settings.ANSWERS`; None where that is not known.
     """
 
     by: By
@@ -76,6 +77,7 @@ class Predictions:
     remarks: list[str] = field(default_factory=list)
     maps: dict[str, Numbers] = field(default_factory=dict, repr=False, compare=False)
     map: Map | None = None
+    answer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the maps."""

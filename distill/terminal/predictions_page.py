@@ -10,9 +10,10 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from distill.terminal.facts import Map
+from distill.terminal.gallery import Progress
 from distill.terminal.predictions import By, Prediction, Predictions, check_place
-from distill.terminal.where import Numbers, Place, on_picture
-from embedstore.errors import PictureError
+from distill.terminal.where import Numbers, on_picture
+from distill.training.settings import PATCHES
 from embedstore.files import write_whole
 from embedstore.pages import (
     Column,
@@ -51,9 +52,14 @@ _BY = {
     By.retrieval: Text("asked by the most alike pictures", "最も似た画像の検索による判定"),
 }
 _NO_MAP = Text(
-    "This model has no map of where a defect is: train with --answer patches and write the model anew with distill export.",
-    "このモデルには不良の位置を示すマップがありません。--answer patches を付けて学習し、distill export でモデルを書き出し直すと"
+    "This model has no map of where a defect is: train with --answer patches and export that run (distill export).",
+    "このモデルには不良の位置を示すマップがありません。--answer patches を付けて学習し、その結果を distill export で書き出すと"
     "表示されます。",
+)
+_NO_MAP_YET = Text(  # of a model with patches, which an earlier release wrote
+    "This model has no map of where a defect is, for an earlier release wrote it: export its run anew (distill export).",
+    "このモデルは以前のバージョンで書き出されたため、不良の位置を示すマップがありません。同じ学習結果を distill export で"
+    "書き出し直すと表示されます。",
 )
 
 
@@ -67,28 +73,34 @@ def check_page(path: Path) -> None:
     check_place(path, {".html": _BEGINNING}, "a page of decisions")
 
 
-def write_page(found: Predictions, path: Path) -> None:
+def write_page(found: Predictions, path: Path, progress: Progress | None = None) -> None:
     """Write the page in one step.
+
+    Args:
+        found: what is shown; see `predictions_page`.
+        path: of the page.
+        progress: called with the step, and how far it is.
 
     Raises:
         ModelError, OSError: it can't be written there; see `check_page`.
     """
     check_page(path)
-    write_whole(path, predictions_page(found).encode())
+    write_whole(path, predictions_page(found, progress).encode())
 
 
-def predictions_page(found: Predictions) -> str:
-    """Return the page. Pictures are read again; where one can't be, a frame says why."""
+def predictions_page(found: Predictions, progress: Progress | None = None) -> str:
+    """Return the page. Pictures are read again; where one can't be, a frame says why. See `write_page` for the progress."""
     rejected = sorted((one for one in found.pictures if one.rejected), key=_score, reverse=True)
     others = sorted((one for one in found.pictures if not one.rejected), key=_score, reverse=True)
     judged = any(one.threshold is not None for one in found.pictures)
     sections = [_overview(found, len(rejected), judged=judged)]
+    cards = _Cards(found, min(len(rejected), MOST_REJECTED) + min(len(others), MOST_OTHERS), progress)
     if rejected:
         title = Text("Rejected, the highest score first", "不良と判定した画像（スコアの高い順）")
-        sections.append(_listed(found, title, rejected, MOST_REJECTED))
+        sections.append(_listed(cards, title, rejected, MOST_REJECTED))
     if others:
         title = Text("Not rejected, the highest score first", "良品と判定した画像（スコアの高い順）")
-        sections.append(_listed(found, title if judged else Text("Pictures", "画像"), others, MOST_OTHERS))
+        sections.append(_listed(cards, title if judged else Text("Pictures", "画像"), others, MOST_OTHERS))
     if found.set_aside:
         sections.append(_set_aside(found))
     return render_page(
@@ -126,7 +138,9 @@ def _overview(found: Predictions, rejected: int, *, judged: bool) -> Markup:
     figures.append(key_figure(f"{len(found.set_aside):,}", Text("could not be read", "読めなかった画像")))
     parts = [key_figures(*figures)]
     if found.map is None:
-        parts.append(callout(Text("No map", "マップなし"), _NO_MAP, kind="note"))
+        parts.append(
+            callout(Text("No map", "マップなし"), _NO_MAP_YET if found.answer == PATCHES else _NO_MAP, kind="note")
+        )
     else:
         parts += [_legend(), fold(Text("How to read the map", "マップの見方"), _explanation(found.map))]
     if found.remarks:
@@ -153,9 +167,12 @@ def _explanation(form: Map) -> Markup:
             "両方に照らします。不良の位置そのものは教えられていません。",
         ),
         Text(
-            "The ring is at the place that looks most like a defect; a small defect lies in it or beside it, and "
-            "there may be others.",
-            "丸印は最も不良らしい位置です。小さな不良はその位置か隣にあり、ほかにもあることがあります。",
+            "The ring is at the place that looks most like a defect; where no place is coloured there is none. A small defect is "
+            "mostly in it or beside it (4 of 5 pasted ones on one data set); large ones often have it elsewhere, and there may "
+            "be others.",
+            "丸印は最も不良らしい位置です。色の付く位置がなければ丸印もありません。小さな不良は、多くの場合その位置か隣にあります"
+            "（あるデータセットで貼り付けた不良では 5 個中 4 個）。大きな不良では、丸印が別の位置にあることも多く、不良がほかにも"
+            "あることがあります。",
         ),
         Text(
             "The score decides, not the map: a picture may be rejected without any colour, and a good one may have some.",
@@ -164,14 +181,28 @@ def _explanation(form: Map) -> Markup:
     )
 
 
-def _listed(found: Predictions, title: Text, pictures: Sequence[Prediction], most: int) -> Markup:
+class _Cards:
+    """Draws one card after another, and tells how far it is."""
+
+    def __init__(self, found: Predictions, number: int, progress: Progress | None):
+        self._found, self._number, self._done = found, number, 0
+        self._tell = progress or (lambda *_: None)
+
+    def drawn(self, one: Prediction) -> Markup:
+        made = _card(self._found, one)
+        self._done += 1
+        self._tell("Drawing the page", self._done, self._number)
+        return made
+
+
+def _listed(cards: _Cards, title: Text, pictures: Sequence[Prediction], most: int) -> Markup:
     lead = None
     if len(pictures) > most:
         lead = Text(
             f"{most} of {len(pictures):,} are shown; all are in the CSV or JSON.",
             f"{len(pictures):,} 枚のうち {most} 枚を示します。すべての結果は CSV か JSON にあります。",
         )
-    return section(title, Markup("").join(_card(found, one) for one in pictures[:most]), lead=lead)
+    return section(title, Markup("").join(cards.drawn(one) for one in pictures[:most]), lead=lead)
 
 
 def _card(found: Predictions, one: Prediction) -> Markup:
@@ -183,28 +214,29 @@ def _card(found: Predictions, one: Prediction) -> Markup:
     if one.nearest is not None:
         facts.append((Text("Most alike defect", "最も似た不良"), one.nearest))
     if one.where is not None:
-        facts.append((Text("Place (x, y)", "位置（x, y）"), f"{one.where.x:.0f}, {one.where.y:.0f} px"))
-    shown = [Picture(one.path, one.path)]
-    where = found.maps.get(one.path)
-    if found.map is not None and where is not None and one.where is not None:
-        overlaid = _overlaid(one, where, found.map, one.where)
-        if overlaid is not None:
-            shown.append(Picture(one.path, overlaid))
-    return card(one.decision, one.path, shown, facts)
+        centre, size = f"{one.where.x}, {one.where.y}", f"{one.where.width} x {one.where.height}"
+        facts.append((Text("Place (x, y; size)", "位置（x, y；大きさ）"), f"{centre}; {size} px"))
+    return card(one.decision, one.path, _shown(found, one), facts)
 
 
-def _overlaid(one: Prediction, where: Numbers, form: Map, place: Place) -> Image.Image | None:
-    """Return a small copy of a picture with the map laid over it; None where it can't be read any more."""
+def _shown(found: Predictions, one: Prediction) -> list[Picture]:
+    """Return a picture, and beside it the same with the map where there is one; it is read once, and shrunk once."""
     try:
         whole = read_picture(one.path)[0]
-    except PictureError:
-        return None  # the frame beside says why
+    except ValueError:  # a PictureError, or a name that no file can have
+        return [Picture(one.path, one.path)]  # its frame says why
     scale = min(1.0, _SIDE / max(whole.size))
-    small = whole.resize(
-        (max(1, round(whole.width * scale)), max(1, round(whole.height * scale))), Image.Resampling.LANCZOS
-    )
-    laid = _coloured(small, on_picture(where, form.fit, small.size))
-    return _marked(laid, (place.x * small.width / whole.width, place.y * small.height / whole.height))
+    width, height = (max(1, round(scale * length)) for length in whole.size)
+    small = whole.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    shown = [Picture(one.path, small)]
+    where = found.maps.get(one.path)
+    if found.map is not None and where is not None and one.where is not None:
+        laid = _coloured(small, on_picture(where, found.map.fit, small.size))
+        if one.where.deviations >= SPEAKS:
+            centre = ((one.where.x + 0.5) * width / whole.width, (one.where.y + 0.5) * height / whole.height)
+            laid = _marked(laid, centre)
+        shown.append(Picture(one.path, laid))
+    return shown
 
 
 def _coloured(small: Image.Image, laid: Numbers) -> Image.Image:

@@ -11,20 +11,25 @@ from PIL import Image
 from embedstore.views import Fit
 
 Numbers = npt.NDArray[np.float32]
+Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a picture that looks most like a defect.
+    """The place of a picture that looks most like a defect, in whole pixels of the upright picture, whatever its EXIF data say.
 
     Attributes:
-        x: its centre, in pixels of the picture as it is shown (upright, whatever its EXIF data say), from the left edge.
+        x: its centre, from the left edge; at most the picture's width - 1.
         y: the same from the upper edge.
+        width: of what of it is on the picture, at least 1; a map says no more than that the defect is somewhere in there.
+        height: the same.
         deviations: how far it is from what is usual of places of good parts, in standard deviations.
     """
 
-    x: float
-    y: float
+    x: int
+    y: int
+    width: int
+    height: int
     deviations: float
 
 
@@ -36,13 +41,12 @@ def peak(where: Numbers, fit: Fit, size: tuple[int, int]) -> Place:
         fit: how the picture was brought to a square.
         size: width and height of the picture, in pixels.
     """
-    side = len(where)
-    centres = (np.arange(side) + 0.5) / side
-    across, down = ((centres - bar) / (1 - 2 * bar) for bar in _bars(fit, size))
+    across, down = (_edges(bar, len(where)) for bar in _bars(fit, size))
     shown = np.where(_on_picture(down)[:, None] & _on_picture(across), where, -np.inf)
     row, column = np.unravel_index(int(shown.argmax()), shown.shape)
-    x, y = (float(np.clip(share, 0, 1)) for share in (across[column], down[row]))
-    return Place(round(x * size[0], 1), round(y * size[1], 1), round(float(where[row, column]), 2))
+    x, width = _in_pixels(across[column : column + 2], size[0])
+    y, height = _in_pixels(down[row : row + 2], size[1])
+    return Place(x, y, width, height, round(float(where[row, column]), 2))
 
 
 def on_picture(where: Numbers, fit: Fit, size: tuple[int, int]) -> Numbers:
@@ -69,8 +73,20 @@ def _bars(fit: Fit, size: tuple[int, int]) -> tuple[float, float]:
     return across, down
 
 
-def _on_picture(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return which centres of places are on the picture; of one that is narrower than a place, those that are nearest."""
-    away = np.abs(shares - 0.5)
+def _edges(bar: float, side: int) -> Shares:
+    """Return where places begin and end (side + 1,), as shares of the picture's length: below 0 or above 1 beside it."""
+    edges: Shares = (np.arange(side + 1) / side - bar) / (1 - 2 * bar)
+    return edges
+
+
+def _on_picture(edges: Shares) -> npt.NDArray[np.bool_]:
+    """Return which places have their centres on the picture; of one that is narrower than a place, the nearest of them."""
+    away = np.abs((edges[1:] + edges[:-1]) / 2 - 0.5)
     found: npt.NDArray[np.bool_] = away <= max(0.5, away.min() + 1e-9)
     return found
+
+
+def _in_pixels(edges: Shares, length: int) -> tuple[int, int]:
+    """Return the middle and the length of that part of a place which is on a picture of this length."""
+    first, last = (edges.clip(0, 1) * length).tolist()
+    return min(round((first + last) / 2), length - 1), max(1, round(last - first))

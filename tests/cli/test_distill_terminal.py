@@ -49,6 +49,8 @@ def test_export_as_json(line: Path, told: str) -> None:
     assert [one["precision"] for one in figures["checks"]] == ["float32", "int8"]
     assert figures["checks"][0]["changed"] == 0
     assert figures["checks"][1]["bytes"] == (line / "int8.onnx").stat().st_size
+    assert figures["map"] is None
+    assert "map of where a defect is" not in told
     assert (figures["classes"], figures["good"], figures["overkill"]) == (["傷", "良品"], "良品", 0.05)
 
 
@@ -99,7 +101,8 @@ def test_predict_writes_a_page_beside_its_table(line: Path, told: str) -> None:
     html = (line / "page.html").read_text("utf-8")
     rejected = sum(row["decision"] == "傷" for row in rows)
     assert f"{rejected} of 40 pictures are rejected." in html
-    assert "train with --answer patches and write the model anew" in html
+    assert "Drawing the page" in done.stderr
+    assert "train with --answer patches and export that run" in html
     assert all(row["path"].rsplit("/", 1)[1] in html for row in rows if row["decision"] == "傷")
     printed = json.loads(call("distill", "predict", "part.onnx", "photos", "--json", cwd=line).stdout)
     assert {one["where"] for one in printed["pictures"]} == {None}

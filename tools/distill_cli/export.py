@@ -85,6 +85,11 @@ def _show(exported: "Export") -> None:
     )
     if facts.threshold is not None:
         console.say(f"Rejected above {facts.threshold:.4f}, chosen for {facts.overkill:.0%} overkill.")
+    if facts.where is not None:
+        side = facts.where.side
+        console.say(
+            f"It has a map of where a defect is, of {side} x {side} places; distill predict --page FILE.html shows it."
+        )
     if exported.cosine is not None:
         console.say(f"Its vectors and the teacher's own have a mean cosine of {exported.cosine:.2f} there.")
     console.say(

@@ -71,7 +71,13 @@ def predict(
             "trained with --answer patches. It replaces only an earlier such page."
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON instead of CSV; it tells where the defect is, too, in pixels of the upright picture.",
+        ),
+    ] = False,
 ) -> None:
     """Say of each picture whether it is good, by onnxruntime alone; exit code 1 where a picture could not be read.
 
@@ -111,7 +117,8 @@ def predict(
     for line in [*found.remarks, *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if page is not None:
-        write_page(found, page)
+        with console.Steps() as steps:
+            write_page(found, page, steps.progress)
     if found.set_aside:
         raise typer.Exit(ExitCode.ATTENTION)
 

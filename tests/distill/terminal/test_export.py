@@ -29,6 +29,7 @@ from distill.training.loop import Run
 from distill.training.origin import read_origin
 from distill.training.pictures import StudentPictures
 from distill.training.task_file import read_task
+from distill_cli.export import _show
 from embedstore import EmbeddingStore
 from embedstore.errors import ModelError, SettingsError, TrainingError
 from embedstore.pictures import read_picture
@@ -84,7 +85,12 @@ def test_each_answer_is_exported_as_it_is(answer: str, store_path: Path, tmp_pat
 
 
 def test_patches_are_exported_and_stay_exact_in_int8(
-    patched: Run, patched_model: Export, store: EmbeddingStore, store_path: Path, tmp_path: Path
+    patched: Run,
+    patched_model: Export,
+    store: EmbeddingStore,
+    store_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, plain = patched, patched_model
     settings = read_task(run.path / "task.toml")
@@ -123,6 +129,10 @@ def test_patches_are_exported_and_stay_exact_in_int8(
         differences = np.abs(maps - where) / np.maximum(1, np.abs(where))
         assert one.checks[-1].largest_where == pytest.approx(differences.max(), abs=1e-4)
     assert np.ptp(where) > 2
+    side = where.shape[1]
+    assert plain.to_dict()["map"] == {"side": side, "fit": "squash"}
+    _show(plain)
+    assert f"It has a map of where a defect is, of {side} x {side} places; distill predict" in capsys.readouterr().out
 
 
 def test_a_file_that_finds_the_defect_elsewhere_is_refused(

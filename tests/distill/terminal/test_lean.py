@@ -111,7 +111,7 @@ def test_where_a_defect_is_needs_nothing_else(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pictures"][0]["where"].keys() == {"x", "y", "deviations"}
+    assert json.loads(done.stdout)["pictures"][0]["where"].keys() == {"x", "y", "width", "height", "deviations"}
     assert page.read_text("utf-8").count("<img") == 3  # the scale, the picture, and what is laid over it
 
 

@@ -20,6 +20,7 @@ from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.predictions_page import check_page, predictions_page, write_page
 from distill.terminal.where import peak
 from embedstore.errors import ModelError
+from embedstore.pages import gallery
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;"
 
@@ -83,7 +84,7 @@ def test_the_map_lies_on_the_picture_where_it_speaks_for_a_defect(tmp_path: Path
     assert 8 <= rows.min() <= rows.max() <= 38  # the second of four places down is from 15 to 30, and fades around
     assert columns.min() >= 78  # the last one across is from 90 on
     assert np.abs(coloured[:, :60]).max() < 12  # nothing elsewhere
-    assert "105, 22 px" in html
+    assert "105, 22; 30 x 15 px" in html
     assert "standard deviations" in html
     assert "--answer patches" not in html
 
@@ -97,6 +98,42 @@ def test_the_ring_is_at_the_peak(tmp_path: Path) -> None:
     assert abs((columns.min() + columns.max()) / 2 - 105) < 1.5
     assert laid.max() > 200
     assert laid.min() < 60
+
+
+@pytest.mark.parametrize(("beyond", "marked"), [(-0.01, False), (0.0, True)])
+def test_there_is_no_ring_where_nothing_is_coloured(beyond: float, marked: bool, tmp_path: Path) -> None:
+    found, deviations = mapped(tmp_path), module.SPEAKS + beyond
+    (one,) = found.pictures
+    assert one.where is not None
+    weak = replace(one, where=replace(one.where, deviations=deviations))
+    maps = {one.path: np.minimum(found.maps[one.path], np.float32(deviations))}
+    html = predictions_page(replace(found, pictures=[weak], maps=maps))
+    laid = np.asarray(shown(html)[2].convert("L"), int)
+    assert (np.abs(laid - 128).max() > 60) == marked
+    assert "(4 of 5 pasted ones on one data set); large ones often have it elsewhere" in html
+    assert "5 個中 4 個" in html
+
+
+def test_each_picture_is_read_once_and_the_page_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, reads, told = mapped(tmp_path), list[object](), list[tuple[str, int, int]]()
+    plain = judged(grey(tmp_path / "plain.png", (2000, 1000)), 0.2)
+    read = gallery.read_picture
+    for each in (module, gallery):
+        monkeypatch.setattr(each, "read_picture", lambda path: reads.append(path) or read(path))
+    html = predictions_page(replace(found, pictures=[*found.pictures, plain]), lambda *step: told.append(step))
+    assert reads == [found.pictures[0].path, plain.path]
+    assert told == [("Drawing the page", 1, 2), ("Drawing the page", 2, 2)]
+    assert shown(html)[3].size == (480, 240)
+
+
+def test_a_model_with_patches_but_no_map_is_only_to_be_exported_anew() -> None:
+    html = predictions_page(Predictions(By.head, [], answer="patches"))
+    assert "for an earlier release wrote it: export its run anew (distill export)." in html
+    assert "書き出し直すと表示されます" in html
+    assert "--answer patches" not in html
+    assert "train with --answer patches and export" in predictions_page(Predictions(By.head, [], answer="both"))
 
 
 def test_what_cannot_be_read_is_listed_and_nothing_is_believed(tmp_path: Path) -> None:
@@ -164,9 +201,28 @@ def test_a_spot_is_found_in_pixels_of_its_own_picture(patched_model: Export, sto
         )
     assert np.mean(hits) > 0.8
     assert len({one.where for one in found.pictures}) > 5
-    assert found.to_dict()["pictures"][0]["where"].keys() == {"x", "y", "deviations"}
+    form = found.map
+    assert form is not None
+    assert found.answer == "patches"
+    assert {(one.where.width, one.where.height) for one in found.pictures if one.where is not None} == {
+        (round(96 / form.side), round(48 / form.side))
+    }
+    assert found.to_dict()["pictures"][0]["where"].keys() == {"x", "y", "width", "height", "deviations"}
     assert found.to_csv().splitlines()[0] == "path,decision,score,threshold,nearest"
     assert toy_parts.SIDE == 48
+
+
+def test_a_place_is_told_on_the_upright_picture(patched_model: Export, store_path: Path, tmp_path: Path) -> None:
+    """Of a picture that lies on its side in its file, as of the same one whose file is upright."""
+    with Image.open(store_path.parent / "images" / "spot001.png") as picture:
+        upright = picture.resize((96, 48), Image.Resampling.BILINEAR)
+    upright.save(tmp_path / "upright.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=turned)
+    lying, expected = distill.predict(patched_model.path, [tmp_path]).pictures
+    assert lying.path.endswith("lying.png")
+    assert lying.where == expected.where
 
 
 @needs_browser
