@@ -14,13 +14,13 @@ from typing import Self
 import numpy as np
 import torch
 
+from distill.advice.trials import on_fold
 from distill.answers.patches import SIZES, beside
 from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
 from distill.source import Source
 from distill.training import run_directory
 from distill.training.answers import defects_among
-from distill.training.compare import val_fold_of
 from distill.training.learned_patches import SeenPatches, learn_patches, patch_maps, refuse_unlearnable
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import RunData, make_run_data
@@ -161,8 +161,7 @@ class TrialPatches:
         return found
 
     def _of_trial(self, folds: int, fold: int, number: int) -> Settings:
-        seed = self._settings.seed + number
-        return replace(self._settings, folds=folds, fold=fold, val_fold=val_fold_of(folds, fold, seed), seed=seed)
+        return on_fold(replace(self._settings, seed=self._settings.seed + number), folds, fold)
 
     def _making(self) -> SeenPatches:
         if self._seen is None:

@@ -76,7 +76,9 @@ def testable_folds(source: Source, settings: Settings) -> dict[int, int]:
     refused = None
     for folds in FOLDS:
         try:
-            learned = [len(make_run_data(source, _on(settings, folds, fold)).sides["train"]) for fold in range(folds)]
+            learned = [
+                len(make_run_data(source, on_fold(settings, folds, fold)).sides["train"]) for fold in range(folds)
+            ]
         except TrainingError as error:
             refused = error
             continue
@@ -86,7 +88,8 @@ def testable_folds(source: Source, settings: Settings) -> dict[int, int]:
     return found
 
 
-def _on(settings: Settings, folds: int, fold: int) -> Settings:
+def on_fold(settings: Settings, folds: int, fold: int) -> Settings:
+    """Return the settings of the trial that tests a fold, with the seed that they have."""
     return replace(settings, folds=folds, fold=fold, val_fold=val_fold_of(folds, fold, settings.seed))
 
 
@@ -120,7 +123,7 @@ def measure_paces(
     progress(0, len(ways))
     with tempfile.TemporaryDirectory(prefix="distill-pace-", ignore_cleanup_errors=True) as place:
         for number, (name, settings) in enumerate(ways.items()):
-            chosen = replace(_on(settings, folds, 0), epochs=_PACE_EPOCHS, pretrain_epochs=0)
+            chosen = replace(on_fold(settings, folds, 0), epochs=_PACE_EPOCHS, pretrain_epochs=0)
             planned = [
                 Planned(name, 0, None, chosen.seed, Path(place) / f"{number}-{beside}", chosen)
                 for beside in range(jobs)

@@ -34,10 +34,8 @@ from embedstore.pages import (
 from embedstore.pictures import read_picture
 
 MOST_REJECTED, MOST_OTHERS = 100, 20  # that are shown
-SPEAKS, FULLY = (
-    3.0,
-    6.0,
-)  # standard deviations: a place is coloured from the one on, and most strongly from the other on
+# Standard deviations: a place is coloured from the one on, and most strongly from the other on.
+SPEAKS, FULLY = 3.0, 6.0
 
 _TITLE = Text("What the model says of the pictures", "画像の判定結果")
 _BEGINNING = f'<!DOCTYPE html>\n<html lang="en" data-title-en="{_TITLE.en}"'  # of every such page

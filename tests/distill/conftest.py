@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 import toy_parts
 import toy_vectors
 
@@ -30,6 +32,22 @@ def store(store_path: Path) -> Iterator[EmbeddingStore]:
 def finished(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, with the policy `own`."""
     return distill.train(store_path, tmp_path_factory.mktemp("finished") / "run", toy_parts.quick(policy="own"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of timm's `test_resnet`, of whose first stages patches are made."""
+    path = tmp_path_factory.mktemp("checkpoint") / "weights.pt"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def patch_stages(checkpoint: Path) -> str:
+    """Return the setting `patches` that names these."""
+    return f"timm:test_resnet@{checkpoint}:3"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 import toy_parts
 from safetensors.torch import load_file, save_file
@@ -25,16 +24,6 @@ from distill.training.run_data import make_run_data
 from distill.training.task_file import read_task
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError, TrainingError
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = timm.create_model("test_resnet", num_classes=7)
-    path = tmp_path_factory.mktemp("checkpoint") / "weights.pt"
-    torch.save(model.state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")

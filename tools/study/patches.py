@@ -16,10 +16,10 @@ from results import CLASSES
 
 import embedstore
 from distill.advice.patches import TrialPatches, with_patches
+from distill.advice.trials import on_fold
 from distill.answers.patches import MOST, SIZES
 from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
-from distill.training.compare import val_fold_of
 from distill.training.run_data import make_run_data
 from distill.training.settings import PATCHES, Settings
 from embedstore import Sample
@@ -41,15 +41,15 @@ def patch_runs(path: Path, images: Path | None, good: str, *, folds: int, seeds:
     with embedstore.open(path) as store, TrialPatches(store, settings, images) as patches:
         for seed in range(seeds):
             for fold in range(folds):
-                val_fold = val_fold_of(folds, fold, seed)
-                data = make_run_data(store, replace(settings, folds=folds, fold=fold, val_fold=val_fold, seed=seed))
+                trial = on_fold(replace(settings, seed=seed), folds, fold)
+                data = make_run_data(store, trial)
                 said = patches.said(folds, fold, seed)
                 held = [
                     _held(data.samples[at], side, said[data.samples[at].id])
                     for side in ("val", "test")
                     for at in data.labelled(side)
                 ]
-                runs.append(RunScores("patches", fold, seed, held, CLASSES, val_fold=val_fold))
+                runs.append(RunScores("patches", fold, seed, held, CLASSES, val_fold=trial.val_fold))
     return runs
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
-import torch
 import toy_parts
 from safetensors.torch import load_file
 from toy_advice import advice_of, runs
@@ -38,22 +36,11 @@ from embedstore.errors import SettingsError, TrainingError
 NEEDS = Needs(good="good", ways=("none", "none-patches", "own-patches"))
 
 
-@pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Stages of a teacher that is there."""
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = timm.create_model("test_resnet", num_classes=7)
-    path = tmp_path_factory.mktemp("checkpoint") / "weights.pt"
-    torch.save(model.state_dict(), path)
-    return f"timm:test_resnet@{path}:3"
-
-
 @pytest.fixture(autouse=True)
-def small_plan(stages: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def small_plan(patch_stages: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plan two epochs on three folds, whatever the machine is busy with; small pictures, and patches of a small teacher."""
     monkeypatch.setattr(trials, "plan_trials", lambda *_, **__: Plan(3, 1, 2, 1.0))
-    with_stages(monkeypatch, stages)
+    with_stages(monkeypatch, patch_stages)
 
 
 def with_stages(monkeypatch: pytest.MonkeyPatch, stages: str) -> None:
@@ -78,9 +65,9 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_what_trials_say_beside_patches_is_what_their_runs_say(
-    store_path: Path, stages: str, tmp_path: Path, in_this_process: list[Path]
+    store_path: Path, patch_stages: str, tmp_path: Path, in_this_process: list[Path]
 ) -> None:
-    way = toy_parts.quick(epochs=2, patches=stages, seed=1)
+    way = toy_parts.quick(epochs=2, patches=patch_stages, seed=1)
     trained, _ = train_ways(store_path, tmp_path / "by hand", {"none": way}, folds=3, seeds=1)
     with embedstore.open(store_path) as store, TrialPatches(store, way) as trial:
         said = trial.said_in(tmp_path / "trials", 3, 1, lambda *_: None)
@@ -98,7 +85,7 @@ def test_what_trials_say_beside_patches_is_what_their_runs_say(
 
 
 def test_each_student_is_trained_once_and_patches_are_learned_once(
-    store_path: Path, stages: str, tmp_path: Path, in_this_process: list[Path], learned: list[tuple[int, int]]
+    store_path: Path, patch_stages: str, tmp_path: Path, in_this_process: list[Path], learned: list[tuple[int, int]]
 ) -> None:
     told: list[tuple[str, int, int]] = []
     advice = distill.advise(store_path, tmp_path / "trials", NEEDS, progress=lambda *step: told.append(step))
@@ -108,7 +95,7 @@ def test_each_student_is_trained_once_and_patches_are_learned_once(
     assert [one.name for one in advice.tried] == list(NEEDS.ways)
     assert [step for step in told if step[0] == LEARNING_PATCHES][-1] == (LEARNING_PATCHES, 3, 3)
     assert [step for step in told if step[0] == MEASURING] == [(MEASURING, done, 3) for done in range(4)]
-    assert (advice.settings.answer, advice.settings.patches) == ("patches", stages)
+    assert (advice.settings.answer, advice.settings.patches) == ("patches", patch_stages)
     assert advice.decision.chosen == "none-patches"
     assert advice.paces["none-patches"].start > advice.paces["none"].start
 
@@ -265,8 +252,8 @@ def test_where_their_time_does_not_suffice_the_others_are_tried(
         distill.advise(store_path, tmp_path / "others", Needs(good="good", ways=("none-patches",)))
 
 
-def test_folds_on_which_too_few_parts_are_defective_are_not_dealt(stages: str, tmp_path: Path) -> None:
-    way = toy_parts.quick(answer="patches", patches=stages)
+def test_folds_on_which_too_few_parts_are_defective_are_not_dealt(patch_stages: str, tmp_path: Path) -> None:
+    way = toy_parts.quick(answer="patches", patches=patch_stages)
     path = toy_parts.make_store(tmp_path, toy_parts.parts(20, 10, 0, split=False), views=0)
     with embedstore.open(path) as store, TrialPatches(store, way) as trial:
         learned = trials.testable_folds(store, way)
@@ -277,7 +264,7 @@ def test_folds_on_which_too_few_parts_are_defective_are_not_dealt(stages: str, t
 
 
 def test_only_pictures_that_are_looked_at_count(
-    stages: str, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
+    patch_stages: str, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = toy_parts.everything()
     path = toy_parts.make_store(tmp_path, rows)
@@ -308,9 +295,9 @@ def test_where_only_they_were_asked_for_nothing_is_left(
 
 
 def test_they_need_at_the_terminal_what_a_run_keeps_of_them(
-    store_path: Path, stages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store_path: Path, patch_stages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone, beside = (toy_parts.quick(answer=answer, patches=stages) for answer in ("head", "patches"))
+    alone, beside = (toy_parts.quick(answer=answer, patches=patch_stages) for answer in ("head", "patches"))
     needs = [footprint(one, 2, ((), (3,)), 50) for one in (alone, beside)]
     run = distill.train(store_path, tmp_path / "run", beside)
     kept = load_file(run.path / "memory.safetensors")

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-import timm
-import torch
 from toy_parts import quick
 
 import distill
@@ -19,14 +17,10 @@ def exported(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 
 @pytest.fixture(scope="session")
-def patched(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def patched(store_path: Path, patch_stages: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run with patches."""
-    folder = tmp_path_factory.mktemp("patched")
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), folder / "weights.pt")
-    settings = quick(policy="own", answer="patches", patches=f"timm:test_resnet@{folder / 'weights.pt'}:3")
-    return distill.train(store_path, folder / "run", settings)
+    settings = quick(policy="own", answer="patches", patches=patch_stages)
+    return distill.train(store_path, tmp_path_factory.mktemp("patched") / "run", settings)
 
 
 @pytest.fixture(scope="session")
