@@ -103,8 +103,8 @@ def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone
             assert one.chosen(tmp_path, 30, 2) == replace(before.chosen(tmp_path, 30, 2), **one.settings)
     long = screen.RECIPES["own-long"].chosen(tmp_path, 30, 2)
     assert (long.epochs, long.pretrain_epochs, long.views, long.balance) == (100, 200, 32, 0.5)
-    own = screen.RECIPES["own-160"].chosen(tmp_path, 30, 2)
-    assert (own.weight, own.balance, own.size, own.epochs, own.seed, own.fold) == (5.0, 0.5, 160, 30, 2, 0)
+    own = screen.RECIPES["own-medium"].chosen(tmp_path, 30, 2)
+    assert (own.weight, own.balance, own.student, own.epochs, own.seed, own.fold) == (5.0, 0.5, "medium", 30, 2, 0)
 
 
 def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,16 +118,18 @@ def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, mon
 
     monkeypatch.setattr(screen, "validation_aurocs", note)
     screen.screen(lambda one: Path(one.data.name, one.kept.name), tmp_path / "runs", tmp_path, jobs=1, seeds=2)
-    usual, grid, with_cells = trained  # in the order of the recipes
-    assert (grid, with_cells) == (Path("magnetic-tile", "grid"), Path("magnetic-tile-and-cells", "few-views"))
+    usual, grid, maxima, with_cells = trained  # in the order of the recipes
+    assert (grid, maxima) == (Path("magnetic-tile", "grid"), Path("magnetic-tile", "maxima"))
+    assert with_cells == Path("magnetic-tile-and-cells", "few-views")
     assert set(trained[grid]) == {"own-grid-seed0", "own-grid-seed1"}
+    assert set(trained[maxima]) == {"own-maxima-seed0", "own-maxima-seed1"}
     assert set(trained[with_cells]) == {"own-third-cells-seed0", "own-third-cells-seed1"}
-    assert len(trained[usual]) == 2 * (len(screen.RECIPES) - 2)
+    assert len(trained[usual]) == 2 * (len(screen.RECIPES) - 3)
     with_them, without = trained[with_cells]["own-third-cells-seed1"], trained[usual]["own-third-seed1"]
     assert with_them == without
     assert (without.epochs, without.pretrain_epochs, without.seed) == (20, 10, 1)
     found = json.loads((tmp_path / "screen.json").read_text("utf-8"))["tried"]
-    assert found["own-third-cells"] == {"of": "own-third", "val_auroc": [0.3, 0.3]}
+    assert found["own-third-cells"] == {"of": "own-third", "val_auroc": [0.4, 0.4]}
     assert found["own-third"] == {"of": "own", "val_auroc": [0.1, 0.1]}
 
 

@@ -144,15 +144,12 @@ _SUMMARIES: tuple[tuple[Any, ...], ...] = (
         )
         for one in (4, 16)
     ),
-    *(
-        (
-            f"compressed-{one}-even",
-            "compressed-own",
-            "own",
-            f"own embeddings in {one} bytes a view, rare ones too",
-            _summary("compressed-own", bytes=one, rare_bytes=one, kept_views=VIEWS),
-        )
-        for one in (16, 64)
+    (
+        "compressed-16-even",
+        "compressed-own",
+        "own",
+        "own embeddings in 16 bytes a view, rare ones too",
+        _summary("compressed-own", bytes=16, rare_bytes=16, kept_views=VIEWS),
     ),
 )
 _LARGE = {"size": 160}
@@ -170,20 +167,15 @@ _LARGE_SUMMARIES = tuple(
     if name in ("k-means-40", "random-1", "compressed-16")
 )
 _RECIPES: tuple[tuple[Any, ...], ...] = (
-    # What counted for most in the screen: the usual students see 96 pixels, where the teacher sees 224.
+    # The usual students see 96 pixels, where the teacher sees 224.
     ("own-160px", "own", "own", "own embeddings, pictures of 160 pixels instead of 96", _LARGE),
     ("none-160px", "none", "none", "plain training on the stored views, pictures of 160 pixels", _LARGE),
-    *(
-        (f"{name}-160px", method, recipe, f"{says}, pictures of 160 pixels", {**settings, **_LARGE}, epochs)
-        for name, method, recipe, says, settings, epochs in _RIVALS
-        if epochs == 30
-    ),
 )
 
 
 def _asked(*names: str) -> list[Condition]:
     """Return conditions that ask the trainings of others in every way but by the head."""
-    lines = {name: line for name, *line in (*_SEARCHED, *_SUMMARIES, *_RIVALS, *_RECIPES)}
+    lines = {name: line for name, *line in (*_SEARCHED, *_SUMMARIES, *_RECIPES)}
     return [
         replace(
             Condition(f"{name}-{answer}", "magnetic-tile", "recipes", *lines[name]),
@@ -218,7 +210,7 @@ def _with_patches(*names: str) -> list[Condition]:
 
 
 _EVEN = "compressed-16-even"  # trained on the tail alone, where more bytes for the rare ones must show if anywhere
-_THIN = ("none", "own", "class-mean", "compressed-16", _EVEN)
+_THIN = ("own", "class-mean", "compressed-16", _EVEN)
 # With the teacher beside the student a training takes an hour and more, so one run of it must do. On stored views it would learn
 # what `own` does, to the last digits of float16; so it draws its crops anew, which no store can replay.
 _LIVE = (
@@ -243,9 +235,7 @@ _MORE = (
     ),
     ("teacher-probe-maxima", "teacher", "teacher-probe", None, "a linear probe on the vectors and on maxima", MAXIMA),
     ("own-two", "recipes", "own", "own", "own embeddings of two teachers, Lite0 and Lite2, side by side", TWO_TEACHERS),
-    ("own-maxima", "recipes", "own", "own", "own embeddings and the maxima of two earlier stages", MAXIMA),
 )
-_ALL_OUTPUTS = {"options": {"own": {"outputs": "embedding, maxima"}}}
 
 CONDITIONS: dict[str, Condition] = {
     f"{one.data}/{one.name}": one
@@ -257,19 +247,10 @@ CONDITIONS: dict[str, Condition] = {
         *_of("magnetic-tile", "summaries", *(one for one in _SUMMARIES if one[0] != _EVEN), *_LARGE_SUMMARIES),
         *_of("magnetic-tile", "recipes", *_RECIPES),
         *(
-            Condition(
-                name,
-                "magnetic-tile",
-                part,
-                method,
-                recipe,
-                says,
-                _ALL_OUTPUTS if name == "own-maxima" else {},
-                kept=kept,
-            )
+            Condition(name, "magnetic-tile", part, method, recipe, says, kept=kept)
             for name, part, method, recipe, says, kept in _MORE
         ),
-        *_asked("own-160px", "compressed-16", "trunk"),
+        *_asked("own-160px", "compressed-16"),
         *_with_patches("teacher-probe", "none-160px", "own-160px", "compressed-16-160px", "trunk-30", "trunk-own-30"),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of("magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] == "own"), _RIVALS[0]),

@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.pare
 
 from cells import WITH_CELLS  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
-from data import DATA, FEW_VIEWS, GRID, STANDARD, Data, Kept, store_of  # noqa: E402
+from data import DATA, FEW_VIEWS, GRID, MAXIMA, STANDARD, Data, Kept, store_of  # noqa: E402
 from results import write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
@@ -122,6 +122,12 @@ RECIPES: dict[str, Recipe] = {
         {"options": {"own": {"outputs": "embedding, grid"}}},
         kept=GRID,
     ),
+    "own-maxima": Recipe(
+        "own",
+        Text("own embeddings and the maxima of two earlier stages", "画像ごとの埋め込みと、前の 2 段の最大値"),
+        {"options": {"own": {"outputs": "embedding, maxima"}}},
+        kept=MAXIMA,
+    ),
     "own-third": Recipe(
         "own",
         Text("a third of the epochs on embeddings alone", "エポックの 3 分の 1 を埋め込みだけで"),
@@ -138,20 +144,6 @@ RECIPES: dict[str, Recipe] = {
         kept=FEW_VIEWS,
         beside="own-third",
     ),
-    "own-128": Recipe(
-        "own", Text("pictures of 128 pixels instead of 96", "画像を 96 でなく 128 画素に"), {"size": 128}
-    ),
-    "own-160": Recipe("own", Text("pictures of 160 pixels", "画像を 160 画素に"), {"size": 160}),
-    "own-224": Recipe("own", Text("pictures of 224 pixels", "画像を 224 画素に"), {"size": 224}),
-    "none": Recipe("none", Text("plain training, as searched", "通常の学習、調整した設定のまま")),
-    "none-160": Recipe("none", Text("plain training, 160 pixels", "通常の学習、160 画素"), {"size": 160}),
-    "none-224": Recipe("none", Text("plain training, 224 pixels", "通常の学習、224 画素"), {"size": 224}),
-    "trunk-own-30": Recipe(
-        "trunk-own-30", Text("the teacher's first five stages, own embeddings", "教師の先頭の 5 段、画像ごとの埋め込み")
-    ),
-    "trunk-own-160": Recipe("trunk-own-30", Text("the same, 160 pixels", "同じものを 160 画素で"), {"size": 160}),
-    "trunk-30": Recipe("trunk-30", Text("the teacher's first five stages, no store", "教師の先頭の 5 段、ストアなし")),
-    "trunk-160": Recipe("trunk-30", Text("the same, 160 pixels", "同じものを 160 画素で"), {"size": 160}),
 }
 
 

@@ -11,14 +11,14 @@ from page_parts.markdown import Bullets, code, gap_of, share
 
 # What was changed -> (condition, what it was before).
 _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
-    (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN), ("own-maxima", OWN))),
+    (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN),)),
     (Text("Larger pictures", "画像を大きくする"), (("own-160px", OWN), ("none-160px", PLAIN))),
     (
         Text(
             "The teacher's own first stages to begin with, .7 M parameters",
             "教師の先頭の段（70 万パラメータ）から始める",
         ),
-        (("trunk-own-30", OWN), ("trunk-own-30-160px", "own-160px")),
+        (("trunk-own-30", OWN),),
     ),
 )
 
