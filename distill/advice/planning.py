@@ -15,7 +15,7 @@ from distill.advice.candidates import Candidate
 from distill.advice.footprint import LeftOut, fitting
 from distill.advice.needs import Needs
 from distill.advice.patches import PatchPace, TrialPatches
-from distill.advice.trials import Pace, Plan
+from distill.advice.trials import Pace, Plan, TooShortError
 from distill.training.run_data import RunData
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
@@ -109,7 +109,7 @@ def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
     spent = time.monotonic() - started
     try:
         plan = _plan(begun, candidates, measured, paces, patches, spent)
-    except SettingsError as error:
+    except TooShortError as error:
         beside = [one for one in candidates if one.alone]
         candidates = [one for one in candidates if not one.alone]
         if not beside or not candidates:
@@ -167,8 +167,12 @@ def _plan(  # noqa: PLR0917
     )
 
 
-def _no_time(error: SettingsError) -> Text:
-    return Text(f"Beside what else is tried: {error}", f"ほかの試行と合わせると時間が足りません：{error}")
+def _no_time(error: TooShortError) -> Text:
+    return Text(
+        f"Beside what else is tried: {error}",
+        f"ほかの試行と合わせると約 {error.enough:.1f} 分かかります。"
+        f"--minutes {error.enough:.1f} 以上にするか、--ways を減らしてください。",
+    )
 
 
 def _without(candidates: Sequence[Candidate], left_out: Sequence[LeftOut]) -> list[Candidate]:

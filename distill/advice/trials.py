@@ -28,6 +28,19 @@ SPARE = 0.9  # of the time is planned for: machines have other work, too
 _PACE_EPOCHS = 2  # that a pace is measured on: the first one reads and cuts what the second finds
 
 
+class TooShortError(SettingsError):
+    """The time for the trials is too short.
+
+    Args:
+        message: the sentence.
+        enough: minutes.
+    """
+
+    def __init__(self, message: str, enough: float):
+        super().__init__(message)
+        self.enough = enough
+
+
 @dataclass(frozen=True)
 class Pace:
     """How long one run takes when as many run beside it as in the trials.
@@ -218,7 +231,7 @@ def plan_trials(
         wanted: epochs of the training after the trials, the most that a trial has.
 
     Raises:
-        SettingsError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
+        TooShortError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
     """
     usable, beside = SPARE * (seconds - spent), each or {}
     folds = epochs = 0
@@ -235,10 +248,11 @@ def plan_trials(
             + folds * beside.get(folds, 0.0)
         ) / SPARE
         enough = math.ceil((spent + needed) / 6) / 10
-        raise SettingsError(
+        raise TooShortError(
             f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds, and measuring how long one takes, "
             f"need about {enough:.1f} minutes, and {seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or fewer "
-            "--ways."
+            "--ways.",
+            enough,
         )
     of_seed = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces)
     of_seed += folds * beside.get(folds, 0.0)

@@ -119,6 +119,13 @@ def test_only_the_report_is_on_stdout_whatever_is_printed_and_fails_meanwhile(ca
         assert (json.loads(said.out), said.err) == ({"samples": 3}, "Ray lost a node\n")
 
 
+@pytest.mark.parametrize(("done", "told"), [(8, "Training"), (9, "Now patches")])
+def test_a_bar_says_what_follows_when_all_is_done(done: int, told: str, capsys: Any) -> None:
+    with console.progress("Training", "epochs", then="Now patches") as progress:
+        progress(done, 9)
+    assert f"{told} ━" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_closed_and_full_outputs_end_in_no_traceback(store: Path) -> None:
     shell = f"'{SCRIPTS / 'embedstore'}' info '{store}' --json"

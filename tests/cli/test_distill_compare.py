@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from distill.evaluation.comparison import Comparison, RunScores, compare_runs
 from distill.training import run_directory
 from distill.training.compare import Step
 from distill.training.settings import Settings
-from distill_cli.compare import _left, _short
+from distill_cli.compare import _left, _progress, _short
 from distill_cli.compare import compare as command_compare
 from embedstore.exports import export
 
@@ -331,6 +332,7 @@ def test_the_page_says_the_same_and_takes_no_name_for_markup(finished: tuple[Pat
     [
         (("--policies", "own", "--folds", "3", "--no-folds"), "--folds and --no-folds exclude each other"),
         (("--policies", "own", "--epochs", "0"), "The number of epochs is 0"),
+        (("--policies", "own", "--patches", "pixels:1"), "but the answer is 'head'; give --answer patches, too."),
         (("--policies", "own", "--task", "nowhere.toml"), "'nowhere.toml' does not exist"),
     ],
 )
@@ -345,7 +347,15 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-# The time that is left
+# How far it is, and the time that is left
+
+
+@pytest.mark.parametrize(("answer", "told"), [("head", "run 4"), ("patches", "run 4, its patches")])
+def test_after_the_epochs_it_says_that_patches_are_learned(answer: str, told: str, capsys: Any) -> None:
+    with _progress(Settings(good="good", answer=answer)) as progress:
+        progress(Step("run 4", 9, 10, 0, 4, 9, 31))
+        progress(Step("run 4", 10, 10, 0, 4, 10, 30))
+    assert re.search(rf"{told} +━+ 10/10 epochs", capsys.readouterr().err)
 
 
 def test_the_time_left_is_that_of_the_epochs_trained_here() -> None:

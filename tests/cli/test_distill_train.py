@@ -145,6 +145,7 @@ def test_an_exported_summary_needs_no_store_and_brings_its_policy(line: Path, tm
         ),
         ('policy = "own"', ("s", "--summary", "three"), "The policy 'own' takes no summary"),
         (None, ("s", "--summary", "four"), "no summary 'four'"),
+        (None, ("s", "--patches", "pixels:1"), "but the answer is 'head'; give --answer patches, too."),
         (None, ("s", "--summary", "three", "--policy", "own"), "The policy 'own' takes no summary"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.methods import METHODS
-from distill.training.settings import Settings
+from distill.training.settings import PATCHES, Settings
 from distill_cli import options
 from embedstore.errors import SettingsError
 from embedstore_cli import console
@@ -100,10 +100,11 @@ def compare(
         "precision": precision,
     }
     settings = _settings(store, out, task, {name: value for name, value in given.items() if value is not None})
+    options.refuse_idle_patches(patches, settings)
     dealt = (settings.folds or FOLDS) if folds is None else folds
     import distill
 
-    with _progress() as progress:
+    with _progress(settings) as progress:
         comparison = distill.compare(
             store,
             out,
@@ -146,7 +147,7 @@ def _settings(store: Path, out: Path, task: Path | None, given: dict[str, Any]) 
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Step], None]]:
+def _progress(settings: Settings) -> Iterator[Callable[[Step], None]]:
     """Show on stderr how many runs are done, how far the one that trains now is, and how long the rest may take."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -165,7 +166,9 @@ def _progress() -> Iterator[Callable[[Step], None]]:
         def update(step: Step) -> None:
             words = f"runs{_left(step, time.monotonic() - begun)}"
             bars.update(runs, completed=step.runs_done, total=step.runs, words=words)
-            bars.update(epochs, description=step.run, completed=step.epochs_done, total=step.epochs, visible=True)
+            learns_patches = step.epochs_done == step.epochs and settings.answer == PATCHES
+            described = f"{step.run}, its patches" if learns_patches else step.run
+            bars.update(epochs, description=described, completed=step.epochs_done, total=step.epochs, visible=True)
 
         yield update
 

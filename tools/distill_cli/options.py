@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from distill.training.settings import ANSWERS, Settings
+from distill.training.settings import ANSWERS, PATCHES, Settings
+from embedstore.errors import SettingsError
 
 _DEFAULT = Settings()
 
@@ -12,6 +13,19 @@ _DEFAULT = Settings()
 def explained(says: str, default: object) -> str:
     """Return an option's help with its default, which is None in the signature: a task file may have another."""
     return f"{says} [default: {default}]"
+
+
+def refuse_idle_patches(patches: str | None, settings: Settings) -> None:
+    """Refuse to say where patches are looked for, where nobody looks at them.
+
+    Raises:
+        SettingsError: the answer is another.
+    """
+    if patches is not None and settings.answer != PATCHES:
+        raise SettingsError(
+            f"--patches {patches} says in whose maps the answer patches looks, but the answer is '{settings.answer}'; give "
+            "--answer patches, too."
+        )
 
 
 Good = Annotated[str | None, typer.Option(help="The label of good parts; escape and overkill need it.")]

@@ -12,7 +12,7 @@ import typer
 from distill.targets import MIXTURE
 from distill.targets.making import SAVED
 from distill.training.ranks import joined
-from distill.training.settings import Settings
+from distill.training.settings import PATCHES, Settings
 from distill_cli import options
 from distill_cli.gate import leave
 from embedstore.errors import SettingsError, TrainingError
@@ -192,6 +192,7 @@ def train(
         task = task or _own_task(out, changes, resume=resume and saved is None)
         with opened_to_train(path, out, resume=resume, ranks=ranks) as source:
             settings = _settings(source, task, changes, saved, origin)
+            options.refuse_idle_patches(patches, settings)
             if gate and origin is not None:
                 refuse_incomparable(origin, source, settings)
             with _progress(settings, shown=ranks.first) as progress:
@@ -243,7 +244,8 @@ def train(
 def _progress(settings: Settings, *, shown: bool) -> AbstractContextManager[Callable[[int, int], None]]:
     if not shown:
         return nullcontext(lambda done, total: None)
-    return console.progress(f"Training ({settings.policy})", "epochs")
+    then = "Trained; now patches are learned" if settings.answer == PATCHES else None
+    return console.progress(f"Training ({settings.policy})", "epochs", then=then)
 
 
 def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool, ranks: int) -> None:

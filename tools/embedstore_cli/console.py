@@ -186,10 +186,15 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
 
 
 @contextmanager
-def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, unit: str, *, then: str | None = None) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr while inside; yields a function of (done, total).
 
     Where an error ends it before anything was done, it leaves nothing: the sentence of a refusal stands alone.
+
+    Args:
+        what: is done.
+        unit: of the numbers.
+        then: what follows when all is done, which the bar says then; None where nothing takes long.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -207,7 +212,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         def update(done: int, total: int) -> None:
             if done < bar.tasks[0].completed:  # the same once more: the time that the last one took tells nothing
                 bar.reset(task)
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, description=then if then and done == total else what)
 
         try:
             yield update

@@ -22,7 +22,7 @@ from distill.advice.needs import Needs
 from distill.advice.patches import TrialPatches, with_patches
 from distill.advice.planning import LEARNING_PATCHES, MEASURING
 from distill.advice.trial_words import tried
-from distill.advice.trials import Pace, Plan
+from distill.advice.trials import Pace, Plan, TooShortError
 from distill.advice.words import patched, verdict
 from distill.answers.patches import MOST
 from distill.evaluation.report import Held
@@ -240,7 +240,7 @@ def test_where_their_time_does_not_suffice_the_others_are_tried(
 ) -> None:
     def short(*_: object, each: object, **__: object) -> Plan:
         if each is not None:
-            raise SettingsError("The time is too short; give --minutes 9 or more.")
+            raise TooShortError("The time is too short; give --minutes 9 or more.", 9.0)
         return Plan(3, 1, 2, 1.0)
 
     monkeypatch.setattr(trials, "plan_trials", short)
@@ -248,6 +248,7 @@ def test_where_their_time_does_not_suffice_the_others_are_tried(
     assert [one.name for one in advice.tried] == ["none"]
     assert [one.name for one in advice.left_out] == ["none-patches", "own-patches"]
     assert advice.left_out[0].why.en == "Beside what else is tried: The time is too short; give --minutes 9 or more."
+    assert advice.left_out[0].why.ja.startswith("ほかの試行と合わせると約 9.0 分かかります。--minutes 9.0 以上に")
     with pytest.raises(SettingsError, match=r"^The time is too short; give --minutes 9 or more\.$"):
         distill.advise(store_path, tmp_path / "others", Needs(good="good", ways=("none-patches",)))
 
