@@ -9,6 +9,7 @@ from toy_parts import quick
 
 import distill
 import embedstore
+from distill.evaluation.gate import LeftOut
 from distill.training.evaluate import ask
 from distill.training.renamed import RenamedWarning
 from embedstore.errors import TrainingError
@@ -26,12 +27,12 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rename(folder: Path, names: dict[str, str], *, mode: str | None = None) -> None:
-    """Rename files, and bring the store to that; give the renamed pictures another mode where one is said."""
+def rename(folder: Path, names: dict[str, str], **changes: str) -> None:
+    """Rename files, and bring the store to that; give the renamed pictures what else is said, such as another mode."""
     rows = []
     for row in ROWS:
         told = vars(row) | {"path": names.get(row.path, row.path)}
-        rows.append(toy_parts.Part(**told | ({"mode": mode} if mode and row.path in names else {})))
+        rows.append(toy_parts.Part(**told | (changes if row.path in names else {})))
     for old, new in names.items():
         (folder / "images" / new).parent.mkdir(parents=True, exist_ok=True)
         (folder / "images" / old).rename(folder / "images" / new)
@@ -82,6 +83,16 @@ def test_the_gate_finds_it_too(here: Path) -> None:
     rename(here, {TESTED: "away.png"})
     with pytest.warns(RenamedWarning):
         assert distill.gate(here / "run", here / "other") == before
+
+
+def test_the_gate_leaves_out_what_the_other_student_learned_under_another_name(here: Path) -> None:
+    tested = distill.evaluate(here / "run").counts["test"]
+    rename(here, {TESTED: "away.png"}, split="train", group="")  # which no group tells either
+    distill.train(here / "toy.store", here / "other", quick(epochs=1))
+    with pytest.warns(RenamedWarning):
+        found = distill.gate(here / "run", here / "other")
+    assert found.left_out == LeftOut(learned=1, validated=0, untraced=0)
+    assert found.goods.pictures + found.defects.pictures == tested - 1
 
 
 def test_a_picture_that_left_is_not_left_out(here: Path) -> None:
