@@ -17,6 +17,7 @@ from distill.training.compare import Step
 from distill.training.run_process import train_apart
 from distill.training.store_version import VersionWarning
 from embedstore.errors import TrainingError
+from embedstore.exports import export
 
 ROWS = toy_parts.parts(24, 12, 12)
 LEARNING = quick(policy="own", epochs=3)
@@ -229,6 +230,27 @@ def test_a_comparison_whose_version_is_gone_trains_nothing(here: Path) -> None:
         store.compact()
     with pytest.raises(TrainingError, match="has no version 1 any more, which is to be learned from"):
         compare(here / "toy.store", here / "out", ["none", "own"])
+    assert students(here / "out") == before
+
+
+def test_a_comparison_on_a_file_that_was_written_anew_from_another_version_trains_nothing(here: Path) -> None:
+    def write(name: str) -> None:
+        with embedstore.open(here / "toy.store") as store:
+            store.summarize("class-mean", name=name, split="train")
+            export(store, here / "means.safetensors", summary=name, overwrite=True)
+
+    def compared(*policies: str) -> None:
+        compare(here / "means.safetensors", here / "out", [*policies], folds=None, images=here / "images")
+
+    write("first")
+    compared("none")
+    before = students(here / "out")
+    change(here)
+    write("second")
+    with pytest.raises(
+        TrainingError, match=r"means.safetensors' is of version \d of its store now, and version \d is to be"
+    ):
+        compared("none", "class-mean")
     assert students(here / "out") == before
 
 
