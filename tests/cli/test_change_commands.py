@@ -130,6 +130,18 @@ def test_a_dry_run_refuses_what_the_change_does(line: Line) -> None:
         assert line.refused(*given, "--dry-run") == line.refused(*given)
 
 
+def test_what_build_would_prune_is_told_by_a_dry_run_of_refresh(line: Line) -> None:
+    told_of = "embedstore refresh STORE --prune --dry-run --json"
+    assert told_of in " ".join(line.say("build", "--help").replace("│", " ").split())
+    (line.place / "photos" / "good" / "0.png").unlink()
+    (line.place / "photos" / "crack" / "2.png").unlink()
+    before = line.seen()
+    plan = line.json(*told_of.replace("STORE", "s").split()[1:-1])["plan"]
+    assert line.seen() == before
+    line.run("build", "s", "photos", "--prune")
+    assert sorted(plan["gone"]) == sorted(set(NAMES) - set(line.labels())) == ["crack/2.png", "good/0.png"]
+
+
 # add
 
 
