@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import filelock
+
+_ASIDE, _LOCK = ".export-", "export.lock"  # a folder to write in, and the file in it that whoever writes holds
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -33,6 +39,26 @@ def try_to_write(path: Path) -> None:
     """
     with _fresh_beside(path):
         pass
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Give a folder on the same disk to write in, and remove it; those that killed processes left there are removed first.
+
+    Raises:
+        OSError: the system does not let it be made.
+    """
+    for left in target.parent.glob(f"{_ASIDE}*/{_LOCK}"):
+        with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
+            with filelock.FileLock(left, timeout=0):
+                pass
+            shutil.rmtree(left.parent, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+    try:
+        with filelock.FileLock(aside / _LOCK):
+            yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +27,7 @@ from distill.training.answers import defects_among, loaded_memory
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold
 from embedstore import EmbeddingStore
 from embedstore.errors import MissingPackageError, ModelError
-from embedstore.files import try_to_write
+from embedstore.files import folder_beside, try_to_write
 from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors, unit_length
 
@@ -133,8 +132,8 @@ def export(
         model, facts = _made(opened, vectors=vectors)
         told("Asking PyTorch", 0, 1)
         reference = Reference.of(opened, facts, model)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=path.resolve().parent) as folder:
-            written = Path(folder) / "float32.onnx"
+        with folder_beside(path.resolve()) as folder:
+            written = folder / "float32.onnx"
             told("Writing", 0, 1)
             _write(model, written, facts, reference.timed[0], opened.settings.student)
             checks, seen = _checked(reference, written, told)
@@ -148,7 +147,7 @@ def export(
             if int8:
                 told("Calibrating", 0, 1)
                 facts, plain = replace(facts, precision="int8"), written
-                written = Path(folder) / "int8.onnx"
+                written = folder / "int8.onnx"
                 quantise(plain, written, list(pictures_at(opened, _calibrating(opened))))
                 _put(facts, written)
                 facts = _judging_anew(opened, TerminalModel(written), told)

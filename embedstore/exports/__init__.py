@@ -7,14 +7,9 @@ beside the first, add that one's ending to `BESIDE`.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import filelock
 
 from embedstore.errors import SettingsError
 from embedstore.exports import light_file, npy_file, parquet_file, prototypes_file, summary_file, vectors_file
@@ -22,6 +17,7 @@ from embedstore.exports.light_file import LightFile, LightForm, is_light_file, r
 from embedstore.exports.prototypes_file import read_prototypes
 from embedstore.exports.selection import Selection
 from embedstore.exports.summary_file import SummaryFile
+from embedstore.files import folder_beside
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -32,11 +28,6 @@ EXPORTS: dict[str, Callable[[Selection, Path], None]] = {
     ".safetensors": vectors_file.write,
 }
 BESIDE = {".npy": ".csv"}
-
-_ASIDE, _LOCK = (
-    ".export-",
-    "export.lock",
-)  # the folder that is written in, and the file in it that a running export holds
 
 __all__ = [
     "BESIDE", "EXPORTS", "LightFile", "LightForm", "Selection", "SummaryFile", "export", "is_light_file", "read_light_file",
@@ -89,7 +80,7 @@ def export(
         )
     _refuse_unknown_ending(target, summary, light)
     targets = _targets(target, overwrite)
-    with _folder_beside(target) as aside:
+    with folder_beside(target) as aside:
         if summary is not None:
             (prototypes_file if prototypes_only else summary_file).write(store, aside / target.name, summary=summary)
         else:
@@ -102,22 +93,6 @@ def export(
             with (aside / one.name).open("r+b") as file:
                 os.fsync(file.fileno())
         _put_in_place(targets, aside)
-
-
-@contextmanager
-def _folder_beside(target: Path) -> Iterator[Path]:
-    """Give a folder on the same disk to write in, and remove it; those that killed exports left there are removed first."""
-    for left in target.parent.glob(f"{_ASIDE}*/{_LOCK}"):
-        with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
-            with filelock.FileLock(left, timeout=0):
-                pass
-            shutil.rmtree(left.parent, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
-    try:
-        with filelock.FileLock(aside / _LOCK):
-            yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_in_place(targets: Sequence[Path], aside: Path) -> None:

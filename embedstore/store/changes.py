@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
 
 Texts = Sequence[str | None]
+_Numbers = npt.NDArray[np.int64]
 
 RESERVED = (ID, "path", *FIELDS)  # names of columns in every file that leaves a store, so of no attribute
 
@@ -134,9 +135,7 @@ class StoreWriter:
             StoreError: an id is not in the store.
         """
         with self._step():
-            named = list(ids)
-            refuse_surrogates("id", named)
-            rows = self._store.rows[np.unique(self._store.positions(named))]
+            rows = rows_of(self._store, ids)
             rows = rows[~np.isin(rows, list(self._ended))]
             if len(rows):
                 self._end(rows)
@@ -157,8 +156,7 @@ class StoreWriter:
             return self._set(field, texts)
 
     def _set(self, field: str, texts: Mapping[str, str | None]) -> int:
-        refuse_surrogates("id", texts)
-        positions = self._store.positions(list(texts))
+        name, positions, wanted = _told(self._store, field, texts)
         ended = np.isin(self._store.rows[positions], list(self._ended))
         if ended.any():
             gone = list(texts)[int(np.argmax(ended))]
@@ -166,14 +164,7 @@ class StoreWriter:
                 f"The sample '{gone}' was deleted or replaced in this change; give its texts to add, or set them in a change "
                 "of its own."
             )
-        if field == URI:
-            raise StoreError("The path of a sample can't be set; give it to add, as one of its uris.")
-        name = field if field in FIELDS else _attribute(field)
-        wanted = _checked_texts(name, list(texts.values()), len(texts))
-        before = self._by_now(name)
-        changed = [
-            at for at, (position, text) in enumerate(zip(positions, wanted, strict=True)) if before.at(position) != text
-        ]
+        changed = _others(self._by_now(name), positions, wanted)
         rows = self._store.rows[positions[changed]]
         if changed:
             version = self._session.begin()
@@ -291,7 +282,7 @@ class StoreWriter:
                 for name in known.keys() - fields.keys() - {ID}:
                     kept.setdefault(name, [None] * len(ids))[at] = known[name]
 
-    def _end(self, rows: npt.NDArray[np.int64]) -> None:
+    def _end(self, rows: _Numbers) -> None:
         version = self._session.begin()
         self._session.change_rows(rows, died=version, under=version)
         self._ended.update(rows.tolist())
@@ -311,6 +302,38 @@ class StoreWriter:
                 raise StoreError(
                     f"{twice} ids were added more than once; nothing was stored. Give each sample an id of its own."
                 )
+
+
+def rows_of(store: EmbeddingStore, ids: Iterable[str]) -> _Numbers:
+    """Return the rows (n,) of some samples, ascending; those that `StoreWriter.delete` takes out.
+
+    Raises:
+        StoreError: an id is not in the store.
+    """
+    named = list(ids)
+    refuse_surrogates("id", named)
+    return store.rows[np.unique(store.positions(named))]
+
+
+def count_others(store: EmbeddingStore, field: str, texts: Mapping[str, str | None]) -> int:
+    """Return of how many samples `StoreWriter.set` would change a field; it only reads, and refuses the same."""
+    name, positions, wanted = _told(store, field, texts)
+    return len(_others(store.text_field(name), positions, wanted))
+
+
+def _told(store: EmbeddingStore, field: str, texts: Mapping[str, str | None]) -> tuple[str, _Numbers, list[str | None]]:
+    """Return the name of a field in the store, the positions (n,) of some samples, and their texts as they are stored."""
+    refuse_surrogates("id", texts)
+    positions = store.positions(list(texts))
+    if field == URI:
+        raise StoreError("The path of a sample can't be set; give it to add, as one of its uris.")
+    name = field if field in FIELDS else _attribute(field)
+    return name, positions, _checked_texts(name, list(texts.values()), len(texts))
+
+
+def _others(before: Field, positions: _Numbers, wanted: list[str | None]) -> list[int]:
+    """Return the places of the texts that their samples do not have already."""
+    return [at for at, (one, text) in enumerate(zip(positions, wanted, strict=True)) if before.at(one) != text]
 
 
 def _as_float16(ids: Sequence[str], vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:

@@ -313,12 +313,18 @@ def refuse_unbuilt(store: EmbeddingStore) -> None:
 
     Raises:
         StoreLockedError: another process writes, which is its first build.
-        StoreError: its first build was not finished, or it was made for vectors from elsewhere and has none.
+        StoreError: its first build was not finished, or it was made for vectors from elsewhere and has none, or it is read at
+            a version from before the first build, or like that one after a rollback.
     """
     if is_built(store):
         return
     if store.declared:
         raise StoreError(f"The store '{store.path}' has no vectors yet; give it some first: embedstore import --help")
+    if not awaits_first_build(store):
+        raise StoreError(
+            f"The store '{store.path}' has no vectors at version {store.version}; choose another version; all are listed by: "
+            f"embedstore log '{store.path}'"
+        )
     if is_written(store.path):
         raise StoreLockedError(
             f"The first build of the store '{store.path}' is running in another process; try again when it is done."
@@ -331,6 +337,11 @@ def refuse_unbuilt(store: EmbeddingStore) -> None:
 def is_built(store: EmbeddingStore) -> bool:
     """Return whether the first build, or another first change, has been finished, so that the store has vectors."""
     return bool(store.head.columns)
+
+
+def awaits_first_build(store: EmbeddingStore) -> bool:
+    """Return whether the first build is running or was not finished: it leaves version 0, as does any other first change."""
+    return not store.declared and store.look(lambda tables: tables.head()).version == 0
 
 
 def create(

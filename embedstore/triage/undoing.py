@@ -176,7 +176,8 @@ def _made_by(store: EmbeddingStore, version: int) -> Change:
 
     log = {entry.number: entry for entry in store.log()}
     if version not in log or version < 1:
-        raise StoreError(f"The store '{store.path}' has no version {version} to undo; it has 1 to {max(log)}.")
+        has = f"it has 1 to {max(log)}" if max(log) else "nothing has changed it yet"
+        raise StoreError(f"The store '{store.path}' has no version {version} to undo; {has}.")
     for number in (version, version - 1):
         if number not in log or not log[number].readable:
             raise StoreError(

@@ -24,6 +24,14 @@ from embedstore_cli.main import main
 
 HOSTILE = "[bold]部品[red] <b>\x1b[31m"
 NAMES = [f"{label}/{number}.png" for label in ("good", "crack") for number in range(4)] + [f"good/{HOSTILE}.png"]
+HOLD = """
+import sys
+from pathlib import Path
+from embedstore.store.writing import locked
+with locked(Path("s")):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
 
 
 class Printed(NamedTuple):
@@ -91,6 +99,47 @@ def line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     yield Line(tmp_path, capsys, monkeypatch)
     monkeypatch.undo()
     time.tzset()
+
+
+# what only tells
+
+
+def test_a_dry_run_only_reads_so_it_works_while_another_process_writes(line: Line) -> None:
+    command = [sys.executable, "-c", HOLD]
+    with subprocess.Popen(command, cwd=line.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            line.run("delete", "s", "good/0.png", code=75)
+            assert line.say("delete", "s", "good/0.png", "good/0.png", "--dry-run") == (
+                "1 of 9 samples would be deleted; nothing was changed."
+            )
+            assert line.json("relabel", "s", "good/0.png", "crack/0.png", "crack", "--dry-run")["changed"] == 1
+            assert line.json("relabel", "s", "good/0.png", "7", "--field", "line", "--dry-run")["changed"] == 1
+            assert line.say("info", "s").startswith("s: 9 samples at version 1")
+        finally:
+            process.communicate("\n")
+
+
+def test_a_dry_run_refuses_what_the_change_does(line: Line) -> None:
+    for given in (
+        ("delete", "s", "good/9.png"),
+        ("relabel", "s", "good/9.png", "crack"),
+        ("relabel", "s", "good/0.png", "tain", "--field", "split"),
+    ):
+        assert line.refused(*given, "--dry-run") == line.refused(*given)
+
+
+def test_what_build_would_prune_is_told_by_a_dry_run_of_refresh(line: Line) -> None:
+    told_of = "embedstore refresh STORE --prune --dry-run --json"
+    assert told_of in " ".join(line.say("build", "--help").replace("│", " ").split())
+    (line.place / "photos" / "good" / "0.png").unlink()
+    (line.place / "photos" / "crack" / "2.png").unlink()
+    before = line.seen()
+    plan = line.json(*told_of.replace("STORE", "s").split()[1:-1])["plan"]
+    assert line.seen() == before
+    line.run("build", "s", "photos", "--prune")
+    assert sorted(plan["gone"]) == sorted(set(NAMES) - set(line.labels())) == ["crack/2.png", "good/0.png"]
 
 
 # add

@@ -87,3 +87,29 @@ def test_a_store_for_vectors_from_elsewhere_waits_for_no_build(tmp_path: Path) -
         pytest.raises(StoreError, match="made' has no vectors yet; give it some first: embedstore import"),
     ):
         refuse_unbuilt(store)
+
+
+def test_an_empty_version_of_a_built_store_is_no_unfinished_build(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    embedstore.build(place / "whole", place / "photos", teacher="pixels", views=0)
+    embedstore.rollback(place / "whole", 0)
+    for options, version in (((), 2), (("--version", "0"), 0)):
+        code, out, err = given(monkeypatch, capsys, "query", "whole", "--id", "good/1.png", *options)
+        assert (code, out) == (2, "")
+        assert (
+            f"The store 'whole' has no vectors at version {version}; choose another version; all are listed by:" in err
+        )
+    _, out, _ = given(monkeypatch, capsys, "info", "whole")
+    assert "unfinished" not in out
+    assert embedstore.build(place / "whole", place / "photos").samples == 12
+
+
+def test_a_store_without_any_change_has_nothing_to_undo(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert (
+        "has no version 1 to undo; nothing has changed it yet." in given(monkeypatch, capsys, "undo", "begun", "1")[2]
+    )

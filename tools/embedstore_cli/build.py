@@ -39,7 +39,12 @@ def build(
         typer.Option(help="Augmented views beside the plain picture; 2 for a new store.", show_default=False),
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove samples whose picture is not listed any more.")
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove samples whose picture is not listed any more; see first which with: embedstore refresh STORE "
+            "--prune --dry-run --json",
+        ),
     ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Of the views; for a new store only (0).", show_default=False)

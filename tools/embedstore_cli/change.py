@@ -1,30 +1,12 @@
-"""What verbs that change samples share: one version for all, a trial without any, and what is said at the end."""
+"""What verbs that change samples share: what is said at the end."""
 
-from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from embedstore import EmbeddingStore
-from embedstore.store.changes import StoreWriter
 from embedstore.store.index_file import marker_state
-
-
-class _TrialError(Exception):
-    """Ends a change that only tells what it would do."""
-
-
-@contextmanager
-def change(store: EmbeddingStore, action: str, *, dry_run: bool) -> Iterator[StoreWriter]:
-    """Change a store as one version; with `dry_run` all checks are made and all is taken back."""
-    try:
-        with store.write(action) as writer:
-            yield writer
-            if dry_run:
-                raise _TrialError
-    except _TrialError:
-        pass
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from embedstore.visible import visible
 from embedstore_cli.exit_codes import ExitCode
 
 _WIDE = 1_000_000  # letters
+_WHOLE = 30  # columns of the terminal, of a cell that is not broken
 
 
 def run(app: typer.Typer, *, interrupted: str) -> None:
@@ -168,15 +169,24 @@ def say(*lines: str) -> None:
         console.print(visible(line), markup=False, emoji=False)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
-    """Print a table; the columns whose numbers are in `right` are aligned to the right."""
+def table(
+    title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = (), whole: tuple[int, ...] = ()
+) -> None:
+    """Print a table; the columns whose numbers are in `right` are aligned to the right.
+
+    On a narrow terminal the others are broken before those in `whole` are, unless these have cells that are long by themselves.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=Text(visible(title)), title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        shown.add_column(Text(visible(column)), justify="right" if number in right else "left", overflow="fold")
+        unbroken = number in whole and all(cell_len(visible(row[number])) <= _WHOLE for row in rows)
+        shown.add_column(
+            Text(visible(column)), justify="right" if number in right else "left", overflow="fold", no_wrap=unbroken
+        )
     for row in rows:
         shown.add_row(*(Text(visible(cell)) for cell in row))
     console = Console(highlight=False)

@@ -102,10 +102,10 @@ def _facts(store: "EmbeddingStore") -> dict[str, Any]:
 
 def _today(store: "EmbeddingStore") -> dict[str, Any]:
     """Return what is so now, whatever a version says."""
-    from embedstore.store.embedding_store import is_built
+    from embedstore.store.embedding_store import awaits_first_build
     from embedstore.store.writing import is_written
 
-    first, unfinished = not is_built(store) and not store.declared, store.unfinished()
+    first, unfinished = awaits_first_build(store), store.unfinished()
     return {
         "set_aside": store.set_aside,
         "unfinished": unfinished,

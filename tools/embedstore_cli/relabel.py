@@ -43,7 +43,8 @@ def relabel(
     import embedstore
     from embedstore.errors import SettingsError
     from embedstore.images import FIELDS
-    from embedstore_cli.change import Generation, change, new_labels, way_back
+    from embedstore.store.changes import count_others
+    from embedstore_cli.change import Generation, new_labels, way_back
 
     field = field.strip()
     texts = _asked(list(words or []), source, field, none=none)
@@ -52,8 +53,11 @@ def relabel(
         fresh = field not in (*FIELDS, *opened.attribute_names)
         if source is None and (slip := next((text for text in texts.values() if text and text in opened), None)):
             raise SettingsError(f"'{slip}' is a sample's id, and no {field}; give the {field} after the ids.")
-        with change(opened, "relabel", dry_run=dry_run) as writer:
-            count = writer.set(field, texts)
+        if dry_run:  # it only reads, so it works while another process writes
+            count = count_others(opened, field, texts)
+        else:
+            with opened.write("relabel") as writer:
+                count = writer.set(field, texts)
         version, compacted = opened.version, before.compacted(opened)
     if json:
         facts = {"changed": count, "asked": len(texts), "field": field, "version": version, "dry_run": dry_run}

@@ -12,6 +12,8 @@ from embedstore_cli import console
 if TYPE_CHECKING:
     from embedstore import Summary
 
+_LABELS = 3  # that have a column: more have no room in 80 columns
+
 
 def summaries(
     store: Annotated[Path, typer.Argument(help="The store.", show_default=False)],
@@ -49,21 +51,9 @@ def summaries(
     if not kept and not unread:
         console.say(f"'{store}' has no summary yet; make one with: embedstore summarize '{store}' class-mean")
         return
-    labels = sorted({label for summary in kept for label in summary.averaging_loss})
-    rows = [
-        [
-            summary.name,
-            _made_by(summary),
-            str(len(summary.labels)),
-            f"{summary.training_bytes() / 1024:.0f} kB",
-            *(_far(summary, label) for label in labels),
-            _hidden(summary),
-        ]
-        for summary in kept
-    ]
-    columns = ["name", "made by", "prototypes", "size", *(f"far: {label}" for label in labels), "hides most of"]
-    if rows:
-        console.table(f"Summaries of '{store}'", columns, rows, right=(2, 3, *range(4, 4 + len(labels))))
+    if kept:
+        labels = _most_far(kept)
+        _tables(store, kept, labels)
         size = "size: of all that training needs of it, own vectors in all views included where pictures are kept"
         if len({(frozenset(summary.seen), summary.own_bytes()) for summary in kept}) == 1:
             size += f"; a store keeps {kept[0].own_bytes() / 1024:.0f} kB of vectors of the same pictures"
@@ -72,6 +62,8 @@ def summaries(
             "far: pictures without a prototype near, that is nearer than pictures of the label usually are to the nearest "
             "other part; with compressed-own, without their own code near.",
         )
+        if {label for summary in kept for label in summary.averaging_loss} - set(labels):
+            console.say(f"The table has the {_LABELS} labels with the largest shares; see all with --json.")
         if _nears_differ(kept):
             console.say(
                 "These summaries were made of other pictures, groups or splits, so that near differs between them: compare "
@@ -80,6 +72,33 @@ def summaries(
     console.say(*(line for summary in kept for line in _of_teachers(summary, active, teachers)))
     for name, why in unread.items():
         console.say(f"'{name}' can't be read: {why}")
+
+
+def _tables(store: Path, kept: "list[Summary]", labels: list[str]) -> None:
+    """Print what the summaries cost and hide, and how they were made: in two tables, so that each has room in 80 columns."""
+    columns = ["name", "size", *(f"far: {label}" for label in labels), "hides most of"]
+    rows = [
+        [
+            summary.name,
+            f"{summary.training_bytes() / 1024:.0f} kB",
+            *(_far(summary, label) for label in labels),
+            _hidden(summary),
+        ]
+        for summary in kept
+    ]
+    console.table(f"Summaries of '{store}'", columns, rows, right=(1, *range(2, 2 + len(labels))), whole=(0,))
+    made = [[summary.name, str(len(summary.labels)), _made_by(summary)] for summary in kept]
+    console.table("How they were made", ["name", "prototypes", "made by"], made, right=(1,), whole=(0,))
+
+
+def _most_far(kept: "list[Summary]") -> list[str]:
+    """Return the labels that a column is for, sorted: of many those of which some summary leaves the largest share far."""
+    far: dict[str, float] = {}
+    for summary in kept:
+        for label, loss in summary.averaging_loss.items():
+            share = -1.0 if loss.near is None else loss.far / loss.count
+            far[label] = max(far.get(label, -1.0), share)
+    return sorted(sorted(far, key=lambda label: (-far[label], label))[:_LABELS])
 
 
 def _of_teachers(summary: "Summary", active: str, teachers: dict[str, str]) -> Iterator[str]:

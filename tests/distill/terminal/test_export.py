@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,6 +261,26 @@ def test_without_a_good_label_there_is_no_threshold(store_path: Path, tmp_path: 
     assert (exported.facts.threshold, exported.facts.overkill) == (None, None)
     assert (exported.checks[0].figures.recall, exported.checks[0].changed) == (None, 0)
     assert exported.checks[0].largest_difference < 1e-5
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = export._write
+
+    def killed(model: Terminal, path: Path, *rest: Any) -> None:
+        write(model, path, *rest)
+        shutil.copytree(path.parent, tmp_path / ".export-killed")  # what a kill would leave there
+        raise KeyboardInterrupt
+
+    (tmp_path / ".export-of-somebody").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            distill.export(finished.path, tmp_path / "part.onnx")
+    assert (tmp_path / ".export-killed" / "float32.onnx").is_file()
+    distill.export(finished.path, tmp_path / "part.onnx")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".export-of-somebody", "part.onnx"]
 
 
 def test_another_ending_is_refused(finished: Run, tmp_path: Path) -> None:
