@@ -89,8 +89,8 @@ def opened_source(path: str | os.PathLike[str], version: int | None = None) -> I
 def opened_store(path: str | os.PathLike[str], version: int | None = None) -> Iterator[EmbeddingStore]:
     """Open a store for as long as the context lasts; see `opened_source`."""
     with open_store(path) as newest:
-        refuse_unbuilt(newest)
         if version is None:
+            refuse_unbuilt(newest)
             yield newest
             return
         if not any(one.number == version and one.readable for one in newest.log()):
@@ -100,6 +100,7 @@ def opened_store(path: str | os.PathLike[str], version: int | None = None) -> It
                 f"version for as long as that takes with: embedstore tag '{path}' NAME"
             )
     with open_store(path, version) as store:
+        refuse_unbuilt(store)
         yield store
 
 

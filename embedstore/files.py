@@ -12,7 +12,9 @@ from typing import BinaryIO
 
 import filelock
 
-_ASIDE, _LOCK = ".export-", "export.lock"  # a folder to write in, and the file in it that whoever writes holds
+# A folder to write in, the file in it that whoever writes holds, and the one that stands there from when it is held: a folder
+# without that was made this moment, and its lock is still to be taken.
+_ASIDE, _LOCK, _HELD = ".export-", "export.lock", "export.held"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -48,14 +50,15 @@ def folder_beside(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the system does not let it be made.
     """
-    for left in target.parent.glob(f"{_ASIDE}*/{_LOCK}"):
+    for left in target.parent.glob(f"{_ASIDE}*/{_HELD}"):
         with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
-            with filelock.FileLock(left, timeout=0):
+            with filelock.FileLock(left.with_name(_LOCK), timeout=0):
                 pass
             shutil.rmtree(left.parent, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
     try:
         with filelock.FileLock(aside / _LOCK):
+            (aside / _HELD).touch()
             yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,11 +1,13 @@
 """A file is written whole or stays as it was, and nothing is left beside it."""
 
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from embedstore.files import try_to_write, write_whole
+from embedstore.files import folder_beside, try_to_write, write_whole
 
 
 def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
@@ -53,3 +55,22 @@ def test_a_trial_leaves_nothing_and_names_the_file_that_was_asked_for(tmp_path: 
     with pytest.raises(OSError, match="name too long") as caught:
         try_to_write(long)
     assert caught.value.filename == str(long)
+
+
+def test_a_folder_whose_lock_is_still_to_be_taken_is_not_what_a_kill_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkdtemp
+
+    def another_meanwhile(**where: Any) -> str:
+        made = make(**where)
+        (Path(made) / "export.lock").touch()  # a lock file is there before it is locked
+        monkeypatch.setattr(tempfile, "mkdtemp", make)
+        with folder_beside(tmp_path / "other"):
+            pass
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", another_meanwhile)
+    with folder_beside(tmp_path / "target") as folder:
+        (folder / "written").touch()
+    assert list(tmp_path.iterdir()) == []

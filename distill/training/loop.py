@@ -89,7 +89,7 @@ def train(
         images: the image folder, where it is not where the store remembers it.
         resume: go on with the run in `out`, by its path with the version of the store that it was begun with; begin it where
             there is none.
-        progress: called after every epoch.
+        progress: called after every epoch; once, without figures, where none was left to train.
         runs: how many train on this machine at the same time, this one among them; see `StudentPictures`.
         version: of the store, given by its path; where not given, the run's own with `resume`, else the newest.
 
@@ -127,10 +127,14 @@ def train(
                     if ranks.first:
                         keep_task(path, settings, source, None if began is None else began.path)
                         keep_inherited(path, data)
+                    tell, trained = progress or (lambda *_: None), 0
                     if not ranks.agree(lambda: run_directory.is_complete(path)):
                         layers = training.layers
                         ranks.agree(lambda: refuse_other_layers(path, run_directory.read(path), layers))
-                        training.run(progress or (lambda *_: None))
+                        trained = training.run(tell)
+                    if ranks.first and not trained:  # what follows may take long, too
+                        epochs = settings.pretrain_epochs + settings.epochs
+                        tell(epochs, epochs, {})
                     report, epoch = ranks.agree(training.evaluated)
             finally:
                 if training is not None:
@@ -245,8 +249,8 @@ class _Training:
         if isinstance(self._policy, LivePolicy):
             self._policy.close()
 
-    def run(self, progress: Progress) -> None:
-        """Train to the last epoch, from the last checkpoint where there is one."""
+    def run(self, progress: Progress) -> int:
+        """Train to the last epoch, from the last checkpoint where there is one; return how many epochs that took."""
         if self._ranks.first:
             self._write_split()
         self._restore()
@@ -255,7 +259,8 @@ class _Training:
         whole = WHOLE_CUTS if self._settings.ce_views == "whole" else 0
         self._pictures.keep_cuts(folder, self._training.views + 1 + whole, self._ranks.size)
         before, epochs = self._settings.pretrain_epochs, self._settings.epochs
-        for epoch in range(len(self._pretraining) + len(self._history), before + epochs):
+        missing = range(len(self._pretraining) + len(self._history), before + epochs)
+        for epoch in missing:
             started = time.monotonic()
             figures = self._steps.epoch(epoch) | {"seconds_steps": time.monotonic() - started}
             if epoch < before:
@@ -270,6 +275,7 @@ class _Training:
                 progress(epoch + 1, before + epochs, figures)
         if self._ranks.first:
             self._finish()
+        return len(missing)
 
     def evaluated(self) -> tuple[dict[str, Any], int | None]:
         """Ask the trained student, write down what it says, and return the report, and which epoch's student it is."""

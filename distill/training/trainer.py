@@ -24,7 +24,8 @@ class Step:
         run: one that trains now.
         epochs_done, epochs: of that one.
         runs_done, runs: of all runs.
-        trained, left: epochs of all runs, those that were trained since the comparison was called, and those to come.
+        trained, left: epochs of all runs, those that were trained since the comparison was called, and those to come; the last
+            one of a run that went on with that alone is not counted.
     """
 
     run: str
@@ -120,7 +121,7 @@ class Trainer:
         def report(done: int, total: int) -> None:
             nonlocal seen
             with self._lock:
-                self._trained += 1
+                self._trained += not done == total > seen + 1  # nothing says whether one was left to train
                 self._left -= done - seen  # of a run that goes on, with what was done before
                 seen = done
                 self._tell(one, done)

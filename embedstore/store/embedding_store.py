@@ -321,8 +321,13 @@ def refuse_unbuilt(store: EmbeddingStore) -> None:
     if store.declared:
         raise StoreError(f"The store '{store.path}' has no vectors yet; give it some first: embedstore import --help")
     if not awaits_first_build(store):
+        other = (
+            "choose another one"
+            if store.pinned is not None
+            else f"bring one back with: embedstore rollback '{store.path}' VERSION"
+        )
         raise StoreError(
-            f"The store '{store.path}' has no vectors at version {store.version}; choose another version; all are listed by: "
+            f"The store '{store.path}' has no vectors at version {store.version}; {other}; all versions are listed by: "
             f"embedstore log '{store.path}'"
         )
     if is_written(store.path):

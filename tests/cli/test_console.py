@@ -121,9 +121,20 @@ def test_only_the_report_is_on_stdout_whatever_is_printed_and_fails_meanwhile(ca
 
 @pytest.mark.parametrize(("done", "told"), [(8, "Training"), (9, "Now patches")])
 def test_a_bar_says_what_follows_when_all_is_done(done: int, told: str, capsys: Any) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stopped() -> None:
+        with console.progress("Training", "epochs", then="Now patches") as progress:
+            progress(done, 9)
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        stopped()
+    assert f"{told} ━" in capsys.readouterr().err
     with console.progress("Training", "epochs", then="Now patches") as progress:
         progress(done, 9)
-    assert f"{told} ━" in capsys.readouterr().err
+    assert "Training ━" in capsys.readouterr().err  # and nothing follows any more
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

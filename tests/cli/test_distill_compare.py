@@ -350,11 +350,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 # How far it is, and the time that is left
 
 
-@pytest.mark.parametrize(("answer", "told"), [("head", "run 4"), ("patches", "run 4, its patches")])
-def test_after_the_epochs_it_says_that_patches_are_learned(answer: str, told: str, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("answer", "runs_done", "told"),
+    [("head", 0, "run 4"), ("patches", 0, "run 4, its patches"), ("patches", 1, "run 4")],
+)
+def test_after_the_epochs_it_says_that_patches_are_learned(answer: str, runs_done: int, told: str, capsys: Any) -> None:
     with _progress(Settings(good="good", answer=answer)) as progress:
         progress(Step("run 4", 9, 10, 0, 4, 9, 31))
-        progress(Step("run 4", 10, 10, 0, 4, 10, 30))
+        progress(Step("run 4", 10, 10, runs_done, 4, 10, 30))
     assert re.search(rf"{told} +━+ 10/10 epochs", capsys.readouterr().err)
 
 

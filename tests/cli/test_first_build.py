@@ -95,12 +95,11 @@ def test_an_empty_version_of_a_built_store_is_no_unfinished_build(
     monkeypatch.chdir(place)
     embedstore.build(place / "whole", place / "photos", teacher="pixels", views=0)
     embedstore.rollback(place / "whole", 0)
-    for options, version in (((), 2), (("--version", "0"), 0)):
+    helps = "bring one back with: embedstore rollback 'whole' VERSION"
+    for options, version, way_out in (((), 2, helps), (("--version", "0"), 0, "choose another one")):
         code, out, err = given(monkeypatch, capsys, "query", "whole", "--id", "good/1.png", *options)
         assert (code, out) == (2, "")
-        assert (
-            f"The store 'whole' has no vectors at version {version}; choose another version; all are listed by:" in err
-        )
+        assert f"The store 'whole' has no vectors at version {version}; {way_out}; all versions are listed by:" in err
     _, out, _ = given(monkeypatch, capsys, "info", "whole")
     assert "unfinished" not in out
     assert embedstore.build(place / "whole", place / "photos").samples == 12

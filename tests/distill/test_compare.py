@@ -129,24 +129,39 @@ def test_progress_of_what_goes_on_counts_the_epochs_that_are_trained_now(store_p
         if (step.runs_done, step.epochs_done) == (1, 2):
             raise KeyboardInterrupt
 
-    settings, steps = replace(SETTINGS, epochs=3), list[Step]()
+    settings, steps = replace(SETTINGS, epochs=4), list[Step]()
     with pytest.raises(KeyboardInterrupt):
         compare(store_path, tmp_path, POLICIES, settings, folds=None, progress=stop)
     compare(store_path, tmp_path, [*POLICIES, "class-mean"], settings, folds=None, progress=steps.append)
     told = [(step.run.split("-seed")[0], step.epochs_done, step.runs_done, step.trained, step.left) for step in steps]
     assert told == [
-        ("own", 0, 0, 0, 6),  # finished before
-        ("own", 3, 1, 0, 6),
-        ("none", 0, 1, 0, 6),
-        ("none", 3, 1, 1, 3),  # two of its epochs were trained before
-        ("none", 3, 2, 1, 3),
-        ("class-mean", 0, 2, 1, 3),
-        ("class-mean", 1, 2, 2, 2),
-        ("class-mean", 2, 2, 3, 1),
-        ("class-mean", 3, 2, 4, 0),
-        ("class-mean", 3, 3, 4, 0),
+        ("own", 0, 0, 0, 8),  # finished before
+        ("own", 4, 1, 0, 8),
+        ("none", 0, 1, 0, 8),
+        ("none", 3, 1, 1, 5),  # two of its epochs were trained before
+        ("none", 4, 1, 2, 4),
+        ("none", 4, 2, 2, 4),
+        ("class-mean", 0, 2, 2, 4),
+        ("class-mean", 1, 2, 3, 3),
+        ("class-mean", 2, 2, 4, 2),
+        ("class-mean", 3, 2, 5, 1),
+        ("class-mean", 4, 2, 6, 0),
+        ("class-mean", 4, 3, 6, 0),
     ]
-    assert {(step.epochs, step.runs) for step in steps} == {(3, 3)}
+    assert {(step.epochs, step.runs) for step in steps} == {(4, 3)}
+
+
+def test_a_run_that_was_stopped_after_its_epochs_is_told_as_trained(store_path: Path, tmp_path: Path) -> None:
+    def stop(step: Step) -> None:
+        if step.epochs_done == 3:
+            raise KeyboardInterrupt
+
+    settings, steps = replace(SETTINGS, epochs=3), list[Step]()
+    with pytest.raises(KeyboardInterrupt):
+        compare(store_path, tmp_path, ["own"], settings, folds=None, progress=stop)
+    compare(store_path, tmp_path, ["own"], settings, folds=None, progress=steps.append)
+    told = [(step.epochs_done, step.runs_done, step.trained, step.left) for step in steps]
+    assert told == [(0, 0, 0, 3), (3, 0, 0, 0), (3, 1, 0, 0)]
 
 
 def test_the_written_split_is_taken_where_no_folds_are_dealt(store_path: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(
     path = stopped(store, tmp_path / "run", after)
     progress = Stop()
     run = distill.train(store, path, SETTINGS, resume=True, progress=progress)
-    assert progress.seen == list(range(after + 1, EPOCHS + 1))
+    assert progress.seen == (list(range(after + 1, EPOCHS + 1)) or [EPOCHS])  # where none is left, all are told as done
     assert run.report == uninterrupted.report
     same_run(path, uninterrupted.path)
 
@@ -251,7 +251,7 @@ def test_a_finished_run_is_not_trained_again(store: EmbeddingStore, uninterrupte
     progress = Stop()
     run = distill.train(store, path, SETTINGS, resume=True, progress=progress)
     assert run.report == uninterrupted.report
-    assert progress.seen == []
+    assert progress.seen == [EPOCHS]
     assert (path / "student.safetensors").stat().st_mtime_ns == before
     same_run(path, uninterrupted.path)
 

@@ -16,7 +16,7 @@ from distill.training import run_directory, trainer
 from distill.training.compare import Step
 from distill.training.run_process import train_apart
 from distill.training.store_version import VersionWarning
-from embedstore.errors import TrainingError
+from embedstore.errors import StoreError, TrainingError
 from embedstore.exports import export
 
 ROWS = toy_parts.parts(24, 12, 12)
@@ -124,6 +124,15 @@ def test_a_version_that_was_compacted_away_is_refused(here: Path) -> None:
         f"embedstore tag '{here / 'toy.store'}' NAME"
     )
     assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_a_version_is_learned_from_although_the_newest_has_no_vectors(here: Path) -> None:
+    embedstore.rollback(here / "toy.store", 0)
+    with pytest.raises(StoreError, match="has no vectors at version 2; bring one back with: embedstore rollback"):
+        distill.train(here / "toy.store", here / "run", LEARNING)
+    distill.train(here / "toy.store", here / "run", LEARNING, version=1)
+    with pytest.raises(StoreError, match="has no vectors at version 0; choose another one"):
+        distill.train(here / "toy.store", here / "other", LEARNING, version=0)
 
 
 def test_a_tag_keeps_the_version_that_a_run_goes_on_with(here: Path) -> None:

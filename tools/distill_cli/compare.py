@@ -164,10 +164,12 @@ def _progress(settings: Settings) -> Iterator[Callable[[Step], None]]:
         epochs = bars.add_task("", total=None, visible=False, words="epochs")
 
         def update(step: Step) -> None:
+            trained = (
+                step.epochs_done == step.epochs and step.runs_done == bars.tasks[runs].completed
+            )  # and not tested yet
+            described = f"{step.run}, its patches" if trained and settings.answer == PATCHES else step.run
             words = f"runs{_left(step, time.monotonic() - begun)}"
             bars.update(runs, completed=step.runs_done, total=step.runs, words=words)
-            learns_patches = step.epochs_done == step.epochs and settings.answer == PATCHES
-            described = f"{step.run}, its patches" if learns_patches else step.run
             bars.update(epochs, description=described, completed=step.epochs_done, total=step.epochs, visible=True)
 
         yield update

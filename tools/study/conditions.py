@@ -170,6 +170,11 @@ _RECIPES: tuple[tuple[Any, ...], ...] = (
     # The usual students see 96 pixels, where the teacher sees 224.
     ("own-160px", "own", "own", "own embeddings, pictures of 160 pixels instead of 96", _LARGE),
     ("none-160px", "none", "none", "plain training on the stored views, pictures of 160 pixels", _LARGE),
+    *(
+        (f"{name}-160px", method, recipe, f"{says}, pictures of 160 pixels", {**settings, **_LARGE}, epochs)
+        for name, method, recipe, says, settings, epochs in _RIVALS
+        if name == "trunk-30"  # what a student of larger pictures has to be held against
+    ),
 )
 
 
@@ -210,7 +215,7 @@ def _with_patches(*names: str) -> list[Condition]:
 
 
 _EVEN = "compressed-16-even"  # trained on the tail alone, where more bytes for the rare ones must show if anywhere
-_THIN = ("own", "class-mean", "compressed-16", _EVEN)
+_THIN = ("none", "own", "class-mean", "compressed-16", _EVEN)
 # With the teacher beside the student a training takes an hour and more, so one run of it must do. On stored views it would learn
 # what `own` does, to the last digits of float16; so it draws its crops anew, which no store can replay.
 _LIVE = (
