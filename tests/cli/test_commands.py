@@ -1,4 +1,4 @@
-"""The real commands, as installed, on real files: what they print, what they leave, what they refuse."""
+"""The real commands on real files: what they print, what they leave, what they refuse."""
 
 import io
 import json
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -19,37 +20,41 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def call(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run an installed command; fail with all it printed where it ends by another code."""
-    command, *rest = map(str, arguments)
-    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    result = subprocess.run(
-        [SCRIPTS / command, *rest], cwd=cwd, capture_output=True, text=True, check=False, env=environment
-    )
+    """Give a command; fail with all it printed where it ends by another code.
+
+    In this process: each of some hundreds would load PyTorch in one of its own. The tests of README and of docs/operations.md run
+    them as installed.
+    """
+    result = _here(*map(str, arguments), cwd=cwd)
     assert result.returncode == code, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result
 
 
 def refused(*arguments: object, cwd: Path) -> str:
-    """Give a command that must be refused: exit code 2, nothing on stdout, one sentence on stderr, which is returned.
-
-    In this process: each of a hundred refusals would load PyTorch in one of its own.
-    """
-    command, *rest = map(str, arguments)
-    main = import_module(f"{command}_cli.main").main
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", [command, *rest])
-        patch.setenv("COLUMNS", "200")
-        patch.chdir(cwd)
-        with pytest.raises(SystemExit) as ended:
-            main()
-    assert ended.value.code == 2, out.getvalue() + err.getvalue()
-    assert out.getvalue() == ""
-    lines = [line for line in err.getvalue().splitlines() if line.strip() and "━" not in line]
-    assert len(lines) == 1, err.getvalue()
+    """Give a command that must be refused: exit code 2, nothing on stdout, one sentence on stderr, which is returned."""
+    result = call(*arguments, cwd=cwd, code=2)
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.strip() and "━" not in line]
+    assert len(lines) == 1, result.stderr
     assert lines[0].startswith("Error: ")
     return lines[0]
+
+
+def _here(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    main = import_module(f"{command}_cli.main").main
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", [command, *arguments])
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "1")
+        patch.chdir(cwd)
+        with warnings.catch_warnings(action="default"):  # printed, as to whoever gives a command
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess([command, *arguments], code, out.getvalue(), err.getvalue())
 
 
 def save(path: Path, seed: int, *, bright: bool = False, side: int = 40) -> None:
