@@ -121,7 +121,8 @@ class Trainer:
         def report(done: int, total: int) -> None:
             nonlocal seen
             with self._lock:
-                self._trained += not done == total > seen + 1  # nothing says whether one was left to train
+                # A run that went on and is told as done at once had perhaps no epoch left.
+                self._trained += not done == total > seen + 1
                 self._left -= done - seen  # of a run that goes on, with what was done before
                 seen = done
                 self._tell(one, done)

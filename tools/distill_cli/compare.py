@@ -164,9 +164,8 @@ def _progress(settings: Settings) -> Iterator[Callable[[Step], None]]:
         epochs = bars.add_task("", total=None, visible=False, words="epochs")
 
         def update(step: Step) -> None:
-            trained = (
-                step.epochs_done == step.epochs and step.runs_done == bars.tasks[runs].completed
-            )  # and not tested yet
+            # Its epochs are done, and it is not counted among the runs that are.
+            trained = step.epochs_done == step.epochs and step.runs_done == bars.tasks[runs].completed
             described = f"{step.run}, its patches" if trained and settings.answer == PATCHES else step.run
             words = f"runs{_left(step, time.monotonic() - begun)}"
             bars.update(runs, completed=step.runs_done, total=step.runs, words=words)

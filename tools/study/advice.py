@@ -113,9 +113,8 @@ def main() -> None:
     file = (options.docs or (options.out / "quick" if options.quick else DOCS)) / FILE
     console = Console(highlight=False)
     found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    wanted = [
-        f"{task}/{fold}" for fold in range(outer) for task in options.only
-    ]  # so that soon something is known of each
+    # One fold of each task first, so that soon something is known of all.
+    wanted = [f"{task}/{fold}" for fold in range(outer) for task in options.only]
     missing = [name for name in wanted if name not in found]
     plan(console, missing, options, epochs)
     if options.plan:
