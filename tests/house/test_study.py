@@ -14,6 +14,7 @@ sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools"), str(ROOT / "too
 
 import cells  # noqa: E402
 import probes  # noqa: E402
+import quick  # noqa: E402
 import results  # noqa: E402
 import screen  # noqa: E402
 import search  # noqa: E402
@@ -104,7 +105,30 @@ def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone
     long = screen.RECIPES["own-long"].chosen(tmp_path, 30, 2)
     assert (long.epochs, long.pretrain_epochs, long.views, long.balance) == (100, 200, 32, 0.5)
     own = screen.RECIPES["own-medium"].chosen(tmp_path, 30, 2)
+    assert screen.RECIPES["own-long"].chosen(tmp_path, 1, 2, views=2) == replace(
+        screen.RECIPES["own-long"].chosen(tmp_path, 1, 2), views=2
+    )
     assert (own.weight, own.balance, own.student, own.epochs, own.seed, own.fold) == (5.0, 0.5, "medium", 30, 2, 0)
+
+
+@pytest.mark.parametrize("name", [name for name, one in CONDITIONS.items() if one.part not in {"teacher", "patches"}])
+def test_a_quick_study_trains_the_same_for_one_epoch_on_as_few_views_as_its_stores_keep(
+    tmp_path: Path, name: str
+) -> None:
+    tried = {one: {"a": {"recipe": {"weight": 5.0, "pretrained": 1 / 3}, "val_auroc": 0.7}} for one in METHODS}
+    (tmp_path / "search.json").write_text(json.dumps({"epochs": 1, "tried": tried}), "utf-8")
+    whole, short = CONDITIONS[name], quick.quick_condition(CONDITIONS[name])
+    settings = short.chosen("good", tmp_path)
+    assert settings.epochs + settings.pretrain_epochs == 1
+    assert settings.views == short.kept.views == 2 < whole.kept.views
+    assert all(one.get("kept_views", 0) <= 2 for one in settings.options.values())
+    assert quick.quick_condition(short) == short
+    own = {"views", "epochs", "pretrain_epochs", "options"}
+    kept, shortened = whole.chosen("good", tmp_path).to_dict(), settings.to_dict()
+    assert {name: value for name, value in kept.items() if name not in own} == {
+        name: value for name, value in shortened.items() if name not in own
+    }
+    assert (short.name, short.method, short.of, short.only) == (whole.name, whole.method, whole.of, whole.only)
 
 
 def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
+import quick  # noqa: E402
 from data import DATA, FEW_VIEWS, STANDARD, Data, Kept, build, store_of  # noqa: E402
 from results import write_json  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -108,9 +109,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one outer fold, 5 epochs: shows that it runs, no more")
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
-    epochs, outer = (5, 1) if options.quick else (EPOCHS, OUTER)
-    work = options.out / ("advice-quick" if options.quick else "advice")
-    file = (options.docs or (options.out / "quick" if options.quick else DOCS)) / FILE
+    epochs, outer = EPOCHS, OUTER
+    if options.quick:
+        options.out /= quick.FOLDER
+        epochs, outer = 5, 1
+    work = options.out / "advice"
+    file = (options.docs or (options.out if options.quick else DOCS)) / FILE
     console = Console(highlight=False)
     found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
     # One fold of each task first, so that soon something is known of all.
@@ -145,6 +149,8 @@ def plan(console: Console, missing: list[str], options: argparse.Namespace, epoc
 def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epochs: int) -> dict[str, Any]:
     """Ask for advice without an outer fold, train each way on the other parts, and test it on that fold."""
     kept = STANDARD if data.name == TILES else FEW_VIEWS
+    if options.quick:
+        kept = quick.quick_kept(kept)
     store = store_of(data, options.out, options.tiles, options.docs or DOCS, kept)
     place = work / data.name / str(fold)
     with embedstore.open(store) as opened:

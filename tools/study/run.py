@@ -20,6 +20,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+import quick  # noqa: E402
 import results  # noqa: E402
 from aside import with_aside  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
@@ -45,7 +46,6 @@ from embedstore.errors import EmbedstoreError  # noqa: E402
 from embedstore.teachers.protocol import EMBEDDING  # noqa: E402
 
 STUDY = Path("docs/study")
-QUICK_EPOCHS = 1
 SEARCHED = "magnetic-tile"  # the data on which recipes are searched
 COLUMNS = (TextColumn("   {task.description:8}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
 _SIZE = Settings().size
@@ -69,15 +69,21 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", default=["*"], help="conditions, such as magnetic-tile/own or '*/none'")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument("--quick", action="store_true", help="one epoch, one seed: shows that it runs, no more")
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch, one seed, few views: shows that it runs, no more"
+    )
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
-    docs = options.docs or (options.out / "quick" if options.quick else STUDY)
+    every = CONDITIONS
+    if options.quick:
+        options.out /= quick.FOLDER
+        every = {name: quick.quick_condition(one) for name, one in CONDITIONS.items()}
+    docs = options.docs or (options.out if options.quick else STUDY)
     console = Console(highlight=False)
     try:
-        chosen = [one for name, one in CONDITIONS.items() if any(fnmatch.fnmatch(name, only) for only in options.only)]
+        chosen = [one for name, one in every.items() if any(fnmatch.fnmatch(name, only) for only in options.only)]
         if not chosen:
-            sys.exit(f"Error: no condition is called {' '.join(options.only)}; there are {', '.join(CONDITIONS)}.")
+            sys.exit(f"Error: no condition is called {' '.join(options.only)}; there are {', '.join(every)}.")
         missing = [one for one in chosen if not (docs / one.data / f"{one.name}.json").exists()]
         plan(console, chosen, missing, options)
         if options.plan:
@@ -86,7 +92,7 @@ def main() -> None:
             search_recipes(console, docs, options)
         for number, one in enumerate(missing, start=1):
             console.print(f"[bold]{number} of {len(missing)}: {one.data}/{one.name}[/bold], {one.says}")
-            train(console, one, docs, options)
+            train(console, one, every[f"{one.data}/{one.of or one.name}"], docs, options)
     except (EmbedstoreError, ValueError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
@@ -99,8 +105,8 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     hours = 0.0
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
-        epochs = 0 if one.part in ("teacher", "patches") else QUICK_EPOCHS if options.quick else one.epochs
-        runs = len(one.only or ()) or FOLDS * (1 if options.quick else SEEDS)
+        epochs = 0 if one.part in ("teacher", "patches") else one.epochs
+        runs = len(one.only or ()) or FOLDS * seeds_of(options)
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
         each = runs * epochs * seconds_an_epoch(one) / 3600
@@ -127,35 +133,41 @@ def seconds_an_epoch(condition: Condition) -> float:
 
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
     """Return whether the students that a condition asks are here; those that were trained elsewhere must be trained again."""
-    out = (options.out / "quick" if options.quick else options.out) / condition.data / "runs"
-    seeds = 1 if options.quick else SEEDS
+    runs = options.out / condition.data / "runs"
     return all(
-        is_complete(out / f"{condition.of}-fold{fold}-seed{seed}") for fold in range(FOLDS) for seed in range(seeds)
+        is_complete(runs / f"{condition.of}-fold{fold}-seed{seed}")
+        for fold in range(FOLDS)
+        for seed in range(seeds_of(options))
     )
+
+
+def seeds_of(options: argparse.Namespace) -> int:
+    """Return with how many seeds each condition is trained."""
+    return quick.SEEDS if options.quick else SEEDS
 
 
 def search_recipes(console: Console, docs: Path, options: argparse.Namespace) -> None:
     """Search the recipes, where that has not been done."""
     data = DATA[SEARCHED]
-    out = options.out / "quick" if options.quick else options.out
-    store = store_of(data, options.out, options.tiles, options.docs or STUDY)
+    kept = quick.quick_kept(STANDARD) if options.quick else STANDARD
+    store = store_of(data, options.out, options.tiles, options.docs or STUDY, kept)
     console.print("[bold]Search[/bold]: the same recipes for six methods, on one inner split")
     with Progress(*COLUMNS[:-1], console=console) as shown:
         task = shown.add_task("recipes", total=None)
         search(
             store,
-            out / "search",
+            options.out / "search",
             docs / SEARCHED,
-            {"good": data.good, "views": VIEWS, "folds": FOLDS},
+            {"good": data.good, "views": quick.VIEWS if options.quick else VIEWS, "folds": FOLDS},
             images=options.tiles,
             jobs=options.jobs,
-            epochs=1 if options.quick else SEARCH_EPOCHS,
+            epochs=quick.EPOCHS if options.quick else SEARCH_EPOCHS,
             progress=lambda done, total: shown.update(task, completed=done, total=total),
         )
 
 
-def train(console: Console, condition: Condition, docs: Path, options: argparse.Namespace) -> None:
-    """Train a condition on all folds and seeds, and keep what its runs say."""
+def train(console: Console, condition: Condition, trained: Condition, docs: Path, options: argparse.Namespace) -> None:
+    """Train a condition on all folds and seeds, or ask the students of another that was trained; keep what the runs say."""
     data = DATA[condition.data]
     store = store_of(data, options.out, options.tiles, options.docs or STUDY, condition.kept)
     with embedstore.open(store) as opened:
@@ -174,7 +186,7 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
         "machine": machine(),  # of this command, as the jobs
         "jobs": options.jobs,
     }
-    seeds = 1 if options.quick else SEEDS
+    seeds = seeds_of(options)
     if condition.part == "teacher":
         runs, strength = teacher_runs(
             store, condition.method, data.good, folds=FOLDS, seeds=seeds, outputs=(EMBEDDING, *condition.kept.outputs)
@@ -184,15 +196,13 @@ def train(console: Console, condition: Condition, docs: Path, options: argparse.
         about |= {"settings": {}, "bytes": BYTES, "curve": [], "peak_memory": None}
         runs = patches_asked(condition, docs, store, data.good, seeds, options.tiles)
     else:
-        way = condition.of or condition.name
-        trained = CONDITIONS[f"{condition.data}/{way}"]
-        settings = trained.chosen(data.good, docs / SEARCHED, QUICK_EPOCHS if options.quick else None)
-        out = (options.out / "quick" if options.quick else options.out) / condition.data
+        settings = trained.chosen(data.good, docs / SEARCHED)
+        out = options.out / condition.data
         with bars(console) as progress:
             runs, remarks = train_ways(
                 store,
                 out,
-                {way: settings},
+                {trained.name: settings},
                 folds=FOLDS,
                 seeds=seeds,
                 only=condition.only,

@@ -21,6 +21,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1]), str(HERE.parent / "pilot")]
 
+import quick  # noqa: E402
 from cells import WITH_CELLS  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS  # noqa: E402
 from data import DATA, FEW_VIEWS, GRID, MAXIMA, STANDARD, Data, Kept, store_of  # noqa: E402
@@ -61,19 +62,21 @@ class Recipe:
     kept: Kept = STANDARD
     beside: str | None = None
 
-    def chosen(self, docs: Path, epochs: int, seed: int) -> Settings:
+    def chosen(self, docs: Path, epochs: int, seed: int, views: int | None = None) -> Settings:
         """Return its settings.
 
         Args:
             docs: of the data, where `search.json` is.
             epochs: of the whole training, where it is not longer.
             seed: of the training.
+            views: at most so many are replayed.
         """
         base = CONDITIONS[f"{OF}/{self.of}"].chosen(DATA[OF].good, docs, epochs * self.longer)
         changed = dict(self.settings)
         if "pretrained" in changed:
             changed = recipe_settings(changed, epochs * self.longer)
-        return replace(base, folds=FOLDS, fold=0, seed=seed, **changed)
+        settings = replace(base, folds=FOLDS, fold=0, seed=seed, **changed)
+        return settings if views is None else replace(settings, views=min(settings.views or views, views))
 
 
 # The first one of each condition is that condition as it is.
@@ -156,22 +159,31 @@ def main() -> None:
         "--docs", type=Path, help="where search.json is and screen.json goes: docs/study; for --quick in --out"
     )
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument("--quick", action="store_true", help="one epoch, one seed: shows that it runs, no more")
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch, one seed, few views: shows that it runs, no more"
+    )
     options = parser.parse_args()
-    docs = options.docs or (options.out / "quick" if options.quick else Path("docs/study"))
-    epochs, seeds = (1, 1) if options.quick else (EPOCHS, SEEDS)
+    begun = options.docs or Path("docs/study")
+    epochs, seeds, views = EPOCHS, SEEDS, None
+    if options.quick:
+        options.out /= quick.FOLDER
+        epochs, seeds, views = quick.EPOCHS, quick.SEEDS, quick.VIEWS
+    docs = options.docs or (options.out if options.quick else begun)
     if not (docs / OF / SEARCH).exists():
         sys.exit(
             f"Error: there is no search in '{docs / OF}' yet, whose recipes are taken; first run tools/study/run.py."
         )
     try:
         screen(
-            lambda one: store_of(one.data, options.out, options.tiles, docs, one.kept),
-            (options.out / "quick" if options.quick else options.out) / "screen",
+            lambda one: store_of(
+                one.data, options.out, options.tiles, begun, quick.quick_kept(one.kept) if options.quick else one.kept
+            ),
+            options.out / "screen",
             docs / OF,
             jobs=options.jobs,
             epochs=epochs,
             seeds=seeds,
+            views=views,
         )
     except (EmbedstoreError, OSError, ValueError) as error:
         sys.exit(f"Error: {error}")
@@ -187,6 +199,7 @@ def screen(
     jobs: int,
     epochs: int = EPOCHS,
     seeds: int = SEEDS,
+    views: int | None = None,
 ) -> None:
     """Train every recipe with every seed, and write down what each reached.
 
@@ -197,6 +210,7 @@ def screen(
         jobs: trainings at a time.
         epochs: of each.
         seeds: trainings of each recipe.
+        views: at most so many are replayed, where the stores have no more.
 
     Raises:
         SettingsError: what was written down before is of other epochs.
@@ -225,7 +239,7 @@ def screen(
                 places = {name: out / f"{name}-seed{seed}" for name in names if stores[name] == of_store}
                 areas = validation_aurocs(
                     of_store,
-                    {place: RECIPES[name].chosen(docs, epochs, seed) for name, place in places.items()},
+                    {place: RECIPES[name].chosen(docs, epochs, seed, views) for name, place in places.items()},
                     images=None,  # the stores keep their pictures
                     jobs=jobs,
                     progress=lambda trained, _, before=done: shown.update(task, completed=before + trained),
