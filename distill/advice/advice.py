@@ -17,7 +17,7 @@ from distill.advice.footprint import Footprint, LeftOut
 from distill.advice.looks import Looks, look
 from distill.advice.needs import MOST_OVERKILL, Needs
 from distill.advice.patches import TrialPatches, with_patches
-from distill.advice.planning import LEARNING_PATCHES, LOOKING, TRYING, Begun, Progress, plan_all, trained_ways
+from distill.advice.planning import LEARNING_PATCHES, LOOKING, TRYING, Basis, Progress, plan_all, trained_ways
 from distill.advice.trials import Pace, Plan
 from distill.source import contents_of, opened_store
 from distill.training.ranks import refuse_ranks
@@ -121,7 +121,7 @@ def advise(
         with TrialPatches(opened, asked, folder) as patches:
             agreed = read_agreed(place, request)
             if agreed is None:
-                begun = Begun(opened, needs, candidates, ways, data, learned, patches, folder, jobs, tell)
+                begun = Basis(opened, needs, candidates, ways, data, learned, patches, folder, jobs, tell)
                 agreed = plan_all(begun, request)
                 write_agreed(place, agreed)
             plan = agreed.plan

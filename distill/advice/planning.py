@@ -29,7 +29,7 @@ _MOST_ON_PATCHES = 0.5  # of the time for the trials
 
 
 @dataclass(frozen=True)
-class Begun:
+class Basis:
     """What trials are planned from.
 
     Attributes:
@@ -62,45 +62,45 @@ def trained_ways(candidates: Sequence[Candidate], ways: Mapping[str, Settings]) 
     return {one.trained: replace(ways[one.name], answer="head") if one.alone else ways[one.name] for one in candidates}
 
 
-def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
+def plan_all(basis: Basis, request: dict[str, Any]) -> Agreed:
     """Find out which candidates can be tried, how long they take, and how much of each fits.
 
     Args:
-        begun: what that hangs on.
+        basis: what that hangs on.
         request: what is to be agreed on, in plain values.
 
     Raises:
         SettingsError: no candidate can be tried, or the time is too short.
         TrainingError: a run can't be done.
     """
-    needs, ways, training = begun.needs, begun.ways, len(begun.data.sides["train"])
+    needs, ways, training = basis.needs, basis.ways, len(basis.data.sides["train"])
     footprints, left_out = fitting(
         ways,
-        len(begun.data.classes),
-        flips_of(begun.store.recipe),
+        len(basis.data.classes),
+        flips_of(basis.store.recipe),
         pictures=training,
-        side=begun.store.recipe.student_side,
+        side=basis.store.recipe.student_side,
         max_megabytes=needs.max_megabytes,
         max_milliseconds=needs.max_milliseconds,
     )
-    started, fewest = time.monotonic(), min(begun.learned)
-    candidates = [one for one in begun.candidates if one.name in footprints]
+    started, fewest = time.monotonic(), min(basis.learned)
+    candidates = [one for one in basis.candidates if one.name in footprints]
     first = int(any(one.alone for one in candidates))  # patches are measured before the others
-    begun.tell(MEASURING, 0, len(trained_ways(candidates, ways)) + first)
-    patches, none = _look_at_patches(begun, [one for one in candidates if one.alone])
+    basis.tell(MEASURING, 0, len(trained_ways(candidates, ways)) + first)
+    patches, none = _look_at_patches(basis, [one for one in candidates if one.alone])
     candidates = _without(candidates, none)
     if not candidates:
         raise SettingsError(f"None of the ways can be tried: {none[-1].why.en}")
     trained = trained_ways(candidates, ways)
     measured = trials.measure_paces(
-        begun.store.path,
+        basis.store.path,
         trained,
         folds=fewest,
-        pictures=begun.learned[fewest],
-        images=begun.images,
-        jobs=begun.jobs,
-        progress=lambda done, _: begun.tell(MEASURING, done + first, len(trained) + first),
-        version=begun.store.version,
+        pictures=basis.learned[fewest],
+        images=basis.images,
+        jobs=basis.jobs,
+        progress=lambda done, _: basis.tell(MEASURING, done + first, len(trained) + first),
+        version=basis.store.version,
     )
     paces = {one.name: _beside(measured[one.trained], patches if one.alone else None) for one in candidates}
     paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
@@ -108,13 +108,13 @@ def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
     left_out += [*none, *too_slow]
     spent = time.monotonic() - started
     try:
-        plan = _plan(begun, candidates, measured, paces, patches, spent)
+        plan = _plan(basis, candidates, measured, paces, patches, spent)
     except TooShortError as error:
         beside = [one for one in candidates if one.alone]
         candidates = [one for one in candidates if not one.alone]
         if not beside or not candidates:
             raise
-        plan = _plan(begun, candidates, measured, paces, None, spent)
+        plan = _plan(basis, candidates, measured, paces, None, spent)
         left_out += [LeftOut(one.name, why=_no_time(error)) for one in beside]
     names = [one.name for one in candidates]
     return Agreed(
@@ -122,16 +122,16 @@ def plan_all(begun: Begun, request: dict[str, Any]) -> Agreed:
     )
 
 
-def _look_at_patches(begun: Begun, beside: list[Candidate]) -> tuple[PatchPace | None, list[LeftOut]]:
+def _look_at_patches(basis: Basis, beside: list[Candidate]) -> tuple[PatchPace | None, list[LeftOut]]:
     """Return how long patches take, where some candidates need them; where none can be had, these candidates with the reason."""
     if not beside:
         return None, []
-    minutes = begun.needs.minutes
-    pictures = sum(len(begun.data.labelled(side)) for side in ("train", "val", "test"))
+    minutes = basis.needs.minutes
+    pictures = sum(len(basis.data.labelled(side)) for side in ("train", "val", "test"))
     try:
-        needed = pictures * begun.patches.seconds_a_picture() / 60
+        needed = pictures * basis.patches.seconds_a_picture() / 60
         if needed <= _MOST_ON_PATCHES * minutes:
-            return begun.patches.measured(begun.data, begun.learned, trials.SEEDS), []
+            return basis.patches.measured(basis.data, basis.learned, trials.SEEDS), []
     except EmbedstoreError as error:  # no such stages, or no weights, or too few parts
         why = Text(str(error), str(error))
     else:
@@ -146,7 +146,7 @@ def _look_at_patches(begun: Begun, beside: list[Candidate]) -> tuple[PatchPace |
 
 
 def _plan(  # noqa: PLR0917
-    begun: Begun,
+    basis: Basis,
     candidates: Sequence[Candidate],
     measured: Mapping[str, Pace],
     paces: Mapping[str, Pace],
@@ -155,14 +155,14 @@ def _plan(  # noqa: PLR0917
 ) -> Plan:
     """Return what is trained of each candidate: on folds on which patches can be learned, where some candidate needs them."""
     beside = patches.again if patches is not None and any(one.alone for one in candidates) else None
-    most, training = begun.needs.train_minutes, len(begun.data.sides["train"])
+    most, training = basis.needs.train_minutes, len(basis.data.sides["train"])
     return trials.plan_trials(
         {one.trained: measured[one.trained] for one in candidates},
-        begun.learned if beside is None else {folds: begun.learned[folds] for folds in beside},
-        seconds=60 * begun.needs.minutes,
+        basis.learned if beside is None else {folds: basis.learned[folds] for folds in beside},
+        seconds=60 * basis.needs.minutes,
         spent=spent,
         each=beside,
-        jobs=begun.jobs,
+        jobs=basis.jobs,
         wanted=min(trials.training_epochs(paces[one.name], training, most) for one in candidates),
     )
 

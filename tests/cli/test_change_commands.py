@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from helpers import CountingTeacher, snapshot, write_picture, write_pictures
-from test_commands import SCRIPTS, call
+from toy_commands import SCRIPTS, call
 
 import embedstore
 from embedstore.store import compaction

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_commands import call, save
+from toy_commands import call, save
 
 import distill
 import embedstore

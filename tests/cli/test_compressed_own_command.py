@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 import embedstore
 

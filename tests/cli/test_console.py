@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_commands import SCRIPTS
+from toy_commands import SCRIPTS
 
 import distill
 import distill_cli.main

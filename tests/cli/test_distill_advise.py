@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_commands import refused, save
+from toy_commands import refused, save
 
 import distill
 import distill_cli.main

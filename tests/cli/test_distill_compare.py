@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_commands import save
+from toy_commands import save
 
 import distill
 import embedstore

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 QUICK = ("--size", "32")
 SIDES = ("train", "train", "val", "test")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers import store_of, unit_vectors
-from test_commands import call, refused
+from toy_commands import call, refused
 
 from distill import Settings
 from distill.training.task_file import read_task

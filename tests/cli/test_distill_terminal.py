@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 import embedstore
 from distill.terminal.predictions import Predictions

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 import embedstore
 from distill import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import python_environment
-from test_commands import SCRIPTS, call, refused
+from toy_commands import SCRIPTS, call, refused, save
 
 import embedstore
 
@@ -68,8 +68,6 @@ def test_json_and_the_page(line: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_embedded_by_the_stores_teacher(tmp_path: Path) -> None:
-    from test_commands import save
-
     for at in range(24):
         save(tmp_path / "photos" / "good" / f"{at:02d}.png", at)
     for at in range(12):

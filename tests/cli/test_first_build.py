@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from helpers import CountingTeacher
-from test_commands import refused, save
 from test_console import given
+from toy_commands import refused, save
 
 import embedstore
 from embedstore.errors import StoreError

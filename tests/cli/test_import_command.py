@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_commands import call
+from toy_commands import call
 
 import embedstore
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_commands import call, refused
+from toy_commands import call, refused
 
 from embedstore import EmbeddingStore, Summary
 from embedstore_cli import console

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import store_of, unit_vectors
-from test_commands import SCRIPTS
+from toy_commands import SCRIPTS
 
 import embedstore
 from embedstore_inspector import maps

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 import embedstore
 from embedstore.store.layout import read_current

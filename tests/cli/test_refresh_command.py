@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import noise_picture, python_environment, write_picture
-from test_commands import call, refused
+from toy_commands import call, refused
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 from helpers import store_of, unit_vectors
-from test_commands import SCRIPTS, refused
 from test_help import run_module
+from toy_commands import SCRIPTS, refused
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_commands import call, refused, save
+from toy_commands import call, refused, save
 
 import embedstore
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_commands import call, refused
+from toy_commands import call, refused
 
 import embedstore
 from embedstore.errors import MissingPackageError

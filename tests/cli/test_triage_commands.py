@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_change_commands import HOSTILE, Line, line  # noqa: F401  (a fixture)
-from test_commands import call
+from toy_commands import call
 
 import embedstore
 from embedstore.triage import Verdict, triage

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import smooth_picture, store_of, unit_vectors
 from PIL import Image
-from test_commands import call, refused
+from toy_commands import call, refused
 
 import embedstore
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import store_of, unit_vectors
-from test_commands import call, refused
+from toy_commands import call, refused
 
 import embedstore
 from embedstore.store.layout import read_current
