@@ -1,6 +1,7 @@
 """The study's documents: made from random scores, their figures are those of the scores; those kept here are of today's JSON."""
 
 import re
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from toy_study import FOLDS, MADE, SAMPLES, SEEDS, english, rows
+from toy_study import FOLDS, MADE, SAMPLES, SEEDS, english, rows, runs_of
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
@@ -71,8 +72,12 @@ def test_figures_are_those_of_the_scores(docs: Path, made: dict[Path, str]) -> N
     assert perfect[2].startswith("1.000 (")
 
 
+def bullets(text: str) -> list[str]:
+    return [line for line in text.split("\n\n")[3].splitlines() if line.startswith("- ")]
+
+
 def test_the_answer_names_the_best_and_what_it_is_held_against(made: dict[Path, str]) -> None:
-    first, second, *_ = re.split(r"(?<=\.) (?=[A-Z])", english(made).split("\n\n")[3])
+    first, second, *others = bullets(english(made))
     assert "**`own` catches most rare defects**: 1.00 of each kind" in first
     assert "from 10.0 MB of what the teacher saw" in first
     own_to_none = rows(english(made), "own", "Baselines and controls")[1][2]
@@ -80,7 +85,26 @@ def test_the_answer_names_the_best_and_what_it_is_held_against(made: dict[Path, 
     assert value > 0
     assert f"plain training of the same student that is {share(value, 2, signed=True)} (" in second
     assert "(`trunk`)" in second
-    assert "`rare-25`（390 KB）が最も多く検出し" in japanese(made)
+    assert not any("patches" in one for one in others)
+    assert any("`rare-25`（390 KB）が最も多く検出し" in one for one in bullets(japanese(made)))
+
+
+def test_the_answer_tells_what_patches_add_to_the_best_head_that_was_asked_beside_them(
+    docs: Path, tmp_path: Path
+) -> None:
+    patched = tmp_path / "study"
+    shutil.copytree(docs, patched)
+    about = {"good": "good", "part": "patches", "method": "patches", "peak_memory": None, "curve": [], "jobs": 2}
+    about |= {"machine": "2 CPU cores", "settings": {}, "says": "patches"}
+    for name, of in {"patches": None, "rare-25-patches": "rare-25", "trunk-patches": "trunk"}.items():
+        results.write(patched / MAIN, name, {**about, "of": of}, runs_of("own", 9.0), "good")
+        made = pages.make(patched, resamples=50)
+        told = [one for one in bullets(english(made)) if "patches" in one]
+        assert len(told) == len([one for one in bullets(japanese(made)) if "パッチ" in one]) == (name != "patches")
+    gained = rows(english(made), "rare-25-patches", "Past the teacher")[-1][3].replace("**", "")
+    value = gained.split(" (")[0]
+    assert f"`rare-25` reaches 1.00, and 1.00 of its worst kind, Crack: {value[:4]}" in told[0]
+    assert told[0].endswith(".00 (.00 to .00, which chance can explain) against `trunk` with the same patches.")
 
 
 def test_bars_tell_reached_from_not_reached_and_not_known(docs: Path, made: dict[Path, str]) -> None:

@@ -1,4 +1,4 @@
-"""The answer in a few sentences, made from the figures and saying no more than they do."""
+"""The answer in a few bullets, made from the figures and saying no more than they do."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from results import Finished
 
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text
-from page_parts.evidence import OWN, PLAIN, TRUNK, UNTRAINED, Compared, Evidence
-from page_parts.markdown import between, code, share, size
+from page_parts.evidence import OWN, PATCHES, PLAIN, TRUNK, UNTRAINED, Compared, Evidence
+from page_parts.markdown import Bullets, Piece, between, code, share, size
 
 DECIDES = "macro_mode_recall"
 LOSS = 0.02  # of AUROC against own, that a summary may cost
 QUARTER = 0.25
 
 
-def answer(evidence: Evidence) -> Text:
+def answer(evidence: Evidence) -> Piece:
     """Say which way catches most rare defects, how sure that is, and in how few bytes it can be had."""
     main = evidence.main
     if main is None or not (ways := store_ways(main)):
@@ -27,9 +27,8 @@ def answer(evidence: Evidence) -> Text:
         f"*{done} of {all_of} planned conditions are finished; what is missing may change this.*",
         f"*予定した {all_of} 条件のうち {done} 条件が終わった時点の結果で、今後変わることがあります。*",
     )
-    found = [_most(main, ways), _sure(main, ways[0]), *_from_stages(main), _small(main)]
-    said = [*found, *([still] if done < all_of else [])]
-    return Text(" ".join(one.en for one in said), "".join(one.ja for one in said))
+    found = [_most(main, ways), _sure(main, ways[0]), *_from_stages(main), *_beside_patches(main, ways), _small(main)]
+    return [Bullets(found), *([still] if done < all_of else [])]
 
 
 def store_ways(main: Compared) -> list[str]:
@@ -164,6 +163,34 @@ def _from_stages(main: Compared) -> list[Text]:
             f"{share(worst.recall, 2)} of its worst kind, {worst.name}; the store's part in that is {_said(gained).en}.",
             f"教師の先頭の段から始めてストアで学習した生徒（{code(taught)}）は {reached}、最も苦手な {worst.name} で "
             f"{share(worst.recall, 2)} に達します。そのうちストアによる差は {_said(gained).ja}です。",
+        )
+    ]
+
+
+def _beside_patches(main: Compared, ways: list[str]) -> list[Text]:
+    """Say what it gives to ask patches beside the head of a student that begins at random, and beside the rival's."""
+    heads = {name: head for name in main.of_part(PATCHES) if (head := main.finished[name].about["of"])}
+    name = next((one for one, head in heads.items() if head in ways), None)
+    gained = None if name is None else main.difference(name, heads[name], DECIDES)
+    if name is None or gained is None:
+        return []
+    reached, worst = main.figures[name].macro_mode_recall, main.figures[name].by_mode[0]
+    head, above = code(heads[name]), _said(gained)
+    first = Text(
+        f"With patches of good parts asked beside its head at the terminal (`--answer patches`), {head} reaches "
+        f"{share(reached, 2)}, and {share(worst.recall, 2)} of its worst kind, {worst.name}: {above.en} against the head alone",
+        f"端末でパッチ照合をヘッドと合わせて判定すると（`--answer patches`）、{head} は {share(reached, 2)}、最も苦手な "
+        f"{worst.name} で {share(worst.recall, 2)} に達します。ヘッドのみとの差は {above.ja}",
+    )
+    trunk = strongest_rival(main)
+    rival = next((one for one, head in heads.items() if head == trunk), None)
+    held = None if rival is None else main.difference(name, rival, DECIDES)
+    if held is None:
+        return [Text(f"{first.en}.", f"{first.ja}です。")]
+    return [
+        Text(
+            f"{first.en}, {_said(held).en} against {code(trunk or '')} with the same patches.",
+            f"{first.ja}、同じパッチを合わせた {code(trunk or '')} との差は {_said(held).ja}です。",
         )
     ]
 

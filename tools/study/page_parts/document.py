@@ -35,6 +35,7 @@ from page_parts.misses import missed_by_all, most_missed, shown_of
 from page_parts.names import pictures_of
 from page_parts.training_free import told
 
+_ALL = Text("All conditions", "すべての条件")
 _BY_KIND = Text("Each kind with its interval", "種類ごとの検出率と区間")
 _WIDE_LETTER = r"[^\x00-\x7f]"
 
@@ -79,7 +80,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "overkill": percent(OVERKILL),
         "resamples": f"{RESAMPLES:,}",
         "counts": None,
-        "planned": tables.planned(evidence),
+        "planned": Folded(_ALL, tables.planned(evidence)),
         "recipes_tried": None if evidence.search is None else tables.recipes_tried(evidence.search),
         "search_epochs": 0 if evidence.search is None else int(evidence.search["epochs"]),
         "screened": None if evidence.screen is None else tables.screened(evidence.screen),
