@@ -121,8 +121,8 @@ def advise(
         with TrialPatches(opened, asked, folder) as patches:
             agreed = read_agreed(place, request)
             if agreed is None:
-                begun = Basis(opened, needs, candidates, ways, data, learned, patches, folder, jobs, tell)
-                agreed = plan_all(begun, request)
+                basis = Basis(opened, needs, candidates, ways, data, learned, patches, folder, jobs, tell)
+                agreed = plan_all(basis, request)
                 write_agreed(place, agreed)
             plan = agreed.plan
             tried = [one for one in candidates if one.name in agreed.footprints]

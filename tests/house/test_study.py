@@ -18,7 +18,7 @@ import quick  # noqa: E402
 import results  # noqa: E402
 import screen  # noqa: E402
 import search  # noqa: E402
-from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS  # noqa: E402
+from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
 from data import DATA, MAXIMA, STANDARD, Data, Kept, build_tiles, needs_teacher, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
 from sizes import target_bytes  # noqa: E402
@@ -105,10 +105,17 @@ def test_a_recipe_of_the_screen_differs_from_its_condition_by_its_settings_alone
     long = screen.RECIPES["own-long"].chosen(tmp_path, 30, 2)
     assert (long.epochs, long.pretrain_epochs, long.views, long.balance) == (100, 200, 32, 0.5)
     own = screen.RECIPES["own-medium"].chosen(tmp_path, 30, 2)
-    assert screen.RECIPES["own-long"].chosen(tmp_path, 1, 2, views=2) == replace(
-        screen.RECIPES["own-long"].chosen(tmp_path, 1, 2), views=2
+    assert screen.RECIPES["own-long"].chosen(tmp_path, 1, 2, folds=3, views=2) == replace(
+        screen.RECIPES["own-long"].chosen(tmp_path, 1, 2), folds=3, views=2
     )
     assert (own.weight, own.balance, own.student, own.epochs, own.seed, own.fold) == (5.0, 0.5, "medium", 30, 2, 0)
+
+
+def store_path(condition: Condition) -> Path:
+    """Return where the store of a condition is built."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", lambda _: True)
+        return store_of(DATA[condition.data], Path("out"), None, Path("docs"), condition.kept)
 
 
 @pytest.mark.parametrize("name", [name for name, one in CONDITIONS.items() if one.part not in {"teacher", "patches"}])
@@ -122,12 +129,14 @@ def test_a_quick_study_trains_the_same_for_one_epoch_on_as_few_views_as_its_stor
     assert settings.epochs + settings.pretrain_epochs == 1
     assert settings.views == short.kept.views == 2 < whole.kept.views
     assert all(one.get("kept_views", 0) <= 2 for one in settings.options.values())
-    assert quick.quick_condition(short) == short
-    own = {"views", "epochs", "pretrain_epochs", "options"}
-    kept, shortened = whole.chosen("good", tmp_path).to_dict(), settings.to_dict()
-    assert {name: value for name, value in kept.items() if name not in own} == {
-        name: value for name, value in shortened.items() if name not in own
+    assert store_path(short) != store_path(whole)
+    changed = {"epochs": settings.epochs, "pretrain_epochs": settings.pretrain_epochs, "views": settings.views}
+    options = {
+        policy: {option: value for option, value in given.items() if option != "kept_views"}
+        | ({"kept_views": 2} if "kept_views" in given else {})
+        for policy, given in whole.chosen("good", tmp_path).options.items()
     }
+    assert settings == replace(whole.chosen("good", tmp_path), **changed, options=options)
     assert (short.name, short.method, short.of, short.only) == (whole.name, whole.method, whole.of, whole.only)
 
 

@@ -89,22 +89,29 @@ def test_the_answer_names_the_best_and_what_it_is_held_against(made: dict[Path, 
     assert any("`rare-25`（390 KB）が最も多く検出し" in one for one in bullets(japanese(made)))
 
 
-def test_the_answer_tells_what_patches_add_to_the_best_head_that_was_asked_beside_them(
-    docs: Path, tmp_path: Path
-) -> None:
+def test_the_answer_tells_what_patches_add_where_most_is_found_beside_them(docs: Path, tmp_path: Path) -> None:
     patched = tmp_path / "study"
     shutil.copytree(docs, patched)
     about = {"good": "good", "part": "patches", "method": "patches", "peak_memory": None, "curve": [], "jobs": 2}
     about |= {"machine": "2 CPU cores", "settings": {}, "says": "patches"}
-    for name, of in {"patches": None, "rare-25-patches": "rare-25", "trunk-patches": "trunk"}.items():
-        results.write(patched / MAIN, name, {**about, "of": of}, runs_of("own", 9.0), "good")
-        made = pages.make(patched, resamples=50)
-        told = [one for one in bullets(english(made)) if "patches" in one]
-        assert len(told) == len([one for one in bullets(japanese(made)) if "パッチ" in one]) == (name != "patches")
-    gained = rows(english(made), "rare-25-patches", "Past the teacher")[-1][3].replace("**", "")
-    value = gained.split(" (")[0]
-    assert f"`rare-25` reaches 1.00, and 1.00 of its worst kind, Crack: {value[:4]}" in told[0]
-    assert told[0].endswith(".00 (.00 to .00, which chance can explain) against `trunk` with the same patches.")
+    beside = {"patches": (None, 1.5), "none-patches": ("none", 1.5), "rare-25-patches": ("rare-25", 3.0)}
+    for name, (of, apart) in {**beside, "trunk-patches": ("trunk", 9.0)}.items():
+        assert not any("patches" in one for one in bullets(english(pages.make(patched, resamples=5)))) or of
+        results.write(patched / MAIN, name, {**about, "of": of}, runs_of("own", apart), "good")
+    made = pages.make(patched, resamples=50)
+    (told,) = (one for one in bullets(english(made)) if "patches" in one)
+    (told_in_japanese,) = (one for one in bullets(japanese(made)) if "パッチ" in one)
+    main = Evidence(patched, resamples=50).main
+    assert main is not None
+    reached = share(main.figures["rare-25-patches"].macro_mode_recall, 2)
+    assert f"`rare-25` reaches {reached}, and " in told
+    assert f"`rare-25` は {reached}、" in told_in_japanese
+    for other, called in {"rare-25": "the head", "patches": "patches", "trunk-patches": "`trunk` with patches"}.items():
+        found = main.difference("rare-25-patches", other, "macro_mode_recall")
+        assert found is not None
+        assert (
+            f"{share(found.value, 2, signed=True)} (" in told.split(f" against {called}")[0].rsplit(";", maxsplit=1)[-1]
+        )
 
 
 def test_bars_tell_reached_from_not_reached_and_not_known(docs: Path, made: dict[Path, str]) -> None:

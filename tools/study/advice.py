@@ -49,7 +49,7 @@ from embedstore.splits import plan_split  # noqa: E402
 
 FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
 DOCS, FILE = Path("docs/study"), "advice.json"
-_QUICK_MINUTES = 0.6  # of a training, so that trials of a few epochs will do; ways that take longer are left out
+_QUICK_MINUTES = 2.0  # of a training, so that trials of a few epochs will do; ways that take longer are left out
 RULES = ("class-mean", "own")  # that always take one way
 TRAINED = ("none", "trunk", "class-mean", "rare-samples", "own")  # the others together take longer than all of these
 TILES = "magnetic-tile"
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0, help="of the trials of each advice")
     parser.add_argument("--only", nargs="+", default=list(TASKS), choices=list(TASKS), help="tasks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument("--quick", action="store_true", help="one outer fold, 5 epochs: shows that it runs, no more")
+    parser.add_argument("--quick", action="store_true", help="as little of each as shows that it runs")
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
     epochs, outer = EPOCHS, OUTER

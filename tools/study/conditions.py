@@ -58,7 +58,7 @@ class Condition:
         Args:
             good: the label of good parts.
             docs: where `search.json` is.
-            epochs: of the screen, ruling over its own.
+            epochs: of the whole training, ruling over its own.
         """
         recipe = {} if self.recipe is None else best_recipe(docs, self.recipe)[1]
         of_recipe = recipe_settings({**recipe, **self.settings}, epochs or self.epochs)

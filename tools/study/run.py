@@ -31,7 +31,7 @@ from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
 from rich.table import Column, Table  # noqa: E402
 from search import EPOCHS as SEARCH_EPOCHS  # noqa: E402
-from search import FILE, search  # noqa: E402
+from search import FILE, METHODS, search  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
 import embedstore  # noqa: E402
@@ -55,6 +55,9 @@ _SECONDS_AN_EPOCH = {"small": 0.98, "trunk:efficientnet-lite0:5": 2.0}
 _SECONDS_A_PICTURE = {STANDARD.teacher: 0.02, TWO_TEACHERS.teacher: 0.06}
 _PICTURES = 1_344
 _SECONDS_LIVE = 16.0  # of one alone, beside its teacher
+# Of the wall for a run beside its epochs: to begin it, and to ask it in the end, which takes as long as some epochs.
+_SECONDS_BEGUN, _EPOCHS_ASKED = 2.5, 2.5
+_SECONDS_PATCHES = 32.0  # of the wall, to learn and to ask the patches of one run
 
 
 def main() -> None:
@@ -69,16 +72,15 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", default=["*"], help="conditions, such as magnetic-tile/own or '*/none'")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument(
-        "--quick", action="store_true", help="one epoch, one seed, few views: shows that it runs, no more"
-    )
+    parser.add_argument("--quick", action="store_true", help="as little of each as shows that it runs")
     parser.add_argument("--plan", action="store_true", help="print the plan and end")
     options = parser.parse_args()
-    every = CONDITIONS
+    every, options.folds, options.seeds = CONDITIONS, FOLDS, SEEDS
     if options.quick:
         options.out /= quick.FOLDER
+        options.folds, options.seeds = quick.FOLDS, quick.SEEDS
         every = {name: quick.quick_condition(one) for name, one in CONDITIONS.items()}
-    docs = options.docs or (options.out if options.quick else STUDY)
+    docs = docs_of(options)
     console = Console(highlight=False)
     try:
         chosen = [one for name, one in every.items() if any(fnmatch.fnmatch(name, only) for only in options.only)]
@@ -88,7 +90,7 @@ def main() -> None:
         plan(console, chosen, missing, options)
         if options.plan:
             return
-        if any(one.recipe for one in missing) and not (docs / SEARCHED / FILE).exists():
+        if searches(missing, docs):
             search_recipes(console, docs, options)
         for number, one in enumerate(missing, start=1):
             console.print(f"[bold]{number} of {len(missing)}: {one.data}/{one.name}[/bold], {one.says}")
@@ -102,19 +104,22 @@ def main() -> None:
 def plan(console: Console, chosen: list[Condition], missing: list[Condition], options: argparse.Namespace) -> None:
     """Print what is finished, what is to be trained, and about how long that takes on two cores."""
     table = Table(Column("condition", no_wrap=True), "what", "epochs", "hours", "state", box=None)
-    hours = 0.0
+    hours = search_hours(options) if searches(missing, docs_of(options)) else 0.0
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
         epochs = 0 if one.part in ("teacher", "patches") else one.epochs
-        runs = len(one.only or ()) or FOLDS * seeds_of(options)
+        runs = len(one.only or ()) or options.folds * options.seeds
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
-        each = runs * epochs * seconds_an_epoch(one) / 3600
+        each = runs * (epochs * seconds_an_epoch(one) + seconds_beside(one)) / 3600
         hours += each if one in missing else 0
         state = "to train" if one in missing else "finished"
         table.add_row(f"{one.data}/{one.name}", one.says, str(epochs), f"{each:.1f}", state)
     console.print(table)
-    console.print(f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained.")
+    search_too = ", with the search before them" if searches(missing, docs_of(options)) else ""
+    console.print(
+        f"About {hours:.1f} hours on two cores for the {len(missing)} conditions that are to be trained{search_too}."
+    )
     looked = {one.kept for one in missing if needs_teacher(DATA[one.data], options.out, one.kept)}
     if looked:
         first = sum((1 + kept.views) * _PICTURES * _SECONDS_A_PICTURE[kept.teacher] for kept in looked) / 3600
@@ -131,19 +136,39 @@ def seconds_an_epoch(condition: Condition) -> float:
     return pixels * _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
 
 
+def seconds_beside(condition: Condition) -> float:
+    """Return about how long a run takes on two cores beside its epochs."""
+    if condition.part == "patches":
+        return _SECONDS_PATCHES if condition.of is None else 0
+    return 0 if condition.part == "teacher" else _SECONDS_BEGUN + _EPOCHS_ASKED * seconds_an_epoch(condition)
+
+
+def searches(missing: list[Condition], docs: Path) -> bool:
+    """Return whether recipes must be searched before these conditions are trained."""
+    return any(one.recipe for one in missing) and not (docs / SEARCHED / FILE).exists()
+
+
+def search_hours(options: argparse.Namespace) -> float:
+    """Return about how long the search takes on two cores."""
+    one = CONDITIONS[f"{SEARCHED}/none"]
+    epochs = quick.EPOCHS if options.quick else SEARCH_EPOCHS
+    return sum(map(len, METHODS.values())) * (epochs * seconds_an_epoch(one) + seconds_beside(one)) / 3600
+
+
+def docs_of(options: argparse.Namespace) -> Path:
+    """Return where what is finished is kept."""
+    chosen: Path = options.docs or (options.out if options.quick else STUDY)
+    return chosen
+
+
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
     """Return whether the students that a condition asks are here; those that were trained elsewhere must be trained again."""
     runs = options.out / condition.data / "runs"
     return all(
         is_complete(runs / f"{condition.of}-fold{fold}-seed{seed}")
-        for fold in range(FOLDS)
-        for seed in range(seeds_of(options))
+        for fold in range(options.folds)
+        for seed in range(options.seeds)
     )
-
-
-def seeds_of(options: argparse.Namespace) -> int:
-    """Return with how many seeds each condition is trained."""
-    return quick.SEEDS if options.quick else SEEDS
 
 
 def search_recipes(console: Console, docs: Path, options: argparse.Namespace) -> None:
@@ -158,7 +183,7 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
             store,
             options.out / "search",
             docs / SEARCHED,
-            {"good": data.good, "views": quick.VIEWS if options.quick else VIEWS, "folds": FOLDS},
+            {"good": data.good, "views": quick.VIEWS if options.quick else VIEWS, "folds": options.folds},
             images=options.tiles,
             jobs=options.jobs,
             epochs=quick.EPOCHS if options.quick else SEARCH_EPOCHS,
@@ -182,19 +207,23 @@ def train(console: Console, condition: Condition, trained: Condition, docs: Path
         "of": condition.of,
         "answer": condition.answer,
         "good": data.good,
-        "folds": FOLDS,
+        "folds": options.folds,
         "machine": machine(),  # of this command, as the jobs
         "jobs": options.jobs,
     }
-    seeds = seeds_of(options)
     if condition.part == "teacher":
         runs, strength = teacher_runs(
-            store, condition.method, data.good, folds=FOLDS, seeds=seeds, outputs=(EMBEDDING, *condition.kept.outputs)
+            store,
+            condition.method,
+            data.good,
+            folds=options.folds,
+            seeds=options.seeds,
+            outputs=(EMBEDDING, *condition.kept.outputs),
         )
         about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}
     elif condition.part == "patches":
         about |= {"settings": {}, "bytes": BYTES, "curve": [], "peak_memory": None}
-        runs = patches_asked(condition, docs, store, data.good, seeds, options.tiles)
+        runs = patches_asked(condition, docs, store, data.good, options)
     else:
         settings = trained.chosen(data.good, docs / SEARCHED)
         out = options.out / condition.data
@@ -203,8 +232,8 @@ def train(console: Console, condition: Condition, trained: Condition, docs: Path
                 store,
                 out,
                 {trained.name: settings},
-                folds=FOLDS,
-                seeds=seeds,
+                folds=options.folds,
+                seeds=options.seeds,
                 only=condition.only,
                 images=options.tiles,
                 jobs=options.jobs,
@@ -216,19 +245,19 @@ def train(console: Console, condition: Condition, trained: Condition, docs: Path
         student = make_student(settings.student, 2, settings.size, 0)
         about |= {
             "settings": settings.to_dict(),
-            "bytes": target_bytes(store, settings, FOLDS),
+            "bytes": target_bytes(store, settings, options.folds),
             "parameters": sum(parameter.numel() for parameter in student.parameters()),
             "precision": str(layers_dtype(settings.precision, student, device())).removeprefix("torch."),
             "peak_memory": max((run.peak_memory or 0 for run in runs), default=0) or None,
             "curve": mean_curve([run.curve for run in runs]),
             "remarks": remarks,
         }
-    runs = [with_aside(run, samples, FOLDS) for run in runs]
+    runs = [with_aside(run, samples, options.folds) for run in runs]
     results.write(docs / data.name, condition.name, about, runs, data.good)
 
 
-def patches_asked(  # noqa: PLR0917
-    condition: Condition, docs: Path, store: Path, good: str, seeds: int, tiles: Path | None
+def patches_asked(
+    condition: Condition, docs: Path, store: Path, good: str, options: argparse.Namespace
 ) -> list[RunScores]:
     """Return what patches say, alone or beside the finished scores of another condition.
 
@@ -237,7 +266,7 @@ def patches_asked(  # noqa: PLR0917
     """
     found = results.read(docs / condition.data)
     if condition.of is None:
-        return patch_runs(store, tiles, good, folds=FOLDS, seeds=seeds)
+        return patch_runs(store, options.tiles, good, folds=options.folds, seeds=options.seeds)
     for name in (condition.of, condition.method):
         if name not in found:
             raise ValueError(

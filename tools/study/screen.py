@@ -62,20 +62,21 @@ class Recipe:
     kept: Kept = STANDARD
     beside: str | None = None
 
-    def chosen(self, docs: Path, epochs: int, seed: int, views: int | None = None) -> Settings:
+    def chosen(self, docs: Path, epochs: int, seed: int, *, folds: int = FOLDS, views: int | None = None) -> Settings:
         """Return its settings.
 
         Args:
             docs: of the data, where `search.json` is.
             epochs: of the whole training, where it is not longer.
             seed: of the training.
+            folds: of which the first is held out, as in the search.
             views: at most so many are replayed.
         """
         base = CONDITIONS[f"{OF}/{self.of}"].chosen(DATA[OF].good, docs, epochs * self.longer)
         changed = dict(self.settings)
         if "pretrained" in changed:
             changed = recipe_settings(changed, epochs * self.longer)
-        settings = replace(base, folds=FOLDS, fold=0, seed=seed, **changed)
+        settings = replace(base, folds=folds, fold=0, seed=seed, **changed)
         return settings if views is None else replace(settings, views=min(settings.views or views, views))
 
 
@@ -159,15 +160,13 @@ def main() -> None:
         "--docs", type=Path, help="where search.json is and screen.json goes: docs/study; for --quick in --out"
     )
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="trainings at a time")
-    parser.add_argument(
-        "--quick", action="store_true", help="one epoch, one seed, few views: shows that it runs, no more"
-    )
+    parser.add_argument("--quick", action="store_true", help="as little of each as shows that it runs")
     options = parser.parse_args()
     begun = options.docs or Path("docs/study")
-    epochs, seeds, views = EPOCHS, SEEDS, None
+    epochs, seeds, folds, views = EPOCHS, SEEDS, FOLDS, None
     if options.quick:
         options.out /= quick.FOLDER
-        epochs, seeds, views = quick.EPOCHS, quick.SEEDS, quick.VIEWS
+        epochs, seeds, folds, views = quick.EPOCHS, quick.SEEDS, quick.FOLDS, quick.VIEWS
     docs = options.docs or (options.out if options.quick else begun)
     if not (docs / OF / SEARCH).exists():
         sys.exit(
@@ -183,6 +182,7 @@ def main() -> None:
             jobs=options.jobs,
             epochs=epochs,
             seeds=seeds,
+            folds=folds,
             views=views,
         )
     except (EmbedstoreError, OSError, ValueError) as error:
@@ -199,6 +199,7 @@ def screen(
     jobs: int,
     epochs: int = EPOCHS,
     seeds: int = SEEDS,
+    folds: int = FOLDS,
     views: int | None = None,
 ) -> None:
     """Train every recipe with every seed, and write down what each reached.
@@ -210,6 +211,7 @@ def screen(
         jobs: trainings at a time.
         epochs: of each.
         seeds: trainings of each recipe.
+        folds: of the search.
         views: at most so many are replayed, where the stores have no more.
 
     Raises:
@@ -239,7 +241,10 @@ def screen(
                 places = {name: out / f"{name}-seed{seed}" for name in names if stores[name] == of_store}
                 areas = validation_aurocs(
                     of_store,
-                    {place: RECIPES[name].chosen(docs, epochs, seed, views) for name, place in places.items()},
+                    {
+                        place: RECIPES[name].chosen(docs, epochs, seed, folds=folds, views=views)
+                        for name, place in places.items()
+                    },
                     images=None,  # the stores keep their pictures
                     jobs=jobs,
                     progress=lambda trained, _, before=done: shown.update(task, completed=before + trained),

@@ -168,31 +168,49 @@ def _from_stages(main: Compared) -> list[Text]:
 
 
 def _beside_patches(main: Compared, ways: list[str]) -> list[Text]:
-    """Say what it gives to ask patches beside the head of a student that begins at random, and beside the rival's."""
+    """Say what patches of good parts add to the student that finds most beside them, and to the rival's stages."""
     heads = {name: head for name in main.of_part(PATCHES) if (head := main.finished[name].about["of"])}
     name = next((one for one, head in heads.items() if head in ways), None)
     gained = None if name is None else main.difference(name, heads[name], DECIDES)
     if name is None or gained is None:
         return []
     reached, worst = main.figures[name].macro_mode_recall, main.figures[name].by_mode[0]
-    head, above = code(heads[name]), _said(gained)
-    first = Text(
-        f"With patches of good parts asked beside its head at the terminal (`--answer patches`), {head} reaches "
-        f"{share(reached, 2)}, and {share(worst.recall, 2)} of its worst kind, {worst.name}: {above.en} against the head alone",
-        f"端末でパッチ照合をヘッドと合わせて判定すると（`--answer patches`）、{head} は {share(reached, 2)}、最も苦手な "
-        f"{worst.name} で {share(worst.recall, 2)} に達します。ヘッドのみとの差は {above.ja}",
-    )
-    trunk = strongest_rival(main)
-    rival = next((one for one, head in heads.items() if head == trunk), None)
-    held = None if rival is None else main.difference(name, rival, DECIDES)
-    if held is None:
-        return [Text(f"{first.en}.", f"{first.ja}です。")]
+    head, found, seen = code(heads[name]), share(reached, 2), share(worst.recall, 2)
+    rivals = [one for one in heads if heads[one] in trunks(main) and main.finished[heads[one]].about["method"] == PLAIN]
+    held = [
+        Text(f"{_said(difference).en} against {against.en}", f"{against.ja}との差は {_said(difference).ja}")
+        for difference, against in (
+            (gained, Text("the head alone", "ヘッドのみ")),
+            (main.difference(name, PATCHES, DECIDES), Text("patches alone", "パッチ照合のみ")),
+            *(
+                (
+                    main.difference(name, one, DECIDES),
+                    Text(
+                        f"{code(heads[one])} with patches{_pixels(main, heads[one], heads[name]).en}",
+                        f"パッチ照合を併用した {code(heads[one])}{_pixels(main, heads[one], heads[name]).ja}",
+                    ),
+                )
+                for one in rivals[:1]
+            ),
+        )
+        if difference is not None
+    ]
     return [
         Text(
-            f"{first.en}, {_said(held).en} against {code(trunk or '')} with the same patches.",
-            f"{first.ja}、同じパッチを合わせた {code(trunk or '')} との差は {_said(held).ja}です。",
+            f"With patches of good parts asked beside the head (`--answer patches`), for which the terminal runs the teacher's "
+            f"first stages, too, {head} reaches {found}, and {seen} of its worst kind, {worst.name}: "
+            f"{'; '.join(one.en for one in held)}. How patches are looked at was chosen by hand after looks at these folds.",
+            f"端末で教師の先頭の段も動かし、良品のパッチとの照合をヘッドの判定に併用すると（`--answer patches`）、{head} は "
+            f"{found}、最も苦手な {worst.name} で {seen} に達します。{'、'.join(one.ja for one in held)}です。"
+            "照合の方法は、これらの分割の結果も見ながら手作業で決めました。",
         )
     ]
+
+
+def _pixels(main: Compared, name: str, beside: str) -> Text:
+    """Return how large the pictures of a condition were, where another saw larger or smaller ones."""
+    side = main.side(name)
+    return Text("", "") if side == main.side(beside) else Text(f" ({side} pixels)", f"（{side} 画素）")
 
 
 def _said(one: Difference) -> Text:
