@@ -18,7 +18,7 @@ pilot-quick: .venv/.pilot
 study: .venv/.study
 	$(BIN)/python tools/study/run.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
 	$(BIN)/python tools/study/screen.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick)
-	$(BIN)/python tools/study/advice.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick --only magnetic-tile --minutes 8)
+	$(BIN)/python tools/study/advice.py $(if $(TILES),--tiles '$(TILES)') $(if $(QUICK),--quick --only magnetic-tile --minutes 10)
 	$(BIN)/python tools/study/pages.py $(if $(QUICK),--docs study-out/quick)
 
 # docs/rare-defects.md from what is finished.

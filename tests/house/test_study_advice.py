@@ -84,7 +84,7 @@ def small(monkeypatch: pytest.MonkeyPatch, store: Path, tmp_path: Path) -> None:
 def test_an_outer_fold_is_set_aside_for_the_advice_and_tested_by_all_ways(
     small: None, store: Path, tmp_path: Path
 ) -> None:
-    options = argparse.Namespace(out=tmp_path, docs=None, tiles=None, minutes=5.0, jobs=1)
+    options = argparse.Namespace(out=tmp_path, docs=None, tiles=None, minutes=5.0, jobs=1, quick=False)
     found = study.measure(study.TASKS["textiles"], 1, tmp_path / "work", options, epochs=1)
     place = tmp_path / "work" / "textiles" / "1"
     with embedstore.open(place / "asking") as asking, embedstore.open(place / "testing") as testing:

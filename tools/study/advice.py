@@ -49,7 +49,7 @@ from embedstore.splits import plan_split  # noqa: E402
 
 FOLDS, OUTER = 5, 3  # of five outer folds three are looked at
 DOCS, FILE = Path("docs/study"), "advice.json"
-_QUICK_MINUTES = 2.0  # of a training, so that trials of a few epochs will do; ways that take longer are left out
+_QUICK_MINUTES = 3.0  # of a training, so that trials of a few epochs will do; ways that take longer are left out
 RULES = ("class-mean", "own")  # that always take one way
 TRAINED = ("none", "trunk", "class-mean", "rare-samples", "own")  # the others together take longer than all of these
 TILES = "magnetic-tile"
