@@ -218,7 +218,8 @@ def plan_trials(
     """Return how many folds, seeds and epochs fit.
 
     Epochs come first, since rankings of short trainings are not those of long ones: the most folds with which a run has at least
-    half of the epochs that the training after it will have; where there are none, the fewest folds. What is left of the time goes
+    half of the epochs that the training after it will have, and no fewer than `FEWEST_EPOCHS`; where there are none, the fewest
+    folds. What is left of the time goes
     into more seeds.
 
     Args:
@@ -233,15 +234,14 @@ def plan_trials(
     Raises:
         TooShortError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
     """
-    usable, beside = SPARE * (seconds - spent), each or {}
+    usable, beside, fewest = SPARE * (seconds - spent), each or {}, min(FEWEST_EPOCHS, wanted)
     folds = epochs = 0
     for folds in sorted(learned, reverse=True):
         training = usable - folds * beside.get(folds, 0.0)
         epochs = _epochs_within(paces, folds, learned[folds], training * _beside(jobs, folds, paces))
-        if 2 * epochs >= wanted:
+        if 2 * epochs >= wanted and epochs >= fewest:
             break
     epochs = min(epochs, wanted)
-    fewest = min(FEWEST_EPOCHS, wanted)
     if epochs < fewest:
         needed = (
             _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces)

@@ -39,6 +39,7 @@ LEARNED = {5: 180, 3: 100}
         (1000, 1, 10, Plan(5, 2, 10, 760)),  # 20 + 360 s a seed
         (1000, 2, 10, Plan(5, 3, 10, 570)),  # half of that a seed, and three seeds are enough
         (147, 1, 40, Plan(3, 1, 10, 132)),
+        (389, 1, 16, Plan(3, 1, 16, 204)),  # on 5 folds (350 - 20) / 36 = 9 epochs, more than half, but fewer than 10
         (60, 1, 3, Plan(3, 1, 3, 48)),  # the training itself has no more
     ],
 )
