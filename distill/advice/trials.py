@@ -219,8 +219,7 @@ def plan_trials(
 
     Epochs come first, since rankings of short trainings are not those of long ones: the most folds with which a run has at least
     half of the epochs that the training after it will have, and no fewer than `FEWEST_EPOCHS`; where there are none, the fewest
-    folds. What is left of the time goes
-    into more seeds.
+    folds. What is left of the time goes into more seeds.
 
     Args:
         paces: of each candidate.
