@@ -20,7 +20,7 @@ from torch.nn import functional
 from distill.answers.memory import are
 from distill.answers.places import folds_of, learn_places, said_apart
 from distill.answers.standard import standard
-from distill.students.student import MIDDLE, SPREAD
+from distill.students.student import MIDDLE, SPREAD, parts_of
 from distill.students.teacher_stages import TeacherStages
 from embedstore.errors import TrainingError
 
@@ -83,6 +83,10 @@ class PatchMaps(nn.Module):
         ]
         side = seen[-1].shape[-1]
         return torch.cat([functional.adaptive_avg_pool2d(one, side) for one in seen], dim=1).flatten(2).transpose(1, 2)
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """Map pixels of any number of pictures to patches, as `forward` does, some at a time."""
+        return torch.cat([self(part) for part in parts_of(pixels)])
 
 
 def places_of(maps: PatchMaps, size: int) -> int:
@@ -209,7 +213,7 @@ class Patches(nn.Module):
         Args:
             cuts: (m, 3, s, s), 0 to 255, in the order of `SIZES`.
         """
-        return self.where_of(self.places([self.maps(pixels) for pixels in cuts]))
+        return self.where_of(self.places([self.maps.of(pixels) for pixels in cuts]))
 
     def log_odds(self, seen: Sequence[Tensor]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures' patches (m, places, c), in the order of `SIZES`."""
@@ -217,7 +221,7 @@ class Patches(nn.Module):
 
     def forward(self, cuts: Sequence[Tensor]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures (m, 3, s, s), 0 to 255, in the order of `SIZES`."""
-        return self.log_odds([self.maps(pixels) for pixels in cuts])
+        return self.log_odds([self.maps.of(pixels) for pixels in cuts])
 
     @classmethod
     def fitting(cls, kept: Mapping[str, Tensor], maps: PatchMaps) -> Patches | None:

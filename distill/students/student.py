@@ -1,9 +1,12 @@
 """What a student is: a trunk that gives features, and a head that gives logits."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 MIDDLE, SPREAD = 127.5, 63.75  # a trunk gets (pixels - MIDDLE) / SPREAD
+_AT_ONCE = 4 * 224 * 224  # pixels, on a processor
 
 
 def device() -> torch.device:
@@ -12,6 +15,17 @@ def device() -> torch.device:
     By its number, since threads do not share which GPU is theirs.
     """
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def parts_of(pixels: Tensor) -> Sequence[Tensor]:
+    """Return pictures (m, 3, s, s) in parts, as whoever asks a network without training it had best show them to it.
+
+    On a processor few at a time, so that their maps fit its cache. The first five stages of EfficientNet-Lite0 took 15 ms a
+    picture of 224 pixels in parts of 4, 25 in 8, 59 in 64 on one core; `small` a fifth less at 160 pixels than in parts of 64.
+    """
+    if pixels.device.type != "cpu":
+        return (pixels,)
+    return torch.split(pixels, max(1, _AT_ONCE // (pixels.shape[2] * pixels.shape[3])))
 
 
 class Student(nn.Module):

@@ -46,7 +46,7 @@ class SeenPatches:
             for start in range(0, len(missing), _AT_ONCE):
                 part = missing[start : start + _AT_ONCE]
                 (pixels,) = self._pictures.whole(np.array(part, np.int64), (size,), device())
-                made = self.maps(pixels)
+                made = self.maps.of(pixels)
                 found |= zip(part, made, strict=True)
                 if made.nbytes <= self._room:
                     self._room -= made.nbytes

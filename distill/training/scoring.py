@@ -11,6 +11,7 @@ from torch import Tensor
 from distill.answers.patches import SIZES, Patches, beside
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.students import Student
+from distill.students.student import parts_of
 from distill.training.pictures import StudentPictures
 from distill.training.ranks import ALONE, Ranks
 from distill.training.run_data import RunData
@@ -77,7 +78,7 @@ def class_probabilities(
     parts = [np.zeros((0, student.head.out_features))]
     with torch.inference_mode():
         for part, pixels in _whole(student, pictures, positions):
-            answers = [asked.answer(*student(pixels.flip(way) if way else pixels)) for way in flips]
+            answers = [asked.answer(*_said(student, pixels.flip(way) if way else pixels)) for way in flips]
             said = torch.stack(answers).mean(dim=0)
             if asked.patches is not None and asked.defects is not None:
                 log_odds = asked.patches(pictures.whole(part, SIZES, pixels.device))
@@ -121,13 +122,19 @@ def features_of(
     student.eval()
     with torch.inference_mode():
         seen = [
-            [student(pixels.flip(way) if way else pixels)[0] for way in flips]
+            [_said(student, pixels.flip(way) if way else pixels)[0] for way in flips]
             for _, pixels in _whole(student, pictures, positions)
         ]
     features = torch.cat([part for of_way in zip(*seen, strict=True) for part in of_way])
     if not features.isfinite().all():
         raise TrainingError(_DIVERGED)
     return features
+
+
+def _said(student: Student, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features (m, f) and logits (m, classes) of pictures (m, 3, s, s)."""
+    features, logits = zip(*(student(part) for part in parts_of(pixels)), strict=True)
+    return torch.cat(features), torch.cat(logits)
 
 
 def _whole(

@@ -51,6 +51,20 @@ def test_patches_are_two_layers_side_by_side_at_the_places_of_the_last(checkpoin
         np.testing.assert_allclose(found[picture, y * side + x, earlier.shape[1] :], expected, atol=1e-5)
 
 
+def test_a_run_says_the_same_however_many_pictures_are_looked_at_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill.students.student._AT_ONCE", 3 * 32 * 32)  # the student three, the trunk one
+    asked = {answer: ask(run.path, answer) for answer in ("head", "patches")}
+    monkeypatch.undo()
+    for answer, said in asked.items():
+        at_once = ask(run.path, answer)
+        assert [one.id for one in said] == [one.id for one in at_once]
+        np.testing.assert_allclose(
+            [one.probabilities for one in said], [one.probabilities for one in at_once], rtol=1e-3
+        )
+
+
 def test_a_run_adds_them_to_its_head(run: Run, store: EmbeddingStore) -> None:
     heads = {one.id: one.probabilities for one in ask(run.path, "head")}
     held, _ = run_directory.read_scores(run.path)

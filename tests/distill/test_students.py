@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.students import Student, make_projection, make_student
+from distill.students.student import parts_of
 from embedstore.errors import SettingsError
 
 TIMM = "mobilenetv3_small_050"  # whose feature count is not timm's `num_features`
@@ -178,3 +179,13 @@ def test_a_student_that_would_begin_with_weights_of_timm_is_refused() -> None:
 def test_a_student_of_one_size_only_says_which() -> None:
     with pytest.raises(SettingsError, match="takes no pictures of 32 x 32 pixels; it was made for --size 224"):
         make_student("vit_tiny_patch16_224", 2, 32, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "largest"), [(50, 96, 21), (50, 160, 7), (9, 224, 4), (3, 900, 1), (0, 96, 0)]
+)
+def test_pictures_are_looked_at_some_at_a_time_and_none_is_lost(count: int, size: int, largest: int) -> None:
+    shown = pixels(count, size)
+    parts = parts_of(shown)
+    assert max(map(len, parts)) == largest
+    assert torch.equal(torch.cat(list(parts)), shown)
