@@ -31,6 +31,7 @@ _STRENGTH = 0.1  # C of the logistic regression
 _TRIED_SIZE = 96  # of a picture on which the sizes of a trunk's maps are found out
 _MOST_OF_ONE_PART = 0.95
 _LEAST_SPREAD, _LEAST_ODDS = 1e-6, 1.0  # of a statistic; of log-odds of places
+_PLAIN, _MOST = 15.0, 22.0  # log-odds of a defect: up to which they are as they were found, and which none reaches
 _WIDEST = 6e4  # of a number that 16 bits hold
 _OF_SIZE = ("kept", "centre", "scale", "place", "offset")  # the tables of each size
 
@@ -195,7 +196,7 @@ class Patches(nn.Module):
     def log_odds_of(self, found: Sequence[Places]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures by what `places` found."""
         statistics = [_statistics(numbers) for of_size in found for numbers in of_size]
-        return torch.cat(statistics, dim=1).double() @ self.weights + self.bias
+        return _below_most(torch.cat(statistics, dim=1).double() @ self.weights + self.bias)
 
     def where_of(self, found: Sequence[Places]) -> Tensor:
         """Return maps (m, side, side), float32, of how far each place is from usual, by what `places` found; see `where`."""
@@ -259,6 +260,17 @@ def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
     """
     tiny = torch.finfo(torch.float64).tiny
     return (said.clamp_min(tiny).log() + log_odds[:, None] * defects).softmax(dim=1)
+
+
+def _below_most(log_odds: Tensor) -> Tensor:
+    """Return log-odds in the same order, none of which reaches `_MOST`, or minus that; those up to `_PLAIN` are as they were.
+
+    A probability of a defect is 1 to the last bit from log-odds of 37 on: no threshold could then stand between a hair on a good
+    part and a hole.
+    """
+    size = log_odds.abs()
+    more, room = (size - _PLAIN).clamp_min(0), _MOST - _PLAIN
+    return log_odds.sign() * (size.clamp_max(_PLAIN) + room * more / (room + more))
 
 
 def _nearest(patches: Tensor, kept: Tensor) -> Tensor:

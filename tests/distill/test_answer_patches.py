@@ -298,3 +298,28 @@ def test_a_head_that_is_quite_sure_stays_so() -> None:
     said = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     found = beside(said, torch.tensor([-5.0, 5.0]).double(), torch.tensor([1.0, 0.0]).double())
     np.testing.assert_allclose(found, said, atol=1e-300)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=30, unique=True))
+def test_log_odds_keep_their_order_where_they_are_bounded(found: list[float]) -> None:
+    rounded = sorted({round(one, 3) for one in found})
+    bounded = module._below_most(torch.tensor(rounded, dtype=torch.float64))
+    assert (bounded.diff() > 0).all()
+    assert bounded.abs().max() < 22
+    plain = [at for at, one in enumerate(rounded) if abs(one) <= 15]
+    assert bounded[plain].tolist() == [rounded[at] for at in plain]
+
+
+def test_a_threshold_stands_between_a_good_part_with_a_hair_and_gross_defects() -> None:
+    """Their probabilities were all 1 to the last bit, so that the threshold of the one let all others pass."""
+    given = torch.full((2,), 0.5, dtype=torch.float64)
+    asked = learned(random_patches())
+    asked.weights.zero_()
+    scores = []
+    for odds in (40.0, 100.0):
+        asked.bias.fill_(odds)
+        said = beside(
+            given[None], asked.log_odds([random_patches()[:1]] * len(SIZES)), torch.tensor([1.0, 0.0]).double()
+        )
+        scores.append(1 - float(said[0, 1]))
+    assert scores[0] < scores[1] < 1
