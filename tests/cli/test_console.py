@@ -191,6 +191,46 @@ def test_ctrl_c_says_what_is_left(verb: tuple[str, ...], said: str, store: Path,
     assert err.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train --out run", "Finished epochs are kept; the same command goes on from there with --resume."),
+        ("compare s --policies own --out runs", "Finished epochs are kept; the same command goes on from there."),
+        (
+            "export run m.onnx",
+            "The file was written whole or not at all; where it was not, give the same command again.",
+        ),
+        ("evaluate run", "Each file was written whole or not at all; give the same command again."),
+        ("gate run", "Each file was written whole or not at all; give the same command again."),
+        ("predict m.onnx photos", "Each file was written whole or not at all; give the same command again."),
+    ],
+)
+def test_ctrl_c_promises_no_more_than_a_verb_of_distill_keeps(
+    words: str, said: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    verb = words.split(maxsplit=1)[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(distill, verb, stopped)
+    monkeypatch.setattr(distill_cli.train, "joined", stopped)
+    monkeypatch.setattr("distill.terminal.model.TerminalModel", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["distill", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        distill_cli.main.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"Stopped. {said}"
+
+
+@pytest.mark.parametrize("command", ["embedstore", "distill"])
+def test_ctrl_c_during_the_start_ends_in_no_traceback(command: str, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt", "utf-8")  # stopped while the first package is loaded
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {command}_cli.main"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 def test_a_field_has_one_condition() -> None:
     assert conditions(["label=a=b", "note=", "label=a=b"]) == {"label": "a=b", "note": None}
     with pytest.raises(
