@@ -16,6 +16,7 @@ PICTURE_SUFFIXES = frozenset(
 SPLITS = ("train", "val", "test", "aside")
 FIELDS = ("label", "mode", "group", "split")
 COLUMNS = ("id", "path", *FIELDS)  # of every manifest and file; any other is an attribute
+NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def sample_id(uri: str) -> str:
     return unicodedata.normalize("NFC", uri)
 
 
+def in_utf8(path: str) -> str:
+    """Return a path as text that can be written; bytes of it that are not UTF-8 are spelt out, so that it is another one then."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def near_miss(columns: Collection[str]) -> tuple[str, str] | None:
     """Return the first column that has a known one's name but for capitals and blanks, and that name; None where none has.
 
@@ -146,7 +152,7 @@ def _read_folder(root: Path, uris: Iterable[str] = (".",)) -> Listing:
             return
         uri = path.relative_to(root).as_posix()
         if not _is_utf8(uri):
-            unreadable[_shown(path, root)] = "its name is not valid UTF-8; rename it"
+            unreadable[_shown(path, root)] = NOT_UTF8
         elif leaves(uri):  # such as 'a:b.png'
             unreadable[uri] = "its path leads out of the image folder on Windows; rename it"
         elif not os.path.isfile(path):
@@ -345,8 +351,7 @@ def _real(path: Path) -> Path:
 
 
 def _shown(path: Path, root: Path) -> str:
-    """Return a path below the root as printable text, whatever bytes its name has."""
-    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    return in_utf8(path.relative_to(root).as_posix())
 
 
 def _is_utf8(text: str) -> bool:

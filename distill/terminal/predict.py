@@ -18,7 +18,7 @@ from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.where import peak
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
-from embedstore.images import list_images
+from embedstore.images import NOT_UTF8, in_utf8, list_images
 from embedstore.pictures import read_picture
 from embedstore.summaries import Summary
 
@@ -285,14 +285,20 @@ def _keep(gallery: Gallery, file: Path | None) -> None:
 
 
 def _listed(images: Sequence[str | os.PathLike[str]]) -> tuple[list[tuple[str, Path]], dict[str, str]]:
-    """Return the pictures by the path that is shown, each once, and those that can't become one."""
+    """Return the pictures by the path that is shown, each once, and why others can't become one.
+
+    A decision on a path that is not UTF-8 could not be written, and all others would be lost with it.
+    """
     found: dict[str, Path] = {}
     set_aside: dict[str, str] = {}
     for given in map(Path, images):
         if not os.path.isdir(given):
             if not os.path.exists(given):
                 raise ImagesError(f"There is no picture '{given}'; give files, or folders of pictures.")
-            found[str(given)] = given
+            if in_utf8(str(given)) == str(given):
+                found[str(given)] = given
+            else:
+                set_aside[in_utf8(str(given))] = NOT_UTF8
             continue
         listing = list_images(given)
         found |= {str(given / sample.uri): given / sample.uri for sample in listing.samples}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -160,6 +161,19 @@ def test_bytes_that_are_no_text_are_refused(store: Path, monkeypatch: Any, capsy
     assert r"a\udcff" in err
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
+
+
+def test_of_a_long_text_that_can_not_be_written_only_the_place_is_quoted(monkeypatch: Any, capsys: Any) -> None:
+    def write(*_: object, **__: object) -> None:
+        ("row\n" * 5000 + "bad\udcff.png" + "row\n" * 5000).encode()
+
+    monkeypatch.setattr(embedstore, "open", write)
+    code, out, err = given(monkeypatch, capsys, "info", "s")
+    assert (code, out) == (2, "")
+    assert re.match(
+        r"Error: The text '\.\.\..*bad\\udcff\.png.*\.\.\.' is not valid UTF-8; give it in another way", err
+    )
+    assert len(err) < 250
 
 
 def test_names_are_printed_as_they_are_and_in_one_line_for_a_program(

@@ -20,6 +20,7 @@ from embedstore.visible import visible
 from embedstore_cli.exit_codes import ExitCode
 
 _WIDE = 1_000_000  # letters
+_QUOTED = 80  # letters, of a text that can't be written
 _WHOLE = 30  # columns of the terminal, of a cell that is not broken
 
 
@@ -42,7 +43,7 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
     except KeyboardInterrupt:
         fail(interrupted, ExitCode.INTERRUPTED)
     except UnicodeEncodeError as error:
-        fail(f"The text '{error.object}' is not valid UTF-8; give it in another way, or rename it.", ExitCode.ERROR)
+        fail(f"The text '{_around(error)}' is not valid UTF-8; give it in another way, or rename it.", ExitCode.ERROR)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         _drop(sys.stdout)
         sys.exit(ExitCode.BROKEN_PIPE)
@@ -71,6 +72,12 @@ def _call(app: typer.Typer) -> None:
         if isinstance(cause, BrokenPipeError | EOFError):
             raise cause from None
         raise
+
+
+def _around(error: UnicodeEncodeError) -> str:
+    """Return the text that can't be written; of a long one, such as a whole table, what is around the place."""
+    text, first = error.object, max(error.start - _QUOTED // 2, 0)
+    return text if len(text) <= _QUOTED else f"...{text[first : first + _QUOTED]}..."
 
 
 def _fail_by_system(error: OSError) -> NoReturn:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -381,6 +382,24 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(
     found.write(tmp_path / "out.csv")
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))["pictures"][0]["score"] == found.pictures[0].score
     assert (tmp_path / "out.csv").read_text("utf-8") == found.to_csv()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_no_text_costs_no_other_decision(model: TerminalModel, images: Path, tmp_path: Path) -> None:
+    picture = (images / "spot001.png").read_bytes()
+    (tmp_path / "good.png").write_bytes(picture)
+    odd = tmp_path / os.fsdecode(b"bad\xff.png")
+    try:
+        odd.write_bytes(picture)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    found = distill.predict(model, [tmp_path / "good.png", odd])
+    assert [one.path for one in found.pictures] == [str(tmp_path / "good.png")]
+    assert found.set_aside == {str(tmp_path / r"bad\xff.png"): "its name is not valid UTF-8; rename it"}
+    assert distill.predict(model, [tmp_path]).set_aside == found.set_aside
+    found.write(tmp_path / "out.csv")
+    found.write(tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text("utf-8"))["set_aside"] == found.set_aside
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.json", "OUT.CSV"])
