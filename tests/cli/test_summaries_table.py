@@ -13,7 +13,7 @@ from test_console import given
 
 from embedstore import Summary
 from embedstore.summaries import ClassLoss
-from embedstore_cli.summaries import _hidden, _most_far
+from embedstore_cli.summaries import _hidden, _made_by, _most_far
 
 
 def loss(label: str, far_modes: dict[str, int], modes: dict[str, int]) -> ClassLoss:
@@ -72,6 +72,18 @@ def test_the_tables_are_whole_on_80_columns(
     assert len(set(re.findall(r"label-\d", tables))) == 3
     assert "compressed-own bytes=16 share=0.1 rare_bytes=64" in " ".join(tables.split())
     assert "The table has the 3 labels with the largest shares; see all with --json.\n" in said
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"bytes": 16, "share": 0.0, "kept_views": 0}, "strategy bytes=16 share=0.0 kept_views=0"),
+        ({"k": None, "groups": False, "medoids": True}, "strategy medoids=True"),
+    ],
+)
+def test_none_and_no_are_left_out_of_how_it_was_made_but_not_nought(parameters: dict[str, Any], told: str) -> None:
+    summary: Any = SimpleNamespace(strategy="strategy", parameters=parameters)
+    assert _made_by(cast("Summary", summary)) == told
 
 
 def test_a_column_is_for_the_labels_that_some_summary_leaves_farthest() -> None:

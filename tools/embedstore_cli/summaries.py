@@ -131,7 +131,10 @@ def _facts(summary: "Summary") -> dict[str, Any]:
 
 
 def _made_by(summary: "Summary") -> str:
-    given = [f"{name}={value}" for name, value in summary.parameters.items() if value not in (None, False)]
+    parameters = summary.parameters.items()
+    given = [
+        f"{name}={value}" for name, value in parameters if value is not None and value is not False
+    ]  # but 0 is told
     return " ".join([summary.strategy, *given])
 
 
