@@ -35,7 +35,7 @@ def summaries_table(summaries: Sequence[Summary]) -> Markup:
     ]
     rows: list[list[Value | Cell]] = []
     for summary in summaries:
-        row: list[Value | Cell] = [summary.name, len(summary.labels), summary.training_bytes() / 1024]
+        row: list[Value | Cell] = [summary.name, len(summary.labels), summary.training_bytes() / 1e3]
         for label in labels:
             loss = summary.averaging_loss.get(label)
             row.append(None if loss is None or loss.near is None else loss.far / loss.count)

@@ -31,8 +31,8 @@ def test_sizes_are_told_as_training_needs_them(place: Path) -> None:
     assert facts["parameters"] == {"bytes": 4, "rare_bytes": 8, "share": 0.2, "kept_views": 1}
     assert (facts["training_bytes"], facts["own_bytes"]) == (few.training_bytes(), vectors)
     shown = call("embedstore", "summaries", "s", cwd=place).stdout
-    assert f"{few.training_bytes() / 1024:.0f} kB" in shown
-    assert f"a store keeps {vectors / 1024:.0f} kB of vectors of the same pictures." in " ".join(shown.split())
+    assert f"{few.training_bytes() / 1e3:.0f} kB" in shown
+    assert f"a store keeps {vectors / 1e3:.0f} kB of vectors of the same pictures." in " ".join(shown.split())
 
 
 def test_what_a_store_keeps_is_told_only_where_all_saw_the_same_pictures(place: Path, tmp_path: Path) -> None:

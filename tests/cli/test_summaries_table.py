@@ -74,6 +74,16 @@ def test_the_tables_are_whole_on_80_columns(
     assert "The table has the 3 labels with the largest shares; see all with --json.\n" in said
 
 
+def test_a_kilobyte_is_of_a_thousand_bytes_as_everywhere(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Summary, "training_bytes", lambda _: 50_000)
+    monkeypatch.setattr(Summary, "own_bytes", lambda _: 90_000)
+    _, out, _ = given(monkeypatch, capsys, "summaries", "s")
+    assert out.count(" 50 kB ") == 2
+    assert "a store keeps 90 kB of vectors of the same pictures" in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [

@@ -84,6 +84,13 @@ def test_tables_and_charts_name_what_is_near_and_say_what_size_means(strategies,
     assert f"近い{ja}がある学習画像（種類別）" in said(chart, "ja")
 
 
+def test_a_kilobyte_is_of_a_thousand_bytes():
+    one = summary("means", loss("good", 0, {}))
+    one.labels, one.codes, one.training_bytes = ["good"], {}, lambda: 50_000
+    cells = [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", summaries_table([one]))]
+    assert "50" in cells
+
+
 def test_nothing_to_warn_of_leaves_nothing():
     assert warnings_list([]) == warnings_list([summary("rare", loss("good", 0, {}))]) == ""
 

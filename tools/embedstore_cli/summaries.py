@@ -56,7 +56,7 @@ def summaries(
         _tables(store, kept, labels)
         size = "size: of all that training needs of it, own vectors in all views included where pictures are kept"
         if len({(frozenset(summary.seen), summary.own_bytes()) for summary in kept}) == 1:
-            size += f"; a store keeps {kept[0].own_bytes() / 1024:.0f} kB of vectors of the same pictures"
+            size += f"; a store keeps {kept[0].own_bytes() / 1e3:.0f} kB of vectors of the same pictures"
         console.say(
             f"{size}.",
             "far: pictures without a prototype near, that is nearer than pictures of the label usually are to the nearest "
@@ -80,7 +80,7 @@ def _tables(store: Path, kept: "list[Summary]", labels: list[str]) -> None:
     rows = [
         [
             summary.name,
-            f"{summary.training_bytes() / 1024:.0f} kB",
+            f"{summary.training_bytes() / 1e3:.0f} kB",
             *(_far(summary, label) for label in labels),
             _hidden(summary),
         ]
