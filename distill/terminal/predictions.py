@@ -89,7 +89,11 @@ class Predictions:
         }
 
     def to_csv(self) -> str:
-        """Return a table with one line a picture; what can't be read is not in it, and neither is where a defect is."""
+        """Return a table with one line a picture; what can't be read is not in it, and neither is where a defect is.
+
+        It is for programs: a cell that begins with `=`, `+`, `-` or `@` is as it is, and a spreadsheet would take it for a
+        formula.
+        """
         text = io.StringIO()
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
@@ -97,7 +101,7 @@ class Predictions:
         return text.getvalue()
 
     def write(self, path: Path) -> None:
-        """Write a `.csv` or `.json` file in one step.
+        """Write a `.csv` or `.json` file in UTF-8, without a byte-order mark, in one step.
 
         Raises:
             ModelError, OSError: it can't be written there; see `check_place`.

@@ -3,14 +3,15 @@
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from toy_commands import call, refused, save
 
 import embedstore
-from distill.terminal.predictions import Predictions
-from distill_cli.predict import predict
+from distill.terminal.predictions import By, Prediction, Predictions
+from distill_cli.predict import _print, predict
 
 pytest.importorskip("onnx")
 
@@ -154,3 +155,17 @@ def test_decisions_are_printed_where_the_disk_has_become_full(
         with pytest.raises(OSError, match="No space left"):
             predict(line / "part.onnx", [line / "photos" / "傷" / "01.png"], out=line / f"full{ending}")
         assert capsys.readouterr().out.startswith(begins)
+
+
+def test_a_terminal_can_not_obey_a_name_and_a_program_gets_it_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a\x1b[31m\n=1.png"
+    found = Predictions(By.retrieval, [Prediction(name, "傷\x1b[0m", 0.5, 0.25, f"near {name}")])
+    _print(found, as_json=False)
+    (piped,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (piped["path"], piped["decision"], piped["nearest"]) == (name, "傷\x1b[0m", f"near {name}")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _print(found, as_json=False)
+    shown = r"a\x1b[31m\n=1.png"
+    assert capsys.readouterr().out.splitlines()[1:] == [rf"{shown},傷\x1b[0m,0.5,0.25,near {shown}"]

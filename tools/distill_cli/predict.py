@@ -1,6 +1,7 @@
 """distill predict: what a terminal model says of pictures, without PyTorch."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from distill.terminal.model import Space
 from distill.terminal.predict import Comparing
-from distill.terminal.predictions import By, Predictions, check_place
+from distill.terminal.predictions import By, Prediction, Predictions, check_place
 from embedstore.errors import ModelError
 from embedstore.visible import visible
 from embedstore_cli import console
@@ -62,7 +63,11 @@ def predict(
     threads: Annotated[int, typer.Option(min=1, help="For one picture.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write to this .csv or .json file instead of printing; it replaces only earlier decisions."),
+        typer.Option(
+            help="Write to this .csv or .json file instead of printing; it replaces only earlier decisions. A .csv is for "
+            "programs: in UTF-8 without a byte-order mark, and with names as they are, of which a spreadsheet may take some for "
+            "formulas; for people there is --page."
+        ),
     ] = None,
     page: Annotated[
         Path | None,
@@ -127,4 +132,11 @@ def _print(found: Predictions, *, as_json: bool) -> None:
     if as_json:
         console.print_json(found.to_dict())
     else:
+        if sys.stdout.isatty():  # it would obey what names may hold; a program gets them as they are
+            found = replace(found, pictures=[_spelt_out(one) for one in found.pictures])
         sys.stdout.write(found.to_csv())
+
+
+def _spelt_out(one: Prediction) -> Prediction:
+    nearest = None if one.nearest is None else visible(one.nearest)
+    return replace(one, path=visible(one.path), decision=visible(one.decision), nearest=nearest)
