@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from embedstore.summaries.change import LabelChange, Updated
 from embedstore.summaries.kmeans import spherical_clusters
-from embedstore.summaries.sizes import check_k
+from embedstore.summaries.sizes import check_k, on_fewer
 from embedstore.summaries.strategy import Prototypes, TrainingVectors, directions
 from embedstore.summaries.sub_prototypes import chosen_clusters, single_part_remarks
 from embedstore.vectors import Vectors
@@ -19,7 +19,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
     Args:
         training: n samples of d dimensions.
         seed: of the clustering.
-        k: prototypes per label, no more than it has different vectors; None chooses as `sub-prototypes` does.
+        k: prototypes per label, fewer where k-means leaves clusters empty, as of copies; None chooses as `sub-prototypes` does.
 
     Raises:
         SummaryError: `k` is below 1.
@@ -35,10 +35,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
             else spherical_clusters(points, k, seed)
         )
         chosen[label] = members[cluster_medoids(points, clusters)]
-        if k is not None and len(chosen[label]) < k:
-            remarks.append(
-                f"The label '{label}' gets {len(chosen[label])} prototypes, not {k}, since it has no more to tell apart."
-            )
+        remarks += on_fewer(label, len(chosen[label]), k)
         remarks += single_part_remarks(training, label, members, clusters)
     return Prototypes.from_samples(training, chosen, tuple(remarks))
 

@@ -49,6 +49,19 @@ def on_most_kept(counts: Mapping[str, int], share: float) -> list[str]:
     ]
 
 
+def on_fewer(label: str, made: int, k: int | None) -> list[str]:
+    """Say where k-means made fewer prototypes of a label than asked.
+
+    It may leave a cluster empty though there are enough different vectors, above all where many are copies of each other.
+    """
+    if k is None or made >= k:
+        return []
+    return [
+        f"The label '{label}' gets {made} prototypes, not {k}, since k-means left the other clusters empty, as where "
+        "pictures are alike."
+    ]
+
+
 def sizes(
     training: TrainingVectors, k: int | None, share: float | None, default_share: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:

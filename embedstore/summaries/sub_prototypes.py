@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from embedstore.summaries.change import LabelChange, Updated, moved_means
 from embedstore.summaries.kmeans import spherical_clusters
-from embedstore.summaries.sizes import check_k
+from embedstore.summaries.sizes import check_k, on_fewer
 from embedstore.summaries.strategy import Positions, Prototypes, TrainingVectors, directions
 from embedstore.vectors import Vectors, squared_distances, unit_length
 
@@ -22,8 +22,8 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
     Args:
         training: n samples of d dimensions.
         seed: of the clustering.
-        k: prototypes per label, no more than it has different vectors. None chooses for each label: 1, 2, 4, ... until
-            no more than 5 % of its samples lie farther than near from their prototype; at most 256, and at most half as
+        k: prototypes per label, fewer where k-means leaves clusters empty, as of copies. None chooses for each label: 1, 2, 4,
+            ... until no more than 5 % of its samples lie farther than near from their prototype; at most 256, and at most half as
             many as it has samples. A label whose samples are all of one part gets one.
 
     Raises:
@@ -41,10 +41,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
         means = cluster_means(samples, clusters)
         vectors.append(means)
         labels += [label] * len(means)
-        if k is not None and len(means) < k:
-            remarks.append(
-                f"The label '{label}' gets {len(means)} prototypes, not {k}, since it has no more to tell apart."
-            )
+        remarks += on_fewer(label, len(means), k)
         remarks += single_part_remarks(training, label, members, clusters)
     made = np.concatenate(vectors)
     return Prototypes(made, labels, np.full(len(made), -1, np.int64), np.ones(len(training.ids), bool), tuple(remarks))

@@ -130,8 +130,23 @@ def test_a_label_with_less_to_tell_apart_than_asked_is_named() -> None:
     groups = ["p", "q"] * 16
     found = sub_prototypes.fit(training_of(vectors, ["a"] * 20 + ["b"] * 12, groups=groups), 0, k=5)
     assert (found.labels.count("a"), found.labels.count("b")) == (5, 3)
-    assert "The label 'b' gets 3 prototypes, not 5, since it has no more to tell apart." in found.remarks
+    assert (
+        "The label 'b' gets 3 prototypes, not 5, since k-means left the other clusters empty, as where pictures are alike."
+        in found.remarks
+    )
     assert not any("'a' gets" in remark for remark in found.remarks)
+
+
+def test_fewer_than_asked_is_not_laid_to_too_few_different_pictures() -> None:
+    """Of 60 directions, each there twice, k-means may make fewer than 50 clusters."""
+    training = training_of(np.repeat(unit_vectors(0, 60), 2, axis=0), ["x"] * 120)
+    fewer = [one for one in (sub_prototypes.fit(training, seed, k=50) for seed in range(5)) if len(one.vectors) < 50]
+    assert fewer
+    for found in fewer:
+        assert found.remarks[0] == (
+            f"The label 'x' gets {len(found.vectors)} prototypes, not 50, since k-means left the other clusters empty, as "
+            "where pictures are alike."
+        )
 
 
 def test_prototypes_made_from_one_part_are_counted() -> None:

@@ -15,7 +15,7 @@ from embedstore.summaries.over_shards.rare import Common, rarest_over
 from embedstore.summaries.over_shards.shards import Numbers, Read, Shard, Shards
 from embedstore.summaries.over_shards.sums import label_means, label_products
 from embedstore.summaries.rare_samples import MOST_LOST, on_said, rarest
-from embedstore.summaries.sizes import check_k, check_share, kept_of, on_most_kept
+from embedstore.summaries.sizes import check_k, check_share, kept_of, on_fewer, on_most_kept
 from embedstore.summaries.strategy import Prototypes, TrainingVectors
 from embedstore.summaries.sub_prototypes import FAR, MOST_CHOSEN
 from embedstore.vectors import Vectors, exact_directions
@@ -90,10 +90,7 @@ def _on_clusters(shards: Shards, found: Clusters, k: int | None) -> tuple[str, .
     remarks = [_FROM_PART]
     for number, label in enumerate(shards.labels):
         own = found.label == number
-        if k is not None and own.sum() < k:
-            remarks.append(
-                f"The label '{label}' gets {own.sum()} prototypes, not {k}, since it has no more to tell apart."
-            )
+        remarks += on_fewer(label, int(own.sum()), k)
         single = int((found.part[own] >= 0).sum())
         if single and not shards.lone[number]:
             remarks.append(f"{single} of the {own.sum()} prototypes of '{label}' stand for pictures of one part only.")
