@@ -46,7 +46,8 @@ class Gallery:
         contents: (n) hashes of the picture files, as hexadecimal digits; empty where they are not known.
         goods: (v, d) what the student makes of good pictures that no model learned, or that are members; as `vectors` are.
         parts_of_good: (v) which parts those show: each is scored without its own.
-        state: digest of the store's samples when it was made of them, see `gathering.state_of`; empty for other sources.
+        state: digest of the samples of the store or the folder that it was made of, see `gathering.state_of`; empty for other
+            sources.
         made_of: that, in words.
         axes: (d, k) that vectors are brought to after centre and scale, as a light file has them; such a gallery is not saved.
     """

@@ -141,14 +141,26 @@ def of_light_file(model: TerminalModel, path: Path) -> Gallery:
     return found
 
 
-def of_images(model: TerminalModel, folder: Path, manifest: Path | None, progress: Progress) -> Gallery:
+def of_images(
+    model: TerminalModel, folder: Path, manifest: Path | None, known: Gallery | None, progress: Progress
+) -> Gallery:
     """Make a gallery of labelled pictures as the model sees them: the folder's name is the label, or a manifest tells.
+
+    Args:
+        model: that looks at them.
+        folder: of the pictures.
+        manifest: of that folder, with its labels.
+        known: an earlier gallery of this model, which is returned where it is of the same pictures.
+        progress: called with the step, and how far it is.
 
     Raises:
         ModelError: the model knows no good label, a picture can't be read, or defects or good parts are lacking.
         ImagesError: the folder or the manifest can't be used.
     """
     good, samples = needed_good(model), list_images(folder, manifest).samples
+    state = _state_of_images(folder, [one for one in samples if one.label is not None], progress)
+    if known is not None and known.state == state:
+        return known
     sides = _sides(samples, good)
 
     def looked(positions: Sequence[int], step: str) -> tuple[list[Vectors], list[str]]:
@@ -174,10 +186,24 @@ def of_images(model: TerminalModel, folder: Path, manifest: Path | None, progres
         found,
         goods=found.placed(np.stack(goods)) if goods else found.goods,
         parts_of_good=[samples[at].part for at in sides.goods],
+        state=state,
         made_of=f"The folder '{folder}'",
     )
     found.refuse_incomplete()
     return found
+
+
+def _state_of_images(folder: Path, samples: Sequence[Sample], progress: Progress) -> str:
+    """Return a digest of all of labelled pictures that galleries hang on: what is said of each, and its bytes."""
+    states = []
+    for done, one in enumerate(samples, start=1):
+        try:
+            content = content_hash((folder / one.uri).read_bytes())
+        except OSError:  # told where the model is to look at it
+            content = b""
+        states.append((one.id, one.label, one.part, one.split, content))
+        progress("Reading the labelled pictures", done, len(samples))
+    return content_hash(msgpack.packb(states)).hex()
 
 
 def needed_good(model: TerminalModel) -> str:

@@ -32,7 +32,8 @@ class Comparing:
             (docs/new-defect.json). Prototypes and light files are the teacher's.
         store: a store: its samples, or whose good pictures set the threshold.
         summary: of the store, by name, or a file that `embedstore export` wrote.
-        gallery: a file: read where it is there and still holds, written where not; or a light file of `embedstore export`.
+        gallery: a file: read where it is there and of the same store or folder as it is now, if one is named; else written; or
+            a light file of `embedstore export`.
         labelled: a folder of labelled pictures instead of a store, for the student's vectors.
         manifest: of that folder.
         images: the store's image folder, where it has moved.
@@ -195,29 +196,27 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         _refuse_other(model, made, against.vectors, file)
     elif file is not None:
         refuse_unmade(file, makes=against.store is not None or against.labelled is not None)
+    known = made
     space = made.space if made is not None else against.vectors or Space.student
     if against.store is not None:
         with embedstore.open(against.store) as store:
             if made is None or made.state != gathering.state_of(store):
                 made = gathering.of_store(model, store, space, None, against.images, progress)
-                _keep(made, file)
             if not gathering.is_dealt(store.samples):
                 remarks.append(
                     "The store has no split, so the student may have learned from some of the good pictures that set the "
                     "threshold, and rejects more of new ones; write a split before you train: embedstore split STORE"
                 )
-    elif made is None and against.labelled is not None:
-        if space is not Space.student:
-            raise ModelError(
-                "A folder of pictures holds no vectors of the teacher; compare the student's: --vectors student"
-            )
-        made = gathering.of_images(model, against.labelled, against.manifest, progress)
-        _keep(made, file)
+    elif against.labelled is not None:
+        _refuse_teachers(space, known, file)
+        made = gathering.of_images(model, against.labelled, against.manifest, known, progress)
     if made is None:
         raise ModelError(
             "By retrieval pictures are compared with others; name a store (--store STORE), a folder of labelled pictures "
             "(--labelled DIR), or a gallery that was made of one (--gallery FILE)."
         )
+    if made is not known:
+        _keep(made, file)
     if file is None and space is Space.student:
         remarks.append(
             "What the model saw of these pictures is not kept; to spare that the next time, give --gallery FILE."
@@ -277,6 +276,13 @@ def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, f
         raise ModelError(
             f"The gallery '{file}' was made with another model; delete it and make it again with this one."
         )
+
+
+def _refuse_teachers(space: Space, known: Gallery | None, file: Path | None) -> None:
+    """Refuse a folder of pictures where the teacher's vectors are asked for, or `known` in `file` has them."""
+    if space is Space.teacher:
+        remedy = "compare the student's: --vectors student" if known is None else f"name another file than '{file}'."
+        raise ModelError(f"A folder of pictures holds no vectors of the teacher; {remedy}")
 
 
 def _keep(gallery: Gallery, file: Path | None) -> None:

@@ -225,6 +225,58 @@ def test_a_gallery_is_made_again_when_the_store_has_moved_on_or_is_another(
     assert f"'{other}'" in found.remarks[0]
 
 
+def test_a_gallery_is_made_again_when_the_folder_has_changed(
+    model: TerminalModel, images: Path, tmp_path: Path
+) -> None:
+    known, file = tmp_path / "known", tmp_path / "g.safetensors"
+
+    def put(label: str, names: list[str]) -> None:
+        (known / label).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (known / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
+
+    put("good", [f"good{n:03}" for n in range(20)])
+    put("spot", ["spot001", "spot002"])
+    asked, comparing = [images / "aside2.png", images / "good031.png"], Comparing(labelled=known, gallery=file)
+
+    def as_without_a_file() -> Predictions:
+        found = distill.predict(model, asked, by="retrieval", comparing=comparing)
+        plain = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, gallery=None))
+        assert found.pictures == plain.pictures
+        return found
+
+    as_without_a_file()
+    first = file.stat().st_mtime_ns
+    as_without_a_file()
+    assert file.stat().st_mtime_ns == first
+    put("rims", ["aside0", "aside1"])  # a new defect
+    found = as_without_a_file()
+    assert found.remarks[0].startswith("24 pictures are compared with")
+    assert found.pictures[0].decision == "rims"
+    (known / "rims" / "aside1.png").write_bytes((images / "stripe001.png").read_bytes())  # another picture
+    as_without_a_file()
+    manifest = tmp_path / "m.csv"  # another label
+    rows = [
+        f"{one.relative_to(known).as_posix()},{'good' if one.parent.name == 'good' else 'edge'}"
+        for one in sorted(known.glob("*/*.png"))
+    ]
+    manifest.write_text("\n".join(["path,label", *rows]), "utf-8")
+    comparing = replace(comparing, manifest=manifest)
+    assert as_without_a_file().pictures[0].decision == "edge"
+    with pytest.raises(ImagesError, match="does not exist"):
+        distill.predict(model, asked, by="retrieval", comparing=Comparing(labelled=tmp_path / "none", gallery=file))
+
+
+def test_a_folder_takes_no_place_of_a_gallery_with_the_teachers_vectors(
+    model: TerminalModel, summed: tuple[Path, Path], images: Path, tmp_path: Path
+) -> None:
+    comparing = Comparing(Space.teacher, summed[0], gallery=tmp_path / "g.safetensors")
+    distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
+    of_folder = Comparing(labelled=images, gallery=comparing.gallery)
+    with pytest.raises(ModelError, match=r"holds no vectors of the teacher; name another file than '.*g\.safetensors'"):
+        distill.predict(model, [images / "good001.png"], by="retrieval", comparing=of_folder)
+
+
 def test_another_teachers_prototypes_are_refused(model: TerminalModel, summed: tuple[Path, Path], images: Path) -> None:
     other = TerminalModel(model.path)
     other.facts = replace(model.facts, fingerprint="f" * 32, teacher="somebody")
