@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Gallery:
         labels, parts, ids: (n).
         contents: (n) hashes of the picture files, as hexadecimal digits; empty where they are not known.
         goods: (v, d) what the student makes of good pictures that no model learned, or that are members; as `vectors` are.
-        parts_of_good: (v) which parts those show: each is scored without its own.
+        parts_of_good: (v) which parts those show: each is scored without its own, and without parts that have the same file.
         state: digest of the samples of the store or the folder that it was made of, see `gathering.state_of`; empty for other
             sources.
         made_of: that, in words.
@@ -78,27 +78,40 @@ class Gallery:
         scaled = (np.asarray(vectors, np.float32) - self.centre) * self.scale
         return unit_length(scaled if self.axes is None else scaled @ self.axes)
 
-    def own_parts(self, contents: Sequence[str]) -> list[str]:
-        """Return the part of each picture (m) that is a member, by its content; an empty text for those that are none."""
-        part = {content: part for content, part in zip(self.contents, self.parts, strict=True) if content}
-        return [part.get(content, "") for content in contents]
+    def own_parts(self, contents: Sequence[str]) -> list[set[str]]:
+        """Return the parts of the members with the same file as each picture (m), by its content; of most there is none."""
+        of_content = self._parts_of_contents()
+        return [of_content.get(content, set()) for content in contents]
 
-    def scores(self, placed: Vectors, k: int, own_parts: Sequence[str]) -> Scores:
-        """Return how much more each of (m, d) is like a defect than like a good part, (m,); its own part is left out."""
-        return defect_scores(placed, self.vectors, self.is_defect, k=k, groups=self.parts, query_groups=own_parts)
-
-    def scores_of_goods(self, k: int) -> Scores:
-        """Return the same of the good pictures (v,) that thresholds are set on, each without its own part."""
+    def scores(self, placed: Vectors, k: int, own_parts: Sequence[Collection[str]]) -> Scores:
+        """Return how much more each of (m, d) is like a defect than like a good part, (m,); its own parts are left out."""
         return defect_scores(
-            self.goods, self.vectors, self.is_defect, k=k, groups=self.parts, query_groups=self.parts_of_good
+            placed, self.vectors, self.is_defect, k=k, groups=self.parts, query_groups=_rectangle(own_parts)
         )
 
-    def nearest_defects(self, placed: Vectors, own_parts: Sequence[str]) -> list[int]:
-        """Return which member is the most alike defect of each of (m, d), its own part left out."""
+    def scores_of_goods(self, k: int) -> Scores:
+        """Return the same of the good pictures (v,) that thresholds are set on, each without its own part and copies of it."""
+        of_content = self._parts_of_contents()
+        own = {part: {part} for part in self.parts_of_good}
+        for content, part in zip(self.contents, self.parts, strict=True):
+            if content and part in own:
+                own[part] |= of_content[content]
+        return self.scores(self.goods, k, [own[part] for part in self.parts_of_good])
+
+    def nearest_defects(self, placed: Vectors, own_parts: Sequence[Collection[str]]) -> list[int]:
+        """Return which member is the most alike defect of each of (m, d), its own parts left out."""
         defects = np.flatnonzero(self.is_defect)
         parts = [self.parts[at] for at in defects]
-        found = most_alike(placed, self.vectors[defects], groups=parts, query_groups=own_parts)
+        found = most_alike(placed, self.vectors[defects], groups=parts, query_groups=_rectangle(own_parts))
         return [int(at) for at in defects[found]]
+
+    def _parts_of_contents(self) -> dict[str, set[str]]:
+        """Return the parts that each file is a picture of: more than one where copies of it were stored."""
+        found: dict[str, set[str]] = {}
+        for content, part in zip(self.contents, self.parts, strict=True):
+            if content:
+                found.setdefault(content, set()).add(part)
+        return found
 
     def refuse_incomplete(self) -> None:
         """Refuse a gallery that nothing can be told by.
@@ -150,6 +163,13 @@ class Gallery:
         except Exception as error:  # a hostile file raises whatever its decoders meet
             raise ModelError(f"'{path}' is {_instead(metadata, whole)}") from error
         return found
+
+
+def _rectangle(own_parts: Sequence[Collection[str]]) -> npt.NDArray[np.str_]:
+    """Return the parts of each (m, c), filled up with an empty text, which is the name of none."""
+    width = max(map(len, own_parts), default=0)
+    rows = [[*parts, *[""] * (width - len(parts))] for parts in own_parts]
+    return np.array(rows, str).reshape(len(rows), width)
 
 
 def _instead(metadata: Mapping[str, str], header: Mapping[str, Any]) -> str:

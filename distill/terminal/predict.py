@@ -146,7 +146,7 @@ def _by_head(model: TerminalModel, seen: dict[str, Seen], threshold: float | Non
 
 
 def _by_gallery(
-    gallery: Gallery, seen: dict[str, Seen], own_parts: list[str], threshold: float | None, k: int
+    gallery: Gallery, seen: dict[str, Seen], own_parts: list[set[str]], threshold: float | None, k: int
 ) -> list[Prediction]:
     assert threshold is not None  # noqa: S101  as `_limit` gives it
     if not seen:

@@ -43,7 +43,8 @@ def defect_scores(
         is_defect: (n,) which of the gallery are defects.
         k: how many parts of each kind are heard; fewer where there are fewer.
         groups: (n,) the part that each of the gallery shows, as text or numbers; None: each shows its own.
-        query_groups: (m,) the part that each query shows; None: parts that the gallery does not have.
+        query_groups: (m,) the part that each query shows, or (m, c) its parts where copies of it are of several; None, and
+            names that the gallery does not have: no part of it.
 
     Raises:
         SettingsError: `k` is out of range.
@@ -66,7 +67,8 @@ def defect_scores(
     for start in range(0, len(asked), rows):
         some = slice(start, start + rows)
         alike = np.maximum.reduceat(asked[some] @ members.T, first, axis=1).astype(np.float64)
-        alike[own[some, None] == of_voice] = -np.inf
+        for column in own[some].T:
+            alike[column[:, None] == of_voice] = -np.inf
         scores[some] = _highest_mean(alike[:, defects], k) - _highest_mean(alike[:, ~defects], k)
     return scores
 
@@ -74,13 +76,14 @@ def defect_scores(
 def _numbered(
     groups: npt.ArrayLike | None, query_groups: npt.ArrayLike | None, members: int, asked: int
 ) -> tuple[Positions, Positions]:
-    """Return a number for each member's part, and for each query's; -1 where the gallery does not have it."""
+    """Return a number for each member's part (n,), and for each query's (m, c); -1 where the gallery does not have it."""
     names = np.arange(members) if groups is None else np.asarray(groups)
     own = np.full(asked, -1) if query_groups is None else np.asarray(query_groups)
-    if names.shape != (members,) or own.shape != (asked,):
+    own = own[:, None] if own.ndim == 1 else own
+    if names.shape != (members,) or own.ndim != 2 or len(own) != asked:
         raise ValueError(f"parts {names.shape} and {own.shape} are not those of {members} members and {asked} queries")
     if groups is None or query_groups is None:
-        return np.unique(names, return_inverse=True)[1], np.full(asked, -1)
+        return np.unique(names, return_inverse=True)[1], np.full((asked, 1), -1)
     known, part = np.unique(names, return_inverse=True)
     at = np.searchsorted(known, own).clip(max=len(known) - 1)
     return part, np.where(known[at] == own, at, -1)
@@ -116,7 +119,9 @@ def most_alike(
     rows = max(1, _BYTES // (4 * len(members)))
     for start in range(0, len(asked), rows):
         some = slice(start, start + rows)
-        passed_over = own[some, None] == part
+        passed_over = np.zeros((len(asked[some]), len(members)), bool)
+        for column in own[some].T:
+            passed_over |= column[:, None] == part
         passed_over[passed_over.all(axis=1)] = False
         found[some] = np.where(passed_over, -np.inf, asked[some] @ members.T).argmax(axis=1)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,7 @@ def find_drift(
     refuse_settings(false_alarms, top)
     refuse_size(len(batch))
     batch = batch.ordered()
-    parts = _parts_of(store, batch)
-    shown = {part for part in parts if part is not None}
+    parts, shown = _parts_of(store, batch)
     usual = reference or reference_of(
         store, shown, against=against, light=batch.lights is not None, seed=seed, progress=progress
     )
@@ -141,25 +140,29 @@ def find_drift(
     )
 
 
-def _parts_of(store: EmbeddingStore, batch: Batch) -> list[str | None]:
+def _parts_of(store: EmbeddingStore, batch: Batch) -> tuple[list[str | None], set[str]]:
     """Return the part of each picture: as the batch says, or as the store says of the same picture; None: not known.
 
     A file is the same where its bytes are, for the names of files begin anew each day; else a name has to do.
+
+    Returns:
+        The parts, and with them all parts of the store that have a picture's file: more where copies of it were stored.
     """
-    known: Mapping[bytes, str] = {}
+    known: dict[bytes, set[str]] = {}
     if batch.contents:
         wanted = set(batch.contents)
-        rows = (store.content_at(at) for at in range(len(store)))
-        known = {content: store.sample_at(at).part for at, content in enumerate(rows) if content in wanted}
+        for at in range(len(store)):
+            if (content := store.content_at(at)) in wanted:
+                known.setdefault(content, set()).add(store.sample_at(at).part)
     parts: list[str | None] = []
     for at, sample in enumerate(batch.samples):
         if sample.group is not None:
             parts.append(sample.part)
         elif batch.contents:
-            parts.append(known.get(batch.contents[at]))
+            parts.append(min(known.get(batch.contents[at], ()), default=None))
         else:
             parts.append(store.sample(sample.id).part if sample.id in store else None)
-    return parts
+    return parts, {part for part in parts if part is not None}.union(*known.values())
 
 
 def _light(comparison: Comparison) -> Light | None:

@@ -52,6 +52,20 @@ def test_a_picture_that_the_store_has_is_of_its_part(line: Path) -> None:
     assert any("1 pictures can't be read" in one.en for one in found.remarks)
 
 
+@pytest.mark.parametrize("group", [None, "today's"])
+def test_all_copies_of_a_picture_in_the_store_are_left_out(line: Path, group: str | None) -> None:
+    names = [f"tile {at:02d}.png" for at in range(16)]
+    write_pictures(line / "day", names, seed=5)
+    write_pictures(line / "many", [f"{at:02d}.png" for at in range(24)], seed=6)
+    for name in ("one.png", "copy.png"):
+        (line / "many" / name).write_bytes((line / "day" / names[3]).read_bytes())
+    embedstore.build(line / "copies", line / "many", teacher=CountingTeacher(), views=0)
+    with embedstore.open(line / "copies") as store:
+        batch = embedded(store, line / "day", teacher=CountingTeacher())
+        batch = replace(batch, samples=[replace(one, group=group) for one in batch.samples])
+        assert find_drift(store, batch).left_out == 2
+
+
 def test_the_same_name_is_not_the_same_part(line: Path) -> None:
     """Names of files begin anew each day: a day's `crack/tile 00.png` is another part than the store's."""
     write_pictures(line / "day", NAMES, seed=5)

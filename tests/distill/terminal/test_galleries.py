@@ -59,12 +59,12 @@ def test_good_pictures_are_scored_without_their_own_part() -> None:
 
 def test_the_nearest_defect_is_no_good_part() -> None:
     members = GALLERY.vectors
-    nobodys = [""] * 3
+    nobodys = [set[str]()] * 3
     assert GALLERY.nearest_defects(members[[1, 3, 5]], nobodys) == [1, 3, 5]
     asked = members[[0]]
     expected = max((1, 3, 5), key=lambda at: float(members[at] @ asked[0]))
-    assert GALLERY.nearest_defects(asked, [""]) == [expected]
-    assert GALLERY.nearest_defects(members[[1, 3, 5]], ["b", "d", ""])[:2] == [
+    assert GALLERY.nearest_defects(asked, [set()]) == [expected]
+    assert GALLERY.nearest_defects(members[[1, 3, 5]], [{"b"}, {"d"}, set()])[:2] == [
         3,
         max((1, 5), key=lambda at: float(members[at] @ members[3])),
     ]
@@ -72,7 +72,7 @@ def test_the_nearest_defect_is_no_good_part() -> None:
 
 def test_a_picture_that_is_a_member_is_scored_without_its_own_part() -> None:
     own = GALLERY.own_parts(["c2", "other", "c5", ""])
-    assert own == ["b", "", "d", ""]
+    assert own == [{"b"}, set(), {"d"}, set()]
     scores = GALLERY.scores(GALLERY.vectors[[1, 1]], 1, own[:2])
     defect = np.array(GALLERY.labels) != "good"
     for score, others in zip(scores, ([0, 2, 3, 4], range(6)), strict=True):
@@ -80,6 +80,22 @@ def test_a_picture_that_is_a_member_is_scored_without_its_own_part() -> None:
         alone = defect_scores(GALLERY.vectors[[1]], GALLERY.vectors[rest], defect[rest])
         assert score == pytest.approx(alone[0], abs=1e-6)
     assert scores[0] < scores[1]
+
+
+def test_all_parts_with_a_copy_of_a_picture_are_left_out() -> None:
+    copied = replace(GALLERY, contents=["c1", "c2", "c1", "c2", "c5", ""])  # of 'a' in 'c', of 'b' in 'd'
+    own = copied.own_parts(["c2", "c1", "c5"])
+    assert own == [{"b", "d"}, {"a", "c"}, {"d"}]
+    defect = np.array(GALLERY.labels) != "good"
+    scores, asked = copied.scores(GALLERY.vectors[[4, 0, 2]], 1, own), GALLERY.vectors[[4, 0, 2]]
+    for score, one, parts in zip(scores, asked, own, strict=True):
+        there = [at for at, part in enumerate(GALLERY.parts) if part not in parts]
+        members, kinds = GALLERY.vectors[there], defect[there]
+        alike = members[kinds] @ one if kinds.any() else np.array([-1.0])
+        assert score == pytest.approx(alike.max() - (members[~kinds] @ one).max(), abs=1e-6)
+    assert copied.nearest_defects(GALLERY.vectors[[1, 1]], [{"d"}, {"b"}]) == [1, 3]
+    asked = replace(copied, goods=GALLERY.vectors[[0, 1]], parts_of_good=["a", "z"])
+    np.testing.assert_allclose(asked.scores_of_goods(1), asked.scores(asked.goods, 1, [{"a", "c"}, set()]))
 
 
 def test_axes_come_after_centre_and_scale() -> None:

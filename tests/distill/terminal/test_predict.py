@@ -402,6 +402,24 @@ def test_a_picture_of_the_gallery_is_compared_without_its_own_part(
     )
 
 
+def test_a_copy_in_the_gallery_changes_nothing_for_its_picture(
+    model: TerminalModel, images: Path, tmp_path: Path
+) -> None:
+    for label, names in {"good": [f"good{n:03}" for n in range(20)], "rims": ["aside0", "aside1"]}.items():
+        (tmp_path / "known" / label).mkdir(parents=True)
+        for name in names:
+            (tmp_path / "known" / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
+    rims = tmp_path / "known" / "rims"
+    asked, comparing = [rims / "aside1.png"], Comparing(labelled=tmp_path / "known")
+    alone = distill.predict(model, asked, by="retrieval", comparing=comparing, threshold=0)
+    shutil.copy(rims / "aside1.png", rims / "copy.png")
+    found = distill.predict(model, asked, by="retrieval", comparing=comparing, threshold=0)
+    assert found.pictures[0].nearest == alone.pictures[0].nearest == "rims/aside0.png"
+    assert found.pictures[0].score == pytest.approx(
+        alone.pictures[0].score, abs=0.2
+    )  # the scale is of one picture more
+
+
 def test_a_store_without_split_says_what_that_means(
     model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,14 @@ def test_many_are_scored_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+def test_several_own_parts_are_left_out() -> None:
+    groups, own = ["a", "b", "c", "d", "e"], [["a", "b"], ["d", ""], ["", ""]]
+    scores = defect_scores(at(0, 92, 0), at(*GALLERY_AT), IS_DEFECT, groups=groups, query_groups=own)
+    assert scores == pytest.approx([cos(90) - cos(40), cos(8) - cos(52), cos(90) - 1], abs=1e-6)
+    found = most_alike(at(0, 92, 0), at(*GALLERY_AT), groups=groups, query_groups=own)
+    assert found.tolist() == [2, 4, 0]
+
+
 def test_no_query_has_no_score() -> None:
     assert defect_scores(np.zeros((0, 2)), at(*GALLERY_AT), IS_DEFECT).shape == (0,)
 
