@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from distill.terminal.gallery import Gallery, Progress, standard
 from distill.terminal.model import Picture, Seen, Space, TerminalModel, as_input
 from distill.training.pictures import StudentPictures
 from embedstore import EmbeddingStore, Sample, Summary
+from embedstore.analysis.odd_samples import check_no_codes
 from embedstore.errors import ModelError, PictureError
 from embedstore.exports import read_light_file
 from embedstore.images import list_images
@@ -40,6 +41,7 @@ def of_store(  # noqa: PLR0917
     members: Gallery | None,
     images: Path | None,
     progress: Progress,
+    seen: Sequence[str] = (),
 ) -> Gallery:
     """Make a gallery of a store: of its samples, or of members that were gathered already and lack good pictures.
 
@@ -54,13 +56,14 @@ def of_store(  # noqa: PLR0917
         members: prototypes or a light file, in the teacher's space; the store gives the good pictures alone.
         images: the image folder, where it is not where the store remembers it.
         progress: called with the step, and how far it is.
+        seen: ids of the samples that the members were made of; good pictures of their parts set no threshold.
 
     Raises:
         ModelError: the model has no good label, or no vectors of the store's teacher; or the store lacks defects or good parts.
         TrainingError: a picture can't be read.
     """
     good = needed_good(model)
-    sides = _sides(store.samples, good)
+    sides = _sides(store.samples, good, {store.sample_at(at).part for at in store.find(seen) if at >= 0})
     if space is Space.teacher and members is None:
         refuse_other_teacher(model, store.fingerprint, f"the store '{store.path}'")
     recipe = store.recipe
@@ -102,7 +105,9 @@ def of_summary(model: TerminalModel, summary: Summary) -> Gallery:
 
     Raises:
         ModelError: the model has no good label or no vectors of the summary's teacher, or defects or good parts are lacking.
+        SummaryError: the summary keeps own codes.
     """
+    check_no_codes(summary)
     refuse_other_teacher(model, summary.fingerprint, f"the summary '{summary.name}'")
     vectors = directions(summary.vectors, needed_centre(model))
     samples = [Sample(f"prototype {at}", "", label) for at, label in enumerate(summary.labels)]
@@ -236,11 +241,13 @@ def refuse_other_teacher(model: TerminalModel, fingerprint: str, what: str) -> N
         )
 
 
-def _sides(samples: Sequence[Sample], good: str) -> _Sides:
+def _sides(samples: Sequence[Sample], good: str, seen: Collection[str] = ()) -> _Sides:
+    """Return the sides of samples; `seen` are parts that the members were made of, where these are no samples."""
     labelled = [at for at, sample in enumerate(samples) if sample.label is not None]
     members = [at for at in labelled if samples[at].split in ("train", None)]
-    goods = [at for at in labelled if samples[at].label == good and samples[at].split == "val"]
-    goods = goods or [at for at in members if samples[at].label == good]
+    usable = [at for at in labelled if samples[at].label == good and samples[at].part not in seen]
+    goods = [at for at in usable if samples[at].split == "val"]
+    goods = goods or [at for at in usable if samples[at].split in ("train", None)]
     if len(goods) > _MOST_GOODS:
         drawn = np.random.default_rng(0).permutation(len(goods))[:_MOST_GOODS]
         goods = [goods[at] for at in np.sort(drawn)]

@@ -16,6 +16,7 @@ from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.where import peak
+from embedstore import EmbeddingStore
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
 from embedstore.images import NOT_UTF8, in_utf8, list_images
@@ -91,7 +92,7 @@ def predict(
         limit = opened.facts.threshold if threshold is None else threshold
     else:
         gallery, remarks = _gallery(opened, way, against, tell)
-        limit, told = _limit(opened, gallery, against, threshold)
+        limit, told = _limit(opened, way, gallery, against, threshold)
         remarks.insert(1, told)
     seen: dict[str, Seen] = {}
     sizes: dict[str, tuple[int, int]] = {}
@@ -160,7 +161,9 @@ def _by_gallery(
     ]
 
 
-def _limit(model: TerminalModel, gallery: Gallery, against: Comparing, threshold: float | None) -> tuple[float, str]:
+def _limit(
+    model: TerminalModel, by: By, gallery: Gallery, against: Comparing, threshold: float | None
+) -> tuple[float, str]:
     """Return the threshold of a gallery's scores, and where it comes from."""
     if threshold is not None:
         return threshold, f"The threshold {threshold:.4f} is the given one."
@@ -168,15 +171,23 @@ def _limit(model: TerminalModel, gallery: Gallery, against: Comparing, threshold
     assert overkill is not None  # noqa: S101  the model has a good label, or there would be no gallery
     if not 0 <= overkill <= 0.5:
         raise ModelError(f"The overkill is {overkill}; expected 0 to 0.5.")
+    source = f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}"
+    if not len(gallery.goods) and by is By.prototypes and against.store is not None:
+        raise ModelError(
+            f"No good picture of {source} is of a part that the summary '{against.summary}' has not seen, so none can set a "
+            "threshold; give one (--threshold), or a summary of the training side alone: embedstore split STORE, then embedstore "
+            "summarize STORE STRATEGY"
+        )
     if not len(gallery.goods):
         raise ModelError(
             f"{gallery.made_of} has no good pictures to set a threshold on; give one (--threshold), or the store that it was "
             "made of (--store STORE)."
         )
     limit = threshold_at_overkill(gallery.scores_of_goods(against.k), overkill)
+    # No prototype is left out: good pictures of parts that the summary has seen set no threshold.
+    how = ", each compared without its own part" if by is By.retrieval else ""
     return limit, (
-        f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {len(gallery.goods)} good pictures of "
-        f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}, each compared without its own part."
+        f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {len(gallery.goods)} good pictures of {source}{how}."
     )
 
 
@@ -202,11 +213,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         with embedstore.open(against.store) as store:
             if made is None or made.state != gathering.state_of(store):
                 made = gathering.of_store(model, store, space, None, against.images, progress)
-            if not gathering.is_dealt(store.samples):
-                remarks.append(
-                    "The store has no split, so the student may have learned from some of the good pictures that set the "
-                    "threshold, and rejects more of new ones; write a split before you train: embedstore split STORE"
-                )
+            remarks += _on_split(store)
     elif against.labelled is not None:
         _refuse_teachers(space, known, file)
         made = gathering.of_images(model, against.labelled, against.manifest, known, progress)
@@ -232,11 +239,12 @@ def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progr
             f"The light file '{file}' holds vectors of the teacher; leave --vectors and --labelled out, or the light file."
         )
     found = gathering.of_light_file(model, file)
-    said = f"{len(found.labels)} pictures are compared with, by the vectors of the teacher: {found.made_of}."
+    remarks = [f"{len(found.labels)} pictures are compared with, by the vectors of the teacher: {found.made_of}."]
     if against.store is not None:
         with embedstore.open(against.store) as store:
             found = gathering.of_store(model, store, Space.teacher, found, against.images, progress)
-    return found, [said]
+            remarks += _on_split(store)
+    return found, remarks
 
 
 def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:
@@ -254,12 +262,31 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
     with embedstore.open(against.store) as store:
         is_file = against.summary.endswith(".safetensors")
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
-        members = gathering.of_summary(model, summary)
-        return gathering.of_store(model, store, Space.teacher, members, against.images, progress), _on_estimate(summary)
+        found = gathering.of_summary(model, summary)
+        found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, summary.seen)
+        return found, [*_on_estimate(summary), *_on_seen(summary), *_on_split(store)]
 
 
 def _on_estimate(summary: Summary) -> list[str]:
     return [] if summary.estimate is None else [f"The summary '{summary.name}' is {summary.estimate.in_words()}."]
+
+
+def _on_seen(summary: Summary) -> list[str]:
+    if summary.seen:
+        return []
+    return [
+        f"The file of the summary '{summary.name}' does not tell which pictures it was made of, so the good pictures that set "
+        "the threshold may be among them, and more of new ones are rejected; name the summary itself, or a whole file of it."
+    ]
+
+
+def _on_split(store: EmbeddingStore) -> list[str]:
+    if gathering.is_dealt(store.samples):
+        return []
+    return [
+        "The store has no split, so the student may have learned from some of the good pictures that set the threshold, and "
+        "rejects more of new ones; write a split before you train: embedstore split STORE"
+    ]
 
 
 def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, file: Path) -> None:

@@ -203,8 +203,8 @@ def check_no_codes(summary: Summary) -> None:
     if summary.codes:
         raise SummaryError(
             f"The summary '{summary.name}' keeps a code of each picture's own vector, and as prototypes only the means of its "
-            "labels, which tell nothing of what it hides; name one of sub-prototypes instead, or none, and see what codes hide "
-            "with: embedstore summaries"
+            "labels, which tell nothing of what it hides; name one of sub-prototypes instead, and see what codes hide with: "
+            "embedstore summaries"
         )
 
 

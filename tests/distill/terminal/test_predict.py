@@ -24,7 +24,7 @@ from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
-from embedstore.errors import ImagesError, ModelError
+from embedstore.errors import ImagesError, ModelError, SummaryError
 from embedstore.exports import LightForm, read_light_file
 from embedstore.exports import export as export_summary
 from embedstore.pictures import read_picture
@@ -184,6 +184,58 @@ def test_by_prototypes_as_by_hand(model: TerminalModel, summed: tuple[Path, Path
         of_bare = distill.predict(model, paths, by="prototypes", comparing=comparing, threshold=-0.25)
         assert [one.score for one in of_bare.pictures] == pytest.approx([one.score for one in found.pictures], abs=2e-3)
         assert bare.stat().st_size < file.stat().st_size / 4
+
+
+def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
+    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    shutil.copytree(store_path, path)
+    with embedstore.open(path) as store:
+        val = side(store, "val", "good")
+        shown = [at for at in val if store.sample_at(at).part == store.sample_at(val[0]).part]
+        with store.write() as changes:  # one of the two pictures of a part is learned from
+            changes.set("split", {store.sample_at(val[0]).id: "train"})
+        store.summarize("medoids", name="train", split="train", k=3)
+        store.summarize("medoids", name="all", k=3)
+    asked = [images / "spot001.png"]
+    found = distill.predict(model, asked, by="prototypes", comparing=Comparing(store=path, summary="train"))
+    assert f"good pictures of the store '{path}' (version" in found.remarks[1]
+    assert len(shown) > 1
+    assert f" of {len(val) - len(shown)} good pictures" in found.remarks[1]
+    assert "own part" not in found.remarks[1]
+    everything = Comparing(store=path, summary="all")
+    with pytest.raises(
+        ModelError, match=r"No good picture of the store .* that the summary 'all' has not seen, so none"
+    ):
+        distill.predict(model, asked, by="prototypes", comparing=everything)
+    assert distill.predict(model, asked, by="prototypes", comparing=everything, threshold=0).pictures
+    bare, light = tmp_path / "bare.safetensors", tmp_path / "light.safetensors"
+    with embedstore.open(path) as store:
+        export_summary(store, bare, summary="train", prototypes_only=True)
+        export_summary(store, light, light=LightForm(int8=True))
+        with store.write() as changes:
+            changes.set("split", dict.fromkeys(store.ids))
+    said = ("does not tell which pictures it was made of", "The store has no split, so the student may have learned")
+    for by, comparing, told in (
+        (By.prototypes, Comparing(store=path, summary="train"), said[1:]),
+        (By.prototypes, Comparing(store=path, summary=str(bare)), said),
+        (By.retrieval, Comparing(store=path, gallery=light), said[1:]),
+    ):
+        found = distill.predict(model, asked, by=by, comparing=comparing)
+        assert [[one for one in said if one in remark] for remark in found.remarks[2:]] == [[one] for one in told]
+
+
+def test_prototypes_that_stand_for_codes_are_refused(
+    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(store_path, tmp_path / "s")
+    with embedstore.open(tmp_path / "s") as store:
+        store.summarize("compressed-own", name="codes", split="train")
+    with pytest.raises(SummaryError, match="'codes' keeps a code of each picture's own vector, and as prototypes only"):
+        distill.predict(
+            model, [images], by="prototypes", comparing=Comparing(store=tmp_path / "s", summary="codes"), threshold=0
+        )
 
 
 def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tmp_path: Path) -> None:
