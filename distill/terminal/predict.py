@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ def predict(
     else:
         gallery, remarks = _gallery(opened, way, against, tell)
         limit, told = _limit(opened, way, gallery, against, threshold)
-        remarks.insert(1, told)
+        remarks[1:1] = told
     seen: dict[str, Seen] = {}
     sizes: dict[str, tuple[int, int]] = {}
     contents: list[str] = []
@@ -163,22 +164,23 @@ def _by_gallery(
 
 def _limit(
     model: TerminalModel, by: By, gallery: Gallery, against: Comparing, threshold: float | None
-) -> tuple[float, str]:
+) -> tuple[float, list[str]]:
     """Return the threshold of a gallery's scores, and where it comes from."""
     if threshold is not None:
-        return threshold, f"The threshold {threshold:.4f} is the given one."
+        return threshold, [f"The threshold {threshold:.4f} is the given one."]
     overkill = model.facts.overkill if against.overkill is None else against.overkill
     assert overkill is not None  # noqa: S101  the model has a good label, or there would be no gallery
     if not 0 <= overkill <= 0.5:
         raise ModelError(f"The overkill is {overkill}; expected 0 to 0.5.")
     source = f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}"
-    if not len(gallery.goods) and by is By.prototypes and against.store is not None:
+    goods = len(gallery.goods)
+    if not goods and by is By.prototypes and against.store is not None:
         raise ModelError(
             f"No good picture of {source} is of a part that the summary '{against.summary}' has not seen, so none can set a "
             "threshold; give one (--threshold), or a summary of the training side alone: embedstore split STORE, then embedstore "
             "summarize STORE STRATEGY"
         )
-    if not len(gallery.goods):
+    if not goods:
         raise ModelError(
             f"{gallery.made_of} has no good pictures to set a threshold on; give one (--threshold), or the store that it was "
             "made of (--store STORE)."
@@ -186,9 +188,13 @@ def _limit(
     limit = threshold_at_overkill(gallery.scores_of_goods(against.k), overkill)
     # No prototype is left out: good pictures of parts that the summary has seen set no threshold.
     how = ", each compared without its own part" if by is By.retrieval else ""
-    return limit, (
-        f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {len(gallery.goods)} good pictures of {source}{how}."
-    )
+    told = [f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {goods} good pictures of {source}{how}."]
+    if 0 < overkill * goods < 1:
+        told.append(
+            f"{goods} good pictures are too few for an overkill of {overkill:.1%}: the threshold may reject none of them, so it "
+            f"lies too high and more defects escape than need to; it takes {math.ceil(1 / overkill)} or more."
+        )
+    return limit, told
 
 
 def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:

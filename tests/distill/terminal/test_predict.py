@@ -157,6 +157,23 @@ def test_by_retrieval_as_by_hand(
     assert f"rejects at most 10.0% of {len(val)} good pictures" in found.remarks[1]
 
 
+@pytest.mark.parametrize(("overkill", "told"), [(0.0, False), (0.1, True), (0.5, False)])
+def test_too_few_good_pictures_for_the_overkill_are_told(
+    overkill: float, told: bool, model: TerminalModel, images: Path, tmp_path: Path
+) -> None:
+    for label, names in {"good": ["good001", "good002", "good003"], "spot": ["spot001"]}.items():
+        (tmp_path / "known" / label).mkdir(parents=True)
+        for name in names:
+            (tmp_path / "known" / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
+    comparing = Comparing(labelled=tmp_path / "known", overkill=overkill)
+    found = distill.predict(model, [images / "spot002.png"], by="retrieval", comparing=comparing)
+    said = [one for one in found.remarks if "too few" in one]
+    assert len(said) == told
+    if told:
+        assert said[0].startswith("3 good pictures are too few for an overkill of 10.0%: the threshold may reject none")
+        assert said[0].endswith("it takes 10 or more.")
+
+
 def test_by_prototypes_as_by_hand(model: TerminalModel, summed: tuple[Path, Path], images: Path) -> None:
     path, file = summed
     with embedstore.open(path) as store:
