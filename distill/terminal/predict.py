@@ -83,13 +83,10 @@ def predict(
     opened = model if isinstance(model, TerminalModel) else TerminalModel(model)
     tell, way, against = progress or (lambda *_: None), By(by), comparing or Comparing()
     _refuse_threshold(opened, way, threshold)
+    _refuse_combination(way, against, threshold)
     found, set_aside = _listed(images)
     gallery, remarks = None, list[str]()
     if way is By.head:
-        if against != Comparing():
-            raise ModelError(
-                "By the head nothing is compared, so leave the store, gallery and overkill out, or ask by retrieval."
-            )
         limit = opened.facts.threshold if threshold is None else threshold
     else:
         gallery, remarks = _gallery(opened, way, against, tell)
@@ -135,6 +132,40 @@ def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> 
         )
 
 
+def _refuse_combination(by: By, against: Comparing, threshold: float | None) -> None:
+    """Refuse what would be ignored beside something else, so that nobody takes it for heeded."""
+    if by is By.head and against != Comparing():
+        raise ModelError(
+            "By the head nothing is compared, so leave the store, gallery and overkill out, or ask by retrieval."
+        )
+    if by is By.prototypes and (against.vectors is Space.student or against.gallery or against.labelled):
+        raise ModelError("Prototypes are the teacher's vectors; leave --vectors, --gallery and --labelled out.")
+    if by is By.retrieval and against.summary is not None:
+        raise ModelError("A summary was given, which retrieval does not use; ask by prototypes, or leave it out.")
+    if against.store is not None and against.labelled is not None:
+        raise ModelError(
+            "A store and a folder of labelled pictures were given; leave one out, --store or --labelled, for pictures are "
+            "compared with one of them."
+        )
+    if against.manifest is not None and against.labelled is None:
+        raise ModelError(
+            f"The manifest '{against.manifest}' is of no folder; name the folder of labelled pictures (--labelled DIR), or leave "
+            "the manifest out."
+        )
+    if against.images is not None and against.store is None:
+        raise ModelError(
+            f"The image folder '{against.images}' is of no store; name the store (--store STORE), or leave --store-images out."
+        )
+    if against.overkill is None:
+        return
+    if threshold is not None:
+        raise ModelError(
+            "An overkill and a threshold were given; leave one out, --overkill or --threshold, for each sets the limit alone."
+        )
+    if not 0 <= against.overkill <= 0.5:
+        raise ModelError(f"The overkill is {against.overkill}; expected 0 to 0.5.")
+
+
 def _by_head(model: TerminalModel, seen: dict[str, Seen], threshold: float | None) -> list[Prediction]:
     if not seen:
         return []
@@ -170,8 +201,6 @@ def _limit(
         return threshold, [f"The threshold {threshold:.4f} is the given one."]
     overkill = model.facts.overkill if against.overkill is None else against.overkill
     assert overkill is not None  # noqa: S101  the model has a good label, or there would be no gallery
-    if not 0 <= overkill <= 0.5:
-        raise ModelError(f"The overkill is {overkill}; expected 0 to 0.5.")
     source = f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}"
     goods = len(gallery.goods)
     if not goods and by is By.prototypes and against.store is not None:
@@ -202,8 +231,6 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     if by is By.prototypes:
         found, told = _prototypes(model, against, progress)
         return found, [f"{len(found.labels)} prototypes are compared with: of summary '{against.summary}'.", *told]
-    if against.summary is not None:
-        raise ModelError("A summary was given, which retrieval does not use; ask by prototypes, or leave it out.")
     file = against.gallery
     if file is not None and is_light_file(file):
         return _light(model, against, file, progress)
@@ -260,8 +287,6 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
             "By prototypes a summary is needed; name a file that embedstore export wrote (--summary FILE.safetensors), or a "
             "store and a summary of it (--store STORE --summary NAME)."
         )
-    if against.vectors is Space.student or against.gallery or against.labelled:
-        raise ModelError("Prototypes are the teacher's vectors; leave --vectors, --gallery and --labelled out.")
     if against.store is None:
         summary = read_prototypes(against.summary)
         return gathering.of_summary(model, summary), _on_estimate(summary)

@@ -125,6 +125,9 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
     assert "There is no directory 'none' to write 'o.csv' to; make it first" in refused(
         "distill", "predict", "part.onnx", "photos", "--out", "none/o.csv", cwd=line
     )
+    assert "'o.csv' is written as CSV, and --json asks for JSON; give --out a name that ends in .json" in refused(
+        "distill", "predict", "part.onnx", "photos", "--json", "--out", "o.csv", cwd=line
+    )
     (line / "today.csv").write_text("path,group\n", "utf-8")
     assert "'today.csv' holds something other than decisions" in refused(
         "distill", "predict", "part.onnx", "photos", "--out", "today.csv", cwd=line

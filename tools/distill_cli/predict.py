@@ -96,6 +96,10 @@ def predict(
 
     if out is not None:
         check_place(out)
+        if json and out.suffix.lower() != ".json":
+            raise ModelError(
+                f"'{out}' is written as CSV, and --json asks for JSON; give --out a name that ends in .json, or leave --json out."
+            )
     if page is not None:
         check_page(page)
     with console.Steps() as steps:

@@ -416,6 +416,26 @@ def test_what_does_not_fit_is_refused(model: TerminalModel, images: Path, tmp_pa
         distill.predict(other, asked, by="retrieval", comparing=Comparing(store=images.parent / "toy.store"))
 
 
+@pytest.mark.parametrize(
+    ("by", "against", "threshold", "said"),
+    [
+        ("retrieval", Comparing(store=Path("s"), labelled=Path("d")), None, "leave one out, --store or --labelled"),
+        ("retrieval", Comparing(store=Path("s"), manifest=Path("m.csv")), None, "The manifest 'm.csv' is of no folder"),
+        ("prototypes", Comparing(summary="few", images=Path("i")), None, "The image folder 'i' is of no store"),
+        ("retrieval", Comparing(labelled=Path("d"), images=Path("i")), None, "The image folder 'i' is of no store"),
+        ("retrieval", Comparing(store=Path("s"), overkill=0.1), 0.1, "leave one out, --overkill or --threshold"),
+        ("retrieval", Comparing(store=Path("s"), overkill=7.0), None, "The overkill is 7.0; expected 0 to 0.5"),
+        ("retrieval", Comparing(store=Path("s"), summary="few"), None, "A summary was given, which retrieval does not"),
+        ("prototypes", Comparing(summary="few", labelled=Path("d")), None, "leave --vectors, --gallery and --labelled"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(
+    by: str, against: Comparing, threshold: float | None, said: str, model: TerminalModel, images: Path
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        distill.predict(model, [images], by=by, comparing=against, threshold=threshold)
+
+
 @pytest.mark.parametrize("dims", [None, 8])
 def test_by_a_light_file_as_by_hand(
     dims: int | None, model: TerminalModel, store: EmbeddingStore, images: Path, tmp_path: Path
