@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import numpy as np
 
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
-from distill.terminal import gathering
+from distill.terminal import gathering, remarks
 from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from distill.terminal.predictions import By, Prediction, Predictions
@@ -21,8 +20,8 @@ from embedstore import EmbeddingStore
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
 from embedstore.images import NOT_UTF8, in_utf8, list_images
+from embedstore.pages.words import Text
 from embedstore.pictures import read_picture
-from embedstore.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,13 @@ def predict(
     _refuse_threshold(opened, way, threshold)
     _refuse_combination(way, against, threshold)
     found, set_aside = _listed(images)
-    gallery, remarks = None, list[str]()
+    gallery, said = None, list[Text]()
     if way is By.head:
         limit = opened.facts.threshold if threshold is None else threshold
     else:
-        gallery, remarks = _gallery(opened, way, against, tell)
+        gallery, said = _gallery(opened, way, against, tell)
         limit, told = _limit(opened, way, gallery, against, threshold)
-        remarks[1:1] = told
+        said[1:1] = told
     seen: dict[str, Seen] = {}
     sizes: dict[str, tuple[int, int]] = {}
     contents: list[str] = []
@@ -109,15 +108,13 @@ def predict(
     else:
         own_parts = gallery.own_parts(contents)
         if known := sum(map(bool, own_parts)):
-            remarks.append(
-                f"{known} of the {len(seen)} pictures are in the gallery themselves; each was compared without its own part."
-            )
+            said.append(remarks.members(known, len(seen)))
         pictures = _by_gallery(gallery, seen, own_parts, limit, against.k)
     maps = {shown: one.where for shown, one in seen.items() if one.where is not None}
     form = opened.facts.where
     if form is not None:
         pictures = [replace(one, where=peak(maps[one.path], form.fit, sizes[one.path])) for one in pictures]
-    return Predictions(way, pictures, set_aside, remarks, maps, form, opened.facts.answer)
+    return Predictions(way, pictures, set_aside, said, maps, form, opened.facts.answer)
 
 
 def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> None:
@@ -195,46 +192,35 @@ def _by_gallery(
 
 def _limit(
     model: TerminalModel, by: By, gallery: Gallery, against: Comparing, threshold: float | None
-) -> tuple[float, list[str]]:
+) -> tuple[float, list[Text]]:
     """Return the threshold of a gallery's scores, and where it comes from."""
     if threshold is not None:
-        return threshold, [f"The threshold {threshold:.4f} is the given one."]
+        return threshold, [remarks.given(threshold)]
     overkill = model.facts.overkill if against.overkill is None else against.overkill
     assert overkill is not None  # noqa: S101  the model has a good label, or there would be no gallery
-    source = f"{gallery.made_of[0].lower()}{gallery.made_of[1:]}"
-    goods = len(gallery.goods)
-    if not goods and by is By.prototypes and against.store is not None:
+    if not len(gallery.goods) and by is By.prototypes and against.store is not None:
         raise ModelError(
-            f"No good picture of {source} is of a part that the summary '{against.summary}' has not seen, so none can set a "
-            "threshold; give one (--threshold), or a summary of the training side alone: embedstore split STORE, then embedstore "
-            "summarize STORE STRATEGY"
+            f"{gallery.made_of} has no good picture of a part that the summary '{against.summary}' has not seen, so none can set "
+            "a threshold; give one (--threshold), or a summary of the training side alone: embedstore split STORE, then "
+            "embedstore summarize STORE STRATEGY"
         )
-    if not goods:
+    if not len(gallery.goods):
         raise ModelError(
             f"{gallery.made_of} has no good pictures to set a threshold on; give one (--threshold), or the store that it was "
             "made of (--store STORE)."
         )
     limit = threshold_at_overkill(gallery.scores_of_goods(against.k), overkill)
-    # No prototype is left out: good pictures of parts that the summary has seen set no threshold.
-    how = ", each compared without its own part" if by is By.retrieval else ""
-    told = [f"The threshold {limit:.4f} rejects at most {overkill:.1%} of {goods} good pictures of {source}{how}."]
-    if 0 < overkill * goods < 1:
-        told.append(
-            f"{goods} good pictures are too few for an overkill of {overkill:.1%}: the threshold may reject none of them, so it "
-            f"lies too high and more defects escape than need to; it takes {math.ceil(1 / overkill)} or more."
-        )
-    return limit, told
+    return limit, remarks.set_on(gallery, limit, overkill, without_own=by is By.retrieval)
 
 
-def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:
+def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> tuple[Gallery, list[Text]]:
     """Return what pictures are compared with, and what is to be said of it."""
     if by is By.prototypes:
-        found, told = _prototypes(model, against, progress)
-        return found, [f"{len(found.labels)} prototypes are compared with: of summary '{against.summary}'.", *told]
+        return _prototypes(model, against, progress)
     file = against.gallery
     if file is not None and is_light_file(file):
         return _light(model, against, file, progress)
-    made, remarks = None, list[str]()
+    made, doubts = None, list[Text]()
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
@@ -246,7 +232,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         with embedstore.open(against.store) as store:
             if made is None or made.state != gathering.state_of(store):
                 made = gathering.of_store(model, store, space, None, against.images, progress)
-            remarks += _on_split(store)
+            doubts = _on_split(store)
     elif against.labelled is not None:
         _refuse_teachers(space, known, file)
         made = gathering.of_images(model, against.labelled, against.manifest, known, progress)
@@ -258,30 +244,27 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     if made is not known:
         _keep(made, file)
     if file is None and space is Space.student:
-        remarks.append(
-            "What the model saw of these pictures is not kept; to spare that the next time, give --gallery FILE."
-        )
-    said = f"{len(made.labels)} pictures are compared with, by the vectors of the {space}: {made.made_of}."
-    return made, [said, *remarks]
+        doubts.append(remarks.NOT_KEPT)
+    return made, [remarks.pictures(made), *doubts]
 
 
-def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> tuple[Gallery, list[str]]:
+def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> tuple[Gallery, list[Text]]:
     """Return the samples of a light file, and what is to be said of them; the good pictures are those of the store."""
     if against.vectors is Space.student or against.labelled is not None:
         raise ModelError(
             f"The light file '{file}' holds vectors of the teacher; leave --vectors and --labelled out, or the light file."
         )
     found = gathering.of_light_file(model, file)
-    remarks = [f"{len(found.labels)} pictures are compared with, by the vectors of the teacher: {found.made_of}."]
+    said = [remarks.pictures(found)]
     if against.store is not None:
         with embedstore.open(against.store) as store:
             found = gathering.of_store(model, store, Space.teacher, found, against.images, progress)
-            remarks += _on_split(store)
-    return found, remarks
+            said += _on_split(store)
+    return found, said
 
 
-def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> tuple[Gallery, list[str]]:
-    """Return the prototypes, and what else is to be said of their summary."""
+def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> tuple[Gallery, list[Text]]:
+    """Return the prototypes of a summary, and what is to be said of them."""
     if against.summary is None:
         raise ModelError(
             "By prototypes a summary is needed; name a file that embedstore export wrote (--summary FILE.safetensors), or a "
@@ -289,35 +272,21 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         )
     if against.store is None:
         summary = read_prototypes(against.summary)
-        return gathering.of_summary(model, summary), _on_estimate(summary)
+        return gathering.of_summary(model, summary), remarks.prototypes(summary, against.summary)
     with embedstore.open(against.store) as store:
         is_file = against.summary.endswith(".safetensors")
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
         found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, summary.seen)
-        return found, [*_on_estimate(summary), *_on_seen(summary), *_on_split(store)]
+        return found, [
+            *remarks.prototypes(summary, against.summary),
+            *remarks.unseen(summary),
+            *_on_split(store),
+        ]
 
 
-def _on_estimate(summary: Summary) -> list[str]:
-    return [] if summary.estimate is None else [f"The summary '{summary.name}' is {summary.estimate.in_words()}."]
-
-
-def _on_seen(summary: Summary) -> list[str]:
-    if summary.seen:
-        return []
-    return [
-        f"The file of the summary '{summary.name}' does not tell which pictures it was made of, so the good pictures that set "
-        "the threshold may be among them, and more of new ones are rejected; name the summary itself, or a whole file of it."
-    ]
-
-
-def _on_split(store: EmbeddingStore) -> list[str]:
-    if gathering.is_dealt(store.samples):
-        return []
-    return [
-        "The store has no split, so the student may have learned from some of the good pictures that set the threshold, and "
-        "rejects more of new ones; write a split before you train: embedstore split STORE"
-    ]
+def _on_split(store: EmbeddingStore) -> list[Text]:
+    return [] if gathering.is_dealt(store.samples) else [remarks.NO_SPLIT]
 
 
 def _refuse_other(model: TerminalModel, gallery: Gallery, space: Space | None, file: Path) -> None:

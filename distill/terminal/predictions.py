@@ -15,6 +15,7 @@ from distill.terminal.facts import Map
 from distill.terminal.where import Numbers, Place
 from embedstore.errors import ModelError
 from embedstore.files import try_to_write, write_whole
+from embedstore.pages.words import Text
 
 _COLUMNS = ("path", "decision", "score", "threshold", "nearest")
 _BEGINNINGS = {
@@ -65,7 +66,7 @@ class Predictions:
         by: who was asked.
         pictures: in the order of their paths.
         set_aside: path -> why it can't be read.
-        remarks: sentences on where the threshold comes from, and what was compared with.
+        remarks: sentences on where the threshold comes from, and what was compared with, in English and in Japanese.
         maps: path -> (side, side) how much each place looks like a defect; see `model.Seen`. None are written to files.
         map: of which form these are; None where the model makes none.
         answer: who was taught to say what a picture is, one of `settings.ANSWERS`; None where that is not known.
@@ -74,18 +75,18 @@ class Predictions:
     by: By
     pictures: list[Prediction]
     set_aside: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Text] = field(default_factory=list)
     maps: dict[str, Numbers] = field(default_factory=dict, repr=False, compare=False)
     map: Map | None = None
     answer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, without the maps."""
+        """Return plain values, without the maps; remarks in English."""
         return {
             "by": self.by,
             "pictures": [asdict(one) for one in self.pictures],
             "set_aside": dict(self.set_aside),
-            "remarks": list(self.remarks),
+            "remarks": [one.en for one in self.remarks],
         }
 
     def to_csv(self) -> str:

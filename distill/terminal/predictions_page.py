@@ -31,6 +31,7 @@ from embedstore.pages import (
     section,
     table,
 )
+from embedstore.pages.reasons import reason_text
 from embedstore.pictures import read_picture
 
 MOST_REJECTED, MOST_OTHERS = 100, 20  # that are shown
@@ -260,7 +261,7 @@ def _set_aside(found: Predictions) -> Markup:
         Text("Could not be read", "読めなかった画像"),
         table(
             [Column(Text("Picture", "画像")), Column(Text("Reason", "理由"))],
-            [[path, reason] for path, reason in sorted(found.set_aside.items())],
+            [[path, reason_text(reason)] for path, reason in sorted(found.set_aside.items())],
             caption=Text("Inspect these parts by hand", "これらの部品は人が検査してください"),
         ),
     )

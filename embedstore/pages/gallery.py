@@ -11,6 +11,7 @@ from PIL import Image
 
 from embedstore.errors import PictureError
 from embedstore.pages.markup import part
+from embedstore.pages.reasons import reason_text
 from embedstore.pages.words import Text, Words
 from embedstore.pictures import decode, read_picture
 
@@ -113,7 +114,7 @@ def picture(one: Picture, *, side: int = 160, named: bool = True) -> Markup:
         elif one.source is not None:
             address = thumbnail(one.source, side)
     except ValueError as error:  # a PictureError, or a name that no file can have
-        reason = str(error)
+        reason = reason_text(str(error))
     later = isinstance(one.source, Address)  # fetched when it comes into sight
     return part("picture", address=address, reason=reason, missing=NO_PICTURE, one=one, named=named, later=later)
 

@@ -105,7 +105,10 @@ def test_predictions_by_an_estimate_say_so(changed: Path, tmp_path: Path) -> Non
     found = distill.predict(
         exported.path, [picture], by="prototypes", comparing=Comparing(store=changed, summary="old.linear-64")
     )
-    assert any("'old.linear-64' is an estimate: mapped (linear)" in remark for remark in found.remarks)
+    assert any("'old.linear-64' is an estimate: mapped (linear)" in remark.en for remark in found.remarks)
+    assert any(
+        "要約「old.linear-64」は、教師モデル「pixels」のベクトルから写像した推定です" in one.ja for one in found.remarks
+    )
 
 
 def test_a_student_of_the_new_teacher_is_trained_before_the_rest_is_embedded(store_path: Path, tmp_path: Path) -> None:

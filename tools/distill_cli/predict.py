@@ -123,7 +123,7 @@ def predict(
             _print(found, as_json=out.suffix.lower() == ".json")
             raise
     aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
-    for line in [*found.remarks, *aside]:
+    for line in [*(one.en for one in found.remarks), *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if page is not None:
         with console.Steps() as steps:

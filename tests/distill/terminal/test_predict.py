@@ -154,7 +154,7 @@ def test_by_retrieval_as_by_hand(
         assert one.decision == ("defect" if one.score > one.threshold else "good")  # type: ignore[operator]
         assert one.nearest is not None
         assert one.nearest.startswith(("spot", "stripe"))
-    assert f"rejects at most 10.0% of {len(val)} good pictures" in found.remarks[1]
+    assert f"rejects at most 10.0% of {len(val)} good pictures" in found.remarks[1].en
 
 
 @pytest.mark.parametrize(("overkill", "told"), [(0.0, False), (0.1, True), (0.5, False)])
@@ -167,7 +167,7 @@ def test_too_few_good_pictures_for_the_overkill_are_told(
             (tmp_path / "known" / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
     comparing = Comparing(labelled=tmp_path / "known", overkill=overkill)
     found = distill.predict(model, [images / "spot002.png"], by="retrieval", comparing=comparing)
-    said = [one for one in found.remarks if "too few" in one]
+    said = [one.en for one in found.remarks if "too few" in one.en]
     assert len(said) == told
     if told:
         assert said[0].startswith("3 good pictures are too few for an overkill of 10.0%: the threshold may reject none")
@@ -193,7 +193,7 @@ def test_by_prototypes_as_by_hand(model: TerminalModel, summed: tuple[Path, Path
         distill.predict(model, paths, by="prototypes", comparing=Comparing(summary=str(file)))
     found = distill.predict(model, paths, by="prototypes", comparing=Comparing(summary=str(file)), threshold=-0.25)
     assert [one.score for one in found.pictures] == pytest.approx([scores[one.path] for one in found.pictures])
-    assert found.remarks[1] == "The threshold -0.2500 is the given one."
+    assert found.remarks[1].en == "The threshold -0.2500 is the given one."
     bare = file.with_name("prototypes.safetensors")
     with embedstore.open(path) as store:
         embedstore.export(store, bare, summary="few", prototypes_only=True, overwrite=True)
@@ -217,14 +217,12 @@ def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
         store.summarize("medoids", name="all", k=3)
     asked = [images / "spot001.png"]
     found = distill.predict(model, asked, by="prototypes", comparing=Comparing(store=path, summary="train"))
-    assert f"good pictures of the store '{path}' (version" in found.remarks[1]
+    assert f"good pictures of the store '{path}' (version" in found.remarks[1].en
     assert len(shown) > 1
-    assert f" of {len(val) - len(shown)} good pictures" in found.remarks[1]
-    assert "own part" not in found.remarks[1]
+    assert f" of {len(val) - len(shown)} good pictures" in found.remarks[1].en
+    assert "own part" not in found.remarks[1].en
     everything = Comparing(store=path, summary="all")
-    with pytest.raises(
-        ModelError, match=r"No good picture of the store .* that the summary 'all' has not seen, so none"
-    ):
+    with pytest.raises(ModelError, match=r"has no good picture of a part that the summary 'all' has not seen, so none"):
         distill.predict(model, asked, by="prototypes", comparing=everything)
     assert distill.predict(model, asked, by="prototypes", comparing=everything, threshold=0).pictures
     bare, light = tmp_path / "bare.safetensors", tmp_path / "light.safetensors"
@@ -240,7 +238,7 @@ def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
         (By.retrieval, Comparing(store=path, gallery=light), said[1:]),
     ):
         found = distill.predict(model, asked, by=by, comparing=comparing)
-        assert [[one for one in said if one in remark] for remark in found.remarks[2:]] == [[one] for one in told]
+        assert [[one for one in said if one in remark.en] for remark in found.remarks[2:]] == [[one] for one in told]
 
 
 def test_prototypes_that_stand_for_codes_are_refused(
@@ -265,7 +263,7 @@ def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tm
     asked = [images / "aside2.png", images / "good031.png"]
     found = distill.predict(model, asked, by="retrieval", comparing=comparing)
     assert [one.decision for one in found.pictures] == ["rims", "good"]
-    assert "of 20 good pictures of the folder" in found.remarks[1]
+    assert "of 20 good pictures of the folder" in found.remarks[1].en
     kept = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, labelled=None))
     assert kept.pictures == found.pictures
 
@@ -282,7 +280,7 @@ def test_a_gallery_is_made_again_when_the_store_has_moved_on_or_is_another(
         store.set_groups({"unknown0.png": "another"})
         version = store.version
     found = distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
-    assert f"(version {version})" in found.remarks[0]
+    assert f"(version {version})" in found.remarks[0].en
     assert (tmp_path / "g.safetensors").stat().st_mtime_ns > first
     other = tmp_path / "other"  # as far, and yet another one
     shutil.copytree(store_path, other)
@@ -291,7 +289,7 @@ def test_a_gallery_is_made_again_when_the_store_has_moved_on_or_is_another(
             store.set_groups({"unknown0.png": f"group {store.version}"})
         assert store.version == version
     found = distill.predict(model, [images / "good001.png"], by="retrieval", comparing=replace(comparing, store=other))
-    assert f"'{other}'" in found.remarks[0]
+    assert f"'{other}'" in found.remarks[0].en
 
 
 def test_a_gallery_is_made_again_when_the_folder_has_changed(
@@ -320,7 +318,7 @@ def test_a_gallery_is_made_again_when_the_folder_has_changed(
     assert file.stat().st_mtime_ns == first
     put("rims", ["aside0", "aside1"])  # a new defect
     found = as_without_a_file()
-    assert found.remarks[0].startswith("24 pictures are compared with")
+    assert found.remarks[0].en.startswith("24 pictures are compared with")
     assert found.pictures[0].decision == "rims"
     (known / "rims" / "aside1.png").write_bytes((images / "stripe001.png").read_bytes())  # another picture
     as_without_a_file()
@@ -456,7 +454,7 @@ def test_by_a_light_file_as_by_hand(
     scores = {one.path: one for one in found.pictures}
     assert [scores[str(one)].score for one in paths] == pytest.approx(list(expected), abs=0.02)  # of one byte a number
     assert found.pictures[0].threshold == pytest.approx(limit, abs=0.02)
-    assert "by the vectors of the teacher: The light file" in found.remarks[0]
+    assert "by the vectors of the teacher: The light file" in found.remarks[0].en
     assert file.read_bytes() == before
     alone = Comparing(gallery=file, k=2)
     again = distill.predict(model, paths, by="retrieval", comparing=alone, threshold=found.pictures[0].threshold)
@@ -486,7 +484,7 @@ def test_a_picture_of_the_gallery_is_compared_without_its_own_part(
     defects = [at for at in side(store, "train") if store.sample_at(at).label != "good"]
     assert one.nearest in {store.sample_at(other).id for other in defects if store.sample_at(other).part != part}
     assert (
-        found.remarks[-1]
+        found.remarks[-1].en
         == "1 of the 2 pictures are in the gallery themselves; each was compared without its own part."
     )
 
@@ -520,7 +518,7 @@ def test_a_store_without_split_says_what_that_means(
     for path, count in ((store_path, 0), (tmp_path / "s", 1)):
         comparing = Comparing(store=path, gallery=tmp_path / f"{count}.safetensors")
         found = distill.predict(model, asked, by="retrieval", comparing=comparing)
-        assert sum(one.startswith(said) for one in found.remarks) == count
+        assert sum(one.en.startswith(said) for one in found.remarks) == count
 
 
 def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(

@@ -20,7 +20,7 @@ from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.predictions_page import check_page, predictions_page, write_page
 from distill.terminal.where import peak
 from embedstore.errors import ModelError
-from embedstore.pages import gallery
+from embedstore.pages import Text, gallery
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;"
 
@@ -138,7 +138,9 @@ def test_a_model_with_patches_but_no_map_is_only_to_be_exported_anew() -> None:
 
 def test_what_cannot_be_read_is_listed_and_nothing_is_believed(tmp_path: Path) -> None:
     gone = replace(judged(HOSTILE, 0.9), decision=HOSTILE, nearest=HOSTILE)
-    html = predictions_page(Predictions(By.retrieval, [gone], {HOSTILE: "is <b>no</b> picture"}, [HOSTILE]))
+    html = predictions_page(
+        Predictions(By.retrieval, [gone], {HOSTILE: "is <b>no</b> picture"}, [Text(HOSTILE, f"{HOSTILE}。")])
+    )
     assert "<script>alert" not in html
     assert "onerror=alert(1)>" not in html
     assert "<b>no</b>" not in html
