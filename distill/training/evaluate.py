@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,10 @@ from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
 
+class NewLabelWarning(UserWarning):
+    """Pictures of a run have a label now that its student did not learn."""
+
+
 def evaluate(
     run: str | os.PathLike[str],
     *,
@@ -38,7 +43,8 @@ def evaluate(
 
     Sides and threshold are found as in the run; labels, modes and groups are those that the store has now. A picture that the
     store has under another name since is found by its content, as long as the store keeps the version that the run learned from;
-    a warning says so, and the run calls it as before.
+    a warning says so, and the run calls it as before. A picture may have a label by now that the student did not learn: it counts
+    as a defect; without a good label it is left out. A warning says that, too.
 
     Args:
         run: the run's directory.
@@ -146,7 +152,7 @@ def finished_run(
         names = [sample_id for sample_id in wanted if sample_id not in renamed]
         at_of = renamed | dict(zip(names, opened.positions(names).tolist(), strict=True))
         positions = {side: np.array([at_of[i] for i, s in wanted.items() if s == side], np.int64) for side in SPLITS}
-        data = RunData(samples, positions, classes)
+        data = _newly_labelled(path, RunData(samples, positions, classes), settings.good)
         refuse_untestable(data, settings.good)
         pictures = StudentPictures(opened, settings.size, None if images is None else Path(images))
         try:
@@ -154,6 +160,33 @@ def finished_run(
             yield FinishedRun(path, *learned_from, opened, trained, data, settings, pictures, flips_of(opened.recipe))
         finally:
             pictures.close()
+
+
+def _newly_labelled(path: Path, data: RunData, good: str | None) -> RunData:
+    """Return a run's data, and warn of validation and test pictures with a label that its student did not learn.
+
+    To reject them is right: they are no good ones. Without a good label no answer is right, so they are left out.
+    """
+    sides, new = dict(data.sides), list[int]()
+    for side in ("val", "test"):
+        of_side = data.labelled(side)
+        known = np.array([data.samples[at].label in data.classes for at in of_side], np.bool_)
+        new += of_side[~known].tolist()
+        if good is None:
+            sides[side] = of_side[known]
+    if not new:
+        return data
+    label = data.samples[new[0]].label
+    fate = (
+        "they are left out of the figures" if good is None else "they count as defects, with no right label to be given"
+    )
+    warnings.warn(
+        f"{len(new)} validation and test pictures of the run in '{path}' have a label now that its student did not learn "
+        f"(such as '{label}'); {fate}. To have it learned, train again on a split whose training side has it.",
+        NewLabelWarning,
+        stacklevel=2,
+    )
+    return replace(data, sides=sides)
 
 
 def trained_student(path: Path, student: str | None = None) -> tuple[Student, Settings]:

@@ -69,6 +69,7 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
     _refuse_single(data)
     try:
         refuse_untestable(data, settings.good)
+        _refuse_unlearned(data)
     except _SideLacksError as error:
         if settings.folds is None:
             raise
@@ -195,12 +196,6 @@ def refuse_untestable(data: RunData, good: str | None) -> None:
             raise _SideLacksError(
                 f"the {side} side of the split has no labelled picture", "split again: embedstore split STORE"
             )
-        unknown = sorted(labels.keys() - set(classes))
-        if unknown:
-            raise TrainingError(
-                f"The label '{unknown[0]}' is in {side} but not in train, so it can't be learned; split again or set "
-                "those pictures' split to 'aside'."
-            )
     if good is None:
         return
     if good not in classes:
@@ -215,6 +210,16 @@ def refuse_untestable(data: RunData, good: str | None) -> None:
         raise _SideLacksError(
             "the test side has no defect, so escapes can't be measured", "add defects or split again."
         )
+
+
+def _refuse_unlearned(data: RunData) -> None:
+    for side in ("val", "test"):
+        unknown = sorted(data.labels(side).keys() - set(data.classes))
+        if unknown:
+            raise TrainingError(
+                f"The label '{unknown[0]}' is in {side} but not in train, so it can't be learned; split again or set "
+                "those pictures' split to 'aside'."
+            )
 
 
 def _divided(store: Source, samples: list[Sample], settings: Settings) -> RunData:
@@ -233,6 +238,7 @@ def _fewer_folds(store: Source, samples: list[Sample], settings: Settings, folds
             for fold in range(fewer):
                 dealt = _divided(store, samples, replace(settings, folds=fewer, fold=fold, val_fold=None))
                 refuse_untestable(dealt, settings.good)
+                _refuse_unlearned(dealt)
         except TrainingError:
             return False
         return True

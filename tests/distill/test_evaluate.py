@@ -16,6 +16,7 @@ from toy_parts import quick
 import distill
 import embedstore
 from distill.evaluation.report import make_report
+from distill.training.evaluate import NewLabelWarning
 from distill.training.loop import Run
 from distill.training.run_directory import held, read_scores
 from embedstore import EmbeddingStore
@@ -145,6 +146,47 @@ def test_labels_are_those_that_the_store_has_now(here: Path) -> None:
     refused(here / "run", "The test side has no defect")
     relabel(lambda row: replace(row, label="") if row.split == "val" else row)
     refused(here / "run", "The val side of the split has no labelled picture")
+
+
+def relabelled(here: Path, names: dict[str, str]) -> None:
+    with embedstore.open(here / "toy.store") as store, store.write("relabel") as changes:
+        changes.set("label", names)
+
+
+def test_a_label_that_is_new_since_is_that_of_a_defect(here: Path) -> None:
+    before = distill.evaluate(here / "run")
+    relabelled(here, {"spot006.png": "scratch", "spot002.png": "scratch"})  # of test and val
+    with pytest.warns(
+        NewLabelWarning, match=r"^2 validation and test pictures .* \(such as 'scratch'\); they count as defects"
+    ):
+        after = distill.evaluate(here / "run")
+    assert (after.recall, after.auroc, after.threshold) == (before.recall, before.auroc, before.threshold)
+    assert {one.label for one in after.by_class} == {"good", "defect"}
+    assert after.accuracy <= before.accuracy
+    held, _ = read_scores(here / "run")
+    assert [one.label for one in held if one.id == "spot006.png"] == ["scratch"]
+    relabelled(here, {"good006.png": "scratch"})  # which was a good one
+    with pytest.warns(NewLabelWarning):
+        assert sum(one.pictures for one in distill.evaluate(here / "run").by_mode) == 5
+
+
+def test_without_a_good_label_a_picture_with_a_new_one_is_left_out(tmp_path: Path) -> None:
+    rows = toy_parts.parts(30, 10, 10)
+    distill.train(toy_parts.make_store(tmp_path, rows), tmp_path / "run", quick(good=None, epochs=1))
+    before = distill.evaluate(tmp_path / "run")
+    relabelled(tmp_path, {"spot006.png": "scratch"})
+    with pytest.warns(NewLabelWarning, match="such as 'scratch'.*; they are left out of the figures"):
+        after = distill.evaluate(tmp_path / "run")
+    assert after.counts == before.counts | {"test": before.counts["test"] - 1}
+
+
+def test_the_gate_rates_a_defect_with_a_new_label(here: Path) -> None:
+    distill.train(here / "toy.store", here / "other", quick(epochs=1, seed=1))
+    before = distill.gate(here / "run", here / "other")
+    relabelled(here, {"spot006.png": "scratch"})
+    with pytest.warns(NewLabelWarning):
+        after = distill.gate(here / "run", here / "other")
+    assert after.defects == before.defects
 
 
 def test_a_picture_that_changed_is_refused(here: Path) -> None:
