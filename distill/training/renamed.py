@@ -35,17 +35,17 @@ def renamed_pictures(
         wanted: ids of the run that it is asked on.
         known: all ids of the run.
     """
-    lacking = [sample_id for sample_id in wanted if sample_id not in source]
+    at_of = {sample.id: at for at, sample in enumerate(source.samples)}  # at once: one by one, each would look at all
+    lacking = [sample_id for sample_id in wanted if sample_id not in at_of]
     if not lacking and source.version == begun.get("version"):
         return {}, []
-    contents = _contents_then(source, begun)
+    contents = contents_in(source, begun.get("version"), begun[CONTENTS]) or {} if CONTENTS in begun else {}
     owners, now = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[int]](list)
     for sample_id, content in contents.items():
         if any(content):  # zeros: vectors that were given without a picture
             owners[content].append(sample_id)
-    for at in range(len(source.samples) if owners else 0):
+    for at in range(len(at_of) if owners else 0):
         now[source.content_at(at)].append(at)
-    at_of = {sample.id: at for at, sample in enumerate(source.samples)} if owners else {}
     found: dict[str, int] = {}
     lost: list[str] = []
     for sample_id in wanted:
@@ -75,14 +75,19 @@ def warn_of_renamed(run: Path, source: Source, found: Mapping[str, int]) -> None
     )
 
 
-def _contents_then(source: Source, begun: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the content hashes of all samples in the version that a run learned from; none where that is not kept."""
-    version = begun.get("version")
-    if not isinstance(source, EmbeddingStore) or CONTENTS not in begun:
-        return {}
+def contents_in(source: Source, version: int | None, digest: str | None = None) -> dict[str, bytes] | None:
+    """Return the content hash of each sample in a version of a store, by id; None where that is not kept, and of a file.
+
+    Args:
+        source: whose version it is.
+        version: its number.
+        digest: its `contents_of`, where the store may be another, or was built anew; None then, too.
+    """
+    if not isinstance(source, EmbeddingStore):
+        return None
     if not any(one.number == version and one.readable for one in source.log()):
-        return {}
+        return None
     with open_store(source.path, version) as then:
-        if contents_of(then) != begun[CONTENTS]:  # of another store, or of one that was built anew
-            return {}
+        if digest is not None and contents_of(then) != digest:
+            return None
         return {one: then.content_at(at) for at, one in enumerate(then.ids)}

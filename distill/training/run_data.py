@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from distill.source import Source
 from distill.targets.making import SAVED
+from distill.training.seen_pictures import seen_since
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import SettingsError, SummaryError, TrainingError
@@ -123,8 +124,10 @@ def saved_summary(store: Source, options: Mapping[str, Any]) -> Summary | None:
 def check_summary(summary: Summary, store: Source, data: RunData) -> None:
     """Refuse a summary of another teacher, or one that saw what this run validates or tests on.
 
+    A picture that was renamed since is found by its content, as long as the store keeps the version that the summary was made of.
+
     Raises:
-        SummaryError: with what is wrong.
+        SummaryError: with what is wrong; or it keeps codes of pictures that were taken again since.
     """
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
@@ -143,12 +146,31 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
         )
     if summary.estimate is not None:
         data.remarks.append(f"The summary '{summary.name}' is {summary.estimate.in_words()}.")
-    held_out = {data.samples[at].id for side in ("val", "test", "aside") for at in data.sides[side]}
-    leaked = [sample_id for sample_id in summary.seen if sample_id in held_out]
+    held_out = {data.samples[at].id: at for side in ("val", "test", "aside") for at in data.sides[side]}
+    seen = seen_since(summary, store, data.samples, held_out)
+    leaked = {one: one for one in summary.seen if one in held_out} | seen.renamed
     if leaked:
+        old, new = next(iter(leaked.items()))
+        such = f"'{old}'" if old == new else f"'{old}', now '{new}'"
         raise SummaryError(
-            f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as "
-            f"'{leaked[0]}'), which would make its figures false; {_without_leak(summary, store, data)}"
+            f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as {such}), which would "
+            f"make its figures false; {_without_leak(summary, store, data)}"
+        )
+    if seen.retaken and summary.codes:
+        raise SummaryError(
+            f"The summary '{summary.name}' keeps codes of {len(seen.retaken)} pictures (such as '{seen.retaken[0]}') that "
+            f"were taken again since, which would be targets of other pictures than theirs; {_without_leak(summary, store, data)}"
+        )
+    if seen.retaken:
+        data.remarks.append(
+            f"{len(seen.retaken)} pictures that the summary '{summary.name}' saw (such as '{seen.retaken[0]}') were taken again "
+            "since, and it tells of the earlier ones; make it again."
+        )
+    if seen.untraced:
+        data.remarks.append(
+            f"{len(seen.untraced)} pictures that the summary '{summary.name}' saw (such as '{seen.untraced[0]}') are not in this "
+            "store; should it have them under other names, the run is tested on what the summary saw, and its figures are too "
+            "good; make it again to be sure."
         )
 
 

@@ -1,0 +1,115 @@
+"""A saved summary whose pictures were renamed or taken again since: refused where it saw what is tested, and else told."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_parts
+from toy_parts import Part, quick
+
+import embedstore
+from distill.training.run_data import check_summary, make_run_data
+from embedstore.errors import SummaryError
+
+ROWS = toy_parts.parts(30, 10, 10)
+TESTED, LEARNED = "spot006.png", "good000.png"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with pictures and a store, in which summaries are of all pictures, or of the training side."""
+    with embedstore.open(toy_parts.make_store(tmp_path, ROWS, views=1)) as store:
+        store.summarize("class-mean", name="all")
+        store.summarize("class-mean", name="train", split="train")
+        store.summarize("compressed-own", name="codes", split="train")
+    return tmp_path
+
+
+def build(here: Path, rows: Sequence[Part] = ROWS) -> None:
+    manifest = toy_parts.write_manifest(here / "parts.csv", rows)
+    embedstore.build(here / "toy.store", here / "images", manifest=manifest, prune=True)
+
+
+def rename(here: Path, names: dict[str, str]) -> None:
+    """Rename files, and bring the store to that; what else is said of the pictures goes along."""
+    for old, new in names.items():
+        (here / "images" / old).rename(here / "images" / new)
+    build(here, [replace(row, path=names.get(row.path, row.path)) for row in ROWS])
+
+
+def remarks(here: Path, name: str) -> list[str]:
+    """Return what is said of a summary, but for its version."""
+    with embedstore.open(here / "toy.store") as store:
+        data = make_run_data(store, quick(overkill=0.2))
+        check_summary(store.summary(name), store, data)
+        return [one for one in data.remarks if "what changed since then" not in one]
+
+
+def refused(here: Path, name: str, message: str) -> None:
+    with pytest.raises(SummaryError, match=message):
+        remarks(here, name)
+
+
+def test_a_renamed_picture_that_is_tested_was_seen(here: Path) -> None:
+    names = {row.path: f"new-{row.path}" for row in ROWS if row.split != "train"}
+    rename(here, names)
+    first = next(iter(names))
+    refused(here, "all", rf"saw {len(names)} pictures that .* tested on \(such as '{first}', now 'new-{first}'\)")
+    assert remarks(here, "train") == []
+
+
+def test_names_that_went_round_hide_nothing(here: Path) -> None:
+    """The name that is tested has the picture that was learned now, and the other way round."""
+    images = here / "images"
+    (images / TESTED).rename(images / "between")
+    (images / LEARNED).rename(images / TESTED)
+    (images / "between").rename(images / LEARNED)
+    build(here)
+    refused(here, "train", f"saw 1 pictures .*such as '{LEARNED}', now '{TESTED}'")
+
+
+def test_a_picture_that_was_learned_may_be_renamed_or_leave(here: Path) -> None:
+    rename(here, {LEARNED: "away.png"})
+    assert remarks(here, "train") == []
+    build(here, [row for row in ROWS if row.path not in {LEARNED, "good001.png"}])
+    assert remarks(here, "train") == []
+
+
+def test_without_the_version_of_the_summary_it_is_told_what_is_not_there(here: Path) -> None:
+    rename(here, {TESTED: "away.png"})
+    with embedstore.open(here / "toy.store") as store:
+        saw = store.summary("train")
+        for name in ("all", "train", "codes"):  # for each of which a compaction keeps its version
+            store.delete_summary(name)
+        store.compact()
+    with embedstore.open(here / "toy.store") as store:
+        data = make_run_data(store, quick(overkill=0.2))
+        check_summary(replace(saw, seen=[TESTED, *saw.seen[1:]]), store, data)
+    assert data.remarks[1:] == [
+        f"1 pictures that the summary 'train' saw (such as '{TESTED}') are not in this store; should it have them under other "
+        "names, the run is tested on what the summary saw, and its figures are too good; make it again to be sure."
+    ]
+
+
+def test_a_picture_that_was_taken_again_is_told(here: Path) -> None:
+    toy_parts.draw("good", 999).save(here / "images" / LEARNED)
+    build(here)
+    assert remarks(here, "train") == [
+        f"1 pictures that the summary 'train' saw (such as '{LEARNED}') were taken again since, and it tells of the earlier "
+        "ones; make it again."
+    ]
+
+
+def test_codes_of_a_picture_that_was_taken_again_are_refused(here: Path) -> None:
+    rows = [replace(row, mode="line") if row.kind == "stripe" else row for row in ROWS]
+    build(here, rows)
+    assert remarks(here, "codes") == []
+    shutil.copy(here / "images" / "good012.png", here / "images" / LEARNED)  # of another picture that is learned
+    build(here, rows)
+    refused(
+        here,
+        "codes",
+        f"keeps codes of 1 pictures .such as '{LEARNED}'. .* targets of other .*; make it from the training",
+    )
