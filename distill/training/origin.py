@@ -22,9 +22,10 @@ from distill.source import Source
 from distill.students import Student
 from distill.training import run_directory
 from distill.training.description import settings_of
+from distill.training.doubts import doubts
 from distill.training.projection import load as load_projection
 from distill.training.projection import why_none
-from distill.training.run_data import RunData, make_run_data, refuse_untestable
+from distill.training.run_data import RunData, checked_sides, refuse_untestable
 from distill.training.settings import Settings, is_code
 from embedstore import Sample
 from embedstore.errors import SettingsError, TrainingError
@@ -142,7 +143,7 @@ def run_data_after(origin: Origin, store: Source, settings: Settings) -> RunData
         SettingsError: the new student is of another kind or size than the old one.
     """
     refuse_other_student(origin, settings)
-    data = make_run_data(store, settings)
+    data = checked_sides(store, settings)
     refuse_other_good(origin, settings, data.classes)
     known = parts_of(origin.learned, data.samples)
     kept, left_out = dict(data.sides), {}
@@ -166,6 +167,7 @@ def run_data_after(origin: Origin, store: Source, settings: Settings) -> RunData
             "in this store; should it have them under other names, the student is tested on what it knows, and its figures are "
             "too good."
         )
+    data.remarks.extend(doubts(data, store, settings))
     return data
 
 

@@ -1,6 +1,5 @@
 """What a run learns from and is tested on, and the refusal of what can't be learned."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from distill.source import Source
 from distill.targets.making import SAVED
+from distill.training.doubts import doubts
 from distill.training.seen_pictures import seen_since
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore, Sample, Summary
@@ -61,6 +61,13 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
     Raises:
         TrainingError: labels, classes or sides are missing; the message names what.
     """
+    data = checked_sides(store, settings)
+    data.remarks.extend(doubts(data, store, settings))
+    return data
+
+
+def checked_sides(store: Source, settings: Settings) -> RunData:
+    """Return `make_run_data` without what `doubts` tells, for who takes pictures off the sides yet."""
     samples = list(store.samples)
     if not any(sample.label is not None for sample in samples):
         raise TrainingError(
@@ -83,24 +90,6 @@ def make_run_data(store: Source, settings: Settings) -> RunData:
         raise TrainingError(
             f"Of {settings.folds} folds, number {settings.fold} can't be tested: {error.what}; {remedy}."
         ) from error
-    data.remarks.extend(_doubts(data))
-    goods = 0 if settings.good is None else data.labels("val")[settings.good]
-    if goods and 0 < settings.overkill * goods < 1:
-        data.remarks.append(
-            f"The validation side has {goods} '{settings.good}' pictures, too few for an overkill of {settings.overkill:.1%}: "
-            "the threshold may reject none of them, so it lies too high and more defects escape than need to; it takes "
-            f"{math.ceil(1 / settings.overkill)} or more."
-        )
-    if settings.size > (side := store.recipe.student_side):
-        data.remarks.append(
-            f"The student's input has {settings.size} pixels a side, and its views are cut from pictures with a short side of "
-            f"{side}, so it sees little more than with --size {side}; a store that is built with --keep-images {settings.size} "
-            "shows more, where the photographs have it."
-        )
-    if settings.keep == "best" and settings.good is not None and not data.labels("val").keys() - {settings.good}:
-        data.remarks.append(
-            "The validation side has no defect to tell from good parts, so no epoch is the best; the last one is kept."
-        )
     return data
 
 
@@ -301,29 +290,6 @@ def _splits(store: Source, samples: list[Sample], settings: Settings) -> tuple[l
         *plan.remarks,
     ]
     return [plan.splits[sample.id] for sample in samples], remarks
-
-
-def _doubts(data: RunData) -> list[str]:
-    """Say what a reader of the figures would want to know of the split."""
-    tested = data.labels("test")
-    doubts = [
-        f"No '{label}' picture is on the test side, so the figures say nothing of it."
-        for label in data.classes
-        if label not in tested
-    ]
-    sides_of: dict[str, set[str]] = {}
-    for side in ("train", "val", "test"):
-        for at in data.sides[side]:
-            group = data.samples[at].group
-            if group is not None:
-                sides_of.setdefault(group, set()).add(side)
-    torn = sorted(group for group, sides in sides_of.items() if len(sides) > 1)
-    if torn:
-        doubts.append(
-            f"{len(torn)} groups (such as '{torn[0]}') are on several sides of the split, so pictures of one part are both "
-            "learned and tested, and the figures look better than they are."
-        )
-    return doubts
 
 
 def _refuse_single(data: RunData) -> None:

@@ -25,7 +25,16 @@ from distill.reports.gate import notes
 from distill.students import make_student
 from distill.training import run_directory
 from distill.training.loop import Run
-from distill.training.origin import INHERITED, fewer, parts_of, read_origin, rows_by_label, settings_after
+from distill.training.origin import (
+    INHERITED,
+    fewer,
+    parts_of,
+    read_origin,
+    rows_by_label,
+    run_data_after,
+    settings_after,
+)
+from distill.training.run_data import make_run_data
 from embedstore import EmbeddingStore, Sample
 from embedstore.errors import SettingsError, TrainingError
 
@@ -218,6 +227,27 @@ def test_what_the_old_student_learned_does_not_test_the_new_one(finished: Run, m
     # Two runs later it is still known.
     later = distill.train(moved, tmp_path / "later", quick(**STILL), origin=run.path)
     assert not {"good000.png", "spot000.png"} & run_directory.read_split(later.path).keys()
+
+
+def test_what_is_said_of_the_sides_is_true_of_what_is_left(finished: Run, tmp_path: Path) -> None:
+    """The new run validates by what the old one learned, but for six good pictures."""
+    goods, sides = 0, dict[str, str]()
+    for row in toy_parts.everything():
+        new_side = {"train": "val", "val": "train"}.get(row.split, row.split)
+        if row.split == "test" and row.label == "good" and goods < 6:
+            new_side, goods = "val", goods + 1
+        sides[row.path] = new_side
+    rows = [replace(row, split=sides[row.path]) for row in toy_parts.everything()]
+    settings = quick(policy="own", epochs=1, keep="best")
+    with embedstore.open(toy_parts.make_store(tmp_path, rows)) as store:
+        before = make_run_data(store, settings)
+        data = run_data_after(read_origin(finished.path), store, settings)
+    assert (before.labels("val")["good"], before.labels("val")["defect"], before.remarks) == (42, 24, [])
+    assert data.labels("val") == {"good": 6}
+    assert [one.split(",")[0] for one in data.remarks[1:]] == [
+        "The validation side has 6 'good' pictures",
+        "The validation side has no defect to tell from good parts",
+    ]
 
 
 def test_pictures_that_may_have_another_name_are_told(finished: Run, store: EmbeddingStore, tmp_path: Path) -> None:

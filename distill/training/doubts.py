@@ -1,0 +1,63 @@
+"""What a reader of a run's figures should know of the sides that it learns from and is tested on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from distill.source import Source
+from distill.training.settings import Settings
+
+if TYPE_CHECKING:
+    from distill.training.run_data import RunData
+
+
+def doubts(data: RunData, store: Source, settings: Settings) -> list[str]:
+    """Return sentences on the sides as they are, so ask when nothing is taken off them any more."""
+    said = _of_split(data)
+    if settings.good is not None and (few := few_goods(data.labels("val")[settings.good], settings)):
+        said.append(few)
+    if settings.size > (side := store.recipe.student_side):
+        said.append(
+            f"The student's input has {settings.size} pixels a side, and its views are cut from pictures with a short side of "
+            f"{side}, so it sees little more than with --size {side}; a store that is built with --keep-images {settings.size} "
+            "shows more, where the photographs have it."
+        )
+    if settings.keep == "best" and settings.good is not None and not data.labels("val").keys() - {settings.good}:
+        said.append(
+            "The validation side has no defect to tell from good parts, so no epoch is the best; the last one is kept."
+        )
+    return said
+
+
+def few_goods(goods: int, settings: Settings) -> str | None:
+    """Return what is to be said where a run's validation side has so few good pictures, if anything."""
+    if not 0 < settings.overkill * goods < 1:
+        return None
+    return (
+        f"The validation side has {goods} '{settings.good}' pictures, too few for an overkill of {settings.overkill:.1%}: "
+        "the threshold may reject none of them, so it lies too high and more defects escape than need to; it takes "
+        f"{math.ceil(1 / settings.overkill)} or more."
+    )
+
+
+def _of_split(data: RunData) -> list[str]:
+    tested = data.labels("test")
+    said = [
+        f"No '{label}' picture is on the test side, so the figures say nothing of it."
+        for label in data.classes
+        if label not in tested
+    ]
+    sides_of: dict[str, set[str]] = {}
+    for side in ("train", "val", "test"):
+        for at in data.sides[side]:
+            group = data.samples[at].group
+            if group is not None:
+                sides_of.setdefault(group, set()).add(side)
+    torn = sorted(group for group, sides in sides_of.items() if len(sides) > 1)
+    if torn:
+        said.append(
+            f"{len(torn)} groups (such as '{torn[0]}') are on several sides of the split, so pictures of one part are both "
+            "learned and tested, and the figures look better than they are."
+        )
+    return said
