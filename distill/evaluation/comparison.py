@@ -139,6 +139,7 @@ def compare_runs(
         seed=seed,
         without_group=sum(one.group is None for fold in folds for one in fold.samples),
         validation_good=None if good is None else min(fold.val_pictures for fold in folds),
+        validation_scores=None if good is None else min(fold.val_good.shape[1] for fold in folds),
         folds_with_area=None if good is None else int(drawn.folds_with_area),
         looks=looks,
         learned=read.learned,

@@ -100,6 +100,8 @@ class Comparison:
         without_group: test pictures without a group, each of them counted as a part of its own.
         validation_good: good samples whose cross-fitted scores the threshold comes from, for the fold that has the fewest;
             None without a good label.
+        validation_scores: how many such scores, of all runs that hold its parts out, for the fold that has the fewest; None
+            without a good label.
         folds_with_area: that test both defects and good parts, so that AUROC and AUPR can be had; None without a good
             label.
         remarks: sentences of the runs on their own data.
@@ -118,6 +120,7 @@ class Comparison:
     seed: int
     without_group: int = 0
     validation_good: int | None = None
+    validation_scores: int | None = None
     folds_with_area: int | None = None
     looks: int = 1
     learned: int = 0

@@ -22,8 +22,12 @@ def threshold_at_overkill(good_scores: npt.ArrayLike, overkill: float) -> float:
     ordered = np.sort(np.asarray(good_scores, np.float64))[::-1]
     if len(ordered) == 0:
         raise ValueError("a threshold needs scores of good parts")
-    allowed = int(np.floor(overkill * len(ordered) + 1e-9))
-    return float(ordered[min(allowed, len(ordered) - 1)])
+    return float(ordered[min(allowed_above(len(ordered), overkill), len(ordered) - 1)])
+
+
+def allowed_above(scores: int, overkill: float) -> int:
+    """Return how many of so many scores of good parts may be above a threshold."""
+    return int(np.floor(overkill * scores + 1e-9))
 
 
 def rejected_share(scores: npt.ArrayLike, threshold: float) -> float:

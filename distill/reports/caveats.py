@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from distill.evaluation.comparison import Comparison
 from distill.evaluation.intervals import FEW_PARTS
+from distill.evaluation.metrics import allowed_above
 from distill.reports.words import named
 from embedstore.pages import Text
 
@@ -120,6 +123,23 @@ def _thresholds(comparison: Comparison) -> list[Text]:
             "intervals hold its noise.",
             f"しきい値は交差適合で決めています。テストとは別の部品の良品画像（最も少ない分割で {fewest} 枚）を、"
             "それを学んでいない学習が採点した値から決め、再標本ごとに決め直しています。そのばらつきも区間に含まれます。",
+        ),
+        *_few_scores(comparison.validation_scores, comparison.overkill_wanted),
+    ]
+
+
+def _few_scores(scores: int | None, overkill: float | None) -> list[Text]:
+    """Say where a threshold can reject none of the good pictures that it comes from."""
+    if not scores or not overkill or allowed_above(scores, overkill):
+        return []
+    needed = math.ceil(1 / overkill)
+    return [
+        Text(
+            f"A threshold comes from {scores:,} scores of good pictures where there are fewest, too few for an overkill of "
+            f"{overkill:.1%}: it may reject none of them, so it lies too high and more defects escape than need to; it takes "
+            f"{needed:,} or more.",
+            f"しきい値を決める良品のスコアは、最も少ない分割で {scores:,} 個しかなく、誤判定率 {overkill:.1%} には足りません。"
+            f"1 個も不良とできないため、しきい値が高すぎ、見逃しが必要以上に増えます。{needed:,} 個以上が必要です。",
         )
     ]
 

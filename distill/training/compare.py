@@ -16,6 +16,7 @@ from distill.methods import settings_of
 from distill.source import opened_source
 from distill.training import run_directory
 from distill.training.checks import finished_runs
+from distill.training.doubts import few_goods
 from distill.training.ranks import refuse_ranks
 from distill.training.same_run import LAYERS
 from distill.training.settings import Settings
@@ -146,7 +147,8 @@ def train_ways(
         finished = finished_runs(source, planned, folder)
         version, older = source.version, warn_of_newer(source, place)
     Trainer(Path(store), planned, finished, folder, progress or (lambda step: None), version=version).train(jobs)
-    return [_scores(one) for one in planned], [*([older] if older else []), *_remarks(planned)]
+    runs = [_scores(one) for one in planned]
+    return runs, [*([older] if older else []), *_remarks(planned, runs)]
 
 
 def val_fold_of(folds: int, fold: int, seed: int) -> int:
@@ -189,13 +191,18 @@ def _plan(out: Path, ways: Mapping[str, Settings], folds: int | None, seeds: int
     return planned
 
 
-def _remarks(planned: Iterable[Planned]) -> list[str]:
-    """Return what all runs of a way say of themselves, but for what only one fold has, and whether they computed alike."""
+def _remarks(planned: Iterable[Planned], runs: Iterable[RunScores]) -> list[str]:
+    """Return what all runs of a way say of themselves, but for what only one fold has, and whether they computed alike.
+
+    What a run says of its own threshold is left out: here it comes from the scores of several.
+    """
     of_way: dict[str, list[list[str]]] = {}
     layers: dict[str, set[str]] = {}  # way -> in what numbers its runs computed
-    for one in planned:
+    for one, scores in zip(planned, runs, strict=True):
         described = run_directory.read(one.path)
-        of_way.setdefault(one.way, []).append(described["remarks"])
+        goods = sum(held.side == "val" and held.label == one.settings.good for held in scores.held)
+        own = few_goods(goods, one.settings)
+        of_way.setdefault(one.way, []).append([remark for remark in described["remarks"] if remark != own])
         layers.setdefault(one.way, set()).update({described[LAYERS]} if LAYERS in described else ())
     mixed = [
         f"Some runs of '{way}' computed in {' and some in '.join(sorted(found))}, as processors or GPUs of two kinds do; give "

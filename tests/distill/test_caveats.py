@@ -72,6 +72,21 @@ def test_many_intervals_are_told_to_find_something_by_chance() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scores", "overkill", "told"), [(39, 0.025, True), (40, 0.025, False), (19, 0.05, True), (19, 0.0, False)]
+)
+def test_too_few_scores_for_a_threshold_are_told(scores: int, overkill: float, told: bool) -> None:
+    changes = {"validation_good": 10, "validation_scores": scores, "overkill_wanted": overkill}
+    assert len(said(**changes)) == len(said("ja", **changes)) == 1 + told
+    if told:
+        assert (
+            f"from {scores} scores of good pictures where there are fewest, too few for an overkill"
+            in said(**changes)[1]
+        )
+        assert said(**changes)[1].endswith(f"it takes {round(1 / overkill)} or more.")
+        assert f"{scores} 個しかなく" in said("ja", **changes)[1]
+
+
+@pytest.mark.parametrize(
     ("changes", "en", "ja"),
     [
         ({"without_group": 1200}, "1,200 of 1,344 test pictures have no group", "1,344 枚のうち 1,200 枚"),

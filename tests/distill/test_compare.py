@@ -321,6 +321,17 @@ def test_what_every_run_of_a_policy_remarks_is_told_once(compared: Compared, tmp
     assert "1 groups (such as 'one of all') are on several sides of the split" in torn.remarks[0]
 
 
+def test_a_run_s_own_threshold_is_not_told_of_a_comparison_s(tmp_path: Path) -> None:
+    """Each run validates by ten good pictures, and each fold's threshold comes from the scores of two runs."""
+    store = toy_parts.make_store(tmp_path, toy_parts.parts(30, 12, 12))
+    found = compare(store, tmp_path / "out", ["none"], SETTINGS)
+    for run in (tmp_path / "out" / "runs").iterdir():
+        remarks = run_directory.read(run)["remarks"]
+        assert any(remark.startswith("The validation side has 10 'good' pictures, too few") for remark in remarks)
+    assert found.remarks == []
+    assert (found.validation_good, found.validation_scores) == (20, 20)
+
+
 def test_each_fold_is_dealt_once_for_all_policies_and_seeds(
     copy: Path, compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
