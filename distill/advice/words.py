@@ -25,10 +25,15 @@ def reasons(advice: Advice) -> list[Text]:
 
 
 def verdict(advice: Advice) -> Text:
-    """Say which way is advised, and how it stands beside the best; where it is the best, beside the next best."""
+    """Say which way is advised, and how it stands beside the best; where it is the best, beside the next best.
+
+    A way that was not shown to know more than chance was not to be chosen where another was, so it is neither, whatever it
+    reached.
+    """
     decision, chosen = advice.decision, advice.candidate(advice.decision.chosen)
     figure, reached = figure_named(decision.figure), estimate(decision.standing(chosen.name).deciding)
-    others = [one for one in decision.standings if one.name != chosen.name]
+    excluded = [] if chosen.name in decision.unlearned else decision.unlearned
+    others = [one for one in decision.standings if one.name not in {chosen.name, *excluded}]
     if not others:
         opening = _opening(advice, chosen, None)
     elif decision.chosen == decision.best:
@@ -68,7 +73,7 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
             f"推奨できません：{chosen.says.ja}も、ほかのどの方法も、偶然の水準を超えたとは言えません。試した中では首位です",
         )
     order = [one.name for one in advice.tried]
-    if chosen.name == order[-1] or (beside is not None and order.index(beside) < order.index(chosen.name)):
+    if beside is None or order.index(beside) < order.index(chosen.name):
         return Text(f"Take {chosen.says.en}", f"{chosen.says.ja}を勧めます")
     return chosen.enough
 

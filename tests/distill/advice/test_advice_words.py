@@ -75,6 +75,19 @@ def test_ways_that_were_trained_too_shortly_are_named() -> None:
     )
 
 
+def test_a_way_that_was_not_to_be_chosen_is_not_the_next_best() -> None:
+    """It may have reached more, by luck."""
+    advice = advice_of(runs(own=0.4))
+    lucky = replace(advice.decision, best="none", chosen="none", unlearned=["own"])
+    said = verdict(replace(advice, decision=lucky))
+    assert "The next best of 3 ways, the class mean, reached" in said.en
+    assert advice.candidate("own").says.ja not in said.ja
+    alone = verdict(replace(advice, decision=replace(lucky, unlearned=["class-mean", "own"])))
+    assert alone.en.startswith("Take plain training: ")
+    assert alone.en.endswith(f"; {advice.candidate('none').why.en}.")
+    assert alone.ja.endswith(f"。{advice.candidate('none').why.ja}。")
+
+
 def test_where_nothing_was_learned_nothing_is_advised() -> None:
     advice = advice_of(runs(own=0.4))
     nothing = replace(advice.decision, unlearned=["none", "class-mean", "own"])
