@@ -95,7 +95,8 @@ def find_twins(
             f"The store '{store.path}' has {len(names)} samples, too few to tell how alike two parts can be; "
             f"find that out with {FEWEST} or more, or give --similarity for 2 or more."
         )
-    vectors = _whiten(store, store.positions(names))
+    positions = store.positions(names)
+    vectors = _whiten(store, positions)
     if not vectors.shape[1]:
         raise SettingsError(f"All samples of the store '{store.path}' have the same vector; build it from pictures.")
     made_up = _mix(vectors)
@@ -103,8 +104,8 @@ def find_twins(
         vectors[part] = unit_length(vectors[part])
     threshold = _calibrate(made_up, vectors) if similarity is None else similarity
     found = _join(vectors, _pairs(vectors, threshold, progress), threshold)
-    samples = [store.sample(name) for name in names]
-    given = dict(zip(store.ids, store.given("group"), strict=True))
+    known, given = store.samples, store.given("group")
+    samples = [known[at] for at in positions.tolist()]
     proposal = propose(samples, found, vectors)
     return Twins(
         store.version,
@@ -114,7 +115,7 @@ def find_twins(
         [[names[at] for at in members] for members in found],
         proposal.groups,
         proposal.merged,
-        agree([given[name] for name in names], found),
+        agree([given[at] for at in positions.tolist()], found),
         [_ONLY_COPIES] * (threshold > 0.95) + remarks_on(samples, found, proposal),
     )
 

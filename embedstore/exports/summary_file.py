@@ -43,7 +43,7 @@ def write(store: EmbeddingStore, path: Path, *, summary: str) -> None:
             f"The summary '{summary}' knows {kept.views} views, but the store has {store.views} now; make it again under "
             "another name and export that."
         )
-    gone = [sample_id for sample_id in kept.seen if sample_id not in store]
+    gone = [kept.seen[at] for at in np.flatnonzero(store.find(kept.seen) < 0).tolist()]
     if gone:
         raise SummaryError(
             f"{len(gone)} pictures of the summary '{summary}' (such as '{gone[0]}') have left the store; make it again."

@@ -129,7 +129,7 @@ class Snapshot:
     def find(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the positions (n,) of ids, in the form that they are stored in; -1 where there is no such."""
         asked = id_keys(ids)
-        if len(asked) <= _FEW:
+        if len(asked) <= _FEW and "_sorted_keys" not in self.__dict__:
             halves = self.alive.view(_HALVES)  # one look at all keys for each id is quicker than sorting them
             found = [
                 np.flatnonzero((halves["first"] == first) & (halves["second"] == second))

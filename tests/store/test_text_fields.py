@@ -1,16 +1,21 @@
 """Texts of all samples at once: the same whether blocks share them, and nothing for the garbage collector to walk through."""
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from helpers import noise_picture, store_of, unit_vectors, write_picture, write_pictures
 
 import embedstore
 from distill.targets import TrainingSet
+from embedstore.analysis.twins import find_twins
+from embedstore.exports import export
 from embedstore.store.fields import join_blocks
 from embedstore.store.layout import BLOCK
+from embedstore.store.snapshot import Snapshot
 
 
 @pytest.mark.parametrize("distinct", [False, True])
@@ -47,3 +52,30 @@ def test_the_garbage_collector_walks_through_no_texts_of_samples(tmp_path: Path)
         gc.collect()
         assert [gc.is_tracked(one) for one in kept] == [False] * len(kept)
         assert training.groups[:2] == ("group\0a", "sample\0sample 00001")
+
+
+def test_few_ids_are_found_without_a_look_at_all_keys_once_these_are_sorted(tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", unit_vectors(0, 40)) as store:
+        asked = [store.ids[7], "nothing", store.ids[0]]
+        before = store.find(asked).tolist()
+        assert store.find(store.ids).tolist() == list(range(40))
+        store.alive["key"] = 0
+        assert store.find(asked).tolist() == before == [7, -1, 0]
+
+
+def test_ids_are_looked_up_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, each of them would be compared with all others."""
+    asked: list[int] = []
+    find = Snapshot.find
+
+    def counted(self: Snapshot, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        asked.append(len(ids))
+        return find(self, ids)
+
+    with store_of(tmp_path / "s", unit_vectors(0, 60), labels=["good"] * 60) as store:
+        store.summarize("class-mean", name="means")
+        monkeypatch.setattr(Snapshot, "find", counted)
+        export(store, tmp_path / "means.safetensors", summary="means")
+        find_twins(store)
+    assert 1 not in asked
+    assert asked.count(60) == 2

@@ -154,6 +154,7 @@ def _parts_of(store: EmbeddingStore, batch: Batch) -> tuple[list[str | None], se
         for at in range(len(store)):
             if (content := store.content_at(at)) in wanted:
                 known.setdefault(content, set()).add(store.sample_at(at).part)
+    namesakes = store.find([sample.id for sample in batch.samples]).tolist()
     parts: list[str | None] = []
     for at, sample in enumerate(batch.samples):
         if sample.group is not None:
@@ -161,7 +162,7 @@ def _parts_of(store: EmbeddingStore, batch: Batch) -> tuple[list[str | None], se
         elif batch.contents:
             parts.append(min(known.get(batch.contents[at], ()), default=None))
         else:
-            parts.append(store.sample(sample.id).part if sample.id in store else None)
+            parts.append(store.sample_at(namesakes[at]).part if namesakes[at] >= 0 else None)
     return parts, {part for part in parts if part is not None}.union(*known.values())
 
 

@@ -1,6 +1,6 @@
 """Planted changes and their verdicts; what stays quiet; what is too small; the same whatever the order of rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import planted_batches as planted
 import pytest
 from helpers import store_of
@@ -18,6 +19,7 @@ from embedstore.analysis.drift.comparison import Comparison
 from embedstore.analysis.drift.reference import Reference, reference_of
 from embedstore.errors import SettingsError, SummaryError
 from embedstore.pages.words import Text
+from embedstore.store.snapshot import Snapshot
 from embedstore.vectors import unit_length
 
 
@@ -254,3 +256,18 @@ def test_one_picture_of_the_reference_has_no_spread_to_compare_with(of_batch: in
     if known:
         own, theirs = (np.sqrt(1 - np.square(one.mean(axis=0)).sum()) for one in (vectors[:2], vectors[2:]))
         assert found.spread == pytest.approx(own / theirs, rel=1e-4)
+
+
+def test_namesakes_in_the_store_are_looked_up_together(
+    store: EmbeddingStore, usual: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, each of them would be compared with all ids of the store."""
+    batch, asked, find = planted.fresh(), list[int](), Snapshot.find
+
+    def counted(self: Snapshot, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        asked.append(len(ids))
+        return find(self, ids)
+
+    monkeypatch.setattr(Snapshot, "find", counted)
+    find_drift(store, batch, reference=usual)
+    assert asked == [len(batch)]
