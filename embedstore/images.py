@@ -247,12 +247,13 @@ def _manifest_rows(manifest: Path) -> list[dict[str, str]]:
     if not os.path.isfile(manifest):
         raise ImagesError(f"The manifest '{manifest}' does not exist; give a .csv or .parquet file.")
     header, rows = _parquet_rows(manifest) if manifest.suffix.lower() == ".parquet" else _csv_rows(manifest)
-    twice = sorted(name for name, count in Counter(name.strip() for name in header).items() if name and count > 1)
+    names = {name: unicodedata.normalize("NFC", name.strip()) for name in header}
+    twice = sorted(name for name, count in Counter(names[name] for name in header).items() if name and count > 1)
     if twice:
         raise ImagesError(
             f"The manifest '{manifest}' has the column {_first(twice)} more than once; delete all but one."
         )
-    return [{name.strip(): _cell(name.strip(), value) for name, value in row.items() if name.strip()} for row in rows]
+    return [{names[name]: _cell(names[name], value) for name, value in row.items() if names[name]} for row in rows]
 
 
 def _csv_rows(manifest: Path) -> tuple[Sequence[str], list[dict[str, str]]]:

@@ -26,8 +26,8 @@ from embedstore.imports.vectors_file import VectorsFileSource
 from embedstore.store.changes import StoreWriter
 from embedstore.store.creating import create_store
 from embedstore.store.embedding_store import EmbeddingStore, create, open_store
+from embedstore.store.fields import as_stored
 from embedstore.store.layout import id_key
-from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
 from embedstore.teachers.protocol import EMBEDDING
 
@@ -218,7 +218,7 @@ def _add_all(
             attributes=fields,
             replace=replace,
         )
-        attributes |= fields.keys()
+        attributes |= set(map(as_stored, fields))
         keys += b"".join(id_key(as_stored(name)) for name in batch.ids)
         done += len(batch.ids)
         told(done, source.count)

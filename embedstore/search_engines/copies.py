@@ -15,8 +15,7 @@ import numpy as np
 from embedstore.errors import OutOfStepError, SearchEngineError, SettingsError
 from embedstore.search_engines.milvus import Milvus
 from embedstore.search_engines.record import ExportRecord
-from embedstore.store.fields import spelt
-from embedstore.store.reading import as_stored
+from embedstore.store.fields import as_stored, spelt
 from embedstore.vectors import unit_length
 
 if TYPE_CHECKING:

@@ -12,21 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import StoreError
-from embedstore.images import FIELDS, SPLITS
-from embedstore.store.fields import ATTRIBUTE, ID, URI, Field
+from embedstore.images import FIELDS
+from embedstore.store.fields import ID, URI, Field, as_stored
 from embedstore.store.layout import BLOCK, Column, id_keys
-from embedstore.store.reading import as_stored
 from embedstore.store.row_stream import NewRows, RowStream
+from embedstore.store.texts import Texts, attribute_field, attribute_fields, checked_texts, refuse_surrogates
 from embedstore.store.writing import Writer, next_head
 from embedstore.teachers.protocol import EMBEDDING
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
 
-Texts = Sequence[str | None]
 _Numbers = npt.NDArray[np.int64]
-
-RESERVED = (ID, "path", *FIELDS)  # names of columns in every file that leaves a store, so of no attribute
 
 _FINITE_BELOW = np.uint16(0x7C00)  # of float16's bits without the sign: five times as fast as isfinite
 _AT_ONCE = 32 * BLOCK  # samples that are made ready at a time
@@ -76,7 +73,7 @@ class StoreWriter:
             groups: the same.
             splits: the same.
             uris: n paths below the image folder; where not given, the ids.
-            attributes: name -> n texts; a name is none of `RESERVED`.
+            attributes: name -> n texts; a name is none of `texts.RESERVED`.
             replace: give samples that are there already these vectors; of their fields those that are not given stay.
 
         A sample whose vectors a repair had to give up takes back what was known of it, in the fields that are not given.
@@ -109,8 +106,8 @@ class StoreWriter:
         names = list(ids) if "".join(ids).isascii() else [as_stored(name) for name in ids]
         refuse_surrogates("id", names)
         stacked = self._checked_shape(len(names), vectors)
-        given = dict(own) | {_attribute(name): texts for name, texts in attributes.items()}
-        fields = {name: _checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
+        given = dict(own) | attribute_fields(attributes)
+        fields = {name: checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
         if URI in fields:
             fields[URI] = [None if uri == name else uri for uri, name in zip(fields[URI], names, strict=True)]
         kept = self._end_replaced(names, fields, replace=replace)
@@ -327,8 +324,8 @@ def _told(store: EmbeddingStore, field: str, texts: Mapping[str, str | None]) ->
     positions = store.positions(list(texts))
     if field == URI:
         raise StoreError("The path of a sample can't be set; give it to add, as one of its uris.")
-    name = field if field in FIELDS else _attribute(field)
-    return name, positions, _checked_texts(name, list(texts.values()), len(texts))
+    name = field if field in FIELDS else attribute_field(field)
+    return name, positions, checked_texts(name, list(texts.values()), len(texts))
 
 
 def _others(before: Field, positions: _Numbers, wanted: list[str | None]) -> list[int]:
@@ -346,54 +343,3 @@ def _as_float16(ids: Sequence[str], vectors: npt.NDArray[np.floating]) -> npt.ND
             f"The vector of '{ids[at]}' holds values that are not finite, or above 65504, which float16 can't hold."
         )
     return stored
-
-
-def _checked_texts(name: str, texts: Sequence[str | None], count: int) -> list[str | None]:
-    """Return texts as they are stored."""
-    shown = name.removeprefix(ATTRIBUTE)
-    if len(texts) != count:
-        raise StoreError(
-            f"{len(texts)} texts were given for the field '{shown}'; expected one for each of the {count} samples."
-        )
-    distinct = set(texts)
-    if not all(text is None or (isinstance(text, str) and text) for text in distinct):
-        raise StoreError(
-            f"A value of the field '{shown}' is empty or no text; give texts, and None where there is none."
-        )
-    refuse_surrogates(f"value of the field '{shown}'", (text for text in distinct if text is not None))
-    # A path is kept as it is on the disk; all else has one Unicode form.
-    known = {text: text if text is None or name == URI else as_stored(text) for text in distinct}
-    stored = list(map(known.__getitem__, texts))
-    wrong = next((text for text in distinct if text not in (None, *SPLITS)), None)
-    if name == "split" and wrong is not None:
-        raise StoreError(f"There is no split '{wrong}'; use one of {', '.join(SPLITS)}.")
-    return stored
-
-
-def _attribute(name: str) -> str:
-    """Return the field that holds an attribute."""
-    if not name:
-        raise StoreError("An attribute has an empty name; give it one.")
-    if name in RESERVED:
-        raise StoreError(
-            f"An attribute can't be named '{name}', for that is the name of another column in every export; choose another name."
-        )
-    refuse_surrogates("name of an attribute", [name])
-    return ATTRIBUTE + as_stored(name)
-
-
-def refuse_surrogates(what: str, texts: Iterable[str]) -> None:
-    """Refuse what UTF-8 can't hold, such as half an emoji or a file name that is no text.
-
-    Raises:
-        StoreError: one of the texts is such; `what` says what it is.
-    """
-    for text in texts:
-        if isinstance(text, str) and not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise StoreError(
-                    f"A{'n' if what[0] in 'aeiou' else ''} {what} is no text that can be stored ({text!a}: {error.reason}); "
-                    "give another."
-                ) from error

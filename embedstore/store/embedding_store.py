@@ -14,10 +14,11 @@ from embedstore.splits import SplitPlan, plan_split, refuse_more_folds_than_part
 from embedstore.store.changes import StoreWriter
 from embedstore.store.compaction import CompactionReport, compact, compact_if_wasteful
 from embedstore.store.creating import create_store
+from embedstore.store.fields import as_stored
 from embedstore.store.grouping import regrouped
 from embedstore.store.searching import SearchableStore
 from embedstore.store.tables import Tables
-from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag
+from embedstore.store.versions import Version, head_at, history, number_of, refuse_tag, tag_named
 from embedstore.store.writing import is_written, writer
 from embedstore.summaries.names import split_name
 from embedstore.teachers.protocol import EMBEDDING, fingerprint
@@ -138,22 +139,27 @@ class EmbeddingStore(SearchableStore):
             refuse_tag(tables, name)
             own = tables.head().version if self.pinned is None else self.version
             number = head_at(tables, own if version is None else version).version
-            tables.put_tag(name, number)
+            tables.put_tag(as_stored(name), number)
             return number
 
         with writer(self.path) as session:
             return session.write(put)
 
-    def delete_tag(self, name: str) -> None:
-        """Take a name from its version; the next compaction may remove what only that version needed.
+    def delete_tag(self, name: str) -> int:
+        """Take a name from its version, and return its number; the next compaction may remove what only that version needed.
 
         Raises:
             StoreError: there is no such tag.
         """
+
+        def drop(tables: Tables) -> int:
+            tag = tag_named(tables, name)
+            number = tables.tags()[tag]
+            tables.drop_tag(tag)
+            return number
+
         with writer(self.path) as session:
-            if not session.write(lambda tables: tables.drop_tag(name)):
-                known = ", ".join(self.tags) or "none"
-                raise StoreError(f"The store '{self.path}' has no tag '{name}' (it has: {known}).")
+            return session.write(drop)
 
     def compact(self, progress: Callable[[int, int], None] | None = None) -> CompactionReport:
         """Remove all rows that neither the newest version nor one with a tag or a summary sees.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,9 +17,14 @@ ID, URI = "id", "uri"  # the uri stands there only where it is not the id
 ATTRIBUTE, SAID = "attribute:", "said:"  # a field of the user's own; what folder or manifest said last of a field
 
 
+def as_stored(text: str) -> str:
+    """Return a text in the Unicode form that ids, fields and their names have in a store."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def spelt(name: str) -> str:
     """Return the field that holds label, mode, group, split or, under any other name, an attribute."""
-    return name if name in FIELDS else ATTRIBUTE + name
+    return name if name in FIELDS else ATTRIBUTE + as_stored(name)
 
 
 @dataclass(frozen=True)

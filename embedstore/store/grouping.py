@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from embedstore.errors import StoreError
-from embedstore.store.reading import as_stored
+from embedstore.store.fields import as_stored
 
 if TYPE_CHECKING:
     from embedstore.store.reading import StoreReader

@@ -9,6 +9,7 @@ from typing import Any
 from embedstore.errors import CorruptStoreError
 from embedstore.store import layout
 from embedstore.store.databases import Databases
+from embedstore.store.fields import as_stored
 from embedstore.store.layout import BLOCK, Column, Head
 
 
@@ -102,7 +103,8 @@ class MetaTable(Databases):
     def names(self) -> list[str]:
         """Return the names of all fields that were ever used; a field's number is its place among them."""
         names: list[str] = self._meta(b"names")
-        return names
+        # A store may be older than the rule that names have one Unicode form; of two spellings that it has each stays what it is.
+        return [name if as_stored(name) in names else as_stored(name) for name in names]
 
     def put_names(self, names: list[str]) -> None:
         """Write the names of all fields, in the order of their numbers."""

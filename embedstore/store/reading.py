@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from embedstore.errors import StoreError
 from embedstore.images import Sample
 from embedstore.store.environment import Environment, release_dropped
-from embedstore.store.fields import ID, SAID, Field, Record, spelt
+from embedstore.store.fields import ID, SAID, Field, Record, as_stored, spelt
 from embedstore.store.layout import BLOCK, Head
 from embedstore.store.rows import Rows, staged, visible
 from embedstore.store.snapshot import KEY, Snapshot
@@ -27,6 +26,8 @@ from embedstore.store.versions import head_at
 from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, widened
 from embedstore.views import Recipe
+
+__all__ = ["StoreReader", "as_stored"]
 
 T = TypeVar("T")
 Where = Mapping[str, str | None]
@@ -366,11 +367,6 @@ class StoreReader:
 
     def _read(self, work: Callable[[Tables], T]) -> T:
         return self._now.look(work)
-
-
-def as_stored(text: str) -> str:
-    """Return a text in the Unicode form that ids and fields have in a store."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _read(now: Snapshot, positions: npt.NDArray[np.int64], view: int, output: str) -> Vectors:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedstore.errors import StoreError
+from embedstore.store.fields import as_stored
 from embedstore.store.layout import Head
 from embedstore.store.tables import Tables, head_of
 from embedstore.visible import visible
@@ -66,11 +67,21 @@ def number_of(tables: Tables, asked: int | str) -> int:
         raise StoreError(f"The version is {asked!r}; give its number, as a whole one, or the name of a tag.")
     if not isinstance(asked, str):
         return int(asked)
+    return tables.tags()[tag_named(tables, asked)]
+
+
+def tag_named(tables: Tables, asked: str) -> str:
+    """Return a tag as the store spells it, given in any Unicode form.
+
+    Raises:
+        StoreError: there is no such tag.
+    """
     tags = tables.tags()
-    if asked not in tags:
+    name = asked if asked in tags else as_stored(asked)  # a store may be older than the rule that names have one form
+    if name not in tags:
         known = ", ".join(tags) or "none; give one with: embedstore tag"
         raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
-    return tags[asked]
+    return name
 
 
 def head_at(tables: Tables, asked: int | str) -> Head:
@@ -103,7 +114,7 @@ def refuse_tag(tables: Tables, name: str) -> None:
         raise StoreError(
             f"The name {name!r} can't be a tag; give up to {_LONGEST_TAG} visible characters that are not only digits."
         )
-    if name in tables.tags():
+    if as_stored(name) in tables.tags():
         raise StoreError(
-            f"The tag '{name}' names version {tables.tags()[name]} already; delete it first, or choose another."
+            f"The tag '{name}' names version {tables.tags()[as_stored(name)]} already; delete it first, or choose another."
         )

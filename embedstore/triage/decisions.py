@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from embedstore.analysis.twin_groups import fresh_group, unite
 from embedstore.errors import SettingsError, StoreError
-from embedstore.store.changes import refuse_surrogates
-from embedstore.store.fields import spelt
+from embedstore.store.fields import as_stored, spelt
 from embedstore.store.grouping import regrouped
-from embedstore.store.reading import as_stored
+from embedstore.store.texts import refuse_surrogates
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import refuse_changed
 from embedstore.triage.sides import ASIDE, sides_after, texts_of

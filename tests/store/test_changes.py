@@ -30,6 +30,7 @@ from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT
 from embedstore.store.row_stream import NewRows, RowStream
 from embedstore.store.rows import staged
 from embedstore.store.tables import Tables
+from embedstore.store.texts import RESERVED
 from embedstore.store.writing import writer as writer_of
 
 DIM = 12
@@ -196,7 +197,7 @@ def test_an_empty_call_and_an_empty_change_make_no_version(filled: EmbeddingStor
                 lambda w, name=name: w.add(["d"], views_of(1), attributes={name: ["x"]}),
                 f"attribute can't be named '{name}', for that is the name of another column in every export",
             )
-            for name in changes.RESERVED
+            for name in RESERVED
         ),
         (lambda w: w.set("id", {"a": "x"}), "attribute can't be named 'id'"),
         (lambda w: w.set("path", {"a": "x"}), "attribute can't be named 'path'"),
@@ -406,7 +407,7 @@ def test_what_was_deleted_or_replaced_takes_no_text_in_the_same_change(
 
 
 def test_every_column_of_an_export_but_the_vectors_is_reserved() -> None:
-    assert changes.RESERVED == COLUMNS
+    assert RESERVED == COLUMNS
 
 
 @pytest.mark.parametrize("given", [{}, {"labels": ["new", None]}])

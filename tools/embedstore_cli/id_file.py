@@ -7,7 +7,7 @@ from pathlib import Path
 
 from embedstore.errors import SettingsError
 from embedstore.imports.tables import csv_rows
-from embedstore.store.reading import as_stored
+from embedstore.store.fields import as_stored
 
 STDIN = Path("-")
 

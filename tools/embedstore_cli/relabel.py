@@ -44,13 +44,14 @@ def relabel(
     from embedstore.errors import SettingsError
     from embedstore.images import FIELDS
     from embedstore.store.changes import count_others
+    from embedstore.store.fields import as_stored
     from embedstore_cli.change import Generation, new_labels, way_back
 
     field = field.strip()
     texts = _asked(list(words or []), source, field, none=none)
     with embedstore.open(store) as opened:
         before, labels = Generation.of(opened), opened.counts("label")
-        fresh = field not in (*FIELDS, *opened.attribute_names)
+        fresh = as_stored(field) not in (*FIELDS, *opened.attribute_names)
         if source is None and (slip := next((text for text in texts.values() if text and text in opened), None)):
             raise SettingsError(f"'{slip}' is a sample's id, and no {field}; give the {field} after the ids.")
         if dry_run:  # it only reads, so it works while another process writes

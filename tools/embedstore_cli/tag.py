@@ -39,8 +39,7 @@ def tag(
         raise SettingsError(f"Version '{version}' was to get a tag without a name; give the name after the store.")
     with embedstore.open(store) as opened:
         if name is not None and delete:
-            number = opened.tags.get(name)
-            opened.delete_tag(name)
+            number = opened.delete_tag(name)
         elif name is not None:
             number = opened.tag(name, asked_version(version))
         tags, times = opened.tags, {entry.number: entry.time for entry in opened.log()}

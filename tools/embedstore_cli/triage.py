@@ -172,7 +172,7 @@ def _rows(source: Path) -> list[tuple[str, Verdict | None]]:
 
 def _one_each(given: list[tuple[str, Verdict]]) -> dict[str, Verdict]:
     from embedstore.errors import SettingsError
-    from embedstore.store.reading import as_stored
+    from embedstore.store.fields import as_stored
 
     def shown(said: Verdict) -> str:
         return f"'{said.kind}'" if said.value is None else f"'{said.kind}' ('{said.value}')"
