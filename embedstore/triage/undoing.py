@@ -49,7 +49,7 @@ def undo(store: EmbeddingStore, version: int) -> Change:
 
 def plan_undo(store: EmbeddingStore, version: int) -> Change:
     """Return what `undo` would change, and change nothing; it refuses the same."""
-    made = _made_by(store, version)
+    made = _made_by(store, version, store.log())
     for name, texts in made.fields.items():
         field, positions = store.text_field(spelt(name)), store.find(list(texts)).tolist()
         if -1 in positions:
@@ -75,15 +75,17 @@ def last_undoable(store: EmbeddingStore) -> int | None:
 
     So who undoes again and again goes back step by step.
     """
+    log = store.log()
     gone: set[int] = set()  # undone, by an undo that stands
-    for entry in reversed(store.log()):
-        if entry.number in gone:
+    for entry in reversed(log):
+        # A look at what a version changed reads all samples twice, so what the log tells of it is enough where it does.
+        if entry.number in gone or entry.details.keys() & OF_SAMPLES:
             continue
         if (undone := _undone_by(entry)) is not None:
             gone.add(undone)
             continue
         try:
-            _made_by(store, entry.number)
+            _made_by(store, entry.number, log)
         except StoreError:
             continue
         return entry.number
@@ -163,18 +165,18 @@ def _conflict(store: EmbeddingStore, version: int, what: str, by: int) -> StoreE
             f"Version {version} was undone already, by {in_words(store, by)}; to have it back, undo that one."
         )
     try:
-        _made_by(store, by)
+        _made_by(store, by, store.log())
         advice = "undo that first"
     except StoreError:
         advice = "put the samples right with: embedstore relabel"
     return ConflictError(f"Version {version} can't be undone, for {what}, by {in_words(store, by)}; {advice}.")
 
 
-def _made_by(store: EmbeddingStore, version: int) -> Change:
-    """Return what a version changed, where that was fields only."""
+def _made_by(store: EmbeddingStore, version: int, history: Sequence[Version]) -> Change:
+    """Return what a version changed, where that was fields only; `history` is all that made the store."""
     from embedstore.store.embedding_store import open_store
 
-    log = {entry.number: entry for entry in store.log()}
+    log = {entry.number: entry for entry in history}
     if version not in log or version < 1:
         has = f"it has 1 to {max(log)}" if max(log) else "nothing has changed it yet"
         raise StoreError(f"The store '{store.path}' has no version {version} to undo; {has}.")

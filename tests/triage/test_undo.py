@@ -11,6 +11,7 @@ from toy_triage import IDS, make, rows
 import embedstore
 from embedstore import EmbeddingStore
 from embedstore.errors import ConflictError, StoreError
+from embedstore.store import embedding_store
 from embedstore.triage import KINDS, Verdict, last_undoable, plan_undo, triage, undo
 
 RARE, DIRT = Verdict("rare"), Verdict("dirt")
@@ -320,6 +321,25 @@ def test_what_can_not_be_undone_leaves_the_store_as_it_was(
         assert caught.type is error
         store.refresh()
         assert snapshot(store) == before
+
+
+def test_versions_that_added_samples_are_passed_over_without_a_look(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history of builds would else be read through, all rows twice for each of them."""
+    for number in range(3):
+        with store.write("add") as writing:
+            writing.add([f"new {number}"], store.vectors(["a.png"]))
+    opened: list[int | str | None] = []
+    look = embedding_store.open_store
+
+    def counted(path: Path, version: int | str | None = None) -> EmbeddingStore:
+        opened.append(version)
+        return look(path, version)
+
+    monkeypatch.setattr(embedding_store, "open_store", counted)
+    assert last_undoable(store) is None
+    assert opened == [0, 1]  # the log says nothing of the version that the toy store began with
 
 
 def test_a_version_that_changed_no_field_has_nothing_to_undo(tmp_path: Path) -> None:
