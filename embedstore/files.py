@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,8 @@ import filelock
 # A folder to write in, the file in it that whoever writes holds, and the one that stands there from when it is held: a folder
 # without that was made this moment, and its lock is still to be taken.
 _ASIDE, _LOCK, _HELD = ".export-", "export.lock", "export.held"
+# Folders in it with what is replaced: not all of it has been moved there yet, or all has and the new files get their names.
+_BEFORE, _REPLACED = "export.before", "export.replaced"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -50,11 +52,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the system does not let it be made.
     """
-    for left in target.parent.glob(f"{_ASIDE}*/{_HELD}"):
-        with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
-            with filelock.FileLock(left.with_name(_LOCK), timeout=0):
-                pass
-            shutil.rmtree(left.parent, ignore_errors=True)
+    sweep(target.parent)
     aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
     try:
         with filelock.FileLock(aside / _LOCK):
@@ -62,6 +60,58 @@ def folder_beside(target: Path) -> Iterator[Path]:
             yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_in_place(targets: Sequence[Path], aside: Path) -> None:
+    """Give new files their names, all of them or none: where one can't get it, those that were there before are there again.
+
+    A kill in between leaves no two that do not belong together; the next `sweep` brings the old ones back, or the new ones in.
+
+    Args:
+        targets: what they are to be named.
+        aside: the folder by `folder_beside` that has a file of each of these names, synced.
+
+    Raises:
+        OSError: the system does not let one have its name.
+    """
+    before, replaced = aside / _BEFORE, aside / _REPLACED
+    before.mkdir()
+    old = [one for one in reversed(targets) if one.exists()] if len(targets) > 1 else []
+    moves = [
+        *((one, before / one.name) for one in old),
+        (before, replaced),
+        *((aside / one.name, one) for one in targets),
+    ]
+    for number, (this, there) in enumerate(moves):
+        try:
+            this.replace(there)
+        except OSError as error:
+            for was, at in reversed(moves[:number]):
+                at.replace(was)
+            named = next((one for one in (there, this) if one in targets), targets[-1])
+            raise OSError(error.errno, error.strerror, str(named)) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes wrote aside in a folder; what they were about to replace comes back, or is replaced."""
+    for left in folder.glob(f"{_ASIDE}*/{_HELD}"):
+        with suppress(filelock.Timeout, OSError):  # an export that still runs holds its lock
+            with filelock.FileLock(left.with_name(_LOCK), timeout=0):
+                _settle(left.parent, folder)
+            shutil.rmtree(left.parent, ignore_errors=True)
+
+
+def _settle(aside: Path, folder: Path) -> None:
+    """End the moves of a killed `put_in_place`, unless somebody has put other files where it was about to put these."""
+    before, replaced = aside / _BEFORE, aside / _REPLACED
+    waiting: list[Path] = []
+    if before.is_dir():
+        waiting = list(before.iterdir())
+    elif replaced.is_dir() and any(replaced.iterdir()):
+        waiting = [one for one in aside.iterdir() if one.is_file() and one.name not in (_LOCK, _HELD)]
+    if not any((folder / one.name).exists() for one in waiting):
+        for one in waiting:
+            one.replace(folder / one.name)
 
 
 @contextmanager

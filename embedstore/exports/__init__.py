@@ -7,7 +7,7 @@ beside the first, add that one's ending to `BESIDE`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from embedstore.exports.light_file import LightFile, LightForm, is_light_file, r
 from embedstore.exports.prototypes_file import read_prototypes
 from embedstore.exports.selection import Selection
 from embedstore.exports.summary_file import SummaryFile
-from embedstore.files import folder_beside
+from embedstore.files import folder_beside, put_in_place, sweep
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -79,6 +79,7 @@ def export(
             "A light file has the plain view and as many others as --views says; leave --view and --summary out, or --light."
         )
     _refuse_unknown_ending(target, summary, light)
+    sweep(target.parent)  # first, since files that a killed export has replaced in part come back
     targets = _targets(target, overwrite)
     with folder_beside(target) as aside:
         if summary is not None:
@@ -92,23 +93,7 @@ def export(
         for one in targets:
             with (aside / one.name).open("r+b") as file:
                 os.fsync(file.fileno())
-        _put_in_place(targets, aside)
-
-
-def _put_in_place(targets: Sequence[Path], aside: Path) -> None:
-    """Give new files their names, all of them or none: where one can't get it, those that were there before are there again."""
-    before = aside / "before"
-    before.mkdir()
-    # Of a pair the old ones go first, so that a kill in between leaves no two that do not belong together.
-    old = [one for one in reversed(targets) if one.exists()] if len(targets) > 1 else []
-    moves = [*((one, before / one.name) for one in old), *((aside / one.name, one) for one in targets)]
-    for number, (this, there) in enumerate(moves):
-        try:
-            this.replace(there)
-        except OSError as error:
-            for was, at in reversed(moves[:number]):
-                at.replace(was)
-            raise OSError(error.errno, error.strerror, str(this if there.parent == before else there)) from error
+        put_in_place(targets, aside)
 
 
 def _targets(target: Path, overwrite: bool) -> list[Path]:

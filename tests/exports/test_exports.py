@@ -191,12 +191,7 @@ def test_what_is_stopped_leaves_nothing_and_takes_nothing(
     assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [(f"old{ending}", b"mine")]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-@pytest.mark.parametrize("moves", [1, 2, 3, 4])
-def test_a_kill_between_two_files_leaves_no_pair_that_does_not_belong_together(moves: int, tmp_path: Path) -> None:
-    with store_of(tmp_path / "s", VECTORS[0], ids=IDS, labels=LABELS) as opened:
-        export(opened, tmp_path / "out.npy", where={"label": "good"})
-    code = """
+KILLED = """
 import os, pathlib, signal, sys
 import embedstore
 from embedstore.exports import export
@@ -209,13 +204,40 @@ pathlib.Path.replace = stop_after_some
 with embedstore.open(sys.argv[1]) as store:
     export(store, sys.argv[2], overwrite=True)
 """
-    assert run_python(code, tmp_path / "s", tmp_path / "out.npy", str(moves)).returncode == -signal.SIGKILL
-    assert not (tmp_path / "out.npy").exists() or moves == 4
-    assert (tmp_path / "out.csv").exists() == (moves != 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize("moves", [1, 2, 3, 4, 5])
+def test_a_kill_between_two_files_leaves_no_pair_that_does_not_belong_together(moves: int, tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", VECTORS[0], ids=IDS, labels=LABELS) as opened:
+        export(opened, tmp_path / "out.npy", where={"label": "good"})
+    old = {name: (tmp_path / name).read_bytes() for name in ("out.csv", "out.npy")}
+    assert run_python(KILLED, tmp_path / "s", tmp_path / "out.npy", str(moves)).returncode == -signal.SIGKILL
+    assert not (tmp_path / "out.npy").exists() or moves == 5
+    assert (tmp_path / "out.csv").exists() == (moves not in (2, 3))
     with embedstore.open(tmp_path / "s") as opened:
-        export(opened, tmp_path / "out.npy", overwrite=True)  # takes away what the killed one left
+        with pytest.raises(SettingsError, match="exists; choose another name, or replace it with --overwrite"):
+            export(opened, tmp_path / "out.npy")  # of which nothing may be there by now
+        if moves < 3:
+            assert {name: (tmp_path / name).read_bytes() for name in old} == old
+        else:
+            assert read_npy(tmp_path / "out.npy")[0]["id"] == IDS
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["out.csv", "out.npy", "s"]
+        export(opened, tmp_path / "out.npy", overwrite=True)
     assert read_npy(tmp_path / "out.npy")[0]["id"] == IDS
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out.csv", "out.npy", "s"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_a_file_that_somebody_made_after_a_kill_stays(tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", VECTORS[0], ids=IDS, labels=LABELS) as opened:
+        export(opened, tmp_path / "out.npy", where={"label": "good"})
+    assert run_python(KILLED, tmp_path / "s", tmp_path / "out.npy", "2").returncode == -signal.SIGKILL
+    (tmp_path / "out.csv").write_bytes(b"another")
+    with embedstore.open(tmp_path / "s") as opened:
+        export(opened, tmp_path / "other.npy")
+    assert (tmp_path / "out.csv").read_bytes() == b"another"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.csv", "other.npy", "out.csv", "s"]
 
 
 def test_an_export_that_runs_is_not_taken_for_a_killed_one(
@@ -233,7 +255,7 @@ def test_an_export_that_runs_is_not_taken_for_a_killed_one(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["other.csv", "other.npy", "out.csv", "out.npy"]
 
 
-@pytest.mark.parametrize("fails", [1, 2, 3, 4])
+@pytest.mark.parametrize("fails", [1, 2, 3, 4, 5])
 def test_where_a_file_can_not_get_its_name_the_old_ones_are_there_again(
     fails: int, store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
