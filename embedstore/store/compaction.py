@@ -200,6 +200,8 @@ class _Compaction:
             for part in _parts(blocks, _BLOCKS_AT_ONCE):
                 self._copy_vectors(column, part)
                 self._progress(number * blocks + part.stop, len(columns) * blocks)
+        for name in self._source.read(lambda tables: tables.summary_names()):
+            self._copy_summary(name)
         self._copy_rest()
         return len(self._rows)
 
@@ -258,6 +260,12 @@ class _Compaction:
                 parts.append(found[1][old[mine] % BLOCK])
         return (np.concatenate(places), np.concatenate(parts)) if sum(map(len, places)) else None
 
+    def _copy_summary(self, name: str) -> None:
+        """Copy a summary by itself: together they may be larger than memory."""
+        data = self._source.read(lambda tables: tables.summary(name))
+        if data is not None:
+            self._target.write(lambda tables: tables.put_summary(name, data))
+
     def _copy_rest(self) -> None:
         """Copy what is small; the head comes last."""
 
@@ -270,7 +278,6 @@ class _Compaction:
                 "tags": tables.tags(),
                 "lost": tables.lost(),
                 "aside": {entry["path"]: entry["reason"] for entry in tables.aside()},
-                "summaries": {name: tables.summary(name) for name in tables.summary_names()},
             }
 
         rest = self._source.read(read)
@@ -287,8 +294,6 @@ class _Compaction:
             for fields in rest["lost"]:
                 tables.put_lost(fields)
             tables.replace_aside(rest["aside"])
-            for name, data in rest["summaries"].items():
-                tables.put_summary(name, data)
             tables.put_compacted(Compacted(head.version, self._kept))
             tables.put_head(head)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from embedstore.store.compaction import CompactionWarning
 from embedstore.store.environment import Environment
 from embedstore.store.index_file import building
 from embedstore.store.layout import BLOCK
+from embedstore.store.tables import Tables
 from embedstore.store.writing import writer
 
 COUNT = 2 * BLOCK + 88
@@ -231,6 +233,36 @@ def test_what_an_interrupted_build_left_is_kept(tmp_path: Path, monkeypatch: pyt
     undisturbed = tmp_path / "undisturbed"
     embedstore.build(undisturbed, images, teacher=CountingTeacher(), views=3)
     assert seen(tmp_path / "s")["vectors"] == seen(undisturbed)["vectors"]
+
+
+def test_summaries_are_copied_one_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All together they may be larger than memory, which also holds what one transaction writes."""
+    with embedstore.open(path) as store:
+        with writer(path) as session:
+            data = session.read(lambda tables: tables.summary("means")) or b""
+            for number in range(9):  # as large as those of many prototypes; nobody reads these
+                large = data + number.to_bytes(2**22, "little")
+                session.write(lambda tables, name=f"large-{number}", large=large: tables.put_summary(name, large))
+        names = store.look(lambda tables: tables.summary_names())
+        before = store.look(lambda tables: {name: tables.summary(name) for name in names})
+        monkeypatch.setattr(compaction, "kept_versions", lambda *_, **__: (2, 4, 6))
+        transactions: list[int] = []
+        put = Tables.put_summary
+
+        def counted(self: Tables, name: str, data: bytes) -> None:
+            transactions.append(self._transaction.id())
+            put(self, name, data)
+
+        monkeypatch.setattr(Tables, "put_summary", counted)
+        tracemalloc.start()
+        try:
+            store.compact()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(set(transactions)) == len(transactions) == len(names) == 10
+        assert peak < 4 * 2**22
+        assert before == store.look(lambda tables: {name: tables.summary(name) for name in names})
 
 
 def test_what_small_tables_hold_is_kept(path: Path) -> None:
