@@ -45,6 +45,7 @@ class CompactionReport:
         rows_before, rows: how many rows there were and are.
         bytes_before, bytes: how large the data file was and is.
         index_removed: whether there was an index, which knows the old rows and has to be made again.
+        tags_removed: tags of versions that can't be read any more; only where those of other teachers went.
     """
 
     kept: tuple[int, ...]
@@ -54,6 +55,7 @@ class CompactionReport:
     bytes_before: int
     bytes: int
     index_removed: bool
+    tags_removed: tuple[str, ...] = ()
 
 
 def kept_versions(tables: Tables, only: str | None = None, *, before: bool = False) -> tuple[int, ...]:
@@ -163,13 +165,14 @@ def compact(
     had_index = (old / INDEX / MARKER).exists()
     size_before, rows_before = _size(old), session.read(lambda tables: tables.row_count())
     kept, versions = session.read(lambda tables: (kept_versions(tables, only, before=before), len(tables.log())))
+    tags = session.read(lambda tables: tuple(name for name, version in tables.tags().items() if version not in kept))
     with (
         building(old),
         next_generation(path, old, "compacted") as target,
     ):  # an index that is made meanwhile would be lost
         new = target.environment.directory
         rows = _Compaction(session, target, kept, progress or (lambda done, total: None), only).run()
-    return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new), had_index)
+    return CompactionReport(kept, versions - len(kept), rows_before, rows, size_before, _size(new), had_index, tags)
 
 
 class _Compaction:
@@ -275,7 +278,7 @@ class _Compaction:
                 "settings": tables.settings(),
                 "spaces": tables.spaces(),
                 "log": tables.log(),
-                "tags": tables.tags(),
+                "tags": {name: version for name, version in tables.tags().items() if version in self._kept},
                 "lost": tables.lost(),
                 "aside": {entry["path"]: entry["reason"] for entry in tables.aside()},
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from embedstore.errors import StoreError
+from embedstore.refreshing.work import TAG
 from embedstore.store.compaction import CompactionReport, Progress, compact
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.tables import Tables
@@ -15,14 +16,15 @@ def drop_old(path: str | os.PathLike[str], progress: Progress | None = None) -> 
     """Remove the vectors of all teachers but the one in use, and compact the store; there is no way back from it.
 
     Versions that were made with another teacher's vectors can't be read afterwards; a new teacher that is half done begins
-    anew. Summaries of dropped teachers stay until they are deleted. A kill leaves the store as it was, or as it is to be.
+    anew. Summaries of dropped teachers stay until they are deleted; the tags by which refreshes could be rolled back go with
+    the versions that they name. A kill leaves the store as it was, or as it is to be.
 
     Args:
         path: the store.
         progress: called with (blocks done, blocks in all).
 
     Raises:
-        StoreError: the store has vectors of one teacher only, or a tag names a version that would be lost.
+        StoreError: the store has vectors of one teacher only, or a tag that a person gave names a version that would be lost.
         StoreLockedError: another process writes, or makes an index.
     """
     with EmbeddingStore(path) as store, writer(store.path) as session:
@@ -30,7 +32,8 @@ def drop_old(path: str | os.PathLike[str], progress: Progress | None = None) -> 
 
         def look(tables: Tables) -> tuple[set[str], list[str]]:
             of = {int(entry["version"]): str(entry["space"]) for entry in tables.log()}
-            tags = [name for name, version in tables.tags().items() if of.get(version) != store.fingerprint]
+            lost = [name for name, version in tables.tags().items() if of.get(version) != store.fingerprint]
+            tags = [name for name in lost if not (name.startswith(TAG) and name.removeprefix(TAG).isdigit())]
             return {column.space for column in tables.columns()} - {store.fingerprint}, tags
 
         others, tags = session.read(look)
@@ -42,6 +45,6 @@ def drop_old(path: str | os.PathLike[str], progress: Progress | None = None) -> 
             named = ", ".join(f"'{name}'" for name in tags)
             raise StoreError(
                 f"The store '{store.path}' has tags of versions that need the vectors which are to be dropped ({named}); delete "
-                "them first, with: embedstore tag STORE NAME --delete"
+                f"them first, each with: embedstore tag '{store.path}' NAME --delete"
             )
         return compact(store.path, session, progress, only=store.fingerprint)

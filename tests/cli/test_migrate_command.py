@@ -51,6 +51,16 @@ def test_there_and_back_and_gone(embedstore_: Command) -> None:
     assert "nothing to drop" in embedstore_("migrate", "s", "--drop-old", code=2)
 
 
+def test_tags_of_refreshes_that_go_are_told(embedstore_: Command) -> None:
+    with embedstore.open("s") as store:
+        store.tag("before-refresh-1")
+    embedstore_("migrate", "s", "--teacher", "two")
+    assert (
+        "What was refreshed by the old teacher can't be rolled back any more; the tags for it are gone: 'before-refresh-1'"
+        in " ".join(embedstore_("migrate", "s", "--drop-old").split())
+    )
+
+
 def test_json_holds_the_report(embedstore_: Command) -> None:
     report = json.loads(embedstore_("migrate", "s", "--teacher", "two", "--no-switch", "--json"))
     assert (report["switched"], report["active"], report["complete"], report["embedded"]) == (False, False, 10, 20)

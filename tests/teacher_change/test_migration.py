@@ -254,6 +254,24 @@ def test_dropping_refuses_to_lose_a_version_that_has_a_tag(store: Path) -> None:
     assert embedstore.migrate(store, CountingTeacher()).embedded == 48
 
 
+def test_dropping_takes_the_tags_of_the_old_teachers_refreshes_along(store: Path) -> None:
+    """Nobody gave them, and without the old vectors there is nothing to roll back to."""
+    images = store.parent / "images"
+    write_pictures(images, ["good/fresh.png"])
+    first = embedstore.refresh(store, teacher=CountingTeacher()).tag
+    embedstore.migrate(store, TurnedTeacher())
+    write_pictures(images, ["good/fresher.png"])
+    second = embedstore.refresh(store, teacher=TurnedTeacher()).tag
+    with embedstore.open(store) as opened:
+        assert set(opened.tags) == {first, second}
+    report = drop_old(store)
+    assert report.tags_removed == (first,)
+    assert len(report.kept) == 2
+    with embedstore.open(store) as opened:
+        assert set(opened.tags) == {second}
+    assert embedstore.verify(store).findings == ()
+
+
 def test_an_index_of_old_vectors_goes_with_the_switch(store: Path) -> None:
     with embedstore.open(store) as opened:
         opened.build_index("Flat")

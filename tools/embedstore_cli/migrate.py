@@ -166,3 +166,8 @@ def _drop(store: Path, *, json: bool) -> None:
         f"'{store}' has the vectors of its teacher only, and {report.bytes / 1e6:.1f} MB in place of "
         f"{report.bytes_before / 1e6:.1f} MB; {console.count(report.removed, 'version', 'versions')} can't be opened any more."
     )
+    if report.tags_removed:
+        tags = ", ".join(f"'{name}'" for name in report.tags_removed)
+        console.say(
+            f"What was refreshed by the old teacher can't be rolled back any more; the tags for it are gone: {tags}"
+        )
