@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -174,8 +175,9 @@ def batch_of(
     """Put vectors and the texts beside them together; say what the ids are.
 
     An id is the cell `id`, else `path` in Unicode NFC, as in a manifest; where neither column is there, it is the name of the
-    vectors' file without its ending, a slash, and the number of the row, counted from 0: `watches/17`. A path that leads out of
-    the folder of pictures, as an absolute one does, can be an id but is not kept as a path. An empty cell is a missing one.
+    vectors' file without its ending, a slash, and the number of the row, counted from 0: `watches/17`. A path that was written
+    on Windows gets slashes. One that leads out of the folder of pictures, as an absolute one does, can be an id but is not kept
+    as a path. An empty cell is a missing one.
 
     Args:
         columns: column name -> texts (n,).
@@ -194,13 +196,14 @@ def batch_of(
             f"'{texts}' has no column 'path', from which '{options.strip}' could be taken off; leave --strip out."
         )
     if "path" in fields:
-        for at, text in enumerate(fields["path"]):
-            if text is not None and options.strip is not None and not text.startswith(options.strip):
+        paths = [text and _with_slashes(options, text) for text in fields["path"]]
+        for at, text in enumerate(paths):
+            if text is not None and not text.startswith(_prefix(options)):
                 raise SourceError(
                     f"{row_name(first + at, texts)} has the path '{text}', which does not begin with '{options.strip}'; give "
                     "what all paths begin with."
                 )
-        fields["path"] = [text and _below(options, text) for text in fields["path"]]
+        fields["path"] = [text and _below(options, text) for text in paths]
     found: Texts | None = fields.pop("id", None)
     if found is None and "path" in fields:
         found = [text and sample_id(text) for text in fields["path"]]
@@ -229,10 +232,29 @@ def row_name(number: int, path: Path) -> str:
     return f"Row {number} of '{path}' (counted from 0{below})"
 
 
+def _with_slashes(options: Options, text: str) -> str:
+    """Return a path in POSIX form, where it was written on Windows.
+
+    A drive or a share tells that it was, or what is to be taken off; else that the folder of pictures has no file of that name,
+    for elsewhere a name may hold a backslash.
+    """
+    if "\\" not in text:
+        return text
+    is_windows = bool(PureWindowsPath(text).drive) or text.startswith("\\") or "\\" in (options.strip or "")
+    if not is_windows and options.images is not None:
+        is_windows = not os.path.exists(options.images / text.removeprefix(options.strip or "").removeprefix("/"))
+    return text.replace("\\", "/") if is_windows else text
+
+
+def _prefix(options: Options) -> str:
+    """Return what is taken off from paths, in the form that these have by then."""
+    return (options.strip or "").replace("\\", "/")
+
+
 def _below(options: Options, text: str) -> str:
     """Return a path relative to the folder of pictures, where it leads into it by its text alone."""
     if options.strip is not None:
-        text = text.removeprefix(options.strip).removeprefix("/")
+        text = text.removeprefix(_prefix(options)).removeprefix("/")
     for folder in () if options.images is None else (options.images, options.images.resolve()):
         text = text.removeprefix(f"{folder.as_posix()}/")
     return text
