@@ -18,8 +18,9 @@ from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, Record, record_of
+from embedstore.store.identities import identify
 from embedstore.store.lost_manifest import refuse_lost_manifest
-from embedstore.store.merging import merge, renamed
+from embedstore.store.merging import merge
 from embedstore.store.rows import staged
 from embedstore.summaries import BY_LABEL, UPDATES, Summary
 from embedstore.summaries.updating import Difference, Lineage, State, picture_marks, seen_then
@@ -68,11 +69,12 @@ class Plan:
         unreadable: path -> why it can't be used.
         resumed: of the new and changed, how many an interrupted run has embedded already.
         sides: id -> the side of the split that it gets.
-        without_side: new samples without a side, where others have one: no summary of a side will see them.
-        without_group: new samples without a group, where others have one: each is taken for a part of its own.
-        moved: new samples whose picture is that of one that is gone: what is known of that one goes along, and it leaves, see
-            `renamed`.
+        without_side: new pictures without a side, where others have one: no summary of a side will see them.
+        without_group: new pictures without a group, where others have one: each is taken for a part of its own.
+        without_picture: of those that are gone, how many whose picture is under no other name either.
+        moved: pictures that the store has under another name: what is known of them goes along, see `identities.identify`.
         moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
+        overwritten: samples whose picture is nowhere any more, while another known picture has their name.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
@@ -91,8 +93,10 @@ class Plan:
     sides: Mapping[str, str]
     without_side: int
     without_group: int
+    without_picture: int
     moved: int
     moved_to_another_label: int
+    overwritten: int
     labels: Mapping[str, tuple[int, int]]
     views: int
     seconds_each: float | None
@@ -147,17 +151,18 @@ def make_plan(
         refuse_lost_manifest(listing, known, f"embedstore refresh '{store.path}'")
     looked = _Look(store, listing, known, progress or (lambda done, total: None))
     after = dict(known)
-    contents = {one: content for one, content in looked.contents.items() if one not in looked.lost}
-    moved = renamed(known, looked.listed, contents)
-    under_another_name = {record.id for record in moved.values()}
-    for sample in looked.usable:
-        before = known.get(sample.id) or looked.lost.get(sample.id) or moved.get(sample.id)
-        after[sample.id] = merge(before, sample, -1, looked.contents[sample.id])
     gone = tuple(one for one in known if one not in looked.listed)
+    who = identify(
+        known, looked.lost, looked.contents, {one for one in gone if known[one].uri not in looked.unreadable}
+    )
+    for sample in looked.usable:
+        after[sample.id] = merge(who.before.get(sample.id), sample, -1, looked.contents[sample.id])
+    without_picture = [one for one in gone if one not in who.elsewhere]
     if settings.prune:
-        _refuse_half(listing, len(gone) - len(moved), len(known))
-    for one in gone if settings.prune else under_another_name:
-        del after[one]
+        _refuse_half(listing, len(without_picture), len(known))
+    for one in gone:
+        if settings.prune or one in who.elsewhere:
+            del after[one]
     new = tuple(one for one in after if one not in known)
     stay = tuple(one for one in known if one in after)
     changed = tuple(one for one in stay if after[one].content != known[one].content)
@@ -169,8 +174,12 @@ def make_plan(
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
 
-    def has_any(name: str) -> bool:
-        return any(getattr(record, name) is not None for record in known.values())
+    def without(name: str) -> int:
+        """Return how many pictures come in without a side or a group, where others have one."""
+        if all(getattr(record, name) is None for record in known.values()):
+            return 0
+        fresh = (one for one in (*new, *changed) if one not in known or getattr(known[one], name) is not None)
+        return sum(getattr(after[one], name) is None and not (name == "split" and one in sides) for one in fresh)
 
     plan = Plan(
         version=store.version,
@@ -182,10 +191,12 @@ def make_plan(
         unreadable=looked.unreadable,
         resumed=resumed,
         sides=sides,
-        without_side=has_any("split") and sum(after[one].split is None and one not in sides for one in new),
-        without_group=has_any("group") and sum(after[one].group is None for one in new),
-        moved=len(moved),
-        moved_to_another_label=sum(after[one].label != record.label for one, record in moved.items()),
+        without_side=without("split"),
+        without_group=without("group"),
+        without_picture=len(without_picture),
+        moved=len(who.moved),
+        moved_to_another_label=sum(after[one].label != record.label for one, record in who.moved.items()),
+        overwritten=len(who.overwritten),
         labels=_label_counts(known.values(), after.values()),
         views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,

@@ -24,9 +24,10 @@ from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
-from embedstore.store.ingest import keeping, kept_only, publish, refuse_another_folder
+from embedstore.store.ingest import keeping, kept_only, refuse_another_folder
 from embedstore.store.kept_summaries import drop_superseded, put_refreshed
 from embedstore.store.own_teacher import checked_teacher, kept_by
+from embedstore.store.publishing import publish
 from embedstore.store.tables import Tables
 from embedstore.store.versions import BEFORE, STEP, STEPS
 from embedstore.store.writing import Writer, next_head, writer

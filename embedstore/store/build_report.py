@@ -28,7 +28,8 @@ class BuildReport:
     ignored: int  # files that are no pictures by their ending
     teacher: str
     seconds: float
-    moved: int = 0  # new samples whose file the store had under another name: what was known of them went along
+    moved: int = 0  # pictures that the store had under another name: what was known of them went along
+    overwritten: int = 0  # samples whose picture is nowhere any more, while another known picture has their name
     shards: int = 0  # that an engine on several machines made and handed over in this run
     shards_resumed: int = 0  # that lay there from an interrupted run, and went into the store without being made again
     shards_repeated: int = 0  # that were made again, for a worker, a node or a run was lost while it made them

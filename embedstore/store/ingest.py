@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +16,15 @@ from embedstore.errors import EmbedstoreError, ImagesError, SettingsError, Store
 from embedstore.images import Listing, list_images
 from embedstore.store import layout
 from embedstore.store.build_report import BuildReport
-from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.creating import create_store, refuse_other_content
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
-from embedstore.store.layout import Column
 from embedstore.store.lost_manifest import refuse_lost_manifest
-from embedstore.store.merging import merge, renamed
 from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
+from embedstore.store.publishing import publish
 from embedstore.store.rows import staged
-from embedstore.store.tables import Tables
-from embedstore.store.writing import Writer, next_head, writer
+from embedstore.store.writing import writer
 from embedstore.teachers import DEFAULT_TEACHER, Teacher, load_teacher
 from embedstore.teachers.outputs import refuse_text
 from embedstore.views import Recipe
@@ -65,7 +62,7 @@ def build(
         views: augmented views beside the plain picture; 2 for a new store where not given. Never fewer than there are.
         recipe: how views are drawn; for a new store only.
         prune: remove samples whose picture is not listed any more. One whose very file is listed under another name leaves
-            in any case, for what is known of it goes along: see `merging.renamed`.
+            in any case, for what is known of it goes along: see `identities.identify`.
         keep_images: short side in pixels of the pictures to keep for students, that of the recipe; 0: keep none any more. Where
             not given, a store goes on as before; a new one keeps none.
         engine: where pictures are read and embedded; in this process where not given. See `embedstore.engines`.
@@ -245,110 +242,6 @@ def kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
     return len(there & {content.tobytes() for content in store.alive["content"]})
 
 
-def publish(
-    store: EmbeddingStore,
-    session: Writer,
-    listing: Listing,
-    embedding: EmbeddingPass,
-    *,
-    action: str,
-    whole: bool = False,
-    prune: bool = False,
-    label: str | None = None,
-    notes: Mapping[str, int] | None = None,
-    also: Callable[[Tables], None] | None = None,
-    compact: bool = True,
-) -> BuildReport:
-    """Make what was embedded visible as one version, compact where that pays, and tell what changed.
-
-    Args:
-        store: to be changed, and read anew at the end.
-        session: the writer.
-        listing: what was to be embedded.
-        embedding: the pass that did it.
-        action: what to call it in the log.
-        whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
-        prune: remove samples that are gone; those whose file has another name now leave in any case.
-        label: given by hand to all samples of the listing, in place of what it says.
-        notes: for the log, beside how much changed.
-        also: see `Writer.publish`.
-        compact: False where the session goes on: after a compaction it would write what nobody reads.
-    """
-    known, done = embedding.known, embedding.done
-    listed = {sample.id: sample for sample in listing.samples}
-    born = [row for sample_id, (row, _) in done.items() if sample_id not in known or known[sample_id].row != row]
-    replaced = [
-        known[sample_id].row
-        for sample_id, (row, _) in done.items()
-        if sample_id in known and known[sample_id].row != row
-    ]
-    gone = [sample_id for sample_id in known if sample_id not in listed] if whole else []
-    contents = {sample_id: content for sample_id, (_, content) in done.items() if sample_id not in embedding.lost}
-    moved = renamed(known, listed.keys() | embedding.aside.keys(), contents) if whole else {}
-    records = []
-    for sample_id, (row, content) in done.items():
-        before = known.get(sample_id) or embedding.lost.get(sample_id) or moved.get(sample_id)
-        after = merge(before, listed[sample_id], row, content)
-        after.label = label or after.label
-        if after != before:
-            records.append(after)
-    new = sum(sample_id not in known for sample_id in done)
-    under_another_name = {record.id for record in moved.values()}
-    pruned = [sample_id for sample_id in gone if prune or sample_id in under_another_name]
-    head = replace(store.head, columns=_complete_columns(embedding, set(pruned)))
-    if records or born or pruned:
-        head = next_head(head)
-    stale = embedding.staged_rows if whole else embedding.staged_rows_of(done)
-    swept = stale - set(born)  # of an interrupted build, and no part of this one
-    aside_before = {entry["path"]: entry["reason"] for entry in store.set_aside}
-    usable = {listed[sample_id].uri for sample_id in done}
-    others = {} if whole else {path: reason for path, reason in aside_before.items() if path not in usable}
-    aside = others | embedding.aside
-    if head != store.head or swept or aside != aside_before:
-        details = {"new": new, "changed": len(replaced), "removed": len(pruned)}
-        details["updated"] = len(records) - new - len(replaced)
-        session.publish(
-            head,
-            action,
-            details={name: count for name, count in details.items() if count} | dict(notes or {}),
-            records=records,
-            born=born,
-            died=replaced + [known[sample_id].row for sample_id in pruned],
-            swept=swept,
-            aside=aside,
-            found=[sample_id for sample_id in embedding.lost if sample_id in done],
-            also=also,
-        )
-    image_root = str(listing.root.resolve())
-    if image_root != store.settings["image_root"]:
-        session.write(lambda tables: tables.put_settings({**tables.settings(), "image_root": image_root}))
-    if compact:
-        compact_if_wasteful(store.path, session)
-    store.refresh()
-    return BuildReport(
-        version=head.version,
-        samples=len(store),
-        new=new,
-        changed=len(replaced),
-        updated=len(records) - new - len(replaced),
-        removed=len(pruned),
-        moved=len(moved),
-        gone=len(gone) - len(pruned),
-        embedded=embedding.embedded,
-        resumed=len(embedding.staged_rows & set(born)),
-        views=head.views,
-        views_incomplete=embedding.views - head.views,
-        outputs=store.outputs,
-        outputs_incomplete=sorted(store.space["outputs"].keys() - store.outputs.keys()),
-        set_aside=len(embedding.aside),
-        kept=embedding.kept,
-        not_kept=embedding.not_kept,
-        ignored=sum(listing.ignored.values()),
-        teacher=store.teacher,
-        seconds=0.0,
-    )
-
-
 def refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
     """Refuse a folder that is not the store's: its pictures would come in again under other ids, twins of the old.
 
@@ -361,22 +254,6 @@ def refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
             f"Only {found} of the store's {len(known)} pictures are under '{listing.root}', and the store was built from "
             f"'{store.image_root}'; give that folder, or build another store."
         )
-
-
-def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Column, ...]:
-    """Return the columns in which every sample of the new version has its vector.
-
-    A sample that is not listed any more, or whose picture was set aside, keeps what it has but can't get new views;
-    columns that it lacks are left out, so that no reader ever meets a hole.
-    """
-    left_behind = [
-        record.row
-        for sample_id, record in embedding.known.items()
-        if sample_id not in embedding.done and sample_id not in pruned
-    ]
-    columns = embedding.columns()
-    kept = [column for column in columns if all(embedding.present[column][row] for row in left_behind)]
-    return tuple(kept)
 
 
 def _refuse_all_unreadable(listing: Listing) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from embedstore.images import FIELDS, Sample
@@ -19,7 +17,7 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
     as dirt stays there, whatever side it is given.
 
     Args:
-        before: what the store has of it, under this id or, of a file that was renamed, under another; None: nothing.
+        before: what the store has of it, see `identities.identify`; None: nothing.
         sample: what the source says.
         row: of its vectors.
         content: the hash of its file.
@@ -47,29 +45,3 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
             attributes[name.removeprefix("attribute ")] = value
     after.attributes = attributes or None
     return after
-
-
-def renamed(known: Mapping[str, Record], listed: Collection[str], contents: Mapping[str, bytes]) -> dict[str, Record]:
-    """Return id -> record of new samples whose file the store has under another id that is not listed any more.
-
-    What people said of it goes along: a verdict, a corrected label, its side and its part; and it leaves under its old id, or the
-    store had one picture twice, under two labels where it was moved to another folder to correct it. Of several that are gone
-    it is the newest. Where several new files have the same bytes, nothing tells which of them it became.
-
-    Args:
-        known: what the store has: id -> record.
-        listed: ids of all that folder or manifest name.
-        contents: id -> the hash of each listed file that can be used.
-    """
-    gone, came = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[str]](list)
-    for one, record in known.items():
-        if one not in listed and any(record.content):  # zeros: vectors without a picture
-            gone[record.content].append(one)
-    for one, content in contents.items():
-        if one not in known:
-            came[content].append(one)
-    return {
-        came[content][0]: max((known[one] for one in gone[content]), key=lambda record: record.row)
-        for content in gone.keys() & came.keys()
-        if len(came[content]) == 1
-    }

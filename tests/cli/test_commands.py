@@ -316,6 +316,12 @@ def test_what_a_build_has_removed_comes_back_by_the_command_that_it_prints(tmp_p
     said = call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
     assert "1 picture is under another name now and no more under the old one" in said
     assert "To take that back: embedstore rollback 's' 3\n" in said
+    save(tmp_path / "photos" / "good" / "new.png", 9)
+    call("embedstore", "build", "s", "photos", cwd=tmp_path)
+    shutil.copy(tmp_path / "photos" / "good" / "other.png", tmp_path / "photos" / "good" / "new.png")
+    said = call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
+    lost = "1 sample left with all that was known, since another known picture has the name now and the one before is nowhere.\n"
+    assert f"{lost}To take that back: embedstore rollback 's' 5\n" in said
 
 
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:

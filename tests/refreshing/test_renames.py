@@ -91,6 +91,74 @@ def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -
     assert facts(root, "good/a.png") == ("good", None, None, None)
 
 
+def renumber(images: Path) -> None:
+    """Delete the first of the good ones, and give each of the others the number before its own."""
+    (images / "good/0.png").unlink()
+    for number in range(1, 8):
+        (images / f"good/{number}.png").rename(images / f"good/{number - 1}.png")
+
+
+@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("how", ["build", "refresh"])
+def test_names_that_are_numbered_anew_put_nothing_on_another_picture(root: Path, how: str, prune: bool) -> None:
+    before = {number: facts(root, f"good/{number}.png") for number in range(8)}
+    renumber(root / "images")
+    if how == "build":
+        report = embedstore.build(root / "s", root / "images", prune=prune)
+        assert (report.new, report.changed, report.updated, report.removed, report.gone) == (0, 7, 0, 1, 0)
+        assert (report.moved, report.overwritten) == (7, 1)
+    else:
+        plan = embedstore.refresh(root / "s", prune=prune).plan
+        assert (len(plan.changed), plan.moved, plan.overwritten) == (7, 7, 1)
+        assert (plan.gone, plan.without_picture, plan.without_side, plan.without_group) == (("good/7.png",), 0, 0, 0)
+        assert plan.labels == {"good": (7, 6)}
+    assert {number: facts(root, f"good/{number - 1}.png") for number in range(1, 8)} == {
+        number: said for number, said in before.items() if number
+    }
+    with embedstore.open(root / "s") as store:
+        assert set(store.ids) == {*NAMES} - {"good/7.png"}
+    assert embedstore.refresh(root / "s").plan.nothing
+
+
+def test_names_that_were_swapped_swap_what_was_said(root: Path) -> None:
+    images = root / "images"
+    for one, other in (("good/1.png", "spare"), ("defect/0.png", "good/1.png"), ("spare", "defect/0.png")):
+        (images / one).rename(images / other)
+    report = embedstore.build(root / "s", images)
+    assert (report.moved, report.changed, report.removed, report.overwritten) == (2, 2, 0, 0)
+    assert facts(root, "defect/0.png") == ("defect", "part 1", "test", "wrong-label")
+    assert facts(root, "good/1.png") == ("good", "part 8", "train", None)
+
+
+def test_a_picture_that_moved_leaves_nothing_to_a_new_one_under_its_name(root: Path) -> None:
+    images = root / "images"
+    (images / "good/1.png").rename(images / "good/a.png")
+    write_picture(images / "good/1.png", noise_picture(55))
+    plan = embedstore.refresh(root / "s", side="train").plan
+    assert (plan.new, plan.changed, plan.moved, plan.overwritten) == (("good/a.png",), ("good/1.png",), 1, 0)
+    assert plan.without_group == 1
+    assert facts(root, "good/a.png") == ("defect", "part 1", "test", "wrong-label")
+    assert facts(root, "good/1.png") == ("good", None, "train", None)
+
+
+def test_a_copy_under_a_known_name_is_a_new_picture(root: Path) -> None:
+    (root / "images" / "good/1.png").write_bytes((root / "images" / "good/2.png").read_bytes())
+    report = embedstore.build(root / "s", root / "images")
+    assert (report.changed, report.moved, report.overwritten) == (1, 0, 1)
+    assert facts(root, "good/1.png") == ("good", None, None, None)
+    assert facts(root, "good/2.png") == ("good", "part 2", "train", None)
+
+
+def test_of_several_with_the_same_bytes_the_one_whose_name_is_gone_moved(root: Path) -> None:
+    images = root / "images"
+    (images / "good/a.png").write_bytes((images / "good/1.png").read_bytes())
+    embedstore.build(root / "s", images)
+    (images / "good/1.png").rename(images / "good/b.png")
+    write_picture(images / "good/a.png", noise_picture(56))
+    assert embedstore.build(root / "s", images).moved == 1
+    assert facts(root, "good/b.png") == ("defect", "part 1", "test", "wrong-label")
+
+
 def test_who_is_renamed_again_keeps_what_was_said(root: Path) -> None:
     for before, after in (("good/1.png", "good/1b.png"), ("good/1b.png", "good/1c.png")):
         (root / "images" / before).rename(root / "images" / after)

@@ -148,7 +148,7 @@ def build(
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s; "
         f"each sample has its plain view and {report.views} augmented ones.",
     )
-    _tell_who_left(store, report)
+    tell_who_left(store, report)
     if len(report.outputs) > 1:
         console.say(f"Of each view the store keeps {console.outputs(report.outputs)}.")
     if report.kept or report.not_kept:
@@ -200,14 +200,19 @@ def build(
             console.say(*before.compacted(opened))
 
 
-def _tell_who_left(store: Path, report: "BuildReport") -> None:
+def tell_who_left(store: Path, report: "BuildReport") -> None:
+    """Say which pictures have another name now, what went with others, and how to have it back."""
+    from embedstore_cli.change import lost_with_pictures
+
     if report.moved:
         console.say(
             console.count(report.moved, "picture is", "pictures are")
             + " under another name now and no more under the old one; what was known of it goes along, and where the folder "
             "names another label, it has that."
         )
-    if report.removed:
+    lost = lost_with_pictures(report)
+    console.say(*(f"{sentence}." for sentence in lost))
+    if report.removed or lost:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 
 

@@ -3,10 +3,15 @@
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from embedstore import EmbeddingStore
 from embedstore.store.index_file import marker_state
+from embedstore_cli import console
+
+if TYPE_CHECKING:
+    from embedstore.refreshing import Plan
+    from embedstore.results import BuildReport
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class Generation:
                 f"The index, which knew the old rows, went with that; make it again with: embedstore index '{store.path}'"
             )
         return lines
+
+
+def lost_with_pictures(report: "BuildReport | Plan") -> list[str]:
+    """Return sentences, without their full stops, on what went with pictures that are nowhere any more."""
+    found = []
+    if report.overwritten:
+        found.append(
+            f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another known picture "
+            "has the name now and the one before is nowhere"
+        )
+    return found
 
 
 def new_labels(given: Iterable[str | None], before: Container[str | None]) -> list[str]:

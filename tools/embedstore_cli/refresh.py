@@ -132,7 +132,7 @@ def refresh(
 
 
 def _in_words(store: Path, plan: "Plan") -> list[str]:
-    gone = len(plan.gone) - plan.moved
+    gone = plan.without_picture
     lines = [
         f"Plan from version {plan.version}: of {console.count(plan.listed, 'picture', 'pictures')} {len(plan.new)} are new, "
         f"{len(plan.changed)} changed, {len(plan.unreadable)} can't be used; {gone} are gone"
@@ -165,8 +165,10 @@ def _price(plan: "Plan") -> str:
 
 
 def _doubts(store: Path, plan: "Plan") -> list[str]:
-    """Say what of the new samples a person should look at."""
-    found = []
+    """Say what a person should look at."""
+    from embedstore_cli.change import lost_with_pictures
+
+    found = lost_with_pictures(plan)
     if plan.without_side:
         found.append(
             f"{console.count(plan.without_side, 'new sample has', 'new samples have')} no side of the split, so summaries of one "
