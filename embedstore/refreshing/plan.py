@@ -75,6 +75,8 @@ class Plan:
         moved: pictures that the store has under another name: what is known of them goes along, see `identities.identify`.
         moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
         overwritten: samples whose picture is nowhere any more, while another known picture has their name.
+        verdicts_dropped: ids of samples whose picture was taken again, so that the verdict on the old one goes.
+        labels_kept: ids of samples whose picture was taken again, which keep the label that a person gave to the old one.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
@@ -97,6 +99,8 @@ class Plan:
     moved: int
     moved_to_another_label: int
     overwritten: int
+    verdicts_dropped: tuple[str, ...]
+    labels_kept: tuple[str, ...]
     labels: Mapping[str, tuple[int, int]]
     views: int
     seconds_each: float | None
@@ -153,7 +157,7 @@ def make_plan(
     after = dict(known)
     gone = tuple(one for one in known if one not in looked.listed)
     who = identify(
-        known, looked.lost, looked.contents, {one for one in gone if known[one].uri not in looked.unreadable}
+        store, known, looked.lost, looked.contents, {one for one in gone if known[one].uri not in looked.unreadable}
     )
     for sample in looked.usable:
         after[sample.id] = merge(who.before.get(sample.id), sample, -1, looked.contents[sample.id])
@@ -197,6 +201,8 @@ def make_plan(
         moved=len(who.moved),
         moved_to_another_label=sum(after[one].label != record.label for one, record in who.moved.items()),
         overwritten=len(who.overwritten),
+        verdicts_dropped=who.verdicts_dropped,
+        labels_kept=who.labels_kept,
         labels=_label_counts(known.values(), after.values()),
         views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,

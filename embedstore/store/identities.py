@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from embedstore.errors import StoreError
+from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
+from embedstore.store.sides import ASIDE, sides_after
+from embedstore.verdicts import KINDS, VERDICT
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,16 @@ class Identities:
         before: id -> what the store has of the picture, under this id or another; a new picture is not in it.
         moved: those of `before` that had another id.
         overwritten: ids of samples whose picture is nowhere any more, while a picture that the store knows has their name.
+        verdicts_dropped: ids of pictures that were taken again, of which `before` lacks the verdict on the old one.
+        labels_kept: ids of pictures that were taken again, whose label a person gave to the old one. It stays until the source
+            says another.
     """
 
     before: Mapping[str, Record]
     moved: Mapping[str, Record]
     overwritten: tuple[str, ...]
+    verdicts_dropped: tuple[str, ...]
+    labels_kept: tuple[str, ...]
 
     @cached_property
     def elsewhere(self) -> set[str]:
@@ -31,7 +40,11 @@ class Identities:
 
 
 def identify(
-    known: Mapping[str, Record], lost: Mapping[str, Record], contents: Mapping[str, bytes], gone: Collection[str]
+    store: EmbeddingStore,
+    known: Mapping[str, Record],
+    lost: Mapping[str, Record],
+    contents: Mapping[str, bytes],
+    gone: Collection[str],
 ) -> Identities:
     """Tell which sample each listed picture is.
 
@@ -40,9 +53,11 @@ def identify(
     corrected label, its side and its part; and it leaves under its old id, or the store had one picture twice, under two labels
     where it was moved to another folder to correct it. Where several names have lost the same bytes, it is a sample whose name
     is gone, and the newest of these. Where several have got them, nothing tells which of them it became: each is a new picture,
-    and so is a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again.
+    and so is a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again: a
+    verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of the split.
 
     Args:
+        store: at the version that the pictures are compared with.
         known: what the store has: id -> record.
         lost: id -> what is known of a sample whose vectors a repair had to give up, and so not its bytes.
         contents: id -> the hash of each listed file that can be used.
@@ -64,11 +79,53 @@ def identify(
     elsewhere = {record.id for record in moved.values()}
     contents_before = {record.content for record in known.values()}
     before = {**lost, **moved}
-    for one in contents.keys() & known.keys() - moved.keys():
-        stays = contents[one] == known[one].content
-        if stays or (one not in elsewhere and contents[one] not in contents_before):
-            before[one] = known[one]
+    taken_again: list[Record] = []
+    for one in sorted(contents.keys() & known.keys() - moved.keys()):
+        record = known[one]
+        if contents[one] == record.content:
+            before[one] = record
+        elif one not in elsewhere and contents[one] not in contents_before:
+            before[one] = record
+            if any(record.content):
+                taken_again.append(record)
+    free_of_verdict = _without_verdict(store, taken_again)
     overwritten = (
-        one for one in contents if one in known and one not in elsewhere and before.get(one) is not known[one]
+        one for one in contents if one in known and one not in elsewhere and (one in moved or one not in before)
     )
-    return Identities(before, moved, tuple(overwritten))
+    return Identities(
+        before | free_of_verdict,
+        moved,
+        tuple(overwritten),
+        tuple(free_of_verdict),
+        tuple(one.id for one in taken_again if one.label not in (None, (one.source or {}).get("label"))),
+    )
+
+
+def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> dict[str, Record]:
+    """Return id -> record without its verdict, of those that have one of a person; what a manifest said stays."""
+    judged: dict[str, Record] = {}
+    for record in records:
+        verdict = (record.attributes or {}).get(VERDICT)
+        if verdict in KINDS and verdict != (record.source or {}).get(f"attribute {VERDICT}"):
+            judged[record.id] = record
+    sides = _sides(store, [one for one, record in judged.items() if _is_dirt(record)])
+    return {
+        one: replace(
+            record,
+            split=sides.get(one, record.split),
+            attributes={name: text for name, text in (record.attributes or {}).items() if name != VERDICT} or None,
+        )
+        for one, record in judged.items()
+    }
+
+
+def _is_dirt(record: Record) -> bool:
+    return (record.split, (record.attributes or {}).get(VERDICT)) == (ASIDE, "dirt")
+
+
+def _sides(store: EmbeddingStore, dirt: Sequence[str]) -> dict[str, str | None]:
+    """Return the sides that pictures of dirt go back to; none where a compaction removed what tells, so they are dealt anew."""
+    try:
+        return sides_after(store, dirt, {})
+    except StoreError:
+        return dict.fromkeys(dirt)

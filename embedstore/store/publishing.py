@@ -57,7 +57,7 @@ def publish(
     contents = {sample_id: content for sample_id, (_, content) in done.items()}
     unlisted = [sample_id for sample_id in known if sample_id not in listed]
     gone = {sample_id for sample_id in unlisted if known[sample_id].uri not in embedding.aside} if whole else set()
-    who = identify(known, embedding.lost, contents, gone)
+    who = identify(store, known, embedding.lost, contents, gone)
     records = []
     for sample_id, (row, content) in done.items():
         after = merge(who.before.get(sample_id), listed[sample_id], row, content)
@@ -105,6 +105,8 @@ def publish(
         removed=len(pruned),
         moved=len(who.moved),
         overwritten=len(who.overwritten),
+        verdicts_dropped=who.verdicts_dropped,
+        labels_kept=who.labels_kept,
         gone=len(unlisted) - len(pruned) if whole else 0,
         embedded=embedding.embedded,
         resumed=len(embedding.staged_rows & set(born)),

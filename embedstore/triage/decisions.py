@@ -10,10 +10,9 @@ from embedstore.analysis.twin_groups import fresh_group, unite
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store.fields import as_stored, spelt
 from embedstore.store.grouping import regrouped
-from embedstore.store.texts import refuse_surrogates
+from embedstore.store.sides import ASIDE, sides_after, texts_of
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import refuse_changed
-from embedstore.triage.sides import ASIDE, sides_after, texts_of
 from embedstore.verdicts import KINDS, VERDICT, Verdict
 
 if TYPE_CHECKING:
@@ -33,7 +32,8 @@ def triage(
     nothing else. A sample has one verdict, the last; labels and groups that earlier ones gave stay. One that was dirt goes
     where the others of its group are by now, or else back to the side that it came from.
 
-    Later builds keep all of it until the folder or manifest says something new of the sample; dirt stays aside even then.
+    Later builds keep all of it until the folder or manifest says something new of the sample; dirt stays aside even then. A
+    verdict on a picture that was taken again, under the same name, goes: see `identities.identify`.
 
     Args:
         store: open at its newest version. Another writer is waited for, up to 10 s.

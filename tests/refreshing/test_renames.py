@@ -9,6 +9,7 @@ from helpers import noise_picture, write_picture, write_pictures
 
 import embedstore
 from embedstore.errors import SettingsError
+from embedstore.refreshing import Plan
 from embedstore.triage import Verdict, triage
 
 NAMES = [f"good/{number}.png" for number in range(8)] + ["defect/0.png", "defect/1.png"]
@@ -217,3 +218,45 @@ def test_a_forgotten_manifest_is_refused(tmp_path: Path, command: str) -> None:
     embedstore.add(tmp_path / "s", [tmp_path / "images" / "Crack" / "new.png"])  # the way out that is told
     embedstore.add(tmp_path / "s", [tmp_path / "images" / "Free" / "0.png"], label="fine")
     embedstore.build(tmp_path / "s", tmp_path / "images", manifest=manifest)
+
+
+@pytest.mark.parametrize("how", ["build", "add", "refresh"])
+def test_a_picture_that_is_taken_again_loses_the_verdict_on_the_old_one(root: Path, how: str) -> None:
+    images = root / "images"
+    with embedstore.open(root / "s") as store:
+        triage(store, {"good/2.png": Verdict("rare"), "good/3.png": Verdict("dirt")})
+    names = [f"good/{number}.png" for number in range(3)]
+    write_pictures(images, names, seed=7)
+    report: embedstore.BuildReport | Plan
+    if how == "build":
+        report = embedstore.build(root / "s", images)
+    elif how == "add":
+        report = embedstore.add(root / "s", [images / name for name in names])
+    else:
+        report = embedstore.refresh(root / "s").plan
+    assert report.verdicts_dropped == tuple(names)
+    assert report.labels_kept == ("good/1.png",)
+    assert facts(root, "good/0.png") == ("good", "part 0", "train", None)
+    assert facts(root, "good/1.png") == ("defect", "part 1", "test", None)
+    assert facts(root, "good/2.png") == ("good", "part 2", "train", None)
+    assert facts(root, "good/3.png") == ("good", "part 3", "aside", "dirt")
+    again = embedstore.build(root / "s", images)
+    assert (again.verdicts_dropped, again.labels_kept) == ((), ())
+
+
+def test_dirt_that_is_taken_again_has_no_side_where_nothing_tells_which(root: Path) -> None:
+    with embedstore.open(root / "s") as store:
+        store.compact()
+    write_pictures(root / "images", ["good/0.png"], seed=7)
+    assert embedstore.refresh(root / "s", dry_run=True).plan.without_side == 1
+    embedstore.build(root / "s", root / "images")
+    assert facts(root, "good/0.png") == ("good", "part 0", None, None)
+
+
+def test_a_verdict_that_a_manifest_gives_stays_with_the_name(root: Path) -> None:
+    manifest = root / "said.csv"
+    manifest.write_text("path,label,verdict\ngood/4.png,good,rare\ngood/5.png,good,\n", "utf-8")
+    embedstore.build(root / "s", root / "images", manifest=manifest)
+    write_pictures(root / "images", ["good/4.png"], seed=7)
+    assert embedstore.build(root / "s", root / "images", manifest=manifest).verdicts_dropped == ()
+    assert facts(root, "good/4.png")[3] == "rare"

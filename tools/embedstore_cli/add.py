@@ -60,12 +60,15 @@ def add(
 
 
 def _tell(store: Path, report: "BuildReport") -> None:
+    from embedstore_cli.build import tell_who_left
+
     console.say(
         f"{console.count(report.new, 'sample was', 'samples were')} added, {report.changed} have another picture, "
         f"{report.updated} other labels or fields; "
         f"'{store}' holds {report.samples} at version {report.version}.",
         f"The teacher '{report.teacher}' embedded {report.embedded} views in {report.seconds:.1f} s.",
     )
+    tell_who_left(store, report)
     if report.resumed:
         resumed = console.count(report.resumed, "sample was", "samples were")
         console.say(f"{resumed} embedded by an interrupted run before, and not again.")

@@ -202,7 +202,7 @@ def build(
 
 def tell_who_left(store: Path, report: "BuildReport") -> None:
     """Say which pictures have another name now, what went with others, and how to have it back."""
-    from embedstore_cli.change import lost_with_pictures
+    from embedstore_cli.change import told_of_pictures
 
     if report.moved:
         console.say(
@@ -210,9 +210,8 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
             + " under another name now and no more under the old one; what was known of it goes along, and where the folder "
             "names another label, it has that."
         )
-    lost = lost_with_pictures(report)
-    console.say(*(f"{sentence}." for sentence in lost))
-    if report.removed or lost:
+    console.say(*(f"{sentence}." for sentence in told_of_pictures(report)))
+    if report.removed or report.overwritten:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 
 

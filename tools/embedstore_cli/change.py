@@ -41,13 +41,23 @@ class Generation:
         return lines
 
 
-def lost_with_pictures(report: "BuildReport | Plan") -> list[str]:
-    """Return sentences, without their full stops, on what went with pictures that are nowhere any more."""
+def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
+    """Return sentences, without their full stops, on what became of what was known of pictures that are others now."""
     found = []
     if report.overwritten:
         found.append(
             f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another known picture "
             "has the name now and the one before is nowhere"
+        )
+    if dropped := report.verdicts_dropped:
+        found.append(
+            f"{console.count(len(dropped), 'picture was', 'pictures were')} taken again (such as '{dropped[0]}'), so the verdict "
+            "on the old one went; what was dirt goes back to the side of the split that it had, if that is still known"
+        )
+    if kept := report.labels_kept:
+        found.append(
+            f"{console.count(len(kept), 'picture that was', 'pictures that were')} taken again (such as '{kept[0]}') "
+            f"{'has' if len(kept) == 1 else 'have'} the label that a person gave to the old one; look whether it is still true"
         )
     return found
 

@@ -166,9 +166,9 @@ def _price(plan: "Plan") -> str:
 
 def _doubts(store: Path, plan: "Plan") -> list[str]:
     """Say what a person should look at."""
-    from embedstore_cli.change import lost_with_pictures
+    from embedstore_cli.change import told_of_pictures
 
-    found = lost_with_pictures(plan)
+    found = told_of_pictures(plan)
     if plan.without_side:
         found.append(
             f"{console.count(plan.without_side, 'new sample has', 'new samples have')} no side of the split, so summaries of one "
