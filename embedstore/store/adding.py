@@ -34,10 +34,11 @@ def add(
     teacher: str | Teacher | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
-    """Embed some pictures and add them as one new version; samples that are not named stay as they are.
+    """Embed some pictures and add them as one new version; samples that are not named stay as they are, but for those that moved.
 
     Where `build` takes the whole folder as the truth, this looks at nothing but what is named. A known picture whose bytes
-    changed is embedded again, an interrupted run goes on where it was, and pictures that can't be read are set aside.
+    changed is embedded again, an interrupted run goes on where it was, and pictures that can't be read are set aside. A picture
+    that the store has under another name, where its file is no more, is that sample: see `identities.identify`.
 
     Args:
         path: the store.
@@ -48,7 +49,8 @@ def add(
         progress: called with (pictures done, pictures in all).
 
     Returns:
-        What was done; `gone` and `removed` are always 0, `set_aside` and `ignored` count named pictures only.
+        What was done; `gone` is always 0, `removed` counts samples whose picture was named under another name, `set_aside` and
+        `ignored` count named pictures only.
 
     Raises:
         ImagesError: a picture is not there or lies outside of the store's image folder, or the manifest can't be used.

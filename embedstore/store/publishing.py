@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
-from embedstore.images import Listing
+from embedstore.images import Listing, leaves
+from embedstore.pictures import content_hash
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass
 from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.fields import Record
 from embedstore.store.identities import identify
 from embedstore.store.layout import Column
 from embedstore.store.merging import merge
@@ -56,7 +59,8 @@ def publish(
     ]
     contents = {sample_id: content for sample_id, (_, content) in done.items()}
     unlisted = [sample_id for sample_id in known if sample_id not in listed]
-    gone = {sample_id for sample_id in unlisted if known[sample_id].uri not in embedding.aside} if whole else set()
+    gone = set(unlisted) if whole else _without_file(listing.root, [known[one] for one in unlisted], known, contents)
+    gone -= {sample_id for sample_id in unlisted if known[sample_id].uri in embedding.aside}
     who = identify(store, known, embedding.lost, contents, gone)
     records = []
     for sample_id, (row, content) in done.items():
@@ -121,6 +125,35 @@ def publish(
         teacher=store.teacher,
         seconds=0.0,
     )
+
+
+def _without_file(
+    root: Path, others: Iterable[Record], known: Mapping[str, Record], contents: Mapping[str, bytes]
+) -> set[str]:
+    """Return ids of other samples whose picture is under their name no more.
+
+    Only files of those are looked at whose bytes a listed picture has got.
+
+    Args:
+        root: the image folder.
+        others: samples that are not listed.
+        known: what the store has: id -> record.
+        contents: id -> the hash of each listed file that can be used.
+    """
+    came = {content for one, content in contents.items() if one not in known or known[one].content != content}
+    return {record.id for record in others if record.content in came and not _has_file(root, record)}
+
+
+def _has_file(root: Path, record: Record) -> bool:
+    """Return whether a sample's file has its bytes still, or can't be read, so that nothing tells."""
+    if leaves(record.uri):
+        return True
+    try:
+        return content_hash((root / record.uri).read_bytes()) == record.content
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Column, ...]:

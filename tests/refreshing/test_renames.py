@@ -260,3 +260,38 @@ def test_a_verdict_that_a_manifest_gives_stays_with_the_name(root: Path) -> None
     write_pictures(root / "images", ["good/4.png"], seed=7)
     assert embedstore.build(root / "s", root / "images", manifest=manifest).verdicts_dropped == ()
     assert facts(root, "good/4.png")[3] == "rare"
+
+
+def test_a_moved_picture_that_is_added_stands_alone(root: Path) -> None:
+    images = root / "images"
+    (images / "good/5.png").rename(images / "defect/5.png")
+    (images / "good/1.png").rename(images / "good/a.png")
+    report = embedstore.add(root / "s", [images / "defect/5.png", images / "good/a.png"])
+    assert (report.new, report.moved, report.removed, report.gone, report.samples) == (2, 2, 2, 0, len(NAMES))
+    assert facts(root, "defect/5.png") == ("defect", "part 5", "test", None)
+    assert facts(root, "good/a.png") == ("defect", "part 1", "test", "wrong-label")
+    with embedstore.open(root / "s") as store:
+        assert set(store.ids) == {*NAMES, "defect/5.png", "good/a.png"} - {"good/5.png", "good/1.png"}
+    assert embedstore.refresh(root / "s").plan.nothing
+
+
+def test_a_picture_that_is_added_leaves_its_name_to_another(root: Path) -> None:
+    images = root / "images"
+    (images / "good/1.png").rename(images / "good/a.png")
+    write_picture(images / "good/1.png", noise_picture(57))
+    report = embedstore.add(root / "s", images / "good/a.png")
+    assert (report.new, report.moved, report.removed) == (1, 1, 1)
+    assert facts(root, "good/a.png") == ("defect", "part 1", "test", "wrong-label")
+    assert embedstore.build(root / "s", images).new == 1
+    assert facts(root, "good/1.png") == ("good", None, None, None)
+
+
+def test_a_copy_that_is_added_takes_nothing_along(root: Path) -> None:
+    images = root / "images"
+    (images / "defect/copy.png").write_bytes((images / "good/1.png").read_bytes())
+    (images / "good/2.png").unlink()
+    report = embedstore.add(root / "s", images / "defect/copy.png")
+    assert (report.new, report.moved, report.removed) == (1, 0, 0)
+    assert facts(root, "defect/copy.png") == ("defect", None, None, None)
+    with embedstore.open(root / "s") as store:
+        assert set(store.ids) == {*NAMES, "defect/copy.png"}
