@@ -216,7 +216,8 @@ def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
     """Return id -> side of those without one: that of their group; else of a group mate's very picture; else the one asked for.
 
     So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. A copy of
-    what was set aside is set aside.
+    what was set aside is set aside. Of a group that is torn already, its first side of train, val and test is taken, so that no
+    more of it is tested.
 
     Raises:
         SettingsError: no sample has a side yet.
@@ -229,7 +230,10 @@ def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
             f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
             "STORE"
         )
-    of_group = {one.group: one.split for one in everyone if one.group and one.split not in (None, "aside")}
+    sides_of_group: dict[str, set[str]] = defaultdict(set)
+    for one in everyone:
+        if one.group and one.split not in (None, "aside"):
+            sides_of_group[one.group].add(one.split)
     of_picture: dict[bytes, set[str]] = defaultdict(set)
     for one in everyone:
         if one.split is not None and any(one.content):
@@ -242,7 +246,8 @@ def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
     for part in waiting.values():
         seen = set().union(*(of_picture.get(one.content, ()) for one in part))
         copied = next((name for name in ("test", "val", "train", "aside") if name in seen), None)
-        own = of_group.get(part[0].group or "") or copied or side
+        taken = sides_of_group.get(part[0].group or "", ())
+        own = next((name for name in ("train", "val", "test") if name in taken), None) or copied or side
         found |= {one.id: own for one in part}
     return {one.id: found[one.id] for one in everyone if one.id in found}
 

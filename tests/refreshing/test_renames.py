@@ -193,6 +193,18 @@ def test_a_copy_of_a_test_picture_is_not_learned(root: Path) -> None:
     assert facts(root, "good/new.png")[2] == "train"
 
 
+@pytest.mark.parametrize("torn", [("train", "test"), ("test", "train"), ("val", "train", "test"), ("test", "val")])
+def test_a_new_picture_of_a_torn_group_is_tested_last(root: Path, torn: tuple[str, ...]) -> None:
+    manifest = root / "torn.csv"
+    rows = [f"good/{number}.png,torn,{side}" for number, side in enumerate(torn, start=3)]
+    write_picture(root / "images" / "good/new.png", noise_picture(79))
+    manifest.write_text("\n".join(["path,group,split", *rows]), "utf-8")
+    embedstore.build(root / "s", root / "images", manifest=manifest)
+    manifest.write_text(manifest.read_text("utf-8") + "\ngood/new.png,torn,\n", "utf-8")
+    embedstore.refresh(root / "s", side="test", manifest=manifest)
+    assert facts(root, "good/new.png")[2] == next(side for side in ("train", "val", "test") if side in torn)
+
+
 def test_pictures_without_a_label_are_updated_once(tmp_path: Path) -> None:
     write_pictures(tmp_path / "images", ["0.png", "1.png"])
     for _ in range(3):
