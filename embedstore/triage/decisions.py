@@ -11,6 +11,7 @@ from embedstore.errors import SettingsError, StoreError
 from embedstore.store.fields import as_stored, spelt
 from embedstore.store.grouping import regrouped
 from embedstore.store.sides import ASIDE, sides_after, texts_of
+from embedstore.store.texts import refuse_surrogates
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import refuse_changed
 from embedstore.verdicts import KINDS, VERDICT, Verdict
