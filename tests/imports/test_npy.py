@@ -140,7 +140,7 @@ def test_columns_become_fields_and_other_columns_attributes(tmp_path: Path) -> N
 
 def test_without_an_id_the_path_is_one(tmp_path: Path) -> None:
     batch = read(beside(tmp_path / "v.npy", "path\nカ\u3099.png\n/etc/passwd\n../up.png\nC:\\x.png\n"))
-    assert batch.ids == ["ガ.png", "/etc/passwd", "../up.png", "C:\\x.png"]
+    assert batch.ids == ["ガ.png", "/etc/passwd", "../up.png", "C:/x.png"]
     assert batch.fields == {"path": ["カ\u3099.png", None, None, None]}  # the others lead out of any folder
 
 
