@@ -196,7 +196,7 @@ class Patches(nn.Module):
     def log_odds_of(self, found: Sequence[Places]) -> Tensor:
         """Return the log-odds (m,) of a defect, float64, of pictures by what `places` found."""
         statistics = [_statistics(numbers) for of_size in found for numbers in of_size]
-        return _below_most(torch.cat(statistics, dim=1).double() @ self.weights + self.bias)
+        return torch.cat(statistics, dim=1).double() @ self.weights + self.bias
 
     def where_of(self, found: Sequence[Places]) -> Tensor:
         """Return maps (m, side, side), float32, of how far each place is from usual, by what `places` found; see `where`."""
@@ -251,7 +251,7 @@ class Patches(nn.Module):
 def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
     """Return probabilities (m, classes) to whose log-odds of a defect others are added; defects stay as likely among each other.
 
-    Weights of the two, found on the validation side, made nothing better.
+    Weights of the two, found on the validation side, made nothing better. Their sum is bounded, see `_below_most`.
 
     Args:
         said: (m, classes) probabilities, float64.
@@ -259,7 +259,9 @@ def beside(said: Tensor, log_odds: Tensor, defects: Tensor) -> Tensor:
         defects: (classes,) 1 for a defect, 0 for good parts.
     """
     tiny = torch.finfo(torch.float64).tiny
-    return (said.clamp_min(tiny).log() + log_odds[:, None] * defects).softmax(dim=1)
+    of_head = (said @ defects).clamp_min(tiny).log() - (said @ (1 - defects)).clamp_min(tiny).log()
+    added = log_odds + (_below_most(of_head + log_odds) - (of_head + log_odds))
+    return (said.clamp_min(tiny).log() + added[:, None] * defects).softmax(dim=1)
 
 
 def _below_most(log_odds: Tensor) -> Tensor:
