@@ -81,7 +81,10 @@ def test_a_run_adds_them_to_its_head(run: Run, store: EmbeddingStore) -> None:
     for one, odds in zip(held, log_odds, strict=True):
         defect, good = heads[one.id]  # classes are sorted
         expected = np.log(defect) - np.log(good) + odds
-        assert np.log(one.probabilities[0]) - np.log(one.probabilities[1]) == pytest.approx(expected, abs=1e-3)
+        found = np.log(one.probabilities[0]) - np.log(one.probabilities[1])
+        assert (
+            found == pytest.approx(expected, abs=1e-3) if abs(expected) <= 15 else 15 < found / np.sign(expected) < 22
+        )
     assert run.report.auroc is not None
     assert run.report.auroc > 0.9
 
