@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from embedstore.errors import ImagesError
 from embedstore.images import Listing, leaves
 from embedstore.pictures import content_hash
 from embedstore.store.build_report import BuildReport
@@ -48,6 +49,9 @@ def publish(
         notes: for the log, beside how much changed.
         also: see `Writer.publish`.
         compact: False where the session goes on: after a compaction it would write what nobody reads.
+
+    Raises:
+        ImagesError: the listing is not all that there is, and can't tell what became of a known picture; nothing is published.
     """
     known, done = embedding.known, embedding.done
     listed = {sample.id: sample for sample in listing.samples}
@@ -59,9 +63,11 @@ def publish(
     ]
     contents = {sample_id: content for sample_id, (_, content) in done.items()}
     unlisted = [sample_id for sample_id in known if sample_id not in listed]
-    gone = set(unlisted) if whole else _without_file(listing.root, [known[one] for one in unlisted], known, contents)
+    gone = set(unlisted) if whole else _without_file(store.path, listing.root, unlisted, known, contents)
     gone -= {sample_id for sample_id in unlisted if known[sample_id].uri in embedding.aside}
     who = identify(store, known, embedding.lost, contents, gone)
+    if not whole and who.overwritten:
+        raise _one_half(store.path, who.overwritten[0], known, contents)
     records = []
     for sample_id, (row, content) in done.items():
         after = merge(who.before.get(sample_id), listed[sample_id], row, content)
@@ -128,20 +134,33 @@ def publish(
 
 
 def _without_file(
-    root: Path, others: Iterable[Record], known: Mapping[str, Record], contents: Mapping[str, bytes]
+    store: Path, root: Path, others: Iterable[str], known: Mapping[str, Record], contents: Mapping[str, bytes]
 ) -> set[str]:
     """Return ids of other samples whose picture is under their name no more.
 
     Only files of those are looked at whose bytes a listed picture has got.
 
     Args:
+        store: its path.
         root: the image folder.
-        others: samples that are not listed.
+        others: ids of samples that are not listed.
         known: what the store has: id -> record.
         contents: id -> the hash of each listed file that can be used.
+
+    Raises:
+        ImagesError: the folder of such a file is not there.
     """
     came = {content for one, content in contents.items() if one not in known or known[one].content != content}
-    return {record.id for record in others if record.content in came and not _has_file(root, record)}
+    found = {one for one in others if known[one].content in came and not _has_file(root, known[one])}
+    for one in sorted(found):
+        folder = (root / known[one].uri).parent
+        if not folder.is_dir():
+            raise ImagesError(
+                f"The picture of '{one}' was named under another name, and its folder '{folder}' is not there, so nothing tells "
+                "whether it moved or was copied, and nothing was added; put the folder back, or if it is gone for good: "
+                f"embedstore build '{store}' IMAGES"
+            )
+    return found
 
 
 def _has_file(root: Path, record: Record) -> bool:
@@ -154,6 +173,15 @@ def _has_file(root: Path, record: Record) -> bool:
         return False
     except OSError:
         return True
+
+
+def _one_half(store: Path, name: str, known: Mapping[str, Record], contents: Mapping[str, bytes]) -> ImagesError:
+    """Return the error for a name that has another known picture, while the one before may lie where nobody looks."""
+    other = next(one for one, record in known.items() if record.content == contents[name])
+    return ImagesError(
+        f"'{name}' has the picture of '{other}' now, and nothing that was named tells where the one before is, so nothing was "
+        f"added; name that one too, or have all pictures looked at: embedstore build '{store}' IMAGES"
+    )
 
 
 def _complete_columns(embedding: EmbeddingPass, pruned: set[str]) -> tuple[Column, ...]:

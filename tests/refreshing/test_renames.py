@@ -8,7 +8,7 @@ import pytest
 from helpers import noise_picture, write_picture, write_pictures
 
 import embedstore
-from embedstore.errors import SettingsError
+from embedstore.errors import ImagesError, SettingsError
 from embedstore.refreshing import Plan
 from embedstore.triage import Verdict, triage
 
@@ -121,11 +121,20 @@ def test_names_that_are_numbered_anew_put_nothing_on_another_picture(root: Path,
     assert embedstore.refresh(root / "s").plan.nothing
 
 
-def test_names_that_were_swapped_swap_what_was_said(root: Path) -> None:
-    images = root / "images"
+def swap(images: Path) -> None:
+    """Swap the names of a good and a defective picture."""
     for one, other in (("good/1.png", "spare"), ("defect/0.png", "good/1.png"), ("spare", "defect/0.png")):
         (images / one).rename(images / other)
-    report = embedstore.build(root / "s", images)
+
+
+@pytest.mark.parametrize("how", ["build", "add"])
+def test_names_that_were_swapped_swap_what_was_said(root: Path, how: str) -> None:
+    images = root / "images"
+    swap(images)
+    if how == "build":
+        report = embedstore.build(root / "s", images)
+    else:
+        report = embedstore.add(root / "s", [images / "good", images / "defect"])
     assert (report.moved, report.changed, report.removed, report.overwritten) == (2, 2, 0, 0)
     assert facts(root, "defect/0.png") == ("defect", "part 1", "test", "wrong-label")
     assert facts(root, "good/1.png") == ("good", "part 8", "train", None)
@@ -307,3 +316,29 @@ def test_a_copy_that_is_added_takes_nothing_along(root: Path) -> None:
     assert facts(root, "defect/copy.png") == ("defect", None, None, None)
     with embedstore.open(root / "s") as store:
         assert set(store.ids) == {*NAMES, "defect/copy.png"}
+
+
+@pytest.mark.parametrize(
+    ("named", "name", "other"), [("good", "good/1.png", "defect/0.png"), ("defect", "defect/0.png", "good/1.png")]
+)
+def test_one_half_of_a_swap_is_not_added(root: Path, named: str, name: str, other: str) -> None:
+    swap(root / "images")
+    with pytest.raises(ImagesError, match=f"'{name}' has the picture of '{other}' now, .* embedstore build "):
+        embedstore.add(root / "s", root / "images" / named)
+    with embedstore.open(root / "s") as store:
+        assert (store.version, set(store.ids)) == (3, {*NAMES})
+    assert facts(root, "good/1.png") == ("defect", "part 1", "test", "wrong-label")
+    assert embedstore.build(root / "s", root / "images").moved == 2  # the way out that is told
+    assert facts(root, "defect/0.png") == ("defect", "part 1", "test", "wrong-label")
+
+
+def test_a_copy_that_is_added_while_the_folder_is_away_takes_nothing_along(root: Path) -> None:
+    images = root / "images"
+    (images / "defect/copy.png").write_bytes((images / "good/1.png").read_bytes())
+    (images / "good").rename(root / "away")
+    with pytest.raises(ImagesError, match=r"whether it moved or was copied, .* put the folder back"):
+        embedstore.add(root / "s", images / "defect/copy.png")
+    (root / "away").rename(images / "good")
+    assert embedstore.add(root / "s", images / "defect/copy.png").moved == 0
+    assert facts(root, "defect/copy.png") == ("defect", None, None, None)
+    assert facts(root, "good/1.png") == ("defect", "part 1", "test", "wrong-label")

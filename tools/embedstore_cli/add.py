@@ -34,7 +34,8 @@ def add(
 ) -> None:
     """Embed some pictures and add them to a store, as one version; all other samples stay as they are.
 
-    A picture that the store has under another name, where it is no more, goes along with what was known of it.
+    A picture that the store has under another name, where it is no more, goes along with what was known of it. Where the
+    pictures do not tell what became of a known one, as where one half of a swap is given, nothing is added.
     A picture that the store knows is embedded again only where its bytes changed. An interrupted run goes on where it was
     when the same command is given again. Pictures that can't be read are set aside and listed by: embedstore info STORE
 
