@@ -54,7 +54,8 @@ def identify(
     where it was moved to another folder to correct it. Where several names have lost the same bytes, it is a sample whose name
     is gone, and the newest of these. Where several have got them, nothing tells which of them it became: each is a new picture,
     and so is a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again: a
-    verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of the split.
+    verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of the split. Of vectors that were
+    imported nobody knows the bytes: the first picture under such a name is the sample's, whatever it is a copy of.
 
     Args:
         store: at the version that the pictures are compared with.
@@ -63,13 +64,13 @@ def identify(
         contents: id -> the hash of each listed file that can be used.
         gone: ids of `known` that have no picture under their name any more.
     """
+    imported = {one for one, record in known.items() if not any(record.content)}
     left, came = defaultdict[bytes, list[Record]](list), defaultdict[bytes, list[str]](list)
     for one, record in known.items():
-        # Zeros: vectors without a picture.
-        if any(record.content) and (one in gone or contents.get(one, record.content) != record.content):
+        if one not in imported and (one in gone or contents.get(one, record.content) != record.content):
             left[record.content].append(record)
     for one, content in contents.items():
-        if one not in lost and (one not in known or known[one].content != content):
+        if one not in lost and one not in imported and (one not in known or known[one].content != content):
             came[content].append(one)
     moved = {
         came[content][0]: max(left[content], key=lambda record: (record.id in gone, record.row))
@@ -82,12 +83,11 @@ def identify(
     taken_again: list[Record] = []
     for one in sorted(contents.keys() & known.keys() - moved.keys()):
         record = known[one]
-        if contents[one] == record.content:
+        if one in imported or contents[one] == record.content:
             before[one] = record
         elif one not in elsewhere and contents[one] not in contents_before:
             before[one] = record
-            if any(record.content):
-                taken_again.append(record)
+            taken_again.append(record)
     free_of_verdict = _without_verdict(store, taken_again)
     overwritten = (
         one for one in contents if one in known and one not in elsewhere and (one in moved or one not in before)

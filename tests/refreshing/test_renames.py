@@ -9,6 +9,8 @@ from helpers import noise_picture, write_picture, write_pictures
 
 import embedstore
 from embedstore.errors import ImagesError, SettingsError
+from embedstore.exports import export
+from embedstore.imports import import_vectors
 from embedstore.refreshing import Plan
 from embedstore.triage import Verdict, triage
 
@@ -342,3 +344,24 @@ def test_a_copy_that_is_added_while_the_folder_is_away_takes_nothing_along(root:
     assert embedstore.add(root / "s", images / "defect/copy.png").moved == 0
     assert facts(root, "defect/copy.png") == ("defect", None, None, None)
     assert facts(root, "good/1.png") == ("defect", "part 1", "test", "wrong-label")
+
+
+@pytest.mark.parametrize("first", ["stays", "leaves"])
+def test_an_imported_sample_keeps_what_was_said_when_its_picture_is_a_copy(tmp_path: Path, first: str) -> None:
+    """Vectors that are imported come without the bytes of their pictures, so the name tells whose they are."""
+    images = tmp_path / "images"
+    write_pictures(images, ["0.png", "2.png"])
+    (images / "1.png").write_bytes((images / "0.png").read_bytes())
+    embedstore.build(tmp_path / "built", images, teacher="pixels", views=0)
+    with embedstore.open(tmp_path / "built") as store:
+        export(store, tmp_path / "vectors.parquet")
+    import_vectors(tmp_path / "s", tmp_path / "vectors.parquet", images=images)
+    with embedstore.open(tmp_path / "s") as store, store.write() as changes:
+        for field, text in (("label", "defect"), ("group", "part 1"), ("split", "test")):
+            changes.set(field, {"1.png": text})
+    embedstore.add(tmp_path / "s", images / "0.png", teacher="pixels")
+    if first == "leaves":
+        (images / "0.png").unlink()
+    report = embedstore.build(tmp_path / "s", images, teacher="pixels")
+    assert (report.moved, report.overwritten) == (0, 0)
+    assert facts(tmp_path, "1.png") == ("defect", "part 1", "test", None)
