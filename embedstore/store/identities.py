@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from embedstore.errors import StoreError
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
 from embedstore.store.sides import ASIDE, sides_after
@@ -108,7 +107,9 @@ def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> dict[s
         verdict = (record.attributes or {}).get(VERDICT)
         if verdict in KINDS and verdict != (record.source or {}).get(f"attribute {VERDICT}"):
             judged[record.id] = record
-    sides = _sides(store, [one for one, record in judged.items() if _is_dirt(record)])
+    dirt = [one for one, record in judged.items() if _is_dirt(record)]
+    # Where nothing tells the side any more, it has none, so that it is dealt anew.
+    sides = dict.fromkeys(dirt) | sides_after(store, dirt, {}, skip_untold=True)
     return {
         one: replace(
             record,
@@ -121,11 +122,3 @@ def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> dict[s
 
 def _is_dirt(record: Record) -> bool:
     return (record.split, (record.attributes or {}).get(VERDICT)) == (ASIDE, "dirt")
-
-
-def _sides(store: EmbeddingStore, dirt: Sequence[str]) -> dict[str, str | None]:
-    """Return the sides that pictures of dirt go back to; none where a compaction removed what tells, so they are dealt anew."""
-    try:
-        return sides_after(store, dirt, {})
-    except StoreError:
-        return dict.fromkeys(dirt)

@@ -74,6 +74,7 @@ def publish(
         after.label = label or after.label
         if after != known.get(sample_id):
             records.append(after)
+    after_of = {after.id: after for after in records}
     new = sum(sample_id not in known for sample_id in done)
     pruned = [sample_id for sample_id in unlisted if (whole and prune) or sample_id in who.elsewhere]
     head = replace(store.head, columns=_complete_columns(embedding, set(pruned)))
@@ -116,6 +117,7 @@ def publish(
         moved=len(who.moved),
         overwritten=len(who.overwritten),
         verdicts_dropped=who.verdicts_dropped,
+        sides_unknown=tuple(one for one in who.verdicts_dropped if known[one].split and not after_of[one].split),
         labels_kept=who.labels_kept,
         gone=len(unlisted) - len(pruned) if whole else 0,
         embedded=embedding.embedded,

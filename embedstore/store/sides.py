@@ -22,7 +22,9 @@ def texts_of(store: EmbeddingStore, name: str, ids: Sequence[str]) -> list[str |
     return [field.at(at) for at in store.positions(ids).tolist()]
 
 
-def sides_after(store: EmbeddingStore, ids: Sequence[str], groups: Mapping[str, str | None]) -> dict[str, str | None]:
+def sides_after(
+    store: EmbeddingStore, ids: Sequence[str], groups: Mapping[str, str | None], *, skip_untold: bool = False
+) -> dict[str, str | None]:
     """Return the splits of samples that were set aside as dirt, and are none.
 
     Each goes where the others of its group are by now, so that no group is torn; where there are none, or they are torn
@@ -32,6 +34,7 @@ def sides_after(store: EmbeddingStore, ids: Sequence[str], groups: Mapping[str, 
         store: to be changed.
         ids: of these samples.
         groups: id -> group of the samples that get another one.
+        skip_untold: leave out samples of which nothing tells where they were, in place of an error.
 
     Raises:
         StoreError: a compaction removed what tells where one was.
@@ -39,13 +42,18 @@ def sides_after(store: EmbeddingStore, ids: Sequence[str], groups: Mapping[str, 
     if not ids:
         return {}
     before = _sides_before(store, ids, dict(zip(ids, texts_of(store, SAID + "split", ids), strict=True)))
+    if not skip_untold and (untold := [one for one in ids if one not in before]):
+        raise StoreError(
+            f"The sample '{untold[0]}' was set aside as dirt, and nothing tells any more where it was before; give it a side "
+            f"first: embedstore relabel '{store.path}' ID train --field split"
+        )
     group_of = dict(zip(store.ids, store.field("group"), strict=True)) | dict(groups)
     taken = defaultdict[str | None, set[str]](set)
     for one, split in zip(store.ids, store.field("split"), strict=True):
         if split not in (None, ASIDE):
             taken[group_of[one]].add(str(split))
     sides: dict[str, str | None] = {}
-    for one in sorted(ids):
+    for one in sorted(before):
         side, group = before[one], group_of[one]
         if side != ASIDE and group is not None:
             if len(taken[group]) == 1:
@@ -58,6 +66,8 @@ def sides_after(store: EmbeddingStore, ids: Sequence[str], groups: Mapping[str, 
 
 def _sides_before(reader: EmbeddingStore, ids: Sequence[str], said: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return the splits that samples had before they were set aside as dirt, or what the manifest has said of them since.
+
+    Those of which a compaction removed what tells are left out.
 
     Args:
         reader: at a version at which they are aside.
@@ -74,14 +84,15 @@ def _sides_before(reader: EmbeddingStore, ids: Sequence[str], said: Mapping[str,
     for version, some in met.items():
         try:
             earlier = open_store(reader.path, version)
-        except StoreError as error:
-            raise _nothing_tells(reader, some[0]) from error
+        except StoreError:
+            continue
         with earlier:
-            if lacking := [one for one, at in zip(some, earlier.find(some).tolist(), strict=True) if at < 0]:
-                raise _nothing_tells(reader, lacking[0])
+            there = [one for one, at in zip(some, earlier.find(some).tolist(), strict=True) if at >= 0]
             names = ("split", spelt(VERDICT), SAID + "split")
             aside = []  # already, so this version only gave another picture
-            for one, split, verdict, then in zip(some, *(texts_of(earlier, name, some) for name in names), strict=True):
+            for one, split, verdict, then in zip(
+                there, *(texts_of(earlier, name, there) for name in names), strict=True
+            ):
                 if (split, verdict) == (ASIDE, "dirt"):
                     aside.append(one)
                 else:
@@ -89,10 +100,3 @@ def _sides_before(reader: EmbeddingStore, ids: Sequence[str], said: Mapping[str,
             if aside:
                 sides |= _sides_before(earlier, aside, said)
     return sides
-
-
-def _nothing_tells(reader: EmbeddingStore, sample_id: str) -> StoreError:
-    return StoreError(
-        f"The sample '{sample_id}' was set aside as dirt, and nothing tells any more where it was before; give it a side first: "
-        f"embedstore relabel '{reader.path}' ID train --field split"
-    )

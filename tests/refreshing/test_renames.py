@@ -272,8 +272,18 @@ def test_dirt_that_is_taken_again_has_no_side_where_nothing_tells_which(root: Pa
         store.compact()
     write_pictures(root / "images", ["good/0.png"], seed=7)
     assert embedstore.refresh(root / "s", dry_run=True).plan.without_side == 1
-    embedstore.build(root / "s", root / "images")
+    assert embedstore.build(root / "s", root / "images").sides_unknown == ("good/0.png",)
     assert facts(root, "good/0.png") == ("good", "part 0", None, None)
+
+
+def test_dirt_whose_side_is_known_goes_back_beside_one_whose_side_is_not(root: Path) -> None:
+    with embedstore.open(root / "s") as store:
+        store.compact()
+        triage(store, {"good/3.png": Verdict("dirt")})
+    write_pictures(root / "images", ["good/0.png", "good/3.png"], seed=7)
+    assert embedstore.build(root / "s", root / "images").sides_unknown == ("good/0.png",)
+    assert facts(root, "good/0.png") == ("good", "part 0", None, None)
+    assert facts(root, "good/3.png") == ("good", "part 3", "test", None)
 
 
 def test_a_verdict_that_a_manifest_gives_stays_with_the_name(root: Path) -> None:

@@ -211,6 +211,12 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
             "names another label, it has that."
         )
     console.say(*(f"{sentence}." for sentence in told_of_pictures(report)))
+    if unknown := report.sides_unknown:
+        console.say(
+            f"{console.count(len(unknown), 'picture that was dirt has', 'pictures that were dirt have')} no side of the split "
+            f"now (such as '{unknown[0]}'), since a compaction removed what tells which; give one: "
+            f"embedstore relabel '{store}' ID train --field split"
+        )
     if report.removed or report.overwritten:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 

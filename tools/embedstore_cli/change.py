@@ -52,7 +52,7 @@ def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
     if dropped := report.verdicts_dropped:
         found.append(
             f"{console.count(len(dropped), 'picture was', 'pictures were')} taken again (such as '{dropped[0]}'), so the verdict "
-            "on the old one went; what was dirt goes back to the side of the split that it had, if that is still known"
+            "on the old one went; what was dirt goes back to the side of the split that it had, where that is still known"
         )
     if kept := report.labels_kept:
         found.append(
