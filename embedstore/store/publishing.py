@@ -88,7 +88,7 @@ def publish(
     aside = others | embedding.aside
     if head != store.head or swept or aside != aside_before:
         details = {"new": new, "changed": len(replaced), "removed": len(pruned)}
-        details["updated"] = len(records) - new - len(replaced)
+        details |= {"updated": len(records) - new - len(replaced), "verdicts dropped": len(who.verdicts_dropped)}
         session.publish(
             head,
             action,

@@ -169,6 +169,23 @@ def test_add_reads_a_manifest(line: Line) -> None:
     assert (sample.label, sample.split) == ("crack", "val")
 
 
+@pytest.mark.parametrize("command", [("add", "s", "photos/good"), ("build", "s", "photos")])
+def test_a_verdict_that_goes_with_other_bytes_is_told_and_comes_back(line: Line, command: tuple[str, ...]) -> None:
+    line.run("triage", "s", "--rare", "good/0.png")
+    picture = line.place / "photos" / "good" / "0.png"
+    picture.write_bytes(picture.read_bytes() + b"\0")  # the same pixels
+    said = line.say(*command)
+    assert (
+        "1 picture has other bytes, being taken again or written anew (such as 'good/0.png'; --json names all)" in said
+    )
+    assert "To take that back: embedstore rollback 's' 2" in said
+    assert "1 verdicts dropped" in line.say("log", "s")
+    assert "verdict" not in line.seen()["samples"]["good/0.png"].attributes
+    line.run("rollback", "s", "2")
+    assert line.seen()["samples"]["good/0.png"].attributes["verdict"] == "rare"
+    assert line.json(*command)["verdicts_dropped"] == ["good/0.png"]
+
+
 def test_add_refuses_what_it_can_not_take(line: Line) -> None:
     write_picture(line.place / "elsewhere" / f"{HOSTILE}.png")
     said = line.refused("add", "s", f"elsewhere/{HOSTILE}.png")

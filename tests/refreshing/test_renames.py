@@ -259,6 +259,8 @@ def test_a_picture_that_is_taken_again_loses_the_verdict_on_the_old_one(root: Pa
         report = embedstore.refresh(root / "s").plan
     assert report.verdicts_dropped == tuple(names)
     assert report.labels_kept == ("good/1.png",)
+    with embedstore.open(root / "s") as store:
+        assert store.log()[-1].details["verdicts dropped"] == 3
     assert facts(root, "good/0.png") == ("good", "part 0", "train", None)
     assert facts(root, "good/1.png") == ("defect", "part 1", "test", None)
     assert facts(root, "good/2.png") == ("good", "part 2", "train", None)

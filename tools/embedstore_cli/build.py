@@ -217,7 +217,7 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
             f"now (such as '{unknown[0]}'), since a compaction removed what tells which; give one: "
             f"embedstore relabel '{store}' ID train --field split"
         )
-    if report.removed or report.overwritten:
+    if report.removed or report.overwritten or report.verdicts_dropped:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 
 

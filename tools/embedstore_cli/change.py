@@ -51,13 +51,15 @@ def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
         )
     if dropped := report.verdicts_dropped:
         found.append(
-            f"{console.count(len(dropped), 'picture was', 'pictures were')} taken again (such as '{dropped[0]}'), so the verdict "
-            "on the old one went; what was dirt goes back to the side of the split that it had, where that is still known"
+            f"{console.count(len(dropped), 'picture has', 'pictures have')} other bytes, being taken again or written anew (such "
+            f"as '{dropped[0]}'; --json names all), so the verdict on the old one went; what was dirt goes back to the side of "
+            "the split that it had, where that is still known"
         )
     if kept := report.labels_kept:
         found.append(
-            f"{console.count(len(kept), 'picture that was', 'pictures that were')} taken again (such as '{kept[0]}') "
-            f"{'has' if len(kept) == 1 else 'have'} the label that a person gave to the old one; look whether it is still true"
+            f"{console.count(len(kept), 'picture that has', 'pictures that have')} other bytes (such as '{kept[0]}'; --json "
+            f"names all) {'has' if len(kept) == 1 else 'have'} the label that a person gave to the old one; look whether it is "
+            "still true"
         )
     return found
 
