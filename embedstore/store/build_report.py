@@ -29,7 +29,9 @@ class BuildReport:
     teacher: str
     seconds: float
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
-    overwritten: int = 0  # samples whose picture is nowhere any more, while another known picture has their name
+    overwritten: int = (
+        0  # samples whose picture is under no other name, or several, while another known one has their name
+    )
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
     sides_unknown: tuple[
         str, ...

@@ -20,22 +20,27 @@ class Identities:
     Attributes:
         before: id -> what the store has of the picture, under this id or another; a new picture is not in it.
         moved: those of `before` that had another id.
-        overwritten: ids of samples whose picture is nowhere any more, while a picture that the store knows has their name.
+        overwritten: ids of samples whose picture is under no other name, or under several, while a picture that the store knows
+            has their name.
         verdicts_dropped: ids of pictures that were taken again, of which `before` lacks the verdict on the old one.
-        labels_kept: ids of pictures that were taken again, whose label a person gave to the old one. It stays until the source
-            says another.
+        labels_given: id -> the label that a person gave to the old one, of pictures that were taken again. It stays until the
+            source says another.
     """
 
     before: Mapping[str, Record]
     moved: Mapping[str, Record]
     overwritten: tuple[str, ...]
     verdicts_dropped: tuple[str, ...]
-    labels_kept: tuple[str, ...]
+    labels_given: Mapping[str, str]
 
     @cached_property
     def elsewhere(self) -> set[str]:
         """Ids of samples whose picture has another name now."""
         return {record.id for record in self.moved.values()}
+
+    def labels_kept(self, after: Mapping[str, Record]) -> tuple[str, ...]:
+        """Return ids of those of `labels_given` that have the label still; `after` is id -> the record that is to be written."""
+        return tuple(one for one, label in self.labels_given.items() if after[one].label == label)
 
 
 def identify(
@@ -96,7 +101,7 @@ def identify(
         moved,
         tuple(overwritten),
         tuple(free_of_verdict),
-        tuple(one.id for one in taken_again if one.label not in (None, (one.source or {}).get("label"))),
+        {one.id: one.label for one in taken_again if one.label and one.label != (one.source or {}).get("label")},
     )
 
 

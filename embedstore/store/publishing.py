@@ -118,7 +118,7 @@ def publish(
         overwritten=len(who.overwritten),
         verdicts_dropped=who.verdicts_dropped,
         sides_unknown=tuple(one for one in who.verdicts_dropped if known[one].split and not after_of[one].split),
-        labels_kept=who.labels_kept,
+        labels_kept=who.labels_kept(after_of),
         gone=len(unlisted) - len(pruned) if whole else 0,
         embedded=embedding.embedded,
         resumed=len(embedding.staged_rows & set(born)),

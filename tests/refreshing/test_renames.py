@@ -269,6 +269,24 @@ def test_a_picture_that_is_taken_again_loses_the_verdict_on_the_old_one(root: Pa
     assert (again.verdicts_dropped, again.labels_kept) == ((), ())
 
 
+@pytest.mark.parametrize("how", ["add", "build", "refresh"])
+def test_a_label_that_another_replaces_is_not_said_to_be_kept(root: Path, how: str) -> None:
+    write_pictures(root / "images", ["good/1.png"], seed=7)
+    manifest = root / "said.csv"
+    manifest.write_text(
+        "path,label\n" + "".join(f"{one},{'crack' if one == 'good/1.png' else ''}\n" for one in NAMES), "utf-8"
+    )
+    report: embedstore.BuildReport | Plan
+    if how == "add":
+        report = embedstore.add(root / "s", root / "images" / "good/1.png", label="crack")
+    elif how == "build":
+        report = embedstore.build(root / "s", root / "images", manifest=manifest)
+    else:
+        report = embedstore.refresh(root / "s", manifest=manifest).plan
+    assert (report.verdicts_dropped, report.labels_kept) == (("good/1.png",), ())
+    assert facts(root, "good/1.png")[0] == "crack"
+
+
 def test_dirt_that_is_taken_again_has_no_side_where_nothing_tells_which(root: Path) -> None:
     with embedstore.open(root / "s") as store:
         store.compact()

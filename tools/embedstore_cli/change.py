@@ -47,7 +47,7 @@ def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
     if report.overwritten:
         found.append(
             f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another known picture "
-            "has the name now and the one before is nowhere"
+            "has the name now and the one before is under no other name, or under several"
         )
     if dropped := report.verdicts_dropped:
         found.append(
