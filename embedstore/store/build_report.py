@@ -29,13 +29,9 @@ class BuildReport:
     teacher: str
     seconds: float
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
-    overwritten: int = (
-        0  # samples whose picture is under no other name, or several, while another known one has their name
-    )
+    overwritten: int = 0  # samples whose picture is under no other name, or several, while a known one has theirs
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
-    sides_unknown: tuple[
-        str, ...
-    ] = ()  # of these, ids of what was dirt and has no side now, since nothing tells which it had
+    sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt without a side, as nothing tells which it had
     labels_kept: tuple[str, ...] = ()  # ids of pictures taken again, with the label that a person gave to the old one
     shards: int = 0  # that an engine on several machines made and handed over in this run
     shards_resumed: int = 0  # that lay there from an interrupted run, and went into the store without being made again
