@@ -36,8 +36,8 @@ def undo(store: EmbeddingStore, version: int) -> Change:
         version: its number.
 
     Raises:
-        ConflictError: a later version changed one of these again, or removed the sample; or it moved other samples into or out
-            of a group that this would take apart, and they may be twins of these.
+        ConflictError: a later version changed one of these again, removed the sample, or gave its name to another picture; or
+            it moved other samples into or out of a group that this would take apart, and they may be twins of these.
         StoreLockedError: another writer takes longer.
         StoreError: there is no such version, it added or removed samples or changed no field, or a compaction removed it, or
             the version before it.
@@ -49,6 +49,8 @@ def undo(store: EmbeddingStore, version: int) -> Change:
 
 def plan_undo(store: EmbeddingStore, version: int) -> Change:
     """Return what `undo` would change, and change nothing; it refuses the same."""
+    from embedstore.store.embedding_store import open_store
+
     made = _made_by(store, version, store.log())
     for name, texts in made.fields.items():
         field, positions = store.text_field(spelt(name)), store.find(list(texts)).tolist()
@@ -62,7 +64,11 @@ def plan_undo(store: EmbeddingStore, version: int) -> Change:
             now = field.at(at)
             if now != after or decided[sample_id] != version:
                 by = decided[sample_id] if now == after else store.changed_by([sample_id], name)[0]
-                raise _conflict(store, version, f"the {name} of '{sample_id}' was changed again, {_to(now)}", by)
+                what = f"the {name} of '{sample_id}' was changed again, {_to(now)}"
+                with open_store(store.path, version) as then:
+                    if _other_pictures(then, store, [sample_id]):
+                        what = f"'{sample_id}' has another picture since"
+                raise _conflict(store, version, what, by)
     if "group" in made.fields:
         _refuse_regrouped(store, version, made.fields["group"])
     return Change.towards(
@@ -116,8 +122,8 @@ def _undone_by(entry: Version) -> int | None:
 def _decided_by(reader: EmbeddingStore, ids: Sequence[str], name: str, version: int) -> dict[str, int]:
     """Return the version, from `version` on, that decided what each sample has in a field.
 
-    An undo decides nothing, for it brings back what was there before; nor does a new picture for which the text stayed. So
-    both are followed back, as far as a compaction left versions.
+    An undo decides nothing, for it brings back what was there before; nor does a picture that was taken again, for which the
+    text stayed. So both are followed back, as far as a compaction left versions. A name that another picture got is not.
     """
     from embedstore.store.embedding_store import open_store
 
@@ -132,13 +138,30 @@ def _decided_by(reader: EmbeddingStore, ids: Sequence[str], name: str, version: 
         before = undone.get(number, number) - 1
         if before < version or before not in readable:
             continue
-        with open_store(reader.path, before) as earlier:
+        after = min(one for one in readable if one >= number)
+        with open_store(reader.path, before) as earlier, open_store(reader.path, after) as later:
             now, then = reader.text_field(spelt(name)), earlier.text_field(spelt(name))
             places = zip(some, reader.find(some).tolist(), earlier.find(some).tolist(), strict=True)
             stayed = [one for one, at, was in places if was >= 0 and now.at(at) == then.at(was)]
+            others = _other_pictures(earlier, later, stayed)
+            stayed = [one for one in stayed if one not in others]
             if stayed:
                 decided |= _decided_by(earlier, stayed, name, version)
     return decided
+
+
+def _other_pictures(earlier: EmbeddingStore, later: EmbeddingStore, ids: Sequence[str]) -> set[str]:
+    """Return which of some samples have the picture of another name, or whose own has another name; both stores have them.
+
+    A picture that was taken again is none of these, for what was said of it stays; nor is one whose bytes are not known.
+    """
+    old, new = (dict(zip(store.ids, map(bytes, store.alive["content"]), strict=True)) for store in (earlier, later))
+    known, came = set(old.values()), {content for one, content in new.items() if old.get(one) != content}
+    return {
+        one
+        for one in ids
+        if old[one] != new[one] and any(old[one]) and any(new[one]) and (new[one] in known or old[one] in came)
+    }
 
 
 def _refuse_regrouped(store: EmbeddingStore, version: int, texts: Mapping[str, tuple[str | None, str | None]]) -> None:

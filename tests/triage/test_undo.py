@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher, snapshot, write_pictures
+from helpers import CountingTeacher, noise_picture, snapshot, write_picture, write_pictures
 from toy_triage import IDS, make, rows
 
 import embedstore
@@ -161,6 +161,28 @@ def test_a_sample_with_another_picture_gets_its_fields_back(store: EmbeddingStor
     assert (store.sample("a.png").label, dict(store.sample("a.png").attributes)) == ("good", {})
 
 
+def labelled_pictures(root: Path) -> Path:
+    """Make a store in which version 3 says of good/4.png, and version 4 of good/6.png, that it is a defect; return its images."""
+    images = root / "images"
+    write_pictures(images, [f"good/{number}.png" for number in range(8)])
+    embedstore.build(root / "s", images, teacher="pixels", views=0)
+    with embedstore.open(root / "s") as store:
+        relabelled(store, {name: f"part {name}" for name in store.ids}, "group")
+        for name in ("good/4.png", "good/6.png"):
+            relabelled(store, {name: "defect"})
+    return images
+
+
+def test_a_picture_that_was_taken_again_gets_its_label_back(tmp_path: Path) -> None:
+    images = labelled_pictures(tmp_path)
+    write_picture(images / "good/6.png", noise_picture(99))
+    embedstore.build(tmp_path / "s", images)
+    with embedstore.open(tmp_path / "s") as store:
+        assert store.sample("good/6.png").label == "defect"
+        assert undo(store, 4).samples == 1
+        assert store.sample("good/6.png").label == "good"
+
+
 # Which is the last
 
 
@@ -235,6 +257,54 @@ def left_by_hand(store: EmbeddingStore) -> None:
 def compacted(store: EmbeddingStore) -> None:
     triage(store, {"a.png": RARE})
     store.compact()
+
+
+def swapped(images: Path) -> None:
+    for one, other in (("good/4.png", "spare"), ("good/6.png", "good/4.png"), ("spare", "good/6.png")):
+        (images / one).rename(images / other)
+
+
+def renamed_over(images: Path) -> None:
+    (images / "good/4.png").rename(images / "good/6.png")
+
+
+def copied_over(images: Path) -> None:
+    (images / "good/6.png").write_bytes((images / "good/4.png").read_bytes())
+
+
+def renamed_and_taken_anew(images: Path) -> None:
+    (images / "good/6.png").rename(images / "good/spare.png")
+    write_picture(images / "good/6.png", noise_picture(99))
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("act", [swapped, renamed_over, copied_over, renamed_and_taken_anew])
+def test_what_was_said_of_a_picture_is_not_undone_for_another_that_has_its_name(
+    act: Callable[[Path], None], later: bool, tmp_path: Path
+) -> None:
+    images = labelled_pictures(tmp_path)
+    act(images)
+    manifest = tmp_path / "m.csv"  # so that a picture without any of what was said is a defect as well
+    named = [one.relative_to(images).as_posix() for one in images.rglob("*.png")]
+    manifest.write_text("\n".join(["path,label", *(f"{name},defect" for name in named)]), "utf-8")
+    embedstore.build(tmp_path / "s", images, manifest=manifest)
+    with embedstore.open(tmp_path / "s") as store:
+        if later:  # nothing of it can be seen any more in the newest version
+            with store.write("delete") as writing:
+                writing.delete([name for name in store.ids if name != "good/6.png"])
+        before = snapshot(store)
+        assert store.sample("good/6.png").label == "defect"
+        with pytest.raises(
+            ConflictError, match=r"^Version 4 can't be undone, for .*, by version 5 \(build\); put the samples"
+        ):
+            undo(store, 4)
+        store.refresh()
+        assert snapshot(store) == before
+        if not later:
+            with pytest.raises(
+                ConflictError, match=r"for 'good/6\.png' has another picture since, by version 5 \(build\)"
+            ):
+                undo(store, 4)
 
 
 @pytest.mark.parametrize(
