@@ -49,23 +49,35 @@ def try_to_write(path: Path) -> None:
 def folder_beside(target: Path) -> Iterator[Path]:
     """Give a folder on the same disk to write in, and remove it; those that killed processes left there are removed first.
 
+    Where `put_in_place` did not get to its end, that is made up for. Where not even that can be done, the folder stays for the
+    next `sweep`, since the old files are in it.
+
     Raises:
         OSError: the system does not let it be made.
     """
     sweep(target.parent)
-    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+    aside, settled = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent)), True
     try:
         with filelock.FileLock(aside / _LOCK):
             (aside / _HELD).touch()
-            yield aside
+            try:
+                yield aside
+            except BaseException:
+                settled = False
+                with suppress(OSError):  # what went wrong first is what is told
+                    _settle(aside, target.parent)
+                    settled = True
+                raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if settled:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def put_in_place(targets: Sequence[Path], aside: Path) -> None:
     """Give new files their names, all of them or none: where one can't get it, those that were there before are there again.
 
-    A kill in between leaves no two that do not belong together; the next `sweep` brings the old ones back, or the new ones in.
+    So they are after an interrupt, unless all the new ones have their names by then. A kill in between leaves no two that do not
+    belong together; the next `sweep` brings the old ones back, or the new ones in.
 
     Args:
         targets: what they are to be named.
@@ -82,14 +94,19 @@ def put_in_place(targets: Sequence[Path], aside: Path) -> None:
         (before, replaced),
         *((aside / one.name, one) for one in targets),
     ]
-    for number, (this, there) in enumerate(moves):
-        try:
+    try:
+        for this, there in moves:
             this.replace(there)
-        except OSError as error:
-            for was, at in reversed(moves[:number]):
-                at.replace(was)
-            named = next((one for one in (there, this) if one in targets), targets[-1])
-            raise OSError(error.errno, error.strerror, str(named)) from error
+    except BaseException as error:
+        if any((aside / one.name).exists() for one in targets):
+            for was, at in reversed(moves):
+                # An interrupt may come when a move was made and nothing tells so yet but the files.
+                if os.path.lexists(at) and not os.path.lexists(was):
+                    at.replace(was)
+        if not isinstance(error, OSError):
+            raise
+        named = next((one for one in (there, this) if one in targets), targets[-1])
+        raise OSError(error.errno, error.strerror, str(named)) from error
 
 
 def sweep(folder: Path) -> None:
@@ -102,7 +119,7 @@ def sweep(folder: Path) -> None:
 
 
 def _settle(aside: Path, folder: Path) -> None:
-    """End the moves of a killed `put_in_place`, unless somebody has put other files where it was about to put these."""
+    """End the moves of a `put_in_place` that was stopped, unless somebody has put other files where it was about to put these."""
     before, replaced = aside / _BEFORE, aside / _REPLACED
     waiting: list[Path] = []
     if before.is_dir():

@@ -277,6 +277,83 @@ def test_where_a_file_can_not_get_its_name_the_old_ones_are_there_again(
     assert {one: one.read_bytes() for one in tmp_path.iterdir()} == old
 
 
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("again", [0, 1, 2, 3])
+@pytest.mark.parametrize("move", [1, 2, 3, 4, 5])
+def test_an_interrupt_between_two_files_leaves_both_old_ones_or_both_new_ones(
+    move: int, again: int, made: bool, store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether Ctrl-C comes before a move or after it, and also where it comes again on the way back."""
+    for path in (tmp_path / "out.npy", tmp_path / "new.npy"):
+        export(store, path)
+    new = {ending: (tmp_path / f"new{ending}").read_bytes() for ending in (".csv", ".npy")}
+    old = {".csv": b"fields", ".npy": b"vectors"}
+    for ending, content in old.items():
+        (tmp_path / f"out{ending}").write_bytes(content)
+        (tmp_path / f"new{ending}").unlink()
+    replace, calls = Path.replace, [0]
+
+    def interrupted(path: Path, target: Path) -> Path:
+        calls[0] += 1
+        stops = calls[0] in (move, move + again)
+        if not stops or made:
+            replace(path, target)
+        if stops:
+            raise KeyboardInterrupt
+        return target
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(store, tmp_path / "out.npy", overwrite=True)
+    left = {one.name.removeprefix("out"): one.read_bytes() for one in tmp_path.iterdir()}
+    assert left in (old, new)
+    assert left == old or move > 2
+
+
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("move", [1, 2, 3])
+def test_an_interrupt_between_two_files_leaves_none_where_there_was_none(
+    move: int, made: bool, store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, calls = Path.replace, [0]
+
+    def interrupted(path: Path, target: Path) -> Path:
+        calls[0] += 1
+        if calls[0] != move or made:
+            replace(path, target)
+        if calls[0] == move:
+            raise KeyboardInterrupt
+        return target
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(store, tmp_path / "out.npy")
+    assert sorted(one.name for one in tmp_path.iterdir()) == (["out.csv", "out.npy"] if made and move == 3 else [])
+
+
+def test_old_files_that_can_not_be_brought_back_at_once_come_back_later(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {tmp_path / "out.npy": b"vectors", tmp_path / "out.csv": b"fields"}
+    for path, content in old.items():
+        path.write_bytes(content)
+    replace, calls = Path.replace, [0]
+
+    def held(path: Path, target: Path) -> Path:
+        calls[0] += 1
+        if calls[0] > 2:
+            raise PermissionError(13, "Permission denied", str(path))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", held)
+        with pytest.raises(OSError, match="Permission denied"):
+            export(store, tmp_path / "out.npy", overwrite=True)
+    export(store, tmp_path / "other.npy")
+    assert {one: one.read_bytes() for one in tmp_path.iterdir() if one.name.startswith("out")} == old
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.csv", "other.npy", "out.csv", "out.npy"]
+
+
 @pytest.mark.parametrize("name", ["out.npy", "out.csv"])
 def test_a_folder_is_never_replaced(name: str, store: EmbeddingStore, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
