@@ -77,8 +77,8 @@ def tag_named(tables: Tables, asked: str) -> str:
         StoreError: there is no such tag.
     """
     tags = tables.tags()
-    name = asked if asked in tags else as_stored(asked)  # a store may be older than the rule that names have one form
-    if name not in tags:
+    name = _spelt(tags, asked)
+    if name is None:
         known = ", ".join(tags) or "none; give one with: embedstore tag"
         raise StoreError(f"The store has no tag '{asked}' (it has: {known}).")
     return name
@@ -114,7 +114,12 @@ def refuse_tag(tables: Tables, name: str) -> None:
         raise StoreError(
             f"The name {name!r} can't be a tag; give up to {_LONGEST_TAG} visible characters that are not only digits."
         )
-    if as_stored(name) in tables.tags():
-        raise StoreError(
-            f"The tag '{name}' names version {tables.tags()[as_stored(name)]} already; delete it first, or choose another."
-        )
+    tags = tables.tags()
+    if (taken := _spelt(tags, name)) is not None:
+        raise StoreError(f"The tag '{name}' names version {tags[taken]} already; delete it first, or choose another.")
+
+
+def _spelt(tags: Mapping[str, int], name: str) -> str | None:
+    """Return a tag as a store spells it, which may be older than the rule that names have one form; None: it has no such tag."""
+    spelt = {as_stored(tag): tag for tag in tags} | {tag: tag for tag in tags}
+    return spelt.get(name, spelt.get(as_stored(name)))

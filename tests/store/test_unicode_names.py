@@ -79,9 +79,25 @@ def test_a_store_that_is_older_than_the_one_form_is_read_as_if_it_had_it(tmp_pat
         store.refresh()
         assert store.attribute_names == [ONE]
         assert store.field(OTHER) == ["w", "x"]
-        assert store.number_of(OTHER) == 1
-        store.delete_tag(OTHER)
+        for name in (ONE, OTHER):
+            assert store.number_of(name) == 1
+            with pytest.raises(StoreError, match=f"The tag '{name}' names version 1 already; delete it first"):
+                store.tag(name)
+        assert store.delete_tag(ONE) == 1
         assert store.tags == {}
+
+
+def test_two_forms_of_a_tag_that_an_older_store_has_stay_two(tmp_path: Path) -> None:
+    with store_of(tmp_path / "s", unit_vectors(0, 2)) as store:
+        with store.write("relabel") as writing:
+            writing.set("label", dict.fromkeys(store.ids, "good"))
+        with writer(store.path) as session:
+            session.write(lambda tables: tables.put_tag(OTHER, 1))
+            session.write(lambda tables: tables.put_tag(ONE, 2))
+        assert (store.number_of(OTHER), store.number_of(ONE)) == (1, 2)
+        assert store.delete_tag(ONE) == 2
+        assert store.tags == {OTHER: 1}
+        assert store.delete_tag(ONE) == 1
 
 
 def test_two_forms_that_an_older_store_has_stay_two(tmp_path: Path) -> None:
