@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -95,11 +95,8 @@ class Predictions:
         It is for programs: a cell that begins with `=`, `+`, `-` or `@` is as it is, and a spreadsheet would take it for a
         formula.
         """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(asdict(one) for one in self.pictures)
-        return text.getvalue()
+        rows = ([getattr(one, name) for name in _COLUMNS] for one in self.pictures)
+        return "".join(map(_csv_line, [_COLUMNS, *rows]))
 
     def write(self, path: Path) -> None:
         """Write a `.csv` or `.json` file in UTF-8, without a byte-order mark, in one step.
@@ -110,6 +107,13 @@ class Predictions:
         check_place(path)
         plain = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(path, (plain if path.suffix.lower() == ".json" else self.to_csv()).encode())
+
+
+def _csv_line(cells: Sequence[str | float | None]) -> str:
+    """Return a line that ends in a line feed alone, as on every system."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that texts with either are put in quotes
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def check_place(path: Path, beginnings: Mapping[str, str] = _BEGINNINGS, what: str = "decisions") -> None:

@@ -559,6 +559,23 @@ def test_a_name_that_is_no_text_costs_no_other_decision(model: TerminalModel, im
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))["set_aside"] == found.set_aside
 
 
+@pytest.mark.parametrize("odd", ["\r", "\n", "\r\n", ",", '"'])
+def test_whatever_is_in_a_name_a_picture_has_one_row(odd: str, tmp_path: Path) -> None:
+    paths = [f"a{odd}.png", f"{odd}", "c.png"]
+    Predictions(By.retrieval, [Prediction(one, f"good{odd}", None, 0.5, f"b{odd}b") for one in paths]).write(
+        tmp_path / "out.csv"
+    )
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert rows == [(one, f"good{odd}", "", "0.5", f"b{odd}b") for one in paths]
+
+
+def test_a_line_ends_in_a_line_feed_on_every_system(tmp_path: Path) -> None:
+    Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]).write(tmp_path / "out.csv")
+    expected = b"path,decision,score,threshold,nearest\na.png,good,0.25,0.5,\n"
+    assert (tmp_path / "out.csv").read_bytes() == expected
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.json", "OUT.CSV"])
 def test_only_earlier_decisions_are_replaced(name: str, tmp_path: Path) -> None:
     found, file = Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]), tmp_path / name
