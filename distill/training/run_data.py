@@ -116,7 +116,7 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
     A picture that was renamed since is found by its content, as long as the store keeps the version that the summary was made of.
 
     Raises:
-        SummaryError: with what is wrong; or it keeps codes of pictures that were taken again since.
+        SummaryError: with what is wrong; or it keeps codes of pictures whose names others have now.
     """
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
@@ -135,9 +135,9 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
         )
     if summary.estimate is not None:
         data.remarks.append(f"The summary '{summary.name}' is {summary.estimate.in_words()}.")
-    held_out = {data.samples[at].id: at for side in ("val", "test", "aside") for at in data.sides[side]}
-    seen = seen_since(summary, store, data.samples, held_out)
-    leaked = {one: one for one in summary.seen if one in held_out} | seen.renamed
+    held_out = {at for side in ("val", "test", "aside") for at in data.sides[side].tolist()}
+    seen = seen_since(summary, store, data.samples)
+    leaked = {one: data.samples[at].id for one, places in seen.places.items() for at in places if at in held_out}
     if leaked:
         old, new = next(iter(leaked.items()))
         such = f"'{old}'" if old == new else f"'{old}', now '{new}'"
@@ -145,10 +145,11 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as {such}), which would "
             f"make its figures false; {_without_leak(summary, store, data)}"
         )
-    if seen.retaken and summary.codes:
+    if seen.replaced and summary.codes:  # which are found by name
         raise SummaryError(
-            f"The summary '{summary.name}' keeps codes of {len(seen.retaken)} pictures (such as '{seen.retaken[0]}') that "
-            f"were taken again since, which would be targets of other pictures than theirs; {_without_leak(summary, store, data)}"
+            f"The summary '{summary.name}' keeps codes of {len(seen.replaced)} pictures (such as '{seen.replaced[0]}') under "
+            "names that have other pictures now, so they would be targets of other pictures than theirs; "
+            f"{_without_leak(summary, store, data)}"
         )
     if seen.retaken:
         data.remarks.append(

@@ -1,11 +1,12 @@
-"""What became of the pictures that a saved summary saw: its store may have renamed them, or have others under their names.
+"""Where the pictures are now that a saved summary saw: its store may have renamed them, or have others under their names.
 
 As in `renamed`, the version that the summary was made of tells, as long as that is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from distill.source import Source
@@ -18,34 +19,49 @@ class SeenSince:
     """What became of the pictures that a summary saw.
 
     Attributes:
-        renamed: id -> the name under which it is held out now.
-        retaken: ids that have other pictures now.
+        places: id -> positions of its picture now, also of one that was taken again; those that have left are not there.
+        replaced: ids that have other bytes now.
+        retaken: of these, the ids of pictures that were taken again: the old bytes are gone, and the new ones nobody had.
         untraced: ids that the store lacks; it may have their pictures under other names.
     """
 
-    renamed: dict[str, str] = field(default_factory=dict)
+    places: dict[str, list[int]]
+    replaced: list[str] = field(default_factory=list)
     retaken: list[str] = field(default_factory=list)
     untraced: list[str] = field(default_factory=list)
 
 
-def seen_since(summary: Summary, store: Source, samples: Sequence[Sample], held_out: Mapping[str, int]) -> SeenSince:
-    """Return what became since of the pictures that a summary saw in an earlier version of a store; nothing in this version.
+def seen_since(summary: Summary, store: Source, samples: Sequence[Sample]) -> SeenSince:
+    """Return what became since of the pictures that a summary saw in an earlier version of a store.
 
     Args:
         summary: of the store.
-        store: that a run learns from.
+        store: as it is asked now.
         samples: all of the store.
-        held_out: positions, by id, of those that the run does not learn from.
     """
-    if summary.store_version == store.version:
-        return SeenSince()
     at_of = {sample.id: at for at, sample in enumerate(samples)}
+    places = {one: [at_of[one]] for one in summary.seen if one in at_of}
+    if summary.store_version == store.version:
+        return SeenSince(places)
     gone = [one for one in summary.seen if one not in at_of]
     then = contents_in(store, summary.store_version)
     if then is None:
-        return SeenSince(untraced=gone)
-    retaken = [one for one in summary.seen if one in at_of and then.get(one) != store.content_at(at_of[one])]
-    # Zeros are the content of vectors that were given without a picture.
-    name_of = {content: one for one, at in held_out.items() if any(content := store.content_at(at))}
-    renamed = {one: name_of[then[one]] for one in [*gone, *retaken] if then.get(one) in name_of}
-    return SeenSince(renamed, retaken, [one for one in gone if not any(then.get(one, b""))])
+        return SeenSince(places, untraced=gone)
+    replaced = [one for one, (at,) in places.items() if then.get(one) != store.content_at(at)]
+    since = SeenSince(places, replaced)
+    known = {content for content in then.values() if any(content)}  # zeros: vectors that were given without a picture
+    now = defaultdict[bytes, list[int]](list)
+    for at in range(len(samples) if gone or replaced else 0):
+        now[store.content_at(at)].append(at)
+    for one in [*gone, *replaced]:
+        was = then.get(one, b"")
+        has = store.content_at(at_of[one]) if one in at_of else b""
+        if was in known and was in now:
+            places[one] = now[was]
+        elif was in known and has in known:  # another picture has its name, and it has left
+            del places[one]
+        elif one in at_of:
+            since.retaken.append(one)
+        elif was not in known:
+            since.untraced.append(one)
+    return since

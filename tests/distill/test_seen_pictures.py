@@ -32,11 +32,20 @@ def build(here: Path, rows: Sequence[Part] = ROWS) -> None:
     embedstore.build(here / "toy.store", here / "images", manifest=manifest, prune=True)
 
 
-def rename(here: Path, names: dict[str, str]) -> None:
-    """Rename files, and bring the store to that; what else is said of the pictures goes along."""
+def rename(here: Path, names: dict[str, str], rows: Sequence[Part] = ROWS) -> None:
+    """Rename files one after the other, and bring the store to that; what else is said of the pictures goes along."""
     for old, new in names.items():
         (here / "images" / old).rename(here / "images" / new)
-    build(here, [replace(row, path=names.get(row.path, row.path)) for row in ROWS])
+    build(here, [replace(row, path=names.get(row.path, row.path)) for row in rows])
+
+
+def swap(here: Path, one: str, other: str) -> None:
+    """Give two files each the name of the other, and bring the store to that."""
+    images = here / "images"
+    (images / one).rename(images / "between")
+    (images / other).rename(images / one)
+    (images / "between").rename(images / other)
+    build(here)
 
 
 def remarks(here: Path, name: str) -> list[str]:
@@ -62,12 +71,25 @@ def test_a_renamed_picture_that_is_tested_was_seen(here: Path) -> None:
 
 def test_names_that_went_round_hide_nothing(here: Path) -> None:
     """The name that is tested has the picture that was learned now, and the other way round."""
-    images = here / "images"
-    (images / TESTED).rename(images / "between")
-    (images / LEARNED).rename(images / TESTED)
-    (images / "between").rename(images / LEARNED)
-    build(here)
+    swap(here, LEARNED, TESTED)
     refused(here, "train", f"saw 1 pictures .*such as '{LEARNED}', now '{TESTED}'")
+
+
+def test_pictures_that_were_numbered_anew_are_told_by_their_bytes(here: Path) -> None:
+    """Each keeps its side, under a name that was another one's; some of these were on another side."""
+    first, *others = [row for row in ROWS if row.kind == "good"]
+    (here / "images" / first.path).unlink()
+    names = {row.path: f"good{number:03}.png" for number, row in enumerate(others)}
+    rename(here, names, [row for row in ROWS if row != first])
+    assert remarks(here, "train") == []
+    refused(here, "codes", "keeps codes of .* under names that have other pictures now, so they would be targets of")
+    tested = sum(row.split != "train" for row in ROWS)
+    refused(here, "all", f"saw {tested} pictures that .*such as 'good002.png', now 'good001.png'")
+
+
+def test_pictures_of_one_side_that_swap_names_are_not_told(here: Path) -> None:
+    swap(here, LEARNED, "good001.png")
+    assert remarks(here, "train") == []
 
 
 def test_a_picture_that_was_learned_may_be_renamed_or_leave(here: Path) -> None:
