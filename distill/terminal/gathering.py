@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def of_store(  # noqa: PLR0917
     members: Gallery | None,
     images: Path | None,
     progress: Progress,
-    seen: Sequence[str] = (),
+    seen: Iterable[int] = (),
 ) -> Gallery:
     """Make a gallery of a store: of its samples, or of members that were gathered already and lack good pictures.
 
@@ -56,14 +56,14 @@ def of_store(  # noqa: PLR0917
         members: prototypes or a light file, in the teacher's space; the store gives the good pictures alone.
         images: the image folder, where it is not where the store remembers it.
         progress: called with the step, and how far it is.
-        seen: ids of the samples that the members were made of; good pictures of their parts set no threshold.
+        seen: positions of the samples that the members were made of; good pictures of their parts set no threshold.
 
     Raises:
         ModelError: the model has no good label, or no vectors of the store's teacher; or the store lacks defects or good parts.
         TrainingError: a picture can't be read.
     """
     good = needed_good(model)
-    sides = _sides(store.samples, good, {store.sample_at(at).part for at in store.find(seen) if at >= 0})
+    sides = _sides(store.samples, good, {store.sample_at(at).part for at in seen})
     if space is Space.teacher and members is None:
         refuse_other_teacher(model, store.fingerprint, f"the store '{store.path}'")
     recipe = store.recipe

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.where import peak
+from distill.training.seen_pictures import seen_since
 from embedstore import EmbeddingStore
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes
@@ -53,6 +56,14 @@ class Comparing:
     overkill: float | None = None
 
 
+class _Compared(NamedTuple):
+    """What pictures are compared with, what is to be said of it, and what is doubtful of good pictures that set a threshold."""
+
+    gallery: Gallery
+    said: list[Text]
+    doubts: list[Text]
+
+
 def predict(
     model: str | os.PathLike[str] | TerminalModel,
     images: Sequence[str | os.PathLike[str]],
@@ -88,8 +99,9 @@ def predict(
     if way is By.head:
         limit = opened.facts.threshold if threshold is None else threshold
     else:
-        gallery, said = _gallery(opened, way, against, tell)
-        limit, told = _limit(opened, way, gallery, against, threshold)
+        compared = _gallery(opened, way, against, tell)
+        gallery, said = compared.gallery, compared.said
+        limit, told = _limit(opened, way, compared, against, threshold)
         said[1:1] = told
     seen: dict[str, Seen] = {}
     sizes: dict[str, tuple[int, int]] = {}
@@ -191,9 +203,10 @@ def _by_gallery(
 
 
 def _limit(
-    model: TerminalModel, by: By, gallery: Gallery, against: Comparing, threshold: float | None
+    model: TerminalModel, by: By, compared: _Compared, against: Comparing, threshold: float | None
 ) -> tuple[float, list[Text]]:
-    """Return the threshold of a gallery's scores, and where it comes from."""
+    """Return the threshold of a gallery's scores, and where it comes from, with what is doubtful of that."""
+    gallery = compared.gallery
     if threshold is not None:
         return threshold, [remarks.given(threshold)]
     overkill = model.facts.overkill if against.overkill is None else against.overkill
@@ -210,11 +223,12 @@ def _limit(
             "made of (--store STORE)."
         )
     limit = threshold_at_overkill(gallery.scores_of_goods(against.k), overkill)
-    return limit, remarks.set_on(gallery, limit, overkill, without_own=by is By.retrieval)
+    told = remarks.set_on(gallery, limit, overkill, without_own=by is By.retrieval)
+    return limit, [*told, *compared.doubts]
 
 
-def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> tuple[Gallery, list[Text]]:
-    """Return what pictures are compared with, and what is to be said of it."""
+def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progress) -> _Compared:
+    """Return what pictures are compared with."""
     if by is By.prototypes:
         return _prototypes(model, against, progress)
     file = against.gallery
@@ -243,28 +257,29 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         )
     if made is not known:
         _keep(made, file)
+    said = [remarks.pictures(made)]
     if file is None and space is Space.student:
-        doubts.append(remarks.NOT_KEPT)
-    return made, [remarks.pictures(made), *doubts]
+        said.append(remarks.NOT_KEPT)
+    return _Compared(made, said, doubts)
 
 
-def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> tuple[Gallery, list[Text]]:
-    """Return the samples of a light file, and what is to be said of them; the good pictures are those of the store."""
+def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> _Compared:
+    """Return the samples of a light file; the good pictures are those of the store."""
     if against.vectors is Space.student or against.labelled is not None:
         raise ModelError(
             f"The light file '{file}' holds vectors of the teacher; leave --vectors and --labelled out, or the light file."
         )
     found = gathering.of_light_file(model, file)
-    said = [remarks.pictures(found)]
+    said, doubts = [remarks.pictures(found)], list[Text]()
     if against.store is not None:
         with embedstore.open(against.store) as store:
             found = gathering.of_store(model, store, Space.teacher, found, against.images, progress)
-            said += _on_split(store)
-    return found, said
+            doubts = _on_split(store)
+    return _Compared(found, said, doubts)
 
 
-def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> tuple[Gallery, list[Text]]:
-    """Return the prototypes of a summary, and what is to be said of them."""
+def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) -> _Compared:
+    """Return the prototypes of a summary."""
     if against.summary is None:
         raise ModelError(
             "By prototypes a summary is needed; name a file that embedstore export wrote (--summary FILE.safetensors), or a "
@@ -272,17 +287,16 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         )
     if against.store is None:
         summary = read_prototypes(against.summary)
-        return gathering.of_summary(model, summary), remarks.prototypes(summary, against.summary)
+        return _Compared(gathering.of_summary(model, summary), remarks.prototypes(summary, against.summary), [])
     with embedstore.open(against.store) as store:
         is_file = against.summary.endswith(".safetensors")
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
-        found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, summary.seen)
-        return found, [
-            *remarks.prototypes(summary, against.summary),
-            *remarks.unseen(summary),
-            *_on_split(store),
-        ]
+        seen = seen_since(summary, store, store.samples)
+        positions = chain.from_iterable(seen.places.values())
+        found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, positions)
+        doubts = [*remarks.unseen(summary), *remarks.untraced(summary, seen.untraced), *_on_split(store)]
+        return _Compared(found, remarks.prototypes(summary, against.summary), doubts)
 
 
 def _on_split(store: EmbeddingStore) -> list[Text]:

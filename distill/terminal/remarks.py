@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from distill.terminal.gallery import Gallery
 from embedstore.pages.words import Text
@@ -93,6 +94,21 @@ def unseen(summary: Summary) -> list[Text]:
             "of it.",
             f"要約「{summary.name}」のファイルには、どの画像から作られたかが書かれていません。しきい値を決めた良品画像がそこに"
             "含まれていると、新しい良品の誤判定は増えます。要約そのものか、要約全体のファイルを指定してください。",
+        )
+    ]
+
+
+def untraced(summary: Summary, ids: Sequence[str]) -> list[Text]:
+    """Say that pictures that the prototypes were made of are not in the store, which may have them under other names."""
+    if not ids:
+        return []
+    return [
+        Text(
+            f"{len(ids)} pictures that the summary '{summary.name}' saw (such as '{ids[0]}') are not in the store; should it "
+            "have them under other names, the good pictures that set the threshold may be among them, and more of new ones are "
+            "rejected; make it again to be sure.",
+            f"要約「{summary.name}」が作られた画像のうち {len(ids)} 枚（「{ids[0]}」など）がストアにありません。別の名前で残って"
+            "いて、しきい値を決めた良品画像に含まれていると、新しい良品の誤判定は増えます。確実にするには作り直してください。",
         )
     ]
 

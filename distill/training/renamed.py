@@ -11,10 +11,8 @@ from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from distill.source import Source, contents_of
+from distill.source import Source, contents_in
 from distill.training.same_run import CONTENTS
-from embedstore import EmbeddingStore
-from embedstore import open as open_store
 
 
 class RenamedWarning(UserWarning):
@@ -73,21 +71,3 @@ def warn_of_renamed(run: Path, source: Source, found: Mapping[str, int]) -> None
         RenamedWarning,
         stacklevel=2,
     )
-
-
-def contents_in(source: Source, version: int | None, digest: str | None = None) -> dict[str, bytes] | None:
-    """Return the content hash of each sample in a version of a store, by id; None where that is not kept, and of a file.
-
-    Args:
-        source: whose version it is.
-        version: its number.
-        digest: its `contents_of`, where the store may be another, or was built anew; None then, too.
-    """
-    if not isinstance(source, EmbeddingStore):
-        return None
-    if not any(one.number == version and one.readable for one in source.log()):
-        return None
-    with open_store(source.path, version) as then:
-        if digest is not None and contents_of(then) != digest:
-            return None
-        return {one: then.content_at(at) for at, one in enumerate(then.ids)}

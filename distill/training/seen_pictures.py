@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from distill.source import Source
-from distill.training.renamed import contents_in
+from distill.source import Source, contents_in
 from embedstore import Sample, Summary
 
 

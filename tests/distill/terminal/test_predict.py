@@ -239,6 +239,8 @@ def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
     ):
         found = distill.predict(model, asked, by=by, comparing=comparing)
         assert [[one for one in said if one in remark.en] for remark in found.remarks[2:]] == [[one] for one in told]
+        given = distill.predict(model, asked, by=by, comparing=comparing, threshold=0)
+        assert [one.en for one in given.remarks[1:]] == ["The threshold 0.0000 is the given one."]
 
 
 def test_prototypes_that_stand_for_codes_are_refused(
@@ -519,6 +521,8 @@ def test_a_store_without_split_says_what_that_means(
         comparing = Comparing(store=path, gallery=tmp_path / f"{count}.safetensors")
         found = distill.predict(model, asked, by="retrieval", comparing=comparing)
         assert sum(one.en.startswith(said) for one in found.remarks) == count
+        given = distill.predict(model, asked, by="retrieval", comparing=comparing, threshold=0)
+        assert not any(one.en.startswith(said) for one in given.remarks)
 
 
 def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(
