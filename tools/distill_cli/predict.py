@@ -37,8 +37,9 @@ def predict(
     gallery: Annotated[
         Path | None,
         typer.Option(
-            help="Keep what is compared with in this .safetensors file, or take it from there; or a light file of embedstore "
-            "export --light, which is only read. That needs --store or --threshold, too."
+            help="Keep what is compared with in this .safetensors file, or take it from there; where --store or --labelled "
+            "names what has changed since, it is made again. Or a light file of embedstore export --light, which is only read; "
+            "that needs --store or --threshold, too."
         ),
     ] = None,
     labelled: Annotated[Path | None, typer.Option(help="A folder of labelled pictures instead of a store.")] = None,
@@ -58,7 +59,7 @@ def predict(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Reject above this score, whatever the overkill: 0 to 1 by the head, otherwise -2 to 2."),
+        typer.Option(help="Reject above this score, instead of by --overkill: 0 to 1 by the head, otherwise -2 to 2."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="For one picture.")] = 1,
     out: Annotated[
