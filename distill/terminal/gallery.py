@@ -19,8 +19,9 @@ from embedstore.errors import ModelError
 from embedstore.files import try_to_write, write_whole
 from embedstore.vectors import Vectors, unit_length
 
-_KEY, _FORMAT = "embedstore.gallery", 1
-_NAMES = ("labels", "parts", "ids", "contents", "parts_of_good")
+_KEY, _FORMAT = "embedstore.gallery", 2
+_NAMES_OF_GOODS = ("parts_of_good", "contents_of_good")
+_NAMES = ("labels", "parts", "ids", "contents", *_NAMES_OF_GOODS)
 _TEXTS = ("space", "owner", "good", "state", "made_of")
 _OTHERS = {  # by the key of their metadata: files that `embedstore export` writes
     "embedstore.light": "a light file",
@@ -46,6 +47,7 @@ class Gallery:
         contents: (n) hashes of the picture files, as hexadecimal digits; empty where they are not known.
         goods: (v, d) what the student makes of good pictures that no model learned, or that are members; as `vectors` are.
         parts_of_good: (v) which parts those show: each is scored without its own, and without parts that have the same file.
+        contents_of_good: (v) as `contents`.
         state: digest of the samples of the store or the folder that it was made of, see `gathering.state_of`; empty for other
             sources.
         made_of: that, in words.
@@ -64,6 +66,7 @@ class Gallery:
     contents: list[str]
     goods: Vectors
     parts_of_good: list[str]
+    contents_of_good: list[str]
     state: str
     made_of: str
     axes: Vectors | None = None
@@ -90,12 +93,16 @@ class Gallery:
         )
 
     def scores_of_goods(self, k: int) -> Scores:
-        """Return the same of the good pictures (v,) that thresholds are set on, each without its own part and copies of it."""
+        """Return the same of the good pictures (v,) that thresholds are set on, each without its own part and copies of it.
+
+        Copies are known by their contents, which a light file does not hold.
+        """
         of_content = self._parts_of_contents()
         own = {part: {part} for part in self.parts_of_good}
-        for content, part in zip(self.contents, self.parts, strict=True):
-            if content and part in own:
-                own[part] |= of_content[content]
+        contents, parts = [*self.contents, *self.contents_of_good], [*self.parts, *self.parts_of_good]
+        for content, part in zip(contents, parts, strict=True):
+            if part in own:
+                own[part] |= of_content.get(content, set())
         return self.scores(self.goods, k, [own[part] for part in self.parts_of_good])
 
     def nearest_defects(self, placed: Vectors, own_parts: Sequence[Collection[str]]) -> list[int]:
@@ -155,7 +162,12 @@ class Gallery:
             header = json.loads(metadata[_KEY])
             tensors: dict[str, Any] = load(data)
             names = msgpack.unpackb(tensors.pop("names").tobytes())
-            if header.pop("format") != _FORMAT:
+            form = header.pop("format")
+            if (
+                form == 1
+            ):  # without the contents of good pictures; no store or folder has its state, so it is made again of one
+                header["state"], names["contents_of_good"] = "", [""] * len(names["parts_of_good"])
+            elif form != _FORMAT:
                 raise ValueError("of another format")
             found = cls(space=Space(header.pop("space")), **header, **tensors, **names)
             _check(found)
@@ -209,7 +221,7 @@ def _check(gallery: Gallery) -> None:
         texts = getattr(gallery, name)
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ValueError(name)
-    if any(len(getattr(gallery, name)) != n for name in _NAMES if name != "parts_of_good"):
+    if any(len(getattr(gallery, name)) != (v if name in _NAMES_OF_GOODS else n) for name in _NAMES):
         raise ValueError("lengths")
     if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS):
         raise ValueError("texts")

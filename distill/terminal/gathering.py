@@ -82,6 +82,7 @@ def of_store(  # noqa: PLR0917
         found,
         goods=found.placed(np.stack([one.of(space) for one in goods])) if goods else found.goods,
         parts_of_good=[store.sample_at(at).part for at in sides.goods],
+        contents_of_good=_contents(store, sides.goods),
         state=state_of(store),
         made_of=f"The store '{store.path}' (version {store.version})",
     )
@@ -186,11 +187,12 @@ def of_images(
     if not members:
         raise ModelError(f"No picture under '{folder}' has a label; put them in folders with the labels' names.")
     found = _of_student(model, np.stack(members), [samples[at] for at in sides.members], contents)
-    goods, _ = looked(sides.goods, "Looking at good pictures")
+    goods, contents_of_good = looked(sides.goods, "Looking at good pictures")
     found = replace(
         found,
         goods=found.placed(np.stack(goods)) if goods else found.goods,
         parts_of_good=[samples[at].part for at in sides.goods],
+        contents_of_good=contents_of_good,
         state=state,
         made_of=f"The folder '{folder}'",
     )
@@ -278,8 +280,7 @@ def _of_samples(  # noqa: PLR0917
 ) -> Gallery:
     """Return a gallery of the samples at some positions, as the teacher or as the model sees them."""
     samples = [store.sample_at(at) for at in positions]
-    contents = [store.content_at(at) for at in positions]
-    known = [content.hex() if any(content) else "" for content in contents]
+    known = _contents(store, positions)
     if space is Space.teacher:
         vectors = directions(store.read(np.array(positions, np.int64)), needed_centre(model))
         return _gallery(model, space, vectors, samples, known)
@@ -287,6 +288,12 @@ def _of_samples(  # noqa: PLR0917
     if not seen:
         raise ModelError(f"No sample of '{store.path}' has a label to compare with; add some, with their labels.")
     return _of_student(model, np.stack([one.features for one in seen]), samples, known)
+
+
+def _contents(store: EmbeddingStore, positions: Sequence[int]) -> list[str]:
+    """Return the contents of the samples at some positions, as a gallery has them."""
+    contents = [store.content_at(at) for at in positions]
+    return [content.hex() if any(content) else "" for content in contents]
 
 
 def _of_student(model: TerminalModel, features: Vectors, samples: Sequence[Sample], contents: list[str]) -> Gallery:
@@ -314,6 +321,7 @@ def _gallery(
         contents=contents or [""] * len(samples),
         goods=np.zeros((0, dim), np.float32),
         parts_of_good=[],
+        contents_of_good=[],
         state="",
         made_of="",
     )

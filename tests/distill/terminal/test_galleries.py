@@ -38,6 +38,7 @@ GALLERY = Gallery(
     contents=["c1", "c2", "", "c4", "c5", "c6"],
     goods=vectors(3),
     parts_of_good=["a", "c", "z"],
+    contents_of_good=["c1", "c3", ""],
     state="cd",
     made_of="The store 'parts'",
 )
@@ -94,8 +95,9 @@ def test_all_parts_with_a_copy_of_a_picture_are_left_out() -> None:
         alike = members[kinds] @ one if kinds.any() else np.array([-1.0])
         assert score == pytest.approx(alike.max() - (members[~kinds] @ one).max(), abs=1e-6)
     assert copied.nearest_defects(GALLERY.vectors[[1, 1]], [{"d"}, {"b"}]) == [1, 3]
-    asked = replace(copied, goods=GALLERY.vectors[[0, 1]], parts_of_good=["a", "z"])
-    np.testing.assert_allclose(asked.scores_of_goods(1), asked.scores(asked.goods, 1, [{"a", "c"}, set()]))
+    goods = {"goods": GALLERY.vectors[[0, 1, 4]], "parts_of_good": ["a", "z", "y"]}
+    asked = replace(copied, **goods, contents_of_good=["", "", "c5"])  # of 'd', and no member is of 'y'
+    np.testing.assert_allclose(asked.scores_of_goods(1), asked.scores(asked.goods, 1, [{"a", "c"}, set(), {"d"}]))
 
 
 def test_axes_come_after_centre_and_scale() -> None:
@@ -122,6 +124,12 @@ def test_a_gallery_comes_back(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["g.safetensors"]
 
 
+def test_a_gallery_of_an_earlier_release_can_be_read_and_is_of_no_state(tmp_path: Path) -> None:
+    found = Gallery.load(hostile(tmp_path, {"format": 1}, {}, {"contents_of_good": None}))
+    assert (found.state, found.contents_of_good) == ("", ["", "", ""])
+    np.testing.assert_array_equal(found.scores_of_goods(1), GALLERY.scores_of_goods(1))
+
+
 @pytest.mark.parametrize("lacking", ["good", "cut"])
 def test_one_kind_alone_tells_nothing(lacking: str) -> None:
     other = "cut" if lacking == "good" else "good"
@@ -130,18 +138,24 @@ def test_one_kind_alone_tells_nothing(lacking: str) -> None:
         gallery.refuse_incomplete()
 
 
-def hostile(tmp_path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray], names: dict[str, Any]) -> Path:
-    """Write a gallery in which some things are others."""
-    GALLERY.save(tmp_path / "g.safetensors")
-    data = (tmp_path / "g.safetensors").read_bytes()
+def rewritten(
+    gallery: Gallery, path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray], names: dict[str, Any]
+) -> Path:
+    """Write a gallery in which some things are others; names that are None are left out."""
+    gallery.save(path)
+    data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     plain = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["embedstore.gallery"]) | header
     own = load(data) | tensors
     texts = msgpack.unpackb(own.pop("names").tobytes()) | names
-    own["names"] = np.frombuffer(msgpack.packb(texts), np.uint8)
-    path = tmp_path / "hostile.safetensors"
+    kept = {name: value for name, value in texts.items() if value is not None}
+    own["names"] = np.frombuffer(msgpack.packb(kept), np.uint8)
     path.write_bytes(save(own, metadata={"embedstore.gallery": json.dumps(plain)}))
     return path
+
+
+def hostile(tmp_path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray], names: dict[str, Any]) -> Path:
+    return rewritten(GALLERY, tmp_path / "hostile.safetensors", header, tensors, names)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +176,9 @@ def hostile(tmp_path: Path, header: dict[str, Any], tensors: dict[str, np.ndarra
         ({}, {"axes": np.zeros((4, 2), np.float32)}, {}),
         ({}, {}, {"contents": ["c"] * 5}),
         ({}, {}, {"labels": ["good"] * 5}),
+        ({}, {}, {"contents_of_good": ["c"] * 2}),
+        ({}, {}, {"contents_of_good": None}),
+        ({"format": 1}, {}, {"parts_of_good": None}),
         ({}, {}, {"ids": [1, 2, 3, 4, 5, 6]}),
         ({}, {}, {"parts": "abcdef"}),
     ],

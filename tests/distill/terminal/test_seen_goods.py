@@ -1,14 +1,20 @@
-"""Good pictures that a summary has seen set no threshold of its prototypes, also where they were renamed since."""
+"""Good pictures that set a threshold: none that a summary has seen, also where it was renamed; each without its copies."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_parts
+from test_galleries import rewritten
 
 import distill
 import embedstore
+from distill.terminal import gathering
 from distill.terminal.export import Export
+from distill.terminal.gallery import Gallery
+from distill.terminal.model import Space, TerminalModel
 from distill.terminal.predict import Comparing
 from distill.terminal.predictions import By, Predictions
 from embedstore.errors import ModelError
@@ -81,3 +87,39 @@ def test_without_the_version_of_the_summary_it_is_told_what_is_not_there(exporte
     assert f"1 枚（「{LEARNED[0]}」など）がストアにありません" in doubt.ja
     given = ask(exported, here, str(file), threshold=0)
     assert [one.en for one in given.remarks[1:]] == ["The threshold 0.0000 is the given one."]
+
+
+@pytest.mark.parametrize("way", ["store", "folder", "file"])
+def test_goods_are_compared_without_their_copies(way: str, exported: Export, here: Path) -> None:
+    """Each has a copy among the members, under the name of another part."""
+    images, path, manifest = here / "images", here / "copies.store", here / "parts.csv"
+    for old, new in zip(TESTED, LEARNED, strict=False):
+        shutil.copy(images / old, images / new)
+    embedstore.build(path, images, manifest=manifest, teacher="pixels", views=1)
+    model = TerminalModel(exported.path)
+    with embedstore.open(path) as store:
+        contents = [store.content_at(at).hex() for at in store.positions(TESTED)]
+        part = {sample.id: sample.part for sample in store.samples}
+        if way == "folder":
+            found = gathering.of_images(model, images, manifest, None, lambda *_: None)
+        else:
+            found = gathering.of_store(model, store, Space.student, None, None, lambda *_: None)
+    if way == "file":
+        found.save(here / "g.safetensors")
+        found = Gallery.load(here / "g.safetensors")
+    own = [{part[good], part[copy]} for good, copy in zip(TESTED, LEARNED, strict=False)]
+    assert found.contents_of_good == contents
+    np.testing.assert_array_equal(found.scores_of_goods(1), found.scores(found.goods, 1, own))
+    assert (found.scores_of_goods(1) > found.scores(found.goods, 1, [set()] * len(own))).all()
+
+
+def test_a_gallery_of_an_earlier_release_is_made_again_where_its_store_is_named(exported: Export, here: Path) -> None:
+    file, asked = here / "g.safetensors", [here / "images" / "spot001.png"]
+    comparing = Comparing(store=here / "toy.store", gallery=file)
+    distill.predict(exported.path, asked, by="retrieval", comparing=comparing)
+    made = Gallery.load(file)
+    old = rewritten(made, file, {"format": 1}, {}, {"contents_of_good": None}).read_bytes()
+    distill.predict(exported.path, asked, by="retrieval", comparing=Comparing(gallery=file))
+    assert file.read_bytes() == old
+    distill.predict(exported.path, asked, by="retrieval", comparing=comparing)
+    assert Gallery.load(file).contents_of_good == made.contents_of_good != []
