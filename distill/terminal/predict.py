@@ -13,12 +13,12 @@ import numpy as np
 
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
+from distill.seen_pictures import seen_since
 from distill.terminal import gathering, remarks
 from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.where import peak
-from distill.training.seen_pictures import seen_since
 from embedstore import EmbeddingStore
 from embedstore.errors import ImagesError, ModelError, PictureError
 from embedstore.exports import is_light_file, read_prototypes

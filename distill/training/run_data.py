@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from distill.seen_pictures import seen_since
 from distill.source import Source
 from distill.targets.making import SAVED
 from distill.training.doubts import doubts
-from distill.training.seen_pictures import seen_since
 from distill.training.settings import Settings
 from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.errors import SettingsError, SummaryError, TrainingError

@@ -1,6 +1,6 @@
 """Where the pictures are now that a saved summary saw: its store may have renamed them, or have others under their names.
 
-As in `renamed`, the version that the summary was made of tells, as long as that is kept.
+As in `training.renamed`, the version that the summary was made of tells, as long as that is kept.
 """
 
 from __future__ import annotations
