@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from distill.evaluation.metrics import allowed_above
 from distill.terminal.gallery import Gallery
 from embedstore.pages.words import Text
 from embedstore.summaries import Summary
@@ -38,7 +39,7 @@ def set_on(gallery: Gallery, threshold: float, overkill: float, *, without_own: 
             f"以下です{ja}。",
         )
     ]
-    if 0 < overkill * goods < 1:
+    if goods and overkill and not allowed_above(goods, overkill):
         enough = math.ceil(1 / overkill)
         said.append(
             Text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from distill.evaluation.metrics import allowed_above
 from distill.source import Source
 from distill.training.settings import Settings
 
@@ -32,7 +33,7 @@ def doubts(data: RunData, store: Source, settings: Settings) -> list[str]:
 
 def few_goods(goods: int, settings: Settings) -> str | None:
     """Return what is to be said where a run's validation side has so few good pictures, if anything."""
-    if not 0 < settings.overkill * goods < 1:
+    if not goods or not settings.overkill or allowed_above(goods, settings.overkill):
         return None
     return (
         f"The validation side has {goods} '{settings.good}' pictures, too few for an overkill of {settings.overkill:.1%}: "
