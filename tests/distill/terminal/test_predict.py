@@ -1,13 +1,8 @@
 """Predictions: by the head as evaluation has them, by prototypes and retrieval as sums by hand have them."""
 
-import csv
-import io
-import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,65 +10,18 @@ import pytest
 import distill
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
-from distill.terminal.export import Export
-from distill.terminal.gallery import Gallery
 from distill.terminal.model import Space, TerminalModel
 from distill.terminal.predict import Comparing
-from distill.terminal.predictions import By, Prediction, Predictions
+from distill.terminal.predictions import By
 from distill.terminal.retrieval import defect_scores
 from distill.training import run_directory
 from distill.training.loop import Run
 from embedstore import EmbeddingStore
-from embedstore.errors import ImagesError, ModelError, SummaryError
+from embedstore.errors import ModelError
 from embedstore.exports import LightForm, read_light_file
 from embedstore.exports import export as export_summary
 from embedstore.pictures import read_picture
 from embedstore.summaries.strategy import directions
-
-
-@pytest.fixture(scope="module")
-def model(exported: Export) -> TerminalModel:
-    return TerminalModel(exported.path)
-
-
-@pytest.fixture(scope="module")
-def images(store_path: Path) -> Path:
-    return store_path.parent / "images"
-
-
-@pytest.fixture(scope="module")
-def summed(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A store with a saved summary of the training side, and that summary as a file."""
-    place = tmp_path_factory.mktemp("summed")
-    shutil.copytree(store_path, place / "s")
-    with embedstore.open(place / "s") as store:
-        store.summarize("sub-prototypes", name="few", split="train", k=3)
-        export_summary(store, place / "few.safetensors", summary="few")
-    return place / "s", place / "few.safetensors"
-
-
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        ({}, "vectors"),
-        ({"light": LightForm()}, "a light file"),
-        ({"summary": "few"}, "a summary"),
-        ({"summary": "few", "prototypes_only": True}, "the prototypes of a summary"),
-        (None, ""),
-    ],
-)
-def test_another_file_in_place_of_a_gallery_is_named_and_not_told_to_be_deleted(
-    summed: tuple[Path, Path], tmp_path: Path, options: dict[str, Any] | None, what: str
-) -> None:
-    file = tmp_path / "f.safetensors"
-    if options is None:
-        file.write_bytes(b"mine")
-    else:
-        with embedstore.open(summed[0]) as store:
-            export_summary(store, file, **options)
-    told = f"no gallery but {what} of embedstore export" if what else "no gallery that distill predict wrote"
-    with pytest.raises(ModelError, match=rf"f\.safetensors' is {told}; name another file\.$"):
-        Gallery.load(file)
 
 
 def side(store: EmbeddingStore, split: str, label: str | None = None) -> list[int]:
@@ -108,21 +56,6 @@ def test_a_threshold_of_ones_own_decides(model: TerminalModel, images: Path) -> 
     paths = [images / "good001.png", images / "spot001.png"]
     decided = [[one.decision for one in distill.predict(model, paths, threshold=t).pictures] for t in (0.0, 1.0)]
     assert decided == [["defect", "defect"], ["good", "good"]]
-
-
-@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1, 5])
-def test_a_threshold_that_no_score_can_have_is_refused(threshold: float, model: TerminalModel, images: Path) -> None:
-    with pytest.raises(ModelError, match=r"The threshold is .*; scores by head are 0 to 1"):
-        distill.predict(model, [images / "spot001.png"], threshold=threshold)
-    with pytest.raises(ModelError, match=r"scores by retrieval are -2 to 2"):
-        distill.predict(model, [images / "spot001.png"], by="retrieval", threshold=30 * threshold)
-
-
-def test_without_a_good_label_a_threshold_is_refused(model: TerminalModel, images: Path) -> None:
-    other = TerminalModel(model.path)
-    other.facts = replace(model.facts, good=None, threshold=None, overkill=None)
-    with pytest.raises(ModelError, match="knows no good label, so nothing is rejected above a threshold"):
-        distill.predict(other, [images / "spot001.png"], threshold=0.5)
 
 
 @pytest.mark.parametrize("space", list(Space))
@@ -243,18 +176,6 @@ def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
         assert [one.en for one in given.remarks[1:]] == ["The threshold 0.0000 is the given one."]
 
 
-def test_prototypes_that_stand_for_codes_are_refused(
-    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(store_path, tmp_path / "s")
-    with embedstore.open(tmp_path / "s") as store:
-        store.summarize("compressed-own", name="codes", split="train")
-    with pytest.raises(SummaryError, match="'codes' keeps a code of each picture's own vector, and as prototypes only"):
-        distill.predict(
-            model, [images], by="prototypes", comparing=Comparing(store=tmp_path / "s", summary="codes"), threshold=0
-        )
-
-
 def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tmp_path: Path) -> None:
     """Two parts with rims, which nobody trained, in a folder beside good parts: then a third is like them."""
     for label, names in {"good": [f"good{n:03}" for n in range(20)], "rims": ["aside0", "aside1"]}.items():
@@ -268,172 +189,6 @@ def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tm
     assert "of 20 good pictures of the folder" in found.remarks[1].en
     kept = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, labelled=None))
     assert kept.pictures == found.pictures
-
-
-def test_a_gallery_is_made_again_when_the_store_has_moved_on_or_is_another(
-    model: TerminalModel, summed: tuple[Path, Path], store_path: Path, images: Path, tmp_path: Path
-) -> None:
-    comparing = Comparing(store=summed[0], gallery=tmp_path / "g.safetensors")
-    distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
-    first = (tmp_path / "g.safetensors").stat().st_mtime_ns
-    distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
-    assert (tmp_path / "g.safetensors").stat().st_mtime_ns == first
-    with embedstore.open(summed[0]) as store:
-        store.set_groups({"unknown0.png": "another"})
-        version = store.version
-    found = distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
-    assert f"(version {version})" in found.remarks[0].en
-    assert (tmp_path / "g.safetensors").stat().st_mtime_ns > first
-    other = tmp_path / "other"  # as far, and yet another one
-    shutil.copytree(store_path, other)
-    with embedstore.open(other) as store:
-        while store.version < version:
-            store.set_groups({"unknown0.png": f"group {store.version}"})
-        assert store.version == version
-    found = distill.predict(model, [images / "good001.png"], by="retrieval", comparing=replace(comparing, store=other))
-    assert f"'{other}'" in found.remarks[0].en
-
-
-def test_a_gallery_is_made_again_when_the_folder_has_changed(
-    model: TerminalModel, images: Path, tmp_path: Path
-) -> None:
-    known, file = tmp_path / "known", tmp_path / "g.safetensors"
-
-    def put(label: str, names: list[str]) -> None:
-        (known / label).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (known / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
-
-    put("good", [f"good{n:03}" for n in range(20)])
-    put("spot", ["spot001", "spot002"])
-    asked, comparing = [images / "aside2.png", images / "good031.png"], Comparing(labelled=known, gallery=file)
-
-    def as_without_a_file() -> Predictions:
-        found = distill.predict(model, asked, by="retrieval", comparing=comparing)
-        plain = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, gallery=None))
-        assert found.pictures == plain.pictures
-        return found
-
-    as_without_a_file()
-    first = file.stat().st_mtime_ns
-    as_without_a_file()
-    assert file.stat().st_mtime_ns == first
-    put("rims", ["aside0", "aside1"])  # a new defect
-    found = as_without_a_file()
-    assert found.remarks[0].en.startswith("24 pictures are compared with")
-    assert found.pictures[0].decision == "rims"
-    (known / "rims" / "aside1.png").write_bytes((images / "stripe001.png").read_bytes())  # another picture
-    as_without_a_file()
-    manifest = tmp_path / "m.csv"  # another label
-    rows = [
-        f"{one.relative_to(known).as_posix()},{'good' if one.parent.name == 'good' else 'edge'}"
-        for one in sorted(known.glob("*/*.png"))
-    ]
-    manifest.write_text("\n".join(["path,label", *rows]), "utf-8")
-    comparing = replace(comparing, manifest=manifest)
-    assert as_without_a_file().pictures[0].decision == "edge"
-    with pytest.raises(ImagesError, match="does not exist"):
-        distill.predict(model, asked, by="retrieval", comparing=Comparing(labelled=tmp_path / "none", gallery=file))
-
-
-def test_a_folder_takes_no_place_of_a_gallery_with_the_teachers_vectors(
-    model: TerminalModel, summed: tuple[Path, Path], images: Path, tmp_path: Path
-) -> None:
-    comparing = Comparing(Space.teacher, summed[0], gallery=tmp_path / "g.safetensors")
-    distill.predict(model, [images / "good001.png"], by="retrieval", comparing=comparing)
-    of_folder = Comparing(labelled=images, gallery=comparing.gallery)
-    with pytest.raises(ModelError, match=r"holds no vectors of the teacher; name another file than '.*g\.safetensors'"):
-        distill.predict(model, [images / "good001.png"], by="retrieval", comparing=of_folder)
-
-
-def test_another_teachers_prototypes_are_refused(model: TerminalModel, summed: tuple[Path, Path], images: Path) -> None:
-    other = TerminalModel(model.path)
-    other.facts = replace(model.facts, fingerprint="f" * 32, teacher="somebody")
-    said = "learned from the teacher 'somebody' .* so their vectors can't be compared"
-    for by, comparing in {
-        By.prototypes: Comparing(store=summed[0], summary="few"),
-        By.retrieval: Comparing(store=summed[0], vectors=Space.teacher),
-    }.items():
-        with pytest.raises(ModelError, match=said):
-            distill.predict(other, [images / "good001.png"], by=by, comparing=comparing)
-    comparing = Comparing(summary=str(summed[1]))
-    with pytest.raises(ModelError, match=said):
-        distill.predict(other, [images / "good001.png"], by=By.prototypes, comparing=comparing, threshold=0)
-    light = summed[1].with_name("others.safetensors")
-    with embedstore.open(summed[0]) as store:
-        export_summary(store, light, light=LightForm(int8=True))
-    with pytest.raises(ModelError, match=said):
-        distill.predict(
-            other, [images / "good001.png"], by=By.retrieval, comparing=Comparing(gallery=light), threshold=0
-        )
-    comparing = Comparing(store=summed[0], vectors=Space.student)  # these are the model's own
-    assert distill.predict(other, [images / "good001.png"], by=By.retrieval, comparing=comparing).pictures
-
-
-def test_galleries_of_others_are_refused(
-    model: TerminalModel, summed: tuple[Path, Path], images: Path, tmp_path: Path
-) -> None:
-    file, asked = tmp_path / "g.safetensors", [images / "good001.png"]
-    student = Comparing(gallery=file)
-    distill.predict(model, asked, by="retrieval", comparing=replace(student, store=summed[0]))
-    with pytest.raises(ModelError, match="holds vectors of the student; ask with --vectors student"):
-        distill.predict(model, asked, by="retrieval", comparing=replace(student, vectors=Space.teacher))
-    other = TerminalModel(model.path)
-    other.digest = "0"
-    with pytest.raises(ModelError, match="was made with another model"):
-        distill.predict(other, asked, by="retrieval", comparing=student)
-    of_teacher = Comparing(Space.teacher, gallery=tmp_path / "t.safetensors")
-    distill.predict(model, asked, by="retrieval", comparing=replace(of_teacher, store=summed[0]))
-    assert distill.predict(model, asked, by="retrieval", comparing=replace(of_teacher, vectors=None)).pictures
-    with pytest.raises(
-        ModelError, match="was made with another model"
-    ):  # its good pictures are as that model sees them
-        distill.predict(other, asked, by="retrieval", comparing=of_teacher)
-    other.facts = replace(model.facts, good="defect")
-    with pytest.raises(ModelError, match="good parts are 'good', and the model's are not"):
-        distill.predict(other, asked, by="retrieval", comparing=student)
-
-
-def test_what_does_not_fit_is_refused(model: TerminalModel, images: Path, tmp_path: Path) -> None:
-    asked = [images / "good001.png"]
-    with pytest.raises(ModelError, match="By the head nothing is compared"):
-        distill.predict(model, asked, comparing=Comparing(overkill=0.1))
-    with pytest.raises(ModelError, match="By prototypes a summary is needed"):
-        distill.predict(model, asked, by="prototypes")
-    with pytest.raises(ModelError, match="By retrieval pictures are compared with others"):
-        distill.predict(model, asked, by="retrieval")
-    with pytest.raises(ModelError, match="holds no vectors of the teacher"):
-        distill.predict(model, asked, by="retrieval", comparing=Comparing(Space.teacher, labelled=images))
-    with pytest.raises(ImagesError, match="There is no picture"):
-        distill.predict(model, [tmp_path / "none.png"])
-    other = TerminalModel(model.path)
-    other.facts = replace(model.facts, centre=None, no_vectors="nobody taught it")
-    of_teacher = Comparing(Space.teacher, store=images.parent / "toy.store")
-    with pytest.raises(ModelError, match="no vectors in its teacher's space, since nobody taught it"):
-        distill.predict(other, asked, by="retrieval", comparing=of_teacher)
-    other.facts = replace(model.facts, good=None, threshold=None, overkill=None)
-    with pytest.raises(ModelError, match="knows no good label"):
-        distill.predict(other, asked, by="retrieval", comparing=Comparing(store=images.parent / "toy.store"))
-
-
-@pytest.mark.parametrize(
-    ("by", "against", "threshold", "said"),
-    [
-        ("retrieval", Comparing(store=Path("s"), labelled=Path("d")), None, "leave one out, --store or --labelled"),
-        ("retrieval", Comparing(store=Path("s"), manifest=Path("m.csv")), None, "The manifest 'm.csv' is of no folder"),
-        ("prototypes", Comparing(summary="few", images=Path("i")), None, "The image folder 'i' is of no store"),
-        ("retrieval", Comparing(labelled=Path("d"), images=Path("i")), None, "The image folder 'i' is of no store"),
-        ("retrieval", Comparing(store=Path("s"), overkill=0.1), 0.1, "leave one out, --overkill or --threshold"),
-        ("retrieval", Comparing(store=Path("s"), overkill=7.0), None, "The overkill is 7.0; expected 0 to 0.5"),
-        ("retrieval", Comparing(store=Path("s"), summary="few"), None, "A summary was given, which retrieval does not"),
-        ("prototypes", Comparing(summary="few", labelled=Path("d")), None, "leave --vectors, --gallery and --labelled"),
-    ],
-)
-def test_what_would_be_ignored_is_refused(
-    by: str, against: Comparing, threshold: float | None, said: str, model: TerminalModel, images: Path
-) -> None:
-    with pytest.raises(ModelError, match=said):
-        distill.predict(model, [images], by=by, comparing=against, threshold=threshold)
 
 
 @pytest.mark.parametrize("dims", [None, 8])
@@ -523,93 +278,3 @@ def test_a_store_without_split_says_what_that_means(
         assert sum(one.en.startswith(said) for one in found.remarks) == count
         given = distill.predict(model, asked, by="retrieval", comparing=comparing, threshold=0)
         assert not any(one.en.startswith(said) for one in given.remarks)
-
-
-def test_what_cannot_be_read_is_set_aside_and_the_rest_is_told(
-    model: TerminalModel, images: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "a.png").write_bytes((images / "spot001.png").read_bytes())
-    (tmp_path / "b.png").write_bytes(b"nonsense")
-    (tmp_path / "notes.txt").write_text("no picture")
-    found = distill.predict(model, [tmp_path])
-    assert [one.path for one in found.pictures] == [str(tmp_path / "a.png")]
-    assert found.set_aside == {str(tmp_path / "b.png"): "is not a picture in a known format"}
-    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
-    assert [(row["path"], row["decision"], row["nearest"]) for row in rows] == [
-        (str(tmp_path / "a.png"), found.pictures[0].decision, "")
-    ]
-    assert float(rows[0]["score"]) == found.pictures[0].score
-    found.write(tmp_path / "out.json")
-    found.write(tmp_path / "out.csv")
-    assert json.loads((tmp_path / "out.json").read_text("utf-8"))["pictures"][0]["score"] == found.pictures[0].score
-    assert (tmp_path / "out.csv").read_text("utf-8") == found.to_csv()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_a_name_that_is_no_text_costs_no_other_decision(model: TerminalModel, images: Path, tmp_path: Path) -> None:
-    picture = (images / "spot001.png").read_bytes()
-    (tmp_path / "good.png").write_bytes(picture)
-    odd = tmp_path / os.fsdecode(b"bad\xff.png")
-    try:
-        odd.write_bytes(picture)
-    except OSError:
-        pytest.skip("this file system takes no such names")
-    found = distill.predict(model, [tmp_path / "good.png", odd])
-    assert [one.path for one in found.pictures] == [str(tmp_path / "good.png")]
-    assert found.set_aside == {str(tmp_path / r"bad\xff.png"): "its name is not valid UTF-8; rename it"}
-    assert distill.predict(model, [tmp_path]).set_aside == found.set_aside
-    found.write(tmp_path / "out.csv")
-    found.write(tmp_path / "out.json")
-    assert json.loads((tmp_path / "out.json").read_text("utf-8"))["set_aside"] == found.set_aside
-
-
-@pytest.mark.parametrize("odd", ["\r", "\n", "\r\n", ",", '"'])
-def test_whatever_is_in_a_name_a_picture_has_one_row(odd: str, tmp_path: Path) -> None:
-    paths = [f"a{odd}.png", f"{odd}", "c.png"]
-    Predictions(By.retrieval, [Prediction(one, f"good{odd}", None, 0.5, f"b{odd}b") for one in paths]).write(
-        tmp_path / "out.csv"
-    )
-    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
-        rows = [tuple(row.values()) for row in csv.DictReader(file)]
-    assert rows == [(one, f"good{odd}", "", "0.5", f"b{odd}b") for one in paths]
-
-
-def test_a_line_ends_in_a_line_feed_on_every_system(tmp_path: Path) -> None:
-    Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]).write(tmp_path / "out.csv")
-    expected = b"path,decision,score,threshold,nearest\na.png,good,0.25,0.5,\n"
-    assert (tmp_path / "out.csv").read_bytes() == expected
-
-
-@pytest.mark.parametrize("name", ["out.csv", "out.json", "OUT.CSV"])
-def test_only_earlier_decisions_are_replaced(name: str, tmp_path: Path) -> None:
-    found, file = Predictions(By.head, [Prediction("a.png", "good", 0.25, 0.5)]), tmp_path / name
-    file.touch()  # as mktemp does
-    found.write(file)
-    first = file.read_bytes()
-    Predictions(By.retrieval, []).write(file)
-    found.write(file)
-    assert file.read_bytes() == first
-    for other in (b"path,group\na.png,part 7\n", b'{"by": 1}', b"path"):
-        file.write_bytes(other)
-        with pytest.raises(
-            ModelError, match="holds something other than decisions; choose another name, or move it away"
-        ):
-            found.write(file)
-        assert file.read_bytes() == other
-
-
-def test_a_gallery_that_can_not_be_written_is_told_before_any_picture_is_looked_at(
-    model: TerminalModel, store_path: Path, images: Path, tmp_path: Path
-) -> None:
-    def looked(step: str, done: int, total: int) -> None:
-        pytest.fail("a picture was looked at")
-
-    gallery = tmp_path / ("x" * 240 + ".safetensors")
-    against = Comparing(store=store_path, gallery=gallery.with_name(gallery.name[-250:]))
-    with pytest.raises(OSError, match="name too long"):
-        distill.predict(model, [images], by=By.retrieval, comparing=against, progress=looked)
-    missing = Comparing(gallery=tmp_path / "g.safetensor")
-    with pytest.raises(
-        ModelError, match=r"There is no gallery '.*g.safetensor'; check its name, or give what it is to be"
-    ):
-        distill.predict(model, [images], by=By.retrieval, comparing=missing, progress=looked)
