@@ -116,24 +116,6 @@ def contents_of(source: Source) -> str:
     return content_hash(msgpack.packb([source.recipe.to_dict(), samples])).hex()
 
 
-def contents_in(source: Source, version: int | None, digest: str | None = None) -> dict[str, bytes] | None:
-    """Return the content hash of each sample in a version of a store, by id; None where that is not kept, and of a file.
-
-    Args:
-        source: whose version it is.
-        version: its number.
-        digest: its `contents_of`, where the store may be another, or was built anew; None then, too.
-    """
-    if not isinstance(source, EmbeddingStore):
-        return None
-    if not any(one.number == version and one.readable for one in source.log()):
-        return None
-    with open_store(source.path, version) as then:
-        if digest is not None and contents_of(then) != digest:
-            return None
-        return {one: then.content_at(at) for at, one in enumerate(then.ids)}
-
-
 def texts_of(source: Source, positions: npt.NDArray[np.int64]) -> tuple[list[str], list[str | None], list[str | None]]:
     """Return ids, labels and groups of the samples at some positions; of a store by column, for it may have millions."""
     if isinstance(source, EmbeddingStore):

@@ -13,7 +13,6 @@ import numpy as np
 
 import embedstore
 from distill.evaluation.metrics import threshold_at_overkill
-from distill.seen_pictures import seen_since
 from distill.terminal import gathering, remarks
 from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
@@ -25,6 +24,7 @@ from embedstore.exports import is_light_file, read_prototypes
 from embedstore.images import NOT_UTF8, in_utf8, list_images
 from embedstore.pages.words import Text
 from embedstore.pictures import read_picture
+from embedstore.store.earlier_pictures import seen_since
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         is_file = against.summary.endswith(".safetensors")
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
-        seen = seen_since(summary, store, store.samples)
+        seen = seen_since(summary, store)
         positions = chain.from_iterable(seen.places.values())
         found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, positions)
         doubts = [*remarks.unseen(summary), *remarks.untraced(summary, seen.untraced), *_on_split(store)]

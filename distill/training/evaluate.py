@@ -138,7 +138,7 @@ def finished_run(
             raise TrainingError(
                 f"The store '{opened.path}' draws its views by another recipe than the run's; name the run's store: --store STORE"
             )
-        renamed, lost = renamed_pictures(opened, description["store"], wanted, sides.keys())
+        renamed, lost = renamed_pictures(opened, description["store"], wanted)
         if lost:
             raise TrainingError(
                 f"{len(lost)} pictures that the run in '{path}' {'needs' if training else 'is tested on'} (such as '{lost[0]}') "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.seen_pictures import seen_since
 from distill.source import Source
 from distill.targets.making import SAVED
 from distill.training.doubts import doubts
@@ -18,6 +17,7 @@ from embedstore.errors import SettingsError, SummaryError, TrainingError
 from embedstore.exports import SummaryFile
 from embedstore.images import SPLITS
 from embedstore.splits import plan_split
+from embedstore.store.earlier_pictures import seen_since
 from embedstore.summaries import summarize
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
     if summary.estimate is not None:
         data.remarks.append(f"The summary '{summary.name}' is {summary.estimate.in_words()}.")
     held_out = {at for side in ("val", "test", "aside") for at in data.sides[side].tolist()}
-    seen = seen_since(summary, store, data.samples)
+    seen = seen_since(summary, store)
     leaked = {one: data.samples[at].id for one, places in seen.places.items() for at in places if at in held_out}
     if leaked:
         old, new = next(iter(leaked.items()))

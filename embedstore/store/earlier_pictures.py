@@ -1,0 +1,112 @@
+"""Where the pictures are now that an earlier version of a store had: their bytes tell, for a name may be given to another one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from embedstore.store.embedding_store import EmbeddingStore, open_store
+
+if TYPE_CHECKING:
+    from embedstore.images import Sample
+    from embedstore.summaries import Summary
+
+
+class Pictures(Protocol):
+    """What is asked of a store; an exported summary answers it as well, but has no earlier version."""
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+    @property
+    def version(self) -> int: ...  # noqa: D102
+    @property
+    def samples(self) -> Sequence[Sample]: ...  # noqa: D102
+    def content_at(self, position: int) -> bytes: ...  # noqa: D102
+
+
+S = TypeVar("S", bound=Pictures)
+
+
+@dataclass(frozen=True)
+class PicturesSince:
+    """What became of pictures that an earlier version of a store had.
+
+    Attributes:
+        places: id -> positions of its picture now, also of one that was taken again; those that have left are not there.
+        same: id -> position of the very picture now, where no copy leaves that in doubt: its name has the bytes still, or the
+            picture alone had them, and one sample alone has them now.
+        replaced: ids that have other bytes now.
+        retaken: of these, the ids of pictures that were taken again: the old bytes are gone, and the new ones nobody had.
+        untraced: ids that the store lacks; it may have their pictures under other names.
+    """
+
+    places: dict[str, list[int]]
+    same: dict[str, int]
+    replaced: list[str] = field(default_factory=list)
+    retaken: list[str] = field(default_factory=list)
+    untraced: list[str] = field(default_factory=list)
+
+
+def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -> PicturesSince:
+    """Return what became of some pictures.
+
+    Args:
+        then: the store at the earlier version; None where that is not kept: then each name is taken for the picture that had it.
+        now: the store as it is asked now.
+        ids: of the earlier version.
+    """
+    at_of = {sample.id: at for at, sample in enumerate(now.samples)}
+    places = {one: [at_of[one]] for one in ids if one in at_of}
+    same = {one: at for one, (at,) in places.items()}
+    gone = [one for one in ids if one not in at_of]
+    if then is None:
+        return PicturesSince(places, same, untraced=gone)
+    contents = {sample.id: then.content_at(at) for at, sample in enumerate(then.samples)}
+    replaced = [one for one, at in same.items() if contents.get(one) != now.content_at(at)]
+    since = PicturesSince(places, same, replaced)
+    known = Counter(content for content in contents.values() if any(content))  # zeros: vectors without a picture
+    has_now = defaultdict[bytes, list[int]](list)
+    for at in range(len(at_of) if gone or replaced else 0):
+        has_now[now.content_at(at)].append(at)
+    for one in [*gone, *replaced]:
+        at_name = same.pop(one, None)
+        was = contents.get(one, b"")
+        has = b"" if at_name is None else now.content_at(at_name)
+        if was in known and was in has_now:
+            places[one] = has_now[was]
+            if known[was] == len(has_now[was]) == 1:
+                same[one] = has_now[was][0]
+        elif was in known and has in known:  # another picture has its name, and it has left
+            del places[one]
+        elif at_name is not None:
+            since.retaken.append(one)
+        elif was not in known:
+            since.untraced.append(one)
+    return since
+
+
+def seen_since(summary: Summary, store: Pictures) -> PicturesSince:
+    """Return what became since of the pictures that a summary saw in an earlier version of a store."""
+    with kept_version(store, summary.store_version) as then:
+        return pictures_since(then, store, summary.seen)
+
+
+@contextmanager
+def kept_version(store: S, version: int | None) -> Iterator[S | EmbeddingStore | None]:
+    """Open an earlier version of a store for as long as the context lasts; None where that is not kept, and of a file."""
+    if store.version == version:
+        yield store
+    elif isinstance(store, EmbeddingStore) and is_kept(store, version):
+        with open_store(store.path, version) as then:
+            yield then
+    else:
+        yield None
+
+
+def is_kept(store: EmbeddingStore, version: int | None) -> bool:
+    """Return whether a store has a version, which no compaction has removed."""
+    return any(one.number == version and one.readable for one in store.log())

@@ -1,0 +1,69 @@
+"""Where pictures of an earlier version are now: by their bytes, with copies, names that went round, and pictures taken again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers import store_of, unit_vectors
+
+from embedstore.images import Sample
+from embedstore.store.earlier_pictures import PicturesSince, is_kept, kept_version, pictures_since
+
+
+class Told(NamedTuple):
+    """What a version had: name -> a letter for the bytes; '0' stands for vectors that were given without a picture."""
+
+    had: Mapping[str, str]
+    path: Path = Path("told")
+    version: int = 1
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [Sample(one, one) for one in self.had]
+
+    def content_at(self, position: int) -> bytes:
+        letter = list(self.had.values())[position]
+        return b"\0" if letter == "0" else letter.encode()
+
+
+def since(then: Mapping[str, str] | None, now: Mapping[str, str], *ids: str) -> PicturesSince:
+    return pictures_since(None if then is None else Told(then), Told(now), ids)
+
+
+def test_a_picture_is_where_its_bytes_are() -> None:
+    found = since({"a": "A", "b": "B", "c": "C"}, {"c": "C", "b": "A", "z": "B"}, "a", "b", "c")
+    assert found == PicturesSince({"a": [1], "b": [2], "c": [0]}, {"a": 1, "b": 2, "c": 0}, replaced=["b"])
+
+
+def test_of_copies_all_places_are_told_and_none_is_the_same() -> None:
+    assert since({"a": "A"}, {"x": "A", "y": "A"}, "a") == PicturesSince({"a": [0, 1]}, {})
+    assert since({"a": "A", "b": "A"}, {"b": "A"}, "a", "b") == PicturesSince({"a": [0], "b": [0]}, {"b": 0})
+
+
+def test_one_that_was_taken_again_is_under_its_name_and_one_that_another_took_the_name_of_has_left() -> None:
+    found = since({"a": "A", "b": "B", "c": "C"}, {"a": "N", "b": "C"}, "a", "b")
+    assert found == PicturesSince({"a": [0]}, {}, replaced=["a", "b"], retaken=["a"])
+
+
+def test_of_vectors_without_a_picture_names_tell() -> None:
+    found = since({"a": "0", "b": "0", "c": "0"}, {"a": "0", "b": "B", "x": "0"}, "a", "b", "c")
+    assert found == PicturesSince({"a": [0], "b": [1]}, {"a": 0}, replaced=["b"], retaken=["b"], untraced=["c"])
+
+
+def test_without_the_earlier_version_names_tell() -> None:
+    found = since(None, {"b": "A", "z": "B"}, "a", "b")
+    assert found == PicturesSince({"b": [0]}, {"b": 0}, untraced=["a"])
+
+
+def test_a_version_is_opened_as_long_as_it_is_kept(tmp_path: Path) -> None:
+    with store_of(tmp_path / "store", unit_vectors(1, 3), ids=["a", "b", "c"]) as store:
+        with store.write() as changes:
+            changes.delete(["b", "c"])
+        with kept_version(store, 1) as then, kept_version(store, 2) as now:
+            assert then is not None
+            assert [sample.id for sample in then.samples] == ["a", "b", "c"]
+            assert now is store
+        store.compact()
+        assert [is_kept(store, version) for version in (1, 2, None)] == [False, True, False]
+        with kept_version(store, 1) as gone:
+            assert gone is None
