@@ -9,11 +9,14 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from distill.source import Source, contents_of
 from distill.training.same_run import CONTENTS
+from embedstore import EmbeddingStore
 from embedstore.store.earlier_pictures import kept_version, pictures_since
+
+S = TypeVar("S", bound=Source)
 
 
 class RenamedWarning(UserWarning):
@@ -42,7 +45,7 @@ def renamed_pictures(
 
 
 @contextmanager
-def learned_from(source: Source, begun: Mapping[str, Any]) -> Iterator[Source | None]:
+def learned_from(source: S, begun: Mapping[str, Any]) -> Iterator[S | EmbeddingStore | None]:
     """Open the version that a run learned from for as long as the context lasts.
 
     None where that is not kept, where the store was built anew since, and of a run of a release that did not note what it had.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def held_out_scores(run: Path, store: EmbeddingStore) -> StudentScores:
     """Return the scores that a run keeps: of its sides val, test and aside, none of which its student learned from.
 
+    A picture that was renamed since is found by its content, as long as the store keeps the version that the run learned from.
+
     Raises:
         TrainingError: there is no run, or its scores are missing or damaged.
         TeacherMismatchError: it was trained from vectors of another teacher than the store's.
@@ -24,6 +26,7 @@ def held_out_scores(run: Path, store: EmbeddingStore) -> StudentScores:
     from embedstore.errors import MissingPackageError, TeacherMismatchError
 
     try:
+        from distill.training.renamed import learned_from
         from distill.training.run_directory import read, read_scores
     except ImportError as error:
         raise MissingPackageError(f"Reading a run needs PyTorch ({error}): pip install torch") from error
@@ -36,4 +39,6 @@ def held_out_scores(run: Path, store: EmbeddingStore) -> StudentScores:
         )
     held, classes = read_scores(run)
     probabilities = np.array([one.probabilities for one in held], np.float64).reshape(len(held), len(classes))
-    return StudentScores([one.id for one in held], classes, probabilities, held_out=True)
+    scores = StudentScores([one.id for one in held], classes, probabilities, held_out=True)
+    with learned_from(store, description["store"]) as then:
+        return scores.since(then, store)

@@ -41,7 +41,7 @@ class Board:
         path: the store.
         against: the name of the summary to compare with; None: one is made for this.
         student: what a student says of held-out samples; None: nothing is known of one.
-        earlier: the board that this one replaces; its map stays where the vectors do.
+        earlier: the board that this one replaces; its map stays where the vectors do. `student` speaks of its samples.
 
     Attributes:
         store: open at this version, and never moved on.
@@ -56,6 +56,8 @@ class Board:
         self.path = path
         self.store: EmbeddingStore = embedstore.open(path)
         self.key, self.version = key_of(self.store), self.store.version
+        if student is not None and earlier is not None:
+            student = student.since(earlier.store if earlier.key == self.key else None, self.store)
         self.against, self.student = against, student
         self.compared = (0, len(self.store))
         self.superseded = False
@@ -154,7 +156,7 @@ class Boards:
     """
 
     def __init__(self, path: Path, against: str | None = None, student: StudentScores | None = None):
-        self.path, self.against, self.student = path, against, student
+        self.path, self.against = path, against
         self._lock = threading.Lock()
         self._current = Board(path, against, student)
         if against is not None:
@@ -177,7 +179,7 @@ class Boards:
                     earlier.store.image_root,
                 )
             if not same:
-                self._current = Board(self.path, self.against, self.student, earlier)
+                self._current = Board(self.path, self.against, earlier.student, earlier)
                 earlier.superseded = True  # threads that read it keep it open
             return self._current
 

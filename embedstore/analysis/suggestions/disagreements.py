@@ -35,6 +35,13 @@ _NO_LABELS = Text(
     "生徒とストアのラベル付き画像に共通のラベルが 2 種類以上ないため、比べられません。",
 )
 
+_BY_NAME = Text(
+    "The store does not keep the version that the run learned from, so pictures are told by their names, and one that was "
+    "renamed since is taken for another.",
+    "学習に使われたバージョンがストアに残っていないため、画像は名前で照合しています。その後に名前が変わった画像は、"
+    "別の画像と取り違えられます。",
+)
+
 
 def find(evidence: Evidence) -> Found:
     """Return the labelled samples whose label the student and the other parts see differently, the surest first.
@@ -104,12 +111,15 @@ def _remarks(student: StudentScores, compared: int, apart: int, differ: int) -> 
                 f"生徒か教師の答えが相手の知らないラベルである画像 {apart} 枚は比べていません。",
             )
         )
-    if left := len(student.ids) - compared - apart:
+    if left := student.left_out + len(student.ids) - compared - apart:
         found.append(
             Text(
                 f"Left out: {number_of(left, 'picture')} that the student was asked about, but that the store does not have, or "
-                "that have no label or are dirt.",
-                f"生徒に尋ねた画像のうち、ストアにないか、ラベルがないか、撮影不良とされている {left} 枚は比べていません。",
+                "that were taken again since, or that have no label or are dirt.",
+                "生徒に尋ねた画像のうち、ストアにないか、その後に撮り直されたか、ラベルがないか、撮影不良とされている "
+                f"{left} 枚は比べていません。",
             )
         )
+    if student.by_name:
+        found.append(_BY_NAME)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from embedstore.analysis.odd_distances import OrderedSamples, Positions, nearest
 from embedstore.analysis.odd_samples import Comparison, check_teacher
 from embedstore.analysis.suggestions.held_out_ridge import leave_part_out_scores
 from embedstore.errors import SettingsError
+from embedstore.store.earlier_pictures import pictures_since
 from embedstore.verdicts import VERDICT
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class StudentScores:
         classes: the labels that it tells apart.
         probabilities: (n, classes) float.
         held_out: it learned from none of them.
+        left_out: how many more it was asked about that the store lacks now, or has other pictures of.
+        by_name: nothing tells whether the store has other pictures under these names since.
 
     Raises:
         SettingsError: the shapes do not fit, a number is not finite, or an id or a class is there twice.
@@ -42,6 +45,8 @@ class StudentScores:
     classes: Sequence[str]
     probabilities: npt.NDArray[np.floating]
     held_out: bool
+    left_out: int = 0
+    by_name: bool = False
 
     def __post_init__(self) -> None:
         shape = np.shape(self.probabilities)
@@ -56,6 +61,23 @@ class StudentScores:
             )
         if len(set(self.ids)) < len(self.ids) or len(set(self.classes)) < len(self.classes):
             raise SettingsError("The student's scores name an id or a class twice; give each once.")
+
+    def since(self, then: EmbeddingStore | None, now: EmbeddingStore) -> StudentScores:
+        """Return the same by the names that the pictures have now; those that have left or were taken again are left out.
+
+        Args:
+            then: the store at the version whose ids these are; None where that is not kept: then names stay as they are.
+            now: the store as it is asked now.
+        """
+        same, names = pictures_since(then, now, self.ids).same, now.ids
+        kept = [row for row, one in enumerate(self.ids) if one in same]
+        return replace(
+            self,
+            ids=[names[same[self.ids[row]]] for row in kept],
+            probabilities=np.asarray(self.probabilities)[kept],
+            left_out=self.left_out + len(self.ids) - len(kept),
+            by_name=self.by_name or then is None,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Where teacher and student differ: the planted mistakes, the surest first, from scores in any order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,23 @@ def test_what_is_not_in_the_store_is_counted_and_left_out(tmp_path: Path) -> Non
     listed, remarks = found(tmp_path / "s", more)
     assert listed == found(tmp_path / "t", said)[0]
     assert remarks[0].startswith(f"Of {len(said.ids)} labelled pictures that the student was asked about")
-    assert remarks[1:] == [
-        "Left out: 1 picture that the student was asked about, but that the store does not have, or that have no label or are "
-        "dirt."
-    ]
+    of_left_out = (
+        "Left out: {} that the student was asked about, but that the store does not have, or that were taken again since, or "
+        "that have no label or are dirt."
+    )
+    assert remarks[1:] == [of_left_out.format("1 picture")]
+    listed, remarks = found(tmp_path / "u", replace(more, left_out=2))
+    assert remarks[1:] == [of_left_out.format("3 pictures")]
+
+
+def test_it_is_told_where_names_alone_tell_which_pictures_the_student_was_asked_about(tmp_path: Path) -> None:
+    with planted.make(tmp_path / "s") as store:
+        result = suggest(store, kinds=["student"], student=replace(planted.student(), by_name=True))
+    assert result.remarks["student"][-1].en == (
+        "The store does not keep the version that the run learned from, so pictures are told by their names, and one that was "
+        "renamed since is taken for another."
+    )
+    assert "画像は名前で照合しています" in result.remarks["student"][-1].ja
 
 
 def test_each_answers_out_of_all_labels_and_what_the_other_does_not_know_is_left_out(tmp_path: Path) -> None:
