@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.store.earlier_pictures import seen_since
 from embedstore.vectors import exact_directions
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class OrderedSamples:
         """Return the plain vectors (m, d) at some places in `ids`, at unit length."""
         return exact_directions(self._store.read(self.positions[at]))
 
+    def of_summary(self, summary: Summary) -> list[list[int]]:
+        """Return the places in `ids` of each picture that a summary saw: none where it left, several where it has copies now."""
+        place = {at: row for row, at in enumerate(self.positions.tolist())}
+        positions = seen_since(summary, self._store).places
+        return [[place[at] for at in positions.get(one, ()) if at in place] for one in summary.seen]
+
     def blocks(self, others: int) -> Iterator[tuple[Positions, Numbers]]:
         """Yield places and directions of some samples at a time, as many as can be compared with so many others."""
         rows = min(_ROWS, max(1, _NUMBERS // max(1, others)))
@@ -83,8 +90,10 @@ def prototype_distances(samples: OrderedSamples, summary: Summary, progress: Cal
     count, prototypes = len(samples), exact_directions(summary.vectors)
     nearest, other = np.full(count, -1), np.full(count, -1)
     distance, other_distance, member_distance = (np.full(count, np.inf) for _ in range(3))
-    member_of = _members(samples, summary)
-    single = _single_parts(samples, summary, member_of)
+    places = samples.of_summary(summary)
+    seen = _seen(samples, summary, places)
+    member_of = np.append(summary.serving[:, 0], -1)[seen]  # -1, no picture that it saw, is the last place
+    single = _single_parts(samples, summary, places, seen, member_of)
     prototype_labels = np.array(summary.labels, object)
     lengths = (prototypes * prototypes).sum(axis=1)
     for at, vectors in samples.blocks(len(prototypes)):
@@ -167,27 +176,33 @@ def _best(
     return np.stack([best for best, _ in picks], axis=1), np.stack([place for _, place in picks], axis=1)
 
 
-def _members(samples: OrderedSamples, summary: Summary) -> Positions:
-    """Return which prototype speaks for each sample (n,), by its plain view; -1 where the summary did not see it."""
-    served = dict(zip(summary.seen, summary.serving[:, 0].tolist(), strict=True))
-    return np.array([served.get(sample_id, -1) for sample_id in samples.ids], np.int64)
+def _seen(samples: OrderedSamples, summary: Summary, places: list[list[int]]) -> Positions:
+    """Return which of the pictures that the summary saw each sample is (n,), as a place in `seen`; -1 where it is none."""
+    seen = np.full(len(samples), -1)
+    for number, (sample_id, rows) in enumerate(zip(summary.seen, places, strict=True)):
+        for row in rows:
+            if seen[row] < 0 or samples.ids[row] == sample_id:  # of copies, the one that has the name
+                seen[row] = number
+    return seen
 
 
-def _single_parts(samples: OrderedSamples, summary: Summary, member_of: Positions) -> Positions:
+def _single_parts(
+    samples: OrderedSamples, summary: Summary, places: list[list[int]], seen: Positions, member_of: Positions
+) -> Positions:
     """Return the part (k,) that each prototype comes from, where that is one only; else -1.
 
     A prototype that is a sample comes from that sample's part. A mean comes from the parts of its members, as far as
     vectors were made from them; where the summary was made from none, as from texts, from all that it speaks for.
     """
-    place = {sample_id: at for at, sample_id in enumerate(samples.ids)}
-    fitted = {sample_id for sample_id, used in zip(summary.seen, summary.fitted, strict=True) if used}
-    makers = np.array([not fitted or sample_id in fitted for sample_id in samples.ids], bool) & (member_of >= 0)
+    makers = member_of >= 0
+    if summary.fitted.any():
+        makers &= np.append(summary.fitted, False)[seen]
     low = np.full(len(summary.labels), len(samples))
     high = np.full(len(summary.labels), -1)
     np.minimum.at(low, member_of[makers], samples.parts[makers])
     np.maximum.at(high, member_of[makers], samples.parts[makers])
     single = np.where(low == high, low, -1)
     for prototype in np.flatnonzero(summary.source >= 0):
-        at = place.get(summary.seen[summary.source[prototype]])
-        single[prototype] = -1 if at is None else samples.parts[at]
+        rows = places[summary.source[prototype]]
+        single[prototype] = samples.parts[rows[0]] if rows else -1
     return single

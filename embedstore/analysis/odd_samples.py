@@ -102,7 +102,7 @@ class Comparison:
     ) -> list[OddSample]:
         """Say what is odd of some samples, given as `oddest` does; one more pass over the vectors for their neighbours."""
         rows = np.array([row for row, _ in listed], np.int64)
-        neighbours = _neighbours(self.samples, self.summary, rows, progress)
+        neighbours = _neighbours(self.samples, self.distances, rows, progress)
         return [
             _describe(self.samples, self.summary, self.distances, row, alike=alike, nearest=neighbours[row])
             for row, alike in listed
@@ -259,17 +259,19 @@ def _oddest(
 
 
 def _neighbours(
-    samples: OrderedSamples, summary: Summary, rows: npt.NDArray[np.int64], progress: Callable[[int], None]
+    samples: OrderedSamples, distances: Distances, rows: npt.NDArray[np.int64], progress: Callable[[int], None]
 ) -> dict[int, tuple[Neighbour, ...]]:
-    seen = set(summary.seen)
+    seen = distances.member_of >= 0
     found: dict[int, tuple[Neighbour, ...]] = {}
     for row, places, cosines, away in zip(rows, *nearest_parts(samples, rows, NEIGHBOURS, progress), strict=True):
         near = [
-            (samples.samples[at], float(c), float(d)) for at, c, d in zip(places, cosines, away, strict=True) if at >= 0
+            (samples.samples[at], float(c), float(d), bool(seen[at]))
+            for at, c, d in zip(places, cosines, away, strict=True)
+            if at >= 0
         ]
         found[int(row)] = tuple(
-            Neighbour(s.id, s.uri, s.label, s.mode, s.group, cosine, distance, s.id in seen)
-            for s, cosine, distance in near
+            Neighbour(s.id, s.uri, s.label, s.mode, s.group, cosine, distance, known)
+            for s, cosine, distance, known in near
         )
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from embedstore.analysis.odd_reasons import NEIGHBOURS, Neighbour, OddSample
+from embedstore.store.earlier_pictures import is_kept
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -46,12 +47,13 @@ def remarks(store: EmbeddingStore, summary: Summary, labels: Iterable[str | None
             )
         )
     if summary.store_version != store.version:
+        named = Sentence("", "") if is_kept(store, summary.store_version) else _BY_NAME
         found.append(
             Sentence(
                 f"The summary '{summary.name}' was made of version {summary.store_version} of the store, which is at version "
-                f"{store.version} now; what changed since then is not in it.",
+                f"{store.version} now; what changed since then is not in it.{named.en}",
                 f"要約「{summary.name}」はストアのバージョン {summary.store_version} から作られました。"
-                f"現在のバージョンは {store.version} で、その後の変更は含まれていません。",
+                f"現在のバージョンは {store.version} で、その後の変更は含まれていません。{named.ja}",
             )
         )
     without = [label for label in labels if label is not None and label not in summary.labels]
@@ -128,6 +130,10 @@ def _two_digits(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+_BY_NAME = Sentence(
+    " That version is no longer kept, so pictures are told by their names, and one that was renamed since is taken for another.",
+    "そのバージョンは残っていないため、画像は名前で照合しています。その後に名前が変わった画像は、別の画像と取り違えられます。",
+)
 _SENTENCES = {
     "alone": (
         "The store has no other part to compare it with.",
