@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from distill.training.renamed import renamed_pictures, warn_of_renamed
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import HEAD, Asked, Flips, class_probabilities, flips_of
 from distill.training.settings import ANSWERS, Settings, is_code
-from embedstore import EmbeddingStore
+from embedstore import EmbeddingStore, Sample
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
 
@@ -146,9 +146,7 @@ def finished_run(
                 "store that has them (--store STORE), or train again."
             )
         warn_of_renamed(path, opened, renamed)
-        samples = list(opened.samples)
-        for sample_id, at in renamed.items():
-            samples[at] = replace(samples[at], id=sample_id)  # as the run's other files call it
+        samples = _called_as_before(opened.samples, renamed, sides)
         names = [sample_id for sample_id in wanted if sample_id not in renamed]
         at_of = renamed | dict(zip(names, opened.positions(names).tolist(), strict=True))
         positions = {side: np.array([at_of[i] for i, s in wanted.items() if s == side], np.int64) for side in SPLITS}
@@ -160,6 +158,25 @@ def finished_run(
             yield FinishedRun(path, *learned_from, opened, trained, data, settings, pictures, flips_of(opened.recipe))
         finally:
             pictures.close()
+
+
+def _called_as_before(samples: Iterable[Sample], renamed: Mapping[str, int], sides: Mapping[str, str]) -> list[Sample]:
+    """Return a store's samples, those that were renamed under the ids that the run's other files have for them.
+
+    Another sample may have such an id by now. It gets one that nothing else has, so that an id still tells one sample only.
+    """
+    called = list(samples)
+    at_of = {sample.id: at for at, sample in enumerate(called)}
+    for sample_id, at in renamed.items():
+        called[at] = replace(called[at], id=sample_id)
+    taken = {*at_of, *sides}
+    for at in {at_of[one] for one in renamed if one in at_of} - set(renamed.values()):
+        other = called[at].id
+        while other in taken:
+            other += " (another picture)"
+        taken.add(other)
+        called[at] = replace(called[at], id=other)
+    return called
 
 
 def _newly_labelled(path: Path, data: RunData, good: str | None) -> RunData:

@@ -1,6 +1,7 @@
 """A run whose pictures were renamed since: found by their content and asked as before, or refused; none is left out."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,36 @@ def test_a_name_that_is_another_picture_s_now_is_not_taken_for_it(here: Path) ->
         for told in (scores, (here / "run" / "scores.csv").read_bytes())
     )
     assert after == before  # but for labels and groups, which are those of the names now
+
+
+def give_its_name_away(folder: Path) -> None:
+    """Rename a tested defect, and give its old name to a good picture that was learned; labels and groups go along."""
+    names = {TESTED: "away.png", LEARNED: TESTED}
+    for old, new in names.items():
+        (folder / "images" / old).rename(folder / "images" / new)
+    rows = [replace(row, path=names.get(row.path, row.path)) for row in ROWS]
+    manifest = toy_parts.write_manifest(folder / "parts.csv", rows)
+    embedstore.refresh(folder / "toy.store", manifest=manifest, prune=True)
+
+
+def test_the_gate_knows_its_kind_where_its_name_is_another_picture_s_now(here: Path) -> None:
+    distill.train(here / "toy.store", here / "other", quick(epochs=1, seed=1))
+    before = distill.gate(here / "run", here / "other")
+    give_its_name_away(here)
+    with pytest.warns(RenamedWarning):
+        assert distill.gate(here / "run", here / "other") == before
+
+
+def test_the_gate_leaves_it_out_where_the_other_student_learned_it(here: Path) -> None:
+    """Its name is another picture's now, of another part."""
+    with embedstore.open(here / "toy.store") as store:
+        with store.write("split") as changes:
+            changes.set("split", {TESTED: "train"})
+    distill.train(here / "toy.store", here / "other", quick(epochs=1))
+    give_its_name_away(here)
+    with pytest.warns(RenamedWarning):
+        found = distill.gate(here / "run", here / "other")
+    assert found.left_out == LeftOut(learned=2, validated=0, untraced=0)
 
 
 def test_a_picture_of_the_run_under_the_name_of_one_that_left_is_refused(here: Path) -> None:
