@@ -116,7 +116,7 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
     A picture that was renamed since is found by its content, as long as the store keeps the version that the summary was made of.
 
     Raises:
-        SummaryError: with what is wrong; or it keeps codes of pictures whose names others have now.
+        SummaryError: with what is wrong; or names have other pictures now, by which it tells targets.
     """
     if summary.fingerprint != store.fingerprint:
         raise SummaryError(
@@ -145,10 +145,10 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as {such}), which would "
             f"make its figures false; {_without_leak(summary, store, data)}"
         )
-    if seen.replaced and summary.codes:  # which are found by name
+    if seen.replaced and _tells_by_name(summary):
         raise SummaryError(
-            f"The summary '{summary.name}' keeps codes of {len(seen.replaced)} pictures (such as '{seen.replaced[0]}') under "
-            "names that have other pictures now, so they would be targets of other pictures than theirs; "
+            f"The summary '{summary.name}' tells the target of each picture by its name, and {len(seen.replaced)} names (such as "
+            f"'{seen.replaced[0]}') have other pictures now, which would get the targets of the earlier ones; "
             f"{_without_leak(summary, store, data)}"
         )
     if seen.retaken:
@@ -162,6 +162,12 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             "store; should it have them under other names, the run is tested on what the summary saw, and its figures are too "
             "good; make it again to be sure."
         )
+
+
+def _tells_by_name(summary: Summary) -> bool:
+    """Return whether a target hangs on which picture it is for; of one prototype a label, the label alone tells."""
+    several = len(set(summary.labels)) < len(summary.labels)
+    return bool(summary.codes) or several or bool((summary.source >= 0).any())
 
 
 def _without_leak(summary: Summary, store: Source, data: RunData) -> str:

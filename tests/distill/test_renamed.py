@@ -193,9 +193,8 @@ def test_the_gate_knows_its_kind_where_its_name_is_another_picture_s_now(here: P
 
 def test_the_gate_leaves_it_out_where_the_other_student_learned_it(here: Path) -> None:
     """Its name is another picture's now, of another part."""
-    with embedstore.open(here / "toy.store") as store:
-        with store.write("split") as changes:
-            changes.set("split", {TESTED: "train"})
+    with embedstore.open(here / "toy.store") as store, store.write("split") as changes:
+        changes.set("split", {TESTED: "train"})
     distill.train(here / "toy.store", here / "other", quick(epochs=1))
     give_its_name_away(here)
     with pytest.warns(RenamedWarning):

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_parts
@@ -15,6 +16,13 @@ from embedstore.errors import SummaryError
 
 ROWS = toy_parts.parts(30, 10, 10)
 TESTED, LEARNED = "spot006.png", "good000.png"
+# Summaries that tell by a picture's name what its target is.
+BY_NAME: dict[str, tuple[str, dict[str, Any]]] = {
+    "codes": ("compressed-own", {}),
+    "sub": ("sub-prototypes", {"k": 2}),
+    "rare": ("rare-samples", {"share": 0.2, "k": 1}),
+    "kept": ("random-samples", {"share": 0.01}),
+}
 
 
 @pytest.fixture
@@ -23,7 +31,8 @@ def here(tmp_path: Path) -> Path:
     with embedstore.open(toy_parts.make_store(tmp_path, ROWS, views=1)) as store:
         store.summarize("class-mean", name="all")
         store.summarize("class-mean", name="train", split="train")
-        store.summarize("compressed-own", name="codes", split="train")
+        for name, (strategy, parameters) in BY_NAME.items():
+            store.summarize(strategy, name=name, split="train", **parameters)
     return tmp_path
 
 
@@ -82,14 +91,18 @@ def test_pictures_that_were_numbered_anew_are_told_by_their_bytes(here: Path) ->
     names = {row.path: f"good{number:03}.png" for number, row in enumerate(others)}
     rename(here, names, [row for row in ROWS if row != first])
     assert remarks(here, "train") == []
-    refused(here, "codes", "keeps codes of .* under names that have other pictures now, so they would be targets of")
+    for name in BY_NAME:
+        refused(here, name, "names .such as 'good000.png'. have other pictures now, which would get the targets")
     tested = sum(row.split != "train" for row in ROWS)
     refused(here, "all", f"saw {tested} pictures that .*such as 'good002.png', now 'good001.png'")
 
 
-def test_pictures_of_one_side_that_swap_names_are_not_told(here: Path) -> None:
+def test_pictures_of_one_side_that_swap_names_change_no_class_mean(here: Path) -> None:
+    """A class has one target; what tells by name which picture has which is refused."""
     swap(here, LEARNED, "good001.png")
     assert remarks(here, "train") == []
+    for name in BY_NAME:
+        refused(here, name, f"and 2 names .such as '{LEARNED}'. have other pictures now, .*; make it from")
 
 
 def test_a_picture_that_was_learned_may_be_renamed_or_leave(here: Path) -> None:
@@ -103,7 +116,7 @@ def test_without_the_version_of_the_summary_it_is_told_what_is_not_there(here: P
     rename(here, {TESTED: "away.png"})
     with embedstore.open(here / "toy.store") as store:
         saw = store.summary("train")
-        for name in ("all", "train", "codes"):  # for each of which a compaction keeps its version
+        for name in ("all", "train", *BY_NAME):  # for each of which a compaction keeps its version
             store.delete_summary(name)
         store.compact()
     with embedstore.open(here / "toy.store") as store:
@@ -124,14 +137,11 @@ def test_a_picture_that_was_taken_again_is_told(here: Path) -> None:
     ]
 
 
-def test_codes_of_a_picture_that_was_taken_again_are_refused(here: Path) -> None:
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_was_told_of_a_picture_that_was_taken_again_is_refused(name: str, here: Path) -> None:
     rows = [replace(row, mode="line") if row.kind == "stripe" else row for row in ROWS]
     build(here, rows)
-    assert remarks(here, "codes") == []
+    assert remarks(here, name) == []
     shutil.copy(here / "images" / "good012.png", here / "images" / LEARNED)  # of another picture that is learned
     build(here, rows)
-    refused(
-        here,
-        "codes",
-        f"keeps codes of 1 pictures .such as '{LEARNED}'. .* targets of other .*; make it from the training",
-    )
+    refused(here, name, f"1 names .such as '{LEARNED}'. have other .* targets of .*; make it from the training")
