@@ -15,6 +15,7 @@ from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
 from distill.training import run_directory
 from distill.training.description import describe, describe_summary
+from distill.training.evaluate import has_outdated_scores
 from distill.training.precision import layers_dtype
 from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
@@ -26,7 +27,7 @@ from embedstore.exports import SummaryFile
 
 
 def finished_runs(source: Source, planned: Sequence[Planned], images: Path | None) -> set[Path]:
-    """Return which of the runs are finished; refuse at once what would else be refused after hours.
+    """Return which of the runs are finished, their scores too; refuse at once what would else be refused after hours.
 
     Raises:
         TrainingError: a fold or split can't be learned and tested, or a finished run is not the one that is asked for.
@@ -52,7 +53,8 @@ def finished_runs(source: Source, planned: Sequence[Planned], images: Path | Non
         if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
             described = describe(source, settings, data, _saved(source, settings), contents=contents)
             run_directory.begin(run, described, resume=True)
-            finished.add(run)
+            if not has_outdated_scores(run, settings):  # else its trained student is asked anew
+                finished.add(run)
         elif (which := (settings.student, settings.size, settings.precision)) not in students:
             student = make_student(settings.student, len(data.classes), settings.size, settings.seed)
             layers_dtype(settings.precision, student, device())

@@ -44,9 +44,10 @@ def compare(
 ) -> Comparison:
     """Train each policy on each fold with each seed, and compare what they say of the same held-out samples.
 
-    Runs that are complete are not run again, and one that was interrupted goes on; so policies and seeds may be added
-    later. All learn from the version of the store that the first of them began with, whatever is changed there since; a warning
-    and a remark say so. Writes `comparison.json` beside the runs.
+    Runs that are complete are not run again, and one that was interrupted goes on; so policies and seeds may be added later.
+    A student whose scores are of an earlier release, and would be others now, is asked anew. All learn from the version of
+    the store that the first of them began with, whatever is changed there since; a warning and a remark say so. Writes
+    `comparison.json` beside the runs.
 
     Args:
         store: path of a store, or of a summary file.

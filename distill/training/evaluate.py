@@ -22,10 +22,13 @@ from distill.training.pictures import StudentPictures
 from distill.training.renamed import renamed_pictures, warn_of_renamed
 from distill.training.run_data import RunData, refuse_untestable
 from distill.training.scoring import HEAD, Asked, Flips, class_probabilities, flips_of
-from distill.training.settings import ANSWERS, Settings, is_code
+from distill.training.settings import ANSWERS, PATCHES, Settings, is_code
 from embedstore import EmbeddingStore, Sample
 from embedstore.errors import NotAStoreError, SettingsError, TrainingError
 from embedstore.images import SPLITS
+
+# How the report of a run with patches tells that its scores have a bound. Earlier releases did not bound them, and tell nothing.
+_FORMAT, _BOUNDED = "scores", "bounded"
 
 
 class NewLabelWarning(UserWarning):
@@ -233,13 +236,34 @@ def run_threshold(path: Path, settings: Settings) -> float | None:
     """Return the threshold of a run's report, by which its student decides wherever it is put to work; None without a good label.
 
     Raises:
-        TrainingError: the report is missing or damaged, or may not be read.
+        TrainingError: the report is missing, damaged or outdated, or may not be read.
     """
     if settings.good is None:
         return None
+    threshold, outdated = _decided(path, settings)
+    if outdated:
+        raise TrainingError(
+            f"The run in '{path}' has the threshold of an earlier release, whose scores beside patches had no bound, so that its "
+            f"student may never reach it now; set it anew with: distill evaluate '{path}'"
+        )
+    return threshold
+
+
+def has_outdated_scores(path: Path, settings: Settings) -> bool:
+    """Return whether a run's scores are those of an earlier release, and its student would give others now.
+
+    Raises:
+        TrainingError: the report is missing or damaged, or may not be read.
+    """
+    return settings.answer == PATCHES and _decided(path, settings)[1]
+
+
+def _decided(path: Path, settings: Settings) -> tuple[float, bool]:
+    """Return the threshold of a run's report, and whether that and the scores are outdated."""
     report = path / run_directory.REPORT
     try:
-        return float(json.loads(report.read_text("utf-8"))["threshold"])
+        values = json.loads(report.read_text("utf-8"))
+        return float(values["threshold"]), settings.answer == PATCHES and values.get(_FORMAT) != _BOUNDED
     except PermissionError as error:
         raise run_directory.may_not_read(report) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -263,7 +287,8 @@ def write_report(  # noqa: PLR0917
         ("id", "split", "label", "mode", "group", *(f"p({label})" for label in data.classes)),
         ((h.id, h.side, h.label or "", h.mode or "", h.group or "", *map(repr, h.probabilities)) for h in held),
     )
-    run_directory.write_json(path / run_directory.REPORT, report.to_dict())
+    made = {_FORMAT: _BOUNDED} if settings.answer == PATCHES else {}
+    run_directory.write_json(path / run_directory.REPORT, report.to_dict() | made)
     return report
 
 

@@ -17,11 +17,13 @@ import distill
 from distill.answers.patches import SIZES, Patches, PatchMaps
 from distill.students.teacher_stages import teacher_stages
 from distill.training import learned_patches, run_directory
-from distill.training.evaluate import ask
+from distill.training.checks import finished_runs
+from distill.training.evaluate import ask, run_threshold
 from distill.training.loop import Run
 from distill.training.pictures import StudentPictures
 from distill.training.run_data import make_run_data
 from distill.training.task_file import read_task
+from distill.training.trainer import Planned
 from embedstore import EmbeddingStore
 from embedstore.errors import SettingsError, TrainingError
 
@@ -254,3 +256,46 @@ def test_a_run_of_an_earlier_release_has_the_stages_that_are_usual(finished: Run
     assert description["settings"].pop("patches") == "efficientnet-lite0:5"
     (copy / "run.json").write_text(json.dumps(description), "utf-8")
     assert distill.evaluate(copy) == finished.report
+
+
+@pytest.fixture
+def unbounded(run: Run, tmp_path: Path) -> Path:
+    """A copy of the run, as an earlier release left it: nothing tells that scores have a bound, and the threshold lies above."""
+    copy = shutil.copytree(run.path, tmp_path / "unbounded")
+    report = json.loads((copy / "report.json").read_text("utf-8"))
+    assert report.pop("scores") == "bounded"
+    run_directory.write_json(copy / "report.json", report | {"threshold": 1 - 1e-13})
+    return copy
+
+
+def test_a_threshold_from_before_scores_had_a_bound_decides_nowhere(
+    unbounded: Path, run: Run, finished: Run, tmp_path: Path
+) -> None:
+    message = (
+        f"'{unbounded}' has the threshold of an earlier release.*; set it anew with: distill evaluate '{unbounded}'"
+    )
+    for new, old in ((unbounded, finished.path), (finished.path, unbounded)):
+        with pytest.raises(TrainingError, match=message):
+            distill.gate(new, old)
+    with pytest.raises(TrainingError, match=message):
+        distill.export(unbounded, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+    assert distill.evaluate(unbounded) == run.report
+    assert run_threshold(unbounded, read_task(unbounded / "task.toml")) == run.report.threshold
+
+
+def test_a_comparison_asks_a_student_anew_whose_scores_had_no_bound(
+    unbounded: Path, run: Run, store: EmbeddingStore
+) -> None:
+    """They are never pooled with those of other runs; the student stays as it is."""
+    settings = read_task(unbounded / "task.toml")
+
+    def is_finished() -> bool:
+        planned = Planned("none", settings.fold, None, settings.seed, unbounded, settings)
+        return finished_runs(store, [planned], None) == {unbounded}
+
+    assert not is_finished()
+    trained = (unbounded / "student.safetensors").stat().st_mtime_ns
+    assert distill.train(store, unbounded, settings, resume=True).report == run.report
+    assert is_finished()
+    assert (unbounded / "student.safetensors").stat().st_mtime_ns == trained
