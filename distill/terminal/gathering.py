@@ -16,7 +16,7 @@ from embedstore import EmbeddingStore, Sample, Summary
 from embedstore.analysis.odd_samples import check_no_codes
 from embedstore.errors import ModelError, PictureError
 from embedstore.exports import read_light_file
-from embedstore.images import list_images
+from embedstore.images import Listing
 from embedstore.pictures import content_hash, read_picture
 from embedstore.summaries.strategy import directions
 from embedstore.vectors import Vectors
@@ -147,23 +147,19 @@ def of_light_file(model: TerminalModel, path: Path) -> Gallery:
     return found
 
 
-def of_images(
-    model: TerminalModel, folder: Path, manifest: Path | None, known: Gallery | None, progress: Progress
-) -> Gallery:
+def of_images(model: TerminalModel, listed: Listing, known: Gallery | None, progress: Progress) -> Gallery:
     """Make a gallery of labelled pictures as the model sees them: the folder's name is the label, or a manifest tells.
 
     Args:
         model: that looks at them.
-        folder: of the pictures.
-        manifest: of that folder, with its labels.
+        listed: the folder and its pictures, those without a label too, which are no part of it.
         known: an earlier gallery of this model, which is returned where it is of the same pictures.
         progress: called with the step, and how far it is.
 
     Raises:
         ModelError: the model knows no good label, a picture can't be read, or defects or good parts are lacking.
-        ImagesError: the folder or the manifest can't be used.
     """
-    good, samples = needed_good(model), list_images(folder, manifest).samples
+    good, folder, samples = needed_good(model), listed.root, listed.samples
     state = _state_of_images(folder, [one for one in samples if one.label is not None], progress)
     if known is not None and known.state == state:
         return known

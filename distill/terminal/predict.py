@@ -234,7 +234,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     file = against.gallery
     if file is not None and is_light_file(file):
         return _light(model, against, file, progress)
-    made, doubts = None, list[Text]()
+    made, left_out, doubts = None, list[Text](), list[Text]()
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
@@ -249,7 +249,8 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
             doubts = _on_split(store)
     elif against.labelled is not None:
         _refuse_teachers(space, known, file)
-        made = gathering.of_images(model, against.labelled, against.manifest, known, progress)
+        listed = list_images(against.labelled, against.manifest)
+        made, left_out = gathering.of_images(model, listed, known, progress), remarks.left_out(listed)
     if made is None:
         raise ModelError(
             "By retrieval pictures are compared with others; name a store (--store STORE), a folder of labelled pictures "
@@ -257,7 +258,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
         )
     if made is not known:
         _keep(made, file)
-    said = [remarks.pictures(made)]
+    said = [remarks.pictures(made), *left_out]
     if file is None and space is Space.student:
         said.append(remarks.NOT_KEPT)
     return _Compared(made, said, doubts)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from distill.evaluation.metrics import allowed_above
 from distill.terminal.gallery import Gallery
+from embedstore.images import Listing
 from embedstore.pages.words import Text
 from embedstore.summaries import Summary
 
@@ -59,6 +60,30 @@ def pictures(gallery: Gallery) -> Text:
         f"{count} pictures are compared with, by the vectors of the {gallery.space}: {gallery.made_of}.",
         f"比較の相手は画像 {count} 枚です（{'教師' if teacher else '生徒'}モデルのベクトル）：{_source(gallery)}。",
     )
+
+
+def left_out(listed: Listing) -> list[Text]:
+    """Say which pictures of a labelled folder are compared with none, since they can't be used or have no label."""
+    said = []
+    if unusable := list(listed.unreadable):
+        said.append(
+            Text(
+                f"{len(unusable)} of the pictures under '{listed.root}' (such as '{unusable[0]}') can't be used, for their names "
+                "or links, and are not compared with; give them names in UTF-8, or copy what links lead to.",
+                f"「{listed.root}」にある画像のうち {len(unusable)} 枚（「{unusable[0]}」など）は、名前かリンクの問題で使えない"
+                "ため、比較の相手に含まれません。名前を UTF-8 にするか、リンク先のファイルを写してください。",
+            )
+        )
+    if unlabelled := [one.uri for one in listed.samples if one.label is None]:
+        said.append(
+            Text(
+                f"{len(unlabelled)} of the pictures under '{listed.root}' (such as '{unlabelled[0]}') have no label and are not "
+                "compared with; put them in folders with the labels' names, or name their labels in the manifest.",
+                f"「{listed.root}」にある画像のうち {len(unlabelled)} 枚（「{unlabelled[0]}」など）は、ラベルがないため、比較の"
+                "相手に含まれません。ラベル名のフォルダに入れるか、マニフェストにラベルを書いてください。",
+            )
+        )
+    return said
 
 
 def prototypes(summary: Summary, name: str) -> list[Text]:

@@ -187,8 +187,14 @@ def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tm
     found = distill.predict(model, asked, by="retrieval", comparing=comparing)
     assert [one.decision for one in found.pictures] == ["rims", "good"]
     assert "of 20 good pictures of the folder" in found.remarks[1].en
+    assert len(found.remarks) == 2
     kept = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, labelled=None))
     assert kept.pictures == found.pictures
+    shutil.copy(images / "aside0.png", tmp_path / "known" / "aside.png")  # in the folder of no label
+    again = distill.predict(model, asked, by="retrieval", comparing=comparing)
+    assert (again.pictures, again.remarks[:2]) == (found.pictures, found.remarks)
+    assert "1 of the pictures under" in again.remarks[2].en
+    assert "(such as 'aside.png') have no label and are not compared with" in again.remarks[2].en
 
 
 @pytest.mark.parametrize("dims", [None, 8])

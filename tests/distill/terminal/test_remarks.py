@@ -1,6 +1,8 @@
 """What is said of predictions, in English and in Japanese."""
 
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from test_galleries import GALLERY
 from distill.terminal import remarks
 from distill.terminal.predictions import By, Predictions
 from distill.terminal.predictions_page import predictions_page
+from embedstore import Sample
+from embedstore.images import Listing
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,21 @@ def test_where_the_threshold_comes_from_is_told_in_both_languages(made_of: str, 
     assert "own part" not in plain.en
     assert "自身の部品" not in plain.ja
     assert japanese in remarks.pictures(gallery).ja
+
+
+def test_what_is_not_compared_with_is_told_with_how_many_and_the_first() -> None:
+    labelled, *unlabelled = Sample("a/1.png", "a/1.png", "a"), Sample("2.png", "2.png"), Sample("3.png", "3.png")
+    assert remarks.left_out(Listing(Path("known"), [labelled], {}, Counter({".txt": 2}))) == []
+    unreadable = {"a/4.png": "it is a link that leads outside of the image folder"}
+    links, labels = remarks.left_out(Listing(Path("known"), [labelled, *unlabelled], unreadable, Counter()))
+    assert links.en.startswith(
+        "1 of the pictures under 'known' (such as 'a/4.png') can't be used, for their names or links,"
+    )
+    assert labels.en.startswith(
+        "2 of the pictures under 'known' (such as '2.png') have no label and are not compared with;"
+    )
+    assert "1 枚（「a/4.png」など）は、名前かリンクの問題で使えない" in links.ja
+    assert "2 枚（「2.png」など）は、ラベルがないため" in labels.ja
 
 
 def test_the_page_says_it_in_both_languages() -> None:

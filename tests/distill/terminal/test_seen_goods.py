@@ -19,6 +19,7 @@ from distill.terminal.predict import Comparing
 from distill.terminal.predictions import By, Predictions
 from embedstore.errors import ModelError
 from embedstore.exports import export as export_summary
+from embedstore.images import list_images
 
 ROWS = [replace(row, group="") for row in toy_parts.parts(30, 10, 10)]
 LEARNED, TESTED = ([row.path for row in ROWS if row.kind == "good" and row.split == side] for side in ("train", "val"))
@@ -101,7 +102,7 @@ def test_goods_are_compared_without_their_copies(way: str, exported: Export, her
         contents = [store.content_at(at).hex() for at in store.positions(TESTED)]
         part = {sample.id: sample.part for sample in store.samples}
         if way == "folder":
-            found = gathering.of_images(model, images, manifest, None, lambda *_: None)
+            found = gathering.of_images(model, list_images(images, manifest), None, lambda *_: None)
         else:
             found = gathering.of_store(model, store, Space.student, None, None, lambda *_: None)
     if way == "file":
