@@ -50,7 +50,7 @@ class Gallery:
         contents_of_good: (v) as `contents`.
         state: digest of the samples of the store or the folder that it was made of, see `gathering.state_of`; empty for other
             sources.
-        made_of: that, in words.
+        made_of: that, in words; in a file never empty.
         axes: (d, k) that vectors are brought to after centre and scale, as a light file has them; such a gallery is not saved.
     """
 
@@ -223,7 +223,7 @@ def _check(gallery: Gallery) -> None:
             raise ValueError(name)
     if any(len(getattr(gallery, name)) != (v if name in _NAMES_OF_GOODS else n) for name in _NAMES):
         raise ValueError("lengths")
-    if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS):
+    if not all(isinstance(getattr(gallery, name), str) for name in _TEXTS) or not gallery.made_of:
         raise ValueError("texts")
     if gallery.axes is not None:
         raise ValueError("axes")

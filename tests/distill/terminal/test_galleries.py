@@ -166,6 +166,7 @@ def hostile(tmp_path: Path, header: dict[str, Any], tensors: dict[str, np.ndarra
         ({"space": "both"}, {}, {}),
         ({"good": 5}, {}, {}),
         ({"state": 3}, {}, {}),
+        ({"made_of": ""}, {}, {}),  # which is told in words
         ({"good": "other"}, {}, {}),  # then nothing is good
         ({}, {"vectors": np.zeros((6, 4))}, {}),
         ({}, {"vectors": np.zeros((5, 4), np.float32)}, {}),
