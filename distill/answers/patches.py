@@ -20,7 +20,7 @@ from torch.nn import functional
 from distill.answers.memory import are
 from distill.answers.places import folds_of, learn_places, said_apart
 from distill.answers.standard import standard
-from distill.students.student import MIDDLE, SPREAD, parts_of
+from distill.students.student import MIDDLE, SPREAD, few_at_a_time
 from distill.students.teacher_stages import TeacherStages
 from embedstore.errors import TrainingError
 
@@ -87,7 +87,7 @@ class PatchMaps(nn.Module):
 
     def of(self, pixels: Tensor) -> Tensor:
         """Map pixels of any number of pictures to patches, as `forward` does, some at a time."""
-        return torch.cat([self(part) for part in parts_of(pixels)])
+        return torch.cat([self(few) for few in few_at_a_time(pixels)])
 
 
 def places_of(maps: PatchMaps, size: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from distill.answers.patches import SIZES, Patches, beside
 from distill.evaluation.metrics import average_precision, roc_area
 from distill.students import Student
-from distill.students.student import parts_of
+from distill.students.student import few_at_a_time
 from distill.training.pictures import StudentPictures
 from distill.training.ranks import ALONE, Ranks
 from distill.training.run_data import RunData
@@ -133,7 +133,7 @@ def features_of(
 
 def _said(student: Student, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return features (m, f) and logits (m, classes) of pictures (m, 3, s, s)."""
-    features, logits = zip(*(student(part) for part in parts_of(pixels)), strict=True)
+    features, logits = zip(*(student(few) for few in few_at_a_time(pixels)), strict=True)
     return torch.cat(features), torch.cat(logits)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.students import Student, make_projection, make_student
-from distill.students.student import parts_of
+from distill.students.student import few_at_a_time
 from embedstore.errors import SettingsError
 
 TIMM = "mobilenetv3_small_050"  # whose feature count is not timm's `num_features`
@@ -186,6 +186,6 @@ def test_a_student_of_one_size_only_says_which() -> None:
 )
 def test_pictures_are_looked_at_some_at_a_time_and_none_is_lost(count: int, size: int, largest: int) -> None:
     shown = pixels(count, size)
-    parts = parts_of(shown)
-    assert max(map(len, parts)) == largest
-    assert torch.equal(torch.cat(list(parts)), shown)
+    batches = few_at_a_time(shown)
+    assert max(map(len, batches)) == largest
+    assert torch.equal(torch.cat(list(batches)), shown)
