@@ -145,10 +145,13 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"The summary '{summary.name}' saw {len(leaked)} pictures that this run is tested on (such as {such}), which would "
             f"make its figures false; {_without_leak(summary, store, data)}"
         )
-    if seen.replaced and _tells_by_name(summary):
+    # A part that was taken again may keep its prototype, of which it is told below; a code is of the very picture.
+    may_stay = set() if summary.codes else set(seen.retaken)
+    others = [one for one in seen.replaced if one not in may_stay]
+    if others and _tells_by_name(summary):
         raise SummaryError(
-            f"The summary '{summary.name}' tells the target of each picture by its name, and {len(seen.replaced)} names (such as "
-            f"'{seen.replaced[0]}') have other pictures now, which would get the targets of the earlier ones; "
+            f"The summary '{summary.name}' tells the target of each picture by its name, and {len(others)} names (such as "
+            f"'{others[0]}') have other pictures now, which would get the targets of the earlier ones; "
             f"{_without_leak(summary, store, data)}"
         )
     if seen.retaken:
