@@ -9,7 +9,7 @@ from functools import cached_property
 
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import Record
-from embedstore.store.sides import ASIDE, sides_after
+from embedstore.store.sides import is_dirt, sides_after
 from embedstore.verdicts import KINDS, VERDICT
 
 
@@ -23,6 +23,7 @@ class Identities:
         overwritten: ids of samples whose picture is under no other name, or under several, while a picture that the store knows
             has their name.
         verdicts_dropped: ids of pictures that were taken again, of which `before` lacks the verdict on the old one.
+        sides_lost: those of them that were dirt, of which nothing tells any more on which side of the split they were.
         labels_given: id -> the label that a person gave to the old one, of pictures that were taken again. It stays until the
             source says another.
     """
@@ -31,12 +32,17 @@ class Identities:
     moved: Mapping[str, Record]
     overwritten: tuple[str, ...]
     verdicts_dropped: tuple[str, ...]
+    sides_lost: tuple[str, ...]
     labels_given: Mapping[str, str]
 
     @cached_property
     def elsewhere(self) -> set[str]:
         """Ids of samples whose picture has another name now."""
         return {record.id for record in self.moved.values()}
+
+    def sides_unknown(self, after: Mapping[str, Record]) -> tuple[str, ...]:
+        """Return ids of those of `sides_lost` to which the source gives no side either; `after` is as in `labels_kept`."""
+        return tuple(one for one in self.sides_lost if after[one].split is None)
 
     def labels_kept(self, after: Mapping[str, Record]) -> tuple[str, ...]:
         """Return ids of those of `labels_given` that have the label still; `after` is id -> the record that is to be written."""
@@ -92,7 +98,7 @@ def identify(
         elif one not in elsewhere and contents[one] not in contents_before:
             before[one] = record
             taken_again.append(record)
-    free_of_verdict = _without_verdict(store, taken_again)
+    free_of_verdict, sides_lost = _without_verdict(store, taken_again)
     overwritten = (
         one for one in contents if one in known and one not in elsewhere and (one in moved or one not in before)
     )
@@ -101,21 +107,25 @@ def identify(
         moved,
         tuple(overwritten),
         tuple(free_of_verdict),
+        sides_lost,
         {one.id: one.label for one in taken_again if one.label and one.label != (one.source or {}).get("label")},
     )
 
 
-def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> dict[str, Record]:
-    """Return id -> record without its verdict, of those that have one of a person; what a manifest said stays."""
+def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> tuple[dict[str, Record], tuple[str, ...]]:
+    """Return id -> record without its verdict, of those that have one of a person, and ids of those whose side is lost.
+
+    What a manifest said stays.
+    """
     judged: dict[str, Record] = {}
     for record in records:
         verdict = (record.attributes or {}).get(VERDICT)
         if verdict in KINDS and verdict != (record.source or {}).get(f"attribute {VERDICT}"):
             judged[record.id] = record
-    dirt = [one for one, record in judged.items() if _is_dirt(record)]
-    # Where nothing tells the side any more, it has none, so that it is dealt anew.
-    sides = dict.fromkeys(dirt) | sides_after(store, dirt, {}, skip_untold=True)
-    return {
+    dirt = [one for one, record in judged.items() if is_dirt(record.split, (record.attributes or {}).get(VERDICT))]
+    told = sides_after(store, dirt, {}, skip_untold=True)
+    sides = dict.fromkeys(dirt) | told  # where nothing tells the side any more, it has none, so that it is dealt anew
+    free = {
         one: replace(
             record,
             split=sides.get(one, record.split),
@@ -123,7 +133,4 @@ def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> dict[s
         )
         for one, record in judged.items()
     }
-
-
-def _is_dirt(record: Record) -> bool:
-    return (record.split, (record.attributes or {}).get(VERDICT)) == (ASIDE, "dirt")
+    return free, tuple(one for one in dirt if one not in told)

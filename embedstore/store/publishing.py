@@ -117,7 +117,7 @@ def publish(
         moved=len(who.moved),
         overwritten=len(who.overwritten),
         verdicts_dropped=who.verdicts_dropped,
-        sides_unknown=tuple(one for one in who.verdicts_dropped if known[one].split and not after_of[one].split),
+        sides_unknown=who.sides_unknown(after_of),
         labels_kept=who.labels_kept(after_of),
         gone=len(unlisted) - len(pruned) if whole else 0,
         embedded=embedding.embedded,

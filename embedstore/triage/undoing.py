@@ -11,6 +11,7 @@ import numpy as np
 from embedstore.errors import ConflictError, StoreError
 from embedstore.images import FIELDS
 from embedstore.store.fields import ATTRIBUTE, spelt
+from embedstore.store.names_before import other_pictures
 from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import in_words
@@ -66,7 +67,7 @@ def plan_undo(store: EmbeddingStore, version: int) -> Change:
                 by = decided[sample_id] if now == after else store.changed_by([sample_id], name)[0]
                 what = f"the {name} of '{sample_id}' was changed again, {_to(now)}"
                 with open_store(store.path, version) as then:
-                    if _other_pictures(then, store, [sample_id]):
+                    if other_pictures(then, store, [sample_id]):
                         what = f"'{sample_id}' has another picture since"
                 raise _conflict(store, version, what, by)
     if "group" in made.fields:
@@ -143,25 +144,11 @@ def _decided_by(reader: EmbeddingStore, ids: Sequence[str], name: str, version: 
             now, then = reader.text_field(spelt(name)), earlier.text_field(spelt(name))
             places = zip(some, reader.find(some).tolist(), earlier.find(some).tolist(), strict=True)
             stayed = [one for one, at, was in places if was >= 0 and now.at(at) == then.at(was)]
-            others = _other_pictures(earlier, later, stayed)
+            others = other_pictures(earlier, later, stayed)
             stayed = [one for one in stayed if one not in others]
             if stayed:
                 decided |= _decided_by(earlier, stayed, name, version)
     return decided
-
-
-def _other_pictures(earlier: EmbeddingStore, later: EmbeddingStore, ids: Sequence[str]) -> set[str]:
-    """Return which of some samples have the picture of another name, or whose own has another name; both stores have them.
-
-    A picture that was taken again is none of these, for what was said of it stays; nor is one whose bytes are not known.
-    """
-    old, new = (dict(zip(store.ids, map(bytes, store.alive["content"]), strict=True)) for store in (earlier, later))
-    known, came = set(old.values()), {content for one, content in new.items() if old.get(one) != content}
-    return {
-        one
-        for one in ids
-        if old[one] != new[one] and any(old[one]) and any(new[one]) and (new[one] in known or old[one] in came)
-    }
 
 
 def _refuse_regrouped(store: EmbeddingStore, version: int, texts: Mapping[str, tuple[str | None, str | None]]) -> None:

@@ -214,8 +214,8 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
     if unknown := report.sides_unknown:
         console.say(
             f"{console.count(len(unknown), 'picture that was dirt has', 'pictures that were dirt have')} no side of the split "
-            f"now (such as '{unknown[0]}'), since a compaction removed what tells which; give one: "
-            f"embedstore relabel '{store}' ID train --field split"
+            f"now (such as '{unknown[0]}'), for nothing tells any more which they had, and it may have been test; give one: "
+            f"embedstore relabel '{store}' ID SIDE --field split"
         )
     if report.removed or report.overwritten or report.verdicts_dropped:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
