@@ -74,7 +74,7 @@ class Plan:
         without_picture: of those that are gone, how many whose picture is under no other name either.
         moved: pictures that the store has under another name: what is known of them goes along, see `identities.identify`.
         moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
-        overwritten: samples whose picture is under no other name, or several, while another known picture has their name.
+        overwritten: samples that leave since another picture has their name, see `identities.Identities`.
         verdicts_dropped: ids of samples whose picture was taken again, so that the verdict on the old one goes.
         labels_kept: ids of samples whose picture was taken again, which keep the label that a person gave to the old one.
         labels: label -> samples before and after, where that differs.

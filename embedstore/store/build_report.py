@@ -29,7 +29,7 @@ class BuildReport:
     teacher: str
     seconds: float
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
-    overwritten: int = 0  # samples whose picture is under no other name, or several, while a known one has theirs
+    overwritten: int = 0  # samples that left as another picture has their name, see `identities.Identities`
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
     sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt without a side, as nothing tells which it had
     labels_kept: tuple[str, ...] = ()  # ids of pictures taken again, with the label that a person gave to the old one

@@ -20,8 +20,8 @@ class Identities:
     Attributes:
         before: id -> what the store has of the picture, under this id or another; a new picture is not in it.
         moved: those of `before` that had another id.
-        overwritten: ids of samples whose picture is under no other name, or under several, while a picture that the store knows
-            has their name.
+        overwritten: ids of samples whose picture is under several new names, while any other has their name, or under no other
+            name, while another picture that the store knows has theirs.
         verdicts_dropped: ids of pictures that were taken again, of which `before` lacks the verdict on the old one.
         sides_lost: those of them that were dirt, of which nothing tells any more on which side of the split they were.
         labels_given: id -> the label that a person gave to the old one, of pictures that were taken again. It stays until the
@@ -63,7 +63,7 @@ def identify(
     corrected label, its side and its part; and it leaves under its old id, or the store had one picture twice, under two labels
     where it was moved to another folder to correct it. Where several names have lost the same bytes, it is a sample whose name
     is gone, and the newest of these. Where several have got them, nothing tells which of them it became: each is a new picture,
-    and so is a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again: a
+    and so is what its own name has now, and a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again: a
     verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of the split. Of vectors that were
     imported nobody knows the bytes: the first picture under such a name is the sample's, whatever it is a copy of.
 
@@ -95,7 +95,7 @@ def identify(
         record = known[one]
         if one in imported or contents[one] == record.content:
             before[one] = record
-        elif one not in elsewhere and contents[one] not in contents_before:
+        elif one not in elsewhere and contents[one] not in contents_before and len(came.get(record.content, ())) < 2:
             before[one] = record
             taken_again.append(record)
     free_of_verdict, sides_lost = _without_verdict(store, taken_again)

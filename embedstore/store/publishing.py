@@ -66,8 +66,9 @@ def publish(
     gone = set(unlisted) if whole else _without_file(store.path, listing.root, unlisted, known, contents)
     gone -= {sample_id for sample_id in unlisted if known[sample_id].uri in embedding.aside}
     who = identify(store, known, embedding.lost, contents, gone)
-    if not whole and who.overwritten:
-        raise _one_half(store.path, who.overwritten[0], known, contents)
+    came = _came(known, contents)
+    if not whole and (halves := [one for one in who.overwritten if known[one].content not in came]):
+        raise _one_half(store.path, halves[0], known, contents)
     records = []
     for sample_id, (row, content) in done.items():
         after = merge(who.before.get(sample_id), listed[sample_id], row, content)
@@ -152,7 +153,7 @@ def _without_file(
     Raises:
         ImagesError: the folder of such a file is not there.
     """
-    came = {content for one, content in contents.items() if one not in known or known[one].content != content}
+    came = _came(known, contents)
     found = {one for one in others if known[one].content in came and not _has_file(root, known[one])}
     for one in sorted(found):
         folder = (root / known[one].uri).parent
@@ -163,6 +164,11 @@ def _without_file(
                 f"embedstore build '{store}' IMAGES"
             )
     return found
+
+
+def _came(known: Mapping[str, Record], contents: Mapping[str, bytes]) -> set[bytes]:
+    """Return the bytes that a listed picture has got."""
+    return {content for one, content in contents.items() if one not in known or known[one].content != content}
 
 
 def _has_file(root: Path, record: Record) -> bool:

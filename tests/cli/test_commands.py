@@ -320,8 +320,11 @@ def test_what_a_build_has_removed_comes_back_by_the_command_that_it_prints(tmp_p
     call("embedstore", "build", "s", "photos", cwd=tmp_path)
     shutil.copy(tmp_path / "photos" / "good" / "other.png", tmp_path / "photos" / "good" / "new.png")
     said = call("embedstore", "build", "s", "photos", cwd=tmp_path).stdout
-    lost = "another known picture has the name now and the one before is under no other name, or under several.\n"
-    assert f"1 sample left with all that was known, since {lost}To take that back: embedstore rollback 's' 5\n" in said
+    lost = "another picture has the name now, and nothing tells which the one before became: it has no other name, or several"
+    assert (
+        f"1 sample left with all that was known, since {lost} new ones.\nTo take that back: embedstore rollback 's' 5\n"
+        in said
+    )
 
 
 def test_ctrl_c_says_what_is_kept(line: Path) -> None:

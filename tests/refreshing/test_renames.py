@@ -94,6 +94,23 @@ def test_where_nothing_tells_which_became_which_nothing_goes_along(root: Path) -
     assert facts(root, "good/a.png") == ("good", None, None, None)
 
 
+@pytest.mark.parametrize("how", ["build", "refresh", "add"])
+def test_a_new_picture_has_nothing_of_one_that_has_several_new_names(root: Path, how: str) -> None:
+    images, names = root / "images", ["good/1.png", "good/a.png", "good/b.png"]
+    for copy in names[1:]:
+        (images / copy).write_bytes((images / "good/1.png").read_bytes())
+    write_pictures(images, ["good/1.png"], seed=9)
+    report: embedstore.BuildReport | Plan
+    if how == "build":
+        report = embedstore.build(root / "s", images)
+    elif how == "add":
+        report = embedstore.add(root / "s", [images / name for name in names])
+    else:
+        report = embedstore.refresh(root / "s").plan
+    assert (report.moved, report.overwritten, report.verdicts_dropped) == (0, 1, ())
+    assert {name: facts(root, name) for name in names} == dict.fromkeys(names, ("good", None, None, None))
+
+
 def renumber(images: Path) -> None:
     """Delete the first of the good ones, and give each of the others the number before its own."""
     (images / "good/0.png").unlink()

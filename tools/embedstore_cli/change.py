@@ -46,8 +46,8 @@ def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
     found = []
     if report.overwritten:
         found.append(
-            f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another known picture "
-            "has the name now and the one before is under no other name, or under several"
+            f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another picture "
+            "has the name now, and nothing tells which the one before became: it has no other name, or several new ones"
         )
     if dropped := report.verdicts_dropped:
         found.append(
