@@ -69,13 +69,16 @@ class Plan:
         unreadable: path -> why it can't be used.
         resumed: of the new and changed, how many an interrupted run has embedded already.
         sides: id -> the side of the split that it gets.
-        without_side: new pictures without a side, where others have one: no summary of a side will see them.
+        without_side: new pictures without a side, where others have one: no summary of a side will see them. Those of
+            `sides_unknown` are not counted.
         without_group: new pictures without a group, where others have one: each is taken for a part of its own.
         without_picture: of those that are gone, how many whose picture is under no other name either.
         moved: pictures that the store has under another name: what is known of them goes along, see `identities.identify`.
         moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
         overwritten: samples that leave since another picture has their name, see `identities.Identities`.
         verdicts_dropped: ids of samples whose picture was taken again, so that the verdict on the old one goes.
+        sides_unknown: of these, ids of former dirt of which nothing tells any more on which side it was, so that it has none but
+            one of `sides`.
         labels_kept: ids of samples whose picture was taken again, which keep the label that a person gave to the old one.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
@@ -100,6 +103,7 @@ class Plan:
     moved_to_another_label: int
     overwritten: int
     verdicts_dropped: tuple[str, ...]
+    sides_unknown: tuple[str, ...]
     labels_kept: tuple[str, ...]
     labels: Mapping[str, tuple[int, int]]
     views: int
@@ -174,7 +178,7 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides = sides_of(after.values(), settings.side)
+    sides, sides_unknown = sides_of(after.values(), settings.side), who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
 
@@ -183,7 +187,8 @@ def make_plan(
         if all(getattr(record, name) is None for record in known.values()):
             return 0
         fresh = (one for one in (*new, *changed) if one not in known or getattr(known[one], name) is not None)
-        return sum(getattr(after[one], name) is None and not (name == "split" and one in sides) for one in fresh)
+        counted_apart = {*sides, *sides_unknown} if name == "split" else ()
+        return sum(getattr(after[one], name) is None and one not in counted_apart for one in fresh)
 
     plan = Plan(
         version=store.version,
@@ -202,6 +207,7 @@ def make_plan(
         moved_to_another_label=sum(after[one].label != record.label for one, record in who.moved.items()),
         overwritten=len(who.overwritten),
         verdicts_dropped=who.verdicts_dropped,
+        sides_unknown=sides_unknown,
         labels_kept=who.labels_kept(after),
         labels=_label_counts(known.values(), after.values()),
         views=store.views,

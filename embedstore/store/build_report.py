@@ -31,7 +31,7 @@ class BuildReport:
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
     overwritten: int = 0  # samples that left as another picture has their name, see `identities.Identities`
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
-    sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt without a side, as nothing tells which it had
+    sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt of which nothing tells the side
     labels_kept: tuple[str, ...] = ()  # ids of pictures taken again, with the label that a person gave to the old one
     shards: int = 0  # that an engine on several machines made and handed over in this run
     shards_resumed: int = 0  # that lay there from an interrupted run, and went into the store without being made again

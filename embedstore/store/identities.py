@@ -63,9 +63,10 @@ def identify(
     corrected label, its side and its part; and it leaves under its old id, or the store had one picture twice, under two labels
     where it was moved to another folder to correct it. Where several names have lost the same bytes, it is a sample whose name
     is gone, and the newest of these. Where several have got them, nothing tells which of them it became: each is a new picture,
-    and so is what its own name has now, and a copy of a known picture under a known name. Any other bytes under a known name are its picture, taken again: a
-    verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of the split. Of vectors that were
-    imported nobody knows the bytes: the first picture under such a name is the sample's, whatever it is a copy of.
+    and so is what its own name has now, and a copy of a known picture under a known name. Any other bytes under a known name
+    are its picture, taken again: a verdict was on the old one, so it is dropped, and one that was dirt goes back to its side of
+    the split. Of vectors that were imported nobody knows the bytes: the first picture under such a name is the sample's,
+    whatever it is a copy of.
 
     Args:
         store: at the version that the pictures are compared with.

@@ -186,6 +186,20 @@ def test_a_verdict_that_goes_with_other_bytes_is_told_and_comes_back(line: Line,
     assert line.json(*command)["verdicts_dropped"] == ["good/0.png"]
 
 
+@pytest.mark.parametrize("command", [("add", "s", "photos/good"), ("build", "s", "photos"), ("refresh", "s")])
+def test_a_side_that_is_lost_is_told_and_is_not_called_a_new_sample(line: Line, command: tuple[str, ...]) -> None:
+    line.run("split", "s", "--folds", "3")
+    line.run("triage", "s", "--dirt", "good/0.png")
+    line.run("compact", "s")
+    write_pictures(line.place / "photos", ["good/0.png"], seed=9)
+    said = line.say(*command)
+    assert (
+        "1 picture that was dirt may have been on the test side (such as 'good/0.png'; --json names all), for nothing tells any "
+        "more which side the old one had; give it one by hand: embedstore relabel 's' ID SIDE --field split"
+    ) in said
+    assert "--side gives one" not in said
+
+
 def test_add_refuses_what_it_can_not_take(line: Line) -> None:
     write_picture(line.place / "elsewhere" / f"{HOSTILE}.png")
     said = line.refused("add", "s", f"elsewhere/{HOSTILE}.png")

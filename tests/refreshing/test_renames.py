@@ -308,7 +308,10 @@ def test_dirt_that_is_taken_again_has_no_side_where_nothing_tells_which(root: Pa
     with embedstore.open(root / "s") as store:
         store.compact()
     write_pictures(root / "images", ["good/0.png"], seed=7)
-    assert embedstore.refresh(root / "s", dry_run=True).plan.without_side == 1
+    plan = embedstore.refresh(root / "s", dry_run=True).plan
+    assert (plan.sides_unknown, plan.without_side) == (("good/0.png",), 0)
+    plan = embedstore.refresh(root / "s", side="train", dry_run=True).plan
+    assert (plan.sides_unknown, plan.sides) == (("good/0.png",), {"good/0.png": "train"})
     assert embedstore.build(root / "s", root / "images").sides_unknown == ("good/0.png",)
     assert facts(root, "good/0.png") == ("good", "part 0", None, None)
 

@@ -210,13 +210,7 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
             + " under another name now and no more under the old one; what was known of it goes along, and where the folder "
             "names another label, it has that."
         )
-    console.say(*(f"{sentence}." for sentence in told_of_pictures(report)))
-    if unknown := report.sides_unknown:
-        console.say(
-            f"{console.count(len(unknown), 'picture that was dirt has', 'pictures that were dirt have')} no side of the split "
-            f"now (such as '{unknown[0]}'), for nothing tells any more which they had, and it may have been test; give one: "
-            f"embedstore relabel '{store}' ID SIDE --field split"
-        )
+    console.say(*(f"{sentence}." for sentence in told_of_pictures(store, report)))
     if report.removed or report.overwritten or report.verdicts_dropped:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 

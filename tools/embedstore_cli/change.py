@@ -41,7 +41,7 @@ class Generation:
         return lines
 
 
-def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
+def told_of_pictures(store: Path, report: "BuildReport | Plan") -> list[str]:
     """Return sentences, without their full stops, on what became of what was known of pictures that are others now."""
     found = []
     if report.overwritten:
@@ -54,6 +54,12 @@ def told_of_pictures(report: "BuildReport | Plan") -> list[str]:
             f"{console.count(len(dropped), 'picture has', 'pictures have')} other bytes, being taken again or written anew (such "
             f"as '{dropped[0]}'; --json names all), so the verdict on the old one went; what was dirt goes back to the side of "
             "the split that it had, where that is still known"
+        )
+    if unknown := report.sides_unknown:
+        found.append(
+            f"{console.count(len(unknown), 'picture that was', 'pictures that were')} dirt may have been on the test side (such "
+            f"as '{unknown[0]}'; --json names all), for nothing tells any more which side the old one had; give it one by hand: "
+            f"embedstore relabel '{store}' ID SIDE --field split"
         )
     if kept := report.labels_kept:
         found.append(

@@ -168,7 +168,7 @@ def _doubts(store: Path, plan: "Plan") -> list[str]:
     """Say what a person should look at."""
     from embedstore_cli.change import told_of_pictures
 
-    found = told_of_pictures(plan)
+    found = told_of_pictures(store, plan)
     if plan.without_side:
         found.append(
             f"{console.count(plan.without_side, 'new sample has', 'new samples have')} no side of the split, so summaries of one "
