@@ -81,7 +81,8 @@ class Plan:
         verdicts_dropped: ids of samples whose picture was taken again, so that the verdict on the old one goes.
         sides_unknown: of these, ids of former dirt of which nothing tells any more on which side it was, so that it has none but
             one of `sides`.
-        labels_kept: ids of samples whose picture was taken again, which keep the label that a person gave to the old one.
+        fields_kept: id -> names of label, mode and attributes that a person gave, of samples whose picture was taken again, which
+            keep them.
         labels: label -> samples before and after, where that differs.
         views: augmented views beside the plain picture, which each picture is embedded in as well.
         seconds_each: for a picture on this machine, measured now on a few of them; None where there is none to embed.
@@ -107,7 +108,7 @@ class Plan:
     away: tuple[str, ...]
     verdicts_dropped: tuple[str, ...]
     sides_unknown: tuple[str, ...]
-    labels_kept: tuple[str, ...]
+    fields_kept: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, tuple[int, int]]
     views: int
     seconds_each: float | None
@@ -212,7 +213,7 @@ def make_plan(
         away=kept,
         verdicts_dropped=who.verdicts_dropped,
         sides_unknown=sides_unknown,
-        labels_kept=who.labels_kept(after),
+        fields_kept=who.fields_kept(after),
         labels=_label_counts(known.values(), after.values()),
         views=store.views,
         seconds_each=_measured(store, listing, wanted, load()) if len(wanted) > resumed else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class BuildReport:
     ] = ()  # ids of samples that stay, though their picture has another name, as their folder is away
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
     sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt of which nothing tells the side
-    labels_kept: tuple[str, ...] = ()  # ids of pictures taken again, with the label that a person gave to the old one
+    # Of pictures taken again: id -> names of label, mode and attributes that a person gave to the old one, and that stay.
+    fields_kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shards: int = 0  # that an engine on several machines made and handed over in this run
     shards_resumed: int = 0  # that lay there from an interrupted run, and went into the store without being made again
     shards_repeated: int = 0  # that were made again, for a worker, a node or a run was lost while it made them

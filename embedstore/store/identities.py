@@ -24,8 +24,8 @@ class Identities:
             name, while another picture that the store knows has theirs.
         verdicts_dropped: ids of pictures that were taken again, of which `before` lacks the verdict on the old one.
         sides_lost: those of them that were dirt, of which nothing tells any more on which side of the split they were.
-        labels_given: id -> the label that a person gave to the old one, of pictures that were taken again. It stays until the
-            source says another.
+        fields_given: id -> label, mode and attributes that a person gave to the old one, by their names, of pictures that were
+            taken again. They stay until the source says something else.
     """
 
     before: Mapping[str, Record]
@@ -33,7 +33,7 @@ class Identities:
     overwritten: tuple[str, ...]
     verdicts_dropped: tuple[str, ...]
     sides_lost: tuple[str, ...]
-    labels_given: Mapping[str, str]
+    fields_given: Mapping[str, Mapping[str, str]]
 
     @cached_property
     def elsewhere(self) -> set[str]:
@@ -41,12 +41,16 @@ class Identities:
         return {record.id for record in self.moved.values()}
 
     def sides_unknown(self, after: Mapping[str, Record]) -> tuple[str, ...]:
-        """Return ids of those of `sides_lost` to which the source gives no side either; `after` is as in `labels_kept`."""
+        """Return ids of those of `sides_lost` to which the source gives no side either; `after` is as in `fields_kept`."""
         return tuple(one for one in self.sides_lost if after[one].split is None)
 
-    def labels_kept(self, after: Mapping[str, Record]) -> tuple[str, ...]:
-        """Return ids of those of `labels_given` that have the label still; `after` is id -> the record that is to be written."""
-        return tuple(one for one, label in self.labels_given.items() if after[one].label == label)
+    def fields_kept(self, after: Mapping[str, Record]) -> dict[str, tuple[str, ...]]:
+        """Return id -> names of those of `fields_given` that it has still; `after` is id -> the record that is to be written."""
+        kept = {
+            one: tuple(name for name, text in given.items() if _told(after[one]).get(name) == text)
+            for one, given in self.fields_given.items()
+        }
+        return {one: names for one, names in kept.items() if names}
 
 
 def identify(
@@ -109,8 +113,20 @@ def identify(
         tuple(overwritten),
         tuple(free_of_verdict),
         sides_lost,
-        {one.id: one.label for one in taken_again if one.label and one.label != (one.source or {}).get("label")},
+        {one.id: _given(one) for one in taken_again},
     )
+
+
+def _told(record: Record) -> dict[str, str]:
+    """Return label, mode and attributes of a sample, by their names."""
+    told = {"label": record.label, "mode": record.mode} | (record.attributes or {})
+    return {name: text for name, text in told.items() if text is not None}
+
+
+def _given(record: Record) -> dict[str, str]:
+    """Return what of these a person gave, and not the folder or the manifest."""
+    said = {name.removeprefix("attribute "): text for name, text in (record.source or {}).items()}
+    return {name: text for name, text in _told(record).items() if said.get(name) != text}
 
 
 def _without_verdict(store: EmbeddingStore, records: Sequence[Record]) -> tuple[dict[str, Record], tuple[str, ...]]:

@@ -124,7 +124,7 @@ def publish(
         away=stay,
         verdicts_dropped=who.verdicts_dropped,
         sides_unknown=who.sides_unknown(after_of),
-        labels_kept=who.labels_kept(after_of),
+        fields_kept=who.fields_kept(after_of),
         gone=len(unlisted) - len(pruned) if whole else 0,
         embedded=embedding.embedded,
         resumed=len(embedding.staged_rows & set(born)),

@@ -172,16 +172,20 @@ def test_add_reads_a_manifest(line: Line) -> None:
 @pytest.mark.parametrize("command", [("add", "s", "photos/good"), ("build", "s", "photos")])
 def test_a_verdict_that_goes_with_other_bytes_is_told_and_comes_back(line: Line, command: tuple[str, ...]) -> None:
     line.run("triage", "s", "--rare", "good/0.png")
+    line.run("relabel", "s", "good/0.png", "fine", "--field", "mode")
     picture = line.place / "photos" / "good" / "0.png"
     picture.write_bytes(picture.read_bytes() + b"\0")  # the same pixels
     said = line.say(*command)
     assert (
         "1 picture has other bytes, being taken again or written anew (such as 'good/0.png'; --json names all)" in said
     )
-    assert "To take that back: embedstore rollback 's' 2" in said
+    assert (
+        "1 picture that has other bytes has what a person said of the old one (such as 'good/0.png': mode; --json names all)"
+    ) in said
+    assert "To take that back: embedstore rollback 's' 3" in said
     assert "1 verdicts dropped" in line.say("log", "s")
     assert "verdict" not in line.seen()["samples"]["good/0.png"].attributes
-    line.run("rollback", "s", "2")
+    line.run("rollback", "s", "3")
     assert line.seen()["samples"]["good/0.png"].attributes["verdict"] == "rare"
     assert line.json(*command)["verdicts_dropped"] == ["good/0.png"]
 

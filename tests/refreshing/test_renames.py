@@ -275,7 +275,7 @@ def test_a_picture_that_is_taken_again_loses_the_verdict_on_the_old_one(root: Pa
     else:
         report = embedstore.refresh(root / "s").plan
     assert report.verdicts_dropped == tuple(names)
-    assert report.labels_kept == ("good/1.png",)
+    assert report.fields_kept == {"good/1.png": ("label",)}
     with embedstore.open(root / "s") as store:
         assert store.log()[-1].details["verdicts dropped"] == 3
     assert facts(root, "good/0.png") == ("good", "part 0", "train", None)
@@ -283,7 +283,7 @@ def test_a_picture_that_is_taken_again_loses_the_verdict_on_the_old_one(root: Pa
     assert facts(root, "good/2.png") == ("good", "part 2", "train", None)
     assert facts(root, "good/3.png") == ("good", "part 3", "aside", "dirt")
     again = embedstore.build(root / "s", images)
-    assert (again.verdicts_dropped, again.labels_kept) == ((), ())
+    assert (again.verdicts_dropped, again.fields_kept) == ((), {})
 
 
 @pytest.mark.parametrize("how", ["add", "build", "refresh"])
@@ -300,8 +300,30 @@ def test_a_label_that_another_replaces_is_not_said_to_be_kept(root: Path, how: s
         report = embedstore.build(root / "s", root / "images", manifest=manifest)
     else:
         report = embedstore.refresh(root / "s", manifest=manifest).plan
-    assert (report.verdicts_dropped, report.labels_kept) == (("good/1.png",), ())
+    assert (report.verdicts_dropped, report.fields_kept) == (("good/1.png",), {})
     assert facts(root, "good/1.png")[0] == "crack"
+
+
+@pytest.mark.parametrize("how", ["build", "refresh"])
+def test_all_that_stays_of_a_picture_that_is_taken_again_is_told(root: Path, how: str) -> None:
+    """What the manifest said stays as well, and needs no look."""
+    images, manifest = root / "images", root / "said.csv"
+    manifest.write_text("path,label,mode,line\n" + "".join(f"{one},good,plain,7\n" for one in NAMES), "utf-8")
+    embedstore.build(root / "s", images, manifest=manifest)
+    with embedstore.open(root / "s") as store, store.write() as changes:
+        changes.set("mode", {"good/2.png": "scratch"})
+        changes.set("camera", {"good/2.png": "3", "good/3.png": "3"})
+    write_pictures(images, ["good/1.png", "good/2.png", "good/3.png", "good/4.png"], seed=7)
+    report: embedstore.BuildReport | Plan
+    if how == "build":
+        report = embedstore.build(root / "s", images, manifest=manifest)
+    else:
+        report = embedstore.refresh(root / "s", manifest=manifest).plan
+    assert report.fields_kept == {
+        "good/1.png": ("label",),
+        "good/2.png": ("mode", "camera"),
+        "good/3.png": ("camera",),
+    }
 
 
 def test_dirt_that_is_taken_again_has_no_side_where_nothing_tells_which(root: Path) -> None:

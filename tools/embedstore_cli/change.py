@@ -67,11 +67,12 @@ def told_of_pictures(store: Path, report: "BuildReport | Plan") -> list[str]:
             f"as '{unknown[0]}'; --json names all), for nothing tells any more which side the old one had; give it one by hand: "
             f"embedstore relabel '{store}' ID SIDE --field split"
         )
-    if kept := report.labels_kept:
+    if kept := report.fields_kept:
+        first, names = next(iter(kept.items()))
+        have = "picture that has other bytes has" if len(kept) == 1 else "pictures that have other bytes have"
         found.append(
-            f"{console.count(len(kept), 'picture that has', 'pictures that have')} other bytes (such as '{kept[0]}'; --json "
-            f"names all) {'has' if len(kept) == 1 else 'have'} the label that a person gave to the old one; look whether it is "
-            "still true"
+            f"{len(kept)} {have} what a person said of the old one (such as '{first}': {', '.join(names)}; --json names all); "
+            "look whether it is still true"
         )
     return found
 
