@@ -324,6 +324,8 @@ def test_what_made_a_version_is_told_in_words_whatever_made_it(tmp_path: Path) -
     ]
     switched = replace(versions[1], action="migrate to <b>", details={"switched": 3})
     assert history.told(switched, None)["what"] == {"en": "Switched to the teacher <b>", "ja": "教師を <b> に切り替え"}
+    dropped = replace(versions[1], details={"verdicts dropped": 1})
+    assert history.told(dropped, None)["amount"] == {"en": "1 verdicts dropped", "ja": "消えた判定 1"}
 
 
 def test_the_log_of_a_hostile_program_is_told_as_it_stands(own: TestClient, store: Path) -> None:

@@ -55,6 +55,7 @@ _AMOUNTS = {
     "back": Text("back again", "戻した画像"),
     "gone": Text("gone again", "外した画像"),
     "summaries": Text("summaries", "要約"),
+    "verdicts dropped": Text("verdicts dropped", "消えた判定"),
     "switched": Text("with vectors of the new teacher", "新しい教師の埋め込み"),
     "samples": Text("samples", "サンプル"),
     "views": Text("views left", "残したビュー"),
