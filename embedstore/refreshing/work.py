@@ -236,7 +236,7 @@ class _Work:
     def _forget_older(self, tables: Tables) -> None:
         """Drop the tags, and the summaries kept aside, of refreshes that need not be rolled back any more."""
         assert self._settings.keep is not None  # noqa: S101  else nobody asks
-        tags = {name: version for name, version in tables.tags().items() if _is_own(name)}
+        tags = {name: version for name, version in tables.tags().items() if is_own_tag(name)}
         oldest = sorted(tags.values())[-self._settings.keep :][:1]
         for name, version in tags.items():
             if oldest and version < oldest[0]:
@@ -254,7 +254,8 @@ def unfinished(store: EmbeddingStore) -> int | None:
     return None
 
 
-def _is_own(tag: str) -> bool:
+def is_own_tag(tag: str) -> bool:
+    """Return whether a refresh gave this tag, and no person."""
     return tag.startswith(TAG) and tag.removeprefix(TAG).isdigit()
 
 

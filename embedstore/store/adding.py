@@ -13,12 +13,11 @@ from embedstore.images import Listing, list_images, sample_id
 from embedstore.store.build_report import BuildReport
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
-from embedstore.store.fields import Record
+from embedstore.store.fields import Record, as_stored
 from embedstore.store.ingest import keeping
 from embedstore.store.lost_manifest import refuse_lost_manifest
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.publishing import publish
-from embedstore.store.reading import as_stored
 from embedstore.store.writing import writer
 from embedstore.teachers import Teacher
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from embedstore.images import FIELDS, Sample
 from embedstore.store.fields import Record
+from embedstore.store.sides import is_dirt
 from embedstore.verdicts import VERDICT
 
 
@@ -33,9 +34,9 @@ def merge(before: Record | None, sample: Sample, row: int, content: bytes) -> Re
         )  # fmt: skip
     after = replace(before, id=sample.id, uri=sample.uri, row=row, content=content, source=source or None)
     attributes = dict(before.attributes or {})
-    is_dirt = (before.split, attributes.get(VERDICT)) == ("aside", "dirt")
+    stays_aside = is_dirt(before.split, attributes.get(VERDICT))
     for name, value in said.items():
-        if said_before.get(name) == value or (name == "split" and is_dirt):
+        if said_before.get(name) == value or (name == "split" and stays_aside):
             continue
         if name in FIELDS:
             setattr(after, name, value)

@@ -27,8 +27,6 @@ from embedstore.teachers.protocol import EMBEDDING
 from embedstore.vectors import Vectors, widened
 from embedstore.views import Recipe
 
-__all__ = ["StoreReader", "as_stored"]
-
 T = TypeVar("T")
 Where = Mapping[str, str | None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from embedstore.errors import StoreError
-from embedstore.refreshing.work import TAG
+from embedstore.refreshing.work import is_own_tag
 from embedstore.store.compaction import CompactionReport, Progress, compact
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.tables import Tables
@@ -33,7 +33,7 @@ def drop_old(path: str | os.PathLike[str], progress: Progress | None = None) -> 
         def look(tables: Tables) -> tuple[set[str], list[str]]:
             of = {int(entry["version"]): str(entry["space"]) for entry in tables.log()}
             lost = [name for name, version in tables.tags().items() if of.get(version) != store.fingerprint]
-            tags = [name for name in lost if not (name.startswith(TAG) and name.removeprefix(TAG).isdigit())]
+            tags = [name for name in lost if not is_own_tag(name)]
             return {column.space for column in tables.columns()} - {store.fingerprint}, tags
 
         others, tags = session.read(look)

@@ -10,7 +10,7 @@ from embedstore.analysis.twin_groups import fresh_group, unite
 from embedstore.errors import SettingsError, StoreError
 from embedstore.store.fields import as_stored, spelt
 from embedstore.store.grouping import regrouped
-from embedstore.store.sides import ASIDE, sides_after, texts_of
+from embedstore.store.sides import ASIDE, is_dirt, sides_after, texts_of
 from embedstore.store.texts import refuse_surrogates
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import refuse_changed
@@ -73,7 +73,7 @@ def plan_triage(
     store.positions(list(twins.values()))  # refuses unknown ids
     united = _united(store, twins)
     aside = zip(given, told, texts_of(store, "split", list(given)), strict=True)
-    back = [one for one, kind, split in aside if (kind, split) == ("dirt", ASIDE) and given[one].kind != "dirt"]
+    back = [one for one, kind, split in aside if is_dirt(split, kind) and given[one].kind != "dirt"]
     dirt: dict[str, str | None] = {one: ASIDE for one, said in given.items() if said.kind == "dirt"}
     return Change.towards(
         store,
@@ -130,7 +130,7 @@ def _said_before(store: EmbeddingStore, given: Mapping[str, Verdict]) -> set[str
         for one, said in given.items()
         if has[spelt(VERDICT)].get(one) == said.kind
         and (one not in labels or has["label"][one] == labels[one])
-        and (said.kind != "dirt" or has["split"][one] == ASIDE)
+        and (said.kind != "dirt" or is_dirt(has["split"][one], said.kind))
         and (one not in twins or (groups[one] is not None and groups[one] == groups.get(twins[one])))
     }
 
