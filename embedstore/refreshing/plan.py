@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embedstore.errors import ImagesError, PictureError, SettingsError, StoreError, SummaryError
+from embedstore.errors import ImagesError, PictureError, StoreError, SummaryError
 from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
+from embedstore.refreshing.dealing import sides_of
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
 from embedstore.store.away import away
@@ -182,7 +183,7 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides, sides_unknown = sides_of(after.values(), settings.side), who.sides_unknown(after)
+    sides, sides_unknown = sides_of(after.values(), settings.side, known.values()), who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
 
@@ -221,46 +222,6 @@ def make_plan(
         prune=settings.prune,
     )
     return plan, looked.contents
-
-
-def sides_of(records: Iterable[Record], side: str | None) -> dict[str, str]:
-    """Return id -> side of those without one: that of their group; else of a group mate's very picture; else the one asked for.
-
-    So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. A copy of
-    what was set aside is set aside. Of a group that is torn already, its first side of train, val and test is taken, so that no
-    more of it is tested.
-
-    Raises:
-        SettingsError: no sample has a side yet.
-    """
-    if side is None:
-        return {}
-    everyone = list(records)
-    if all(record.split is None for record in everyone):
-        raise SettingsError(
-            f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
-            "STORE"
-        )
-    sides_of_group: dict[str, set[str]] = defaultdict(set)
-    for one in everyone:
-        if one.group and one.split not in (None, "aside"):
-            sides_of_group[one.group].add(one.split)
-    of_picture: dict[bytes, set[str]] = defaultdict(set)
-    for one in everyone:
-        if one.split is not None and any(one.content):
-            of_picture[one.content].add(one.split)
-    waiting: dict[str, list[Record]] = defaultdict(list)  # part -> those without a side
-    for one in everyone:
-        if one.split is None:
-            waiting[f"group {one.group}" if one.group else f"sample {one.id}"].append(one)
-    found: dict[str, str] = {}
-    for part in waiting.values():
-        seen = set().union(*(of_picture.get(one.content, ()) for one in part))
-        copied = next((name for name in ("test", "val", "train", "aside") if name in seen), None)
-        taken = sides_of_group.get(part[0].group or "", ())
-        own = next((name for name in ("train", "val", "test") if name in taken), None) or copied or side
-        found |= {one.id: own for one in part}
-    return {one.id: found[one.id] for one in everyone if one.id in found}
 
 
 class _Look:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from embedstore.images import Listing, list_images
-from embedstore.refreshing.plan import STAYS, Plan, make_plan, sides_of
+from embedstore.refreshing.dealing import sides_of
+from embedstore.refreshing.plan import STAYS, Plan, make_plan
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
@@ -194,7 +195,10 @@ class _Work:
 
     def _give_sides(self) -> int:
         store = self._store
-        sides = sides_of(store.records(), self._settings.side)
+        # Which pictures left with the first step only the plan still knows; one that could not be used has no sample.
+        sides = {
+            one: self._plan.sides.get(one, side) for one, side in sides_of(store.records(), self._settings.side).items()
+        }
         rows, texts = store.rows[store.positions(list(sides))], list(sides.values())
         version = self._session.begin()
         self._session.write(lambda tables: tables.put_fields(rows, {"split": texts}, version), under=version)

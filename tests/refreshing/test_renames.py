@@ -111,6 +111,19 @@ def test_a_new_picture_has_nothing_of_one_that_has_several_new_names(root: Path,
     assert {name: facts(root, name) for name in names} == dict.fromkeys(names, ("good", None, None, None))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_copies_of_a_test_picture_that_left_are_not_learned(root: Path, *, again: bool) -> None:
+    images = root / "images"
+    for copy in ("good/a.png", "good/b.png"):
+        (images / copy).write_bytes((images / "good/3.png").read_bytes())
+    (images / "good/3.png").unlink()
+    if again:
+        write_pictures(images, ["good/3.png"], seed=9)
+    embedstore.refresh(root / "s", side="train", prune=True)
+    assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
+    assert not again or facts(root, "good/3.png") == ("good", None, "train", None)
+
+
 def renumber(images: Path) -> None:
     """Delete the first of the good ones, and give each of the others the number before its own."""
     (images / "good/0.png").unlink()
