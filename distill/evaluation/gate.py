@@ -106,7 +106,7 @@ class LeftOut:
     Attributes:
         learned: shown to one of them, or to a student that it began with, in training.
         validated: not learned, but one of the thresholds was chosen by them.
-        untraced: learned, and not in the store by id or group: whether it has them under other names, nobody can tell.
+        untraced: learned, and not in the store by content, id or group: whether it has them under other names, nobody can tell.
     """
 
     learned: int

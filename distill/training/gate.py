@@ -20,7 +20,7 @@ from distill.training import run_directory
 from distill.training.answers import asked_of
 from distill.training.description import settings_of
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold, trained_student
-from distill.training.origin import FROM, Origin, parts_of, read_origin, refuse_other_good, untraced
+from distill.training.origin import FROM, Origin, known_now, parts_of, read_origin, refuse_other_good
 from distill.training.pictures import StudentPictures
 from distill.training.scoring import class_probabilities
 from distill.training.settings import Settings
@@ -43,7 +43,8 @@ def gate(
 
     Both students look at the pictures of the new run's test side, each with its own threshold, that of its own report. Pictures
     of parts that one of them, or a student that it began with, was trained on are left out, and those by which a threshold was
-    chosen. Labels, modes and groups are those that the store has now. The outcome is `Gate.outcome`.
+    chosen; they are found by their content, as long as the store keeps the versions that the runs learned from, and else by
+    their names. Labels, modes and groups are those that the store has now. The outcome is `Gate.outcome`.
 
     Args:
         new: the new run's directory.
@@ -163,22 +164,19 @@ def _held_out(run_of: FinishedRun, old: Origin, new: Origin) -> tuple[Positions,
 
     The new one's own sides are looked at, too: groups may have been merged since.
     """
-    # A picture that was renamed since has one name in this run, and perhaps the other in that of a student trained later.
-    samples, named_now = run_of.data.samples, list(run_of.source.samples)
-    pictures = [*old.learned, *new.learned]
-    learned = parts_of(pictures, samples) | parts_of(pictures, named_now)
-    looked_at = [*old.validated, *new.validated]
-    validated = (parts_of(looked_at, samples) | parts_of(looked_at, named_now)) - learned
-    parts = {
-        at: {samples[at].part, named_now[at].part} for at in run_of.data.sides["test"] if samples[at].label is not None
-    }
+    samples = list(run_of.source.samples)
+    called = {sample.id: at for at, sample in enumerate(run_of.data.samples)}
+    known = [known_now(run, run_of.source, called) for run in (old, new)]
+    learned = parts_of([picture for one in known for picture in one.learned], samples)
+    validated = parts_of([picture for one in known for picture in one.validated], samples) - learned
+    parts = {at: samples[at].part for at in run_of.data.sides["test"] if samples[at].label is not None}
     began: dict[str, Any] = run_directory.read(run_of.path).get(FROM, {})
     left_out = LeftOut(
-        learned=sum(not own.isdisjoint(learned) for own in parts.values()) + began.get("left_out", {}).get("test", 0),
-        validated=sum(not own.isdisjoint(validated) for own in parts.values()),
-        untraced=len({*untraced(pictures, samples)} & {*untraced(pictures, named_now)}),
+        learned=sum(own in learned for own in parts.values()) + began.get("left_out", {}).get("test", 0),
+        validated=sum(own in validated for own in parts.values()),
+        untraced=len({name for one in known for name in one.untraced}),
     )
-    kept = [at for at, own in parts.items() if own.isdisjoint(learned | validated)]
+    kept = [at for at, own in parts.items() if own not in learned | validated]
     return np.array(kept, np.int64), left_out
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -25,11 +25,13 @@ from distill.training.description import settings_of
 from distill.training.doubts import doubts
 from distill.training.projection import load as load_projection
 from distill.training.projection import why_none
+from distill.training.renamed import learned_from
 from distill.training.run_data import RunData, checked_sides, refuse_untestable
 from distill.training.settings import Settings, is_code
 from embedstore import Sample
 from embedstore.errors import SettingsError, TrainingError
 from embedstore.images import SPLITS
+from embedstore.store.earlier_pictures import pictures_since
 
 INHERITED = "inherited.csv"
 FROM = "from"
@@ -38,7 +40,7 @@ FEWEST = 3
 _HEAD = ("head.weight", "head.bias")
 _KEEP = "let the store keep its split: embedstore split STORE, and with --keep whenever you add pictures"
 
-Picture = tuple[str, str]  # id and group, which may be empty
+Picture = tuple[str, str]  # id and group, which may be empty; without an id only the group tells
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Origin:
         path: its directory.
         settings: its own.
         classes: the labels that its student tells apart, in the order of its head.
-        fingerprint: of the teacher whose store it learned from.
+        store: what it says of the store that it learned from.
         student: SHA-256 of its weights.
         learned: the pictures that it was trained on, and those of the students that it began with itself.
         validated: the pictures by which its threshold was chosen.
@@ -59,7 +61,7 @@ class Origin:
     path: Path
     settings: Settings
     classes: list[str]
-    fingerprint: str
+    store: Mapping[str, Any]
     student: str
     learned: list[Picture]
     validated: list[Picture]
@@ -68,6 +70,19 @@ class Origin:
     def describe(self) -> dict[str, Any]:
         """Return what a run that begins with it says of it."""
         return {"path": str(self.path.resolve()), "student": self.student}
+
+
+class Known(NamedTuple):
+    """What a student knows of a store, by the names that the pictures have there now.
+
+    Attributes:
+        learned, validated: as of `Origin`.
+        untraced: ids of learned pictures that the store lacks; it may have them under other names.
+    """
+
+    learned: list[Picture]
+    validated: list[Picture]
+    untraced: list[str]
 
 
 def read_origin(path: str | os.PathLike[str]) -> Origin:
@@ -96,7 +111,7 @@ def read_origin(path: str | os.PathLike[str]) -> Origin:
         path=run,
         settings=settings_of(run, description),
         classes=description["classes"],
-        fingerprint=description["store"]["fingerprint"],
+        store=description["store"],
         student=student,
         learned=[*sides["train"], *((row["id"], row["group"]) for row in before)],
         validated=sides["val"],
@@ -136,7 +151,8 @@ def fewer(epochs: int) -> int:
 def run_data_after(origin: Origin, store: Source, settings: Settings) -> RunData:
     """Return `make_run_data` without what the old student learned on the sides that test the new one.
 
-    The new student begins with what the old one learned, so it is no judge of these pictures either.
+    The new student begins with what the old one learned, so it is no judge of these pictures either. They are found as
+    `known_now` does.
 
     Raises:
         TrainingError: as `make_run_data`, another label is good, or too little is left.
@@ -145,6 +161,8 @@ def run_data_after(origin: Origin, store: Source, settings: Settings) -> RunData
     refuse_other_student(origin, settings)
     data = checked_sides(store, settings)
     refuse_other_good(origin, settings, data.classes)
+    now = known_now(origin, store)
+    origin = replace(origin, learned=now.learned, validated=now.validated)
     known = parts_of(origin.learned, data.samples)
     kept, left_out = dict(data.sides), {}
     for side in ("val", "test"):
@@ -161,11 +179,11 @@ def run_data_after(origin: Origin, store: Source, settings: Settings) -> RunData
         except TrainingError as error:
             raise TrainingError(f"{told}, and what is left is too little ({error}); {_KEEP}") from error
         data.remarks.append(f"{told}; {_KEEP}")
-    if lost := untraced(origin.learned, data.samples):
+    if now.untraced:
         data.remarks.append(
-            f"{len(lost)} pictures that the run in '{origin.path}' or one before it learned from (such as '{lost[0]}') are not "
-            "in this store; should it have them under other names, the student is tested on what it knows, and its figures are "
-            "too good."
+            f"{len(now.untraced)} pictures that the run in '{origin.path}' or one before it learned from (such as "
+            f"'{now.untraced[0]}') are not in this store; should it have them under other names, the student is tested on what "
+            "it knows, and its figures are too good."
         )
     data.remarks.extend(doubts(data, store, settings))
     return data
@@ -254,7 +272,10 @@ def rows_by_label(old: Tensor, fresh: Tensor, old_classes: Sequence[str], classe
 
 
 def keep_inherited(run: Path, data: RunData) -> None:
-    """Write down what the students before a run's own learned from, but for what it learns itself; nothing without an origin."""
+    """Write down what the students before a run's own learned from, but for what it learns itself; nothing without an origin.
+
+    The names are those of the version that this run learns from, as in its other files.
+    """
     if data.origin is None:
         return
     own = {data.samples[at].id for at in data.sides["train"]}
@@ -271,10 +292,41 @@ def parts_of(pictures: Collection[Picture], samples: Sequence[Sample]) -> set[st
     }
 
 
-def untraced(pictures: Collection[Picture], samples: Sequence[Sample]) -> list[str]:
-    """Return the ids of pictures that the samples know by neither id nor group; they may be there under other names."""
-    ids, groups = {sample.id for sample in samples}, {sample.group for sample in samples}
-    return sorted({name for name, group in pictures if name not in ids and (not group or group not in groups)})
+def known_now(origin: Origin, source: Source, called: Mapping[str, int] | None = None) -> Known:
+    """Return what a student knows of a store as it is now.
+
+    Pictures are found by their content, as long as the store keeps the version that the run learned from. Else names tell.
+
+    Args:
+        origin: the student's run.
+        source: the store.
+        called: id -> position: how another run calls the pictures, which tells beside the names of now where names alone tell.
+    """
+    samples = list(source.samples)
+    with learned_from(source, origin.store) as then:
+        since = pictures_since(then, source, {name for name, _ in [*origin.learned, *origin.validated]})
+    places = dict(since.places)
+    if then is None:
+        for name, at in (called or {}).items():
+            places[name] = [*places.get(name, ()), at]
+    lost, groups = set(since.untraced) - places.keys(), {sample.group for sample in samples}
+    return Known(
+        _called_now(origin.learned, places, samples),
+        _called_now(origin.validated, places, samples),
+        sorted({name for name, group in origin.learned if name in lost and (not group or group not in groups)}),
+    )
+
+
+def _called_now(
+    pictures: Collection[Picture], places: Mapping[str, Sequence[int]], samples: Sequence[Sample]
+) -> list[Picture]:
+    ids, found = {sample.id for sample in samples}, list[Picture]()
+    for name, group in pictures:
+        if name in places:
+            found.extend((samples[at].id, samples[at].group or "") for at in places[name])
+        else:  # it has left, and perhaps another picture has its name
+            found.append(("" if name in ids else name, group))
+    return found
 
 
 def _labels_told(old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -299,8 +351,8 @@ def _projection(origin: Origin, loss: DistillationLoss, settings: Settings, fing
         why = here
     elif there := why_none(origin.settings):
         why = f"in the old run {there}"
-    elif fingerprint != origin.fingerprint:
-        why = f"the store is of another teacher ({fingerprint[:12]}) than the old run's ({origin.fingerprint[:12]})"
+    elif fingerprint != (old := origin.store["fingerprint"]):
+        why = f"the store is of another teacher ({fingerprint[:12]}) than the old run's ({old[:12]})"
     else:
         why = _load_projection(origin, loss.projection)
     return [f"The projection to the teacher's space begins afresh, since {why}."] if why else []
