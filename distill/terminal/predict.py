@@ -18,13 +18,13 @@ from distill.terminal.gallery import Gallery, Progress, refuse_unmade
 from distill.terminal.model import Seen, Space, TerminalModel
 from distill.terminal.predictions import By, Prediction, Predictions
 from distill.terminal.where import peak
-from embedstore import EmbeddingStore
+from embedstore import EmbeddingStore, Summary
 from embedstore.errors import ImagesError, ModelError, PictureError
-from embedstore.exports import is_light_file, read_prototypes
+from embedstore.exports import SummaryFile, is_light_file, read_prototypes
 from embedstore.images import NOT_UTF8, in_utf8, list_images
 from embedstore.pages.words import Text
 from embedstore.pictures import read_picture
-from embedstore.store.earlier_pictures import seen_since
+from embedstore.store.earlier_pictures import PicturesSince, pictures_since, seen_since
 
 
 @dataclass(frozen=True)
@@ -293,11 +293,19 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         is_file = against.summary.endswith(".safetensors")
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
-        seen = seen_since(summary, store)
+        seen = _seen(Path(against.summary), summary, store) if is_file else seen_since(summary, store)
         positions = chain.from_iterable(seen.places.values())
         found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, positions)
         doubts = [*remarks.unseen(summary), *remarks.untraced(summary, seen.untraced), *_on_split(store)]
         return _Compared(found, remarks.prototypes(summary, against.summary), doubts)
+
+
+def _seen(file: Path, summary: Summary, store: EmbeddingStore) -> PicturesSince:
+    """Return what became of the pictures that the summary in a file saw; a whole file tells their contents."""
+    if not summary.seen:
+        return PicturesSince({}, {})
+    # Its version would not do: the file may be of another store, or of one that was built anew and counts from 1 again.
+    return pictures_since(SummaryFile(file), store, summary.seen)
 
 
 def _on_split(store: EmbeddingStore) -> list[Text]:

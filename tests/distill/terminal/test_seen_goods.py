@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 import toy_parts
@@ -20,6 +21,7 @@ from distill.terminal.predictions import By, Predictions
 from embedstore.errors import ModelError
 from embedstore.exports import export as export_summary
 from embedstore.images import list_images
+from embedstore.summaries import Summary
 
 ROWS = [replace(row, group="") for row in toy_parts.parts(30, 10, 10)]
 LEARNED, TESTED = ([row.path for row in ROWS if row.kind == "good" and row.split == side] for side in ("train", "val"))
@@ -69,16 +71,56 @@ def test_names_that_went_round_change_no_threshold(exported: Export, here: Path)
     assert f" of {len(TESTED)} good pictures" in found.remarks[1].en
 
 
-def test_without_the_version_of_the_summary_it_is_told_what_is_not_there(exported: Export, here: Path) -> None:
-    file = here / "train.safetensors"
+def whole_file(here: Path, summary: str) -> Path:
+    file = here / f"{summary}.safetensors"
     with embedstore.open(here / "toy.store") as store:
-        export_summary(store, file, summary="train")
-    rename(here, {LEARNED[0]: "away.png"})
-    assert len(ask(exported, here, str(file)).remarks) == 2
+        export_summary(store, file, summary=summary)
+    return file
+
+
+def built_anew(here: Path, names: dict[str, str]) -> None:
+    """Rename files, and make the store from nothing; its version is 1 again, and it keeps no summary."""
+    shutil.rmtree(here / "toy.store")
+    for old, new in names.items():
+        (here / "images" / old).rename(here / "images" / new)
+    rows = [replace(row, path=names.get(row.path, row.path)) for row in ROWS]
+    manifest = toy_parts.write_manifest(here / "parts.csv", rows)
+    embedstore.build(here / "toy.store", here / "images", manifest=manifest, teacher="pixels", views=1)
+
+
+def test_a_whole_file_tells_what_was_seen_in_a_store_that_was_built_anew(exported: Export, here: Path) -> None:
+    everything, training = whole_file(here, "all"), whole_file(here, "train")
+    before = ask(exported, here, "train").pictures[0].threshold
+    built_anew(here, {old: f"new-{old}" for old in [*LEARNED, *TESTED]})
+    with pytest.raises(
+        ModelError, match=r"has no good picture of a part that the summary '.*all\.safetensors' has not seen"
+    ):
+        ask(exported, here, str(everything))
+    found = ask(exported, here, str(training))
+    assert (found.pictures[0].threshold, len(found.remarks)) == (before, 2)
+
+
+def test_a_whole_file_needs_no_version_of_the_summary(exported: Export, here: Path) -> None:
+    file = whole_file(here, "all")
+    rename(here, {old: f"new-{old}" for old in TESTED})
     with embedstore.open(here / "toy.store") as store:
         for name in ("all", "train"):  # for each of which a compaction keeps its version
             store.delete_summary(name)
         store.compact()
+    with pytest.raises(
+        ModelError, match=r"has no good picture of a part that the summary '.*all\.safetensors' has not seen"
+    ):
+        ask(exported, here, str(file))
+
+
+def test_what_a_file_saw_without_a_picture_is_told_where_the_store_lacks_it(exported: Export, here: Path) -> None:
+    file = whole_file(here, "train")
+    kept, extra = Summary.with_extra(file.read_bytes())
+    told = msgpack.unpackb(extra["training"].tobytes())
+    for fields in told["samples"]:
+        fields[6] = bytes(len(fields[6])) if fields[0] == LEARNED[0] else fields[6]  # vectors that were given
+    file.write_bytes(kept.to_bytes(extra | {"training": np.frombuffer(msgpack.packb(told), np.uint8)}))
+    rename(here, {LEARNED[0]: "away.png"})
     doubt = ask(exported, here, str(file)).remarks[2]
     assert doubt.en == (
         f"1 pictures that the summary 'train' saw (such as '{LEARNED[0]}') are not in the store; should it have them under other "
