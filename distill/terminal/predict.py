@@ -214,8 +214,8 @@ def _limit(
     if not len(gallery.goods) and by is By.prototypes and against.store is not None:
         raise ModelError(
             f"{gallery.made_of} has no good picture of a part that the summary '{against.summary}' has not seen, so none can set "
-            "a threshold; give one (--threshold), or a summary of the training side alone: embedstore split STORE, then "
-            "embedstore summarize STORE STRATEGY"
+            "a threshold; give one (--threshold), or a summary of the training side alone: embedstore twins STORE --apply where "
+            "pictures have copies, embedstore split STORE, then embedstore summarize STORE STRATEGY"
         )
     if not len(gallery.goods):
         raise ModelError(
@@ -294,7 +294,7 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
         seen = _seen(Path(against.summary), summary, store) if is_file else seen_since(summary, store)
-        positions = chain.from_iterable(seen.places.values())
+        positions = chain(seen.copies, *seen.places.values())
         found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, positions)
         doubts = [*remarks.unseen(summary), *remarks.untraced(summary, seen.untraced), *_on_split(store)]
         return _Compared(found, remarks.prototypes(summary, against.summary), doubts)

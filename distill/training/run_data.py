@@ -159,6 +159,13 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"{len(seen.retaken)} pictures that the summary '{summary.name}' saw (such as '{seen.retaken[0]}') were taken again "
             "since, and it tells of the earlier ones; make it again."
         )
+    if copies := [(at, one) for at, one in seen.copies.items() if at in held_out]:
+        at, one = copies[0]
+        data.remarks.append(
+            f"{len(copies)} pictures that this run is tested on are copies of others that the summary '{summary.name}' saw (such "
+            f"as '{data.samples[at].id}', of '{one}'), so the figures look better than they are; unite them with: embedstore "
+            "twins STORE --apply, and split again."
+        )
     if seen.untraced:
         data.remarks.append(
             f"{len(seen.untraced)} pictures that the summary '{summary.name}' saw (such as '{seen.untraced[0]}') are not in this "

@@ -78,6 +78,28 @@ def test_a_renamed_picture_that_is_tested_was_seen(here: Path) -> None:
     assert remarks(here, "train") == []
 
 
+def test_copies_of_what_was_seen_are_told_whether_that_was_renamed_or_not(here: Path) -> None:
+    """They were there when the summary was made, of pictures that are learned: each is still the picture that it was."""
+    shutil.copy(here / "images" / LEARNED, here / "images" / TESTED)
+    build(here)
+    with embedstore.open(here / "toy.store") as store:
+        store.summarize("class-mean", name="copies", split="train")
+    told = (
+        f"1 pictures that this run is tested on are copies of others that the summary 'copies' saw (such as '{TESTED}', of "
+        f"'{LEARNED}'), so the figures look better than they are; unite them with: embedstore twins STORE --apply, and split "
+        "again."
+    )
+    assert remarks(here, "copies") == [told]
+    rename(here, {LEARNED: "away.png"})
+    assert remarks(here, "copies") == [told]
+
+
+def test_a_new_copy_under_which_it_may_be_now_is_refused(here: Path) -> None:
+    shutil.copy(here / "images" / LEARNED, here / "images" / TESTED)
+    rename(here, {LEARNED: "away.png"})
+    refused(here, "train", f"saw 1 pictures that .*such as '{LEARNED}', now '{TESTED}'")
+
+
 def test_names_that_went_round_hide_nothing(here: Path) -> None:
     """The name that is tested has the picture that was learned now, and the other way round."""
     swap(here, LEARNED, TESTED)

@@ -40,6 +40,19 @@ def test_of_copies_all_places_are_told_and_none_is_the_same() -> None:
     assert since({"a": "A", "b": "A"}, {"b": "A"}, "a", "b") == PicturesSince({"a": [0], "b": [0]}, {"b": 0})
 
 
+def test_a_copy_that_was_there_already_stays_another_picture() -> None:
+    then = {"a": "A", "copy": "A", "b": "B"}
+    assert since(then, then, "a", "b") == PicturesSince({"a": [0], "b": [2]}, {"a": 0, "b": 2}, copies={1: "a"})
+    found = since(then, {"x": "A", "copy": "A", "b": "A"}, "a", "b")
+    assert found.places == {"a": [0, 2]}
+    assert (found.same, found.replaced, found.copies) == ({}, ["b"], {1: "a"})
+    assert since(then, {"copy": "A"}, "a") == PicturesSince({}, {}, copies={0: "a"})  # it has left
+    taken_again = PicturesSince({"a": [0]}, {}, replaced=["a"], retaken=["a"], copies={1: "a"})
+    assert since(then, {"a": "N", "copy": "A"}, "a") == taken_again
+    assert since(None, {"a": "A", "new": "A"}, "a") == PicturesSince({"a": [0]}, {"a": 0}, copies={1: "a"})
+    assert since({"a": "0", "b": "0"}, {"a": "0", "b": "0"}, "a").copies == {}
+
+
 def test_one_that_was_taken_again_is_under_its_name_and_one_that_another_took_the_name_of_has_left() -> None:
     found = since({"a": "A", "b": "B", "c": "C"}, {"a": "N", "b": "C"}, "a", "b")
     assert found == PicturesSince({"a": [0]}, {}, replaced=["a", "b"], retaken=["a"])

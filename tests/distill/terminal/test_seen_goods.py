@@ -71,6 +71,16 @@ def test_names_that_went_round_change_no_threshold(exported: Export, here: Path)
     assert f" of {len(TESTED)} good pictures" in found.remarks[1].en
 
 
+@pytest.mark.parametrize("name", ["train", "file"])
+def test_good_pictures_that_are_copies_of_seen_ones_were_seen(name: str, exported: Export, here: Path) -> None:
+    for old, new in zip(LEARNED, TESTED, strict=False):
+        shutil.copy(here / "images" / old, here / "images" / new)
+    rename(here, {})
+    summary = name if name == "train" else str(whole_file(here, "train"))
+    with pytest.raises(ModelError, match=r"has no good picture of a part that the summary '.*' has not seen"):
+        ask(exported, here, summary)
+
+
 def whole_file(here: Path, summary: str) -> Path:
     file = here / f"{summary}.safetensors"
     with embedstore.open(here / "toy.store") as store:
