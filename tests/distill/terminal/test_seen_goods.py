@@ -21,7 +21,6 @@ from distill.terminal.predictions import By, Predictions
 from embedstore.errors import ModelError
 from embedstore.exports import export as export_summary
 from embedstore.images import list_images
-from embedstore.summaries import Summary
 
 ROWS = [replace(row, group="") for row in toy_parts.parts(30, 10, 10)]
 LEARNED, TESTED = ([row.path for row in ROWS if row.kind == "good" and row.split == side] for side in ("train", "val"))
@@ -125,7 +124,7 @@ def test_a_whole_file_needs_no_version_of_the_summary(exported: Export, here: Pa
 
 def test_what_a_file_saw_without_a_picture_is_told_where_the_store_lacks_it(exported: Export, here: Path) -> None:
     file = whole_file(here, "train")
-    kept, extra = Summary.with_extra(file.read_bytes())
+    kept, extra = embedstore.Summary.with_extra(file.read_bytes())
     told = msgpack.unpackb(extra["training"].tobytes())
     for fields in told["samples"]:
         fields[6] = bytes(len(fields[6])) if fields[0] == LEARNED[0] else fields[6]  # vectors that were given
