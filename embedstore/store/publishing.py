@@ -165,11 +165,10 @@ def _without_file(
         folder = (root / known[one].uri).parent
         if one in unsure or not folder.is_dir():
             how = "holds none of its pictures" if folder.is_dir() else "is not there"
-            prune = " --prune" if one in unsure else ""  # a build takes it for away as well, until it is told
             raise ImagesError(
                 f"The picture of '{one}' was named under another name, and its folder '{folder}' {how}, so nothing tells "
                 "whether it moved or was copied, and nothing was added; put the folder back, or if it is gone for good: "
-                f"embedstore build '{store}' IMAGES{prune}"
+                f"embedstore build '{store}' IMAGES"
             )
     return found
 
