@@ -16,7 +16,6 @@ from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_of
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
-from embedstore.store.away import away
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore
 from embedstore.store.fields import ID, Record, record_of
@@ -78,7 +77,6 @@ class Plan:
         moved: pictures that the store has under another name: what is known of them goes along, see `identities.identify`.
         moved_to_another_label: of these, how many get another label, as by the folder that they are in now.
         overwritten: samples that leave since another picture has their name, see `identities.Identities`.
-        away: ids of samples that stay though their picture has another name, since their folder is away, see `away.away`.
         verdicts_dropped: ids of samples whose picture was taken again, so that the verdict on the old one goes.
         sides_unknown: of these, ids of former dirt of which nothing tells any more on which side it was, so that it has none but
             one of `sides`.
@@ -106,7 +104,6 @@ class Plan:
     moved: int
     moved_to_another_label: int
     overwritten: int
-    away: tuple[str, ...]
     verdicts_dropped: tuple[str, ...]
     sides_unknown: tuple[str, ...]
     fields_kept: Mapping[str, tuple[str, ...]]
@@ -165,9 +162,9 @@ def make_plan(
     looked = _Look(store, listing, known, progress or (lambda done, total: None))
     after = dict(known)
     gone = tuple(one for one in known if one not in looked.listed)
-    kept = () if settings.prune else away(listing.root, gone, known, looked.contents)
-    without_file = {one for one in gone if known[one].uri not in looked.unreadable and one not in kept}
-    who = identify(store, known, looked.lost, looked.contents, without_file)
+    who = identify(
+        store, known, looked.lost, looked.contents, {one for one in gone if known[one].uri not in looked.unreadable}
+    )
     for sample in looked.usable:
         after[sample.id] = merge(who.before.get(sample.id), sample, -1, looked.contents[sample.id])
     without_picture = [one for one in gone if one not in who.elsewhere]
@@ -211,7 +208,6 @@ def make_plan(
         moved=len(who.moved),
         moved_to_another_label=sum(after[one].label != record.label for one, record in who.moved.items()),
         overwritten=len(who.overwritten),
-        away=kept,
         verdicts_dropped=who.verdicts_dropped,
         sides_unknown=sides_unknown,
         fields_kept=who.fields_kept(after),

@@ -54,8 +54,7 @@ def add(
     Raises:
         ImagesError: a picture is not there or lies outside of the store's image folder, or the manifest can't be used; or what
             is named does not tell what became of a known picture: another known one has its name, and it is not named itself,
-            or it is named under another name, and the folder of the old one is not there, or holds none of its pictures while
-            most of them have no other name.
+            or it is named under another name, and the folder of the old one is not there.
         SettingsError: neither pictures nor a manifest are given, or a label and a manifest; or a manifest is missing that gave
             known pictures other labels than their folders.
         TeacherError: the teacher can't be loaded.

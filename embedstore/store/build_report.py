@@ -31,9 +31,6 @@ class BuildReport:
     seconds: float
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
     overwritten: int = 0  # samples that left as another picture has their name, see `identities.Identities`
-    away: tuple[
-        str, ...
-    ] = ()  # ids of samples that stay, though their picture has another name, as their folder is away
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went
     sides_unknown: tuple[str, ...] = ()  # of these, ids of former dirt of which nothing tells the side
     # Of pictures taken again: id -> names of label, mode and attributes that a person gave to the old one, and that stay.

@@ -9,7 +9,6 @@ from pathlib import Path
 from embedstore.errors import ImagesError
 from embedstore.images import Listing, leaves
 from embedstore.pictures import content_hash
-from embedstore.store.away import away, came
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass
@@ -45,8 +44,7 @@ def publish(
         embedding: the pass that did it.
         action: what to call it in the log.
         whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
-        prune: remove samples that are gone; those whose file has another name now leave in any case, but for those whose folder
-            is away.
+        prune: remove samples that are gone; those whose file has another name now leave in any case.
         label: given by hand to all samples of the listing, in place of what it says.
         notes: for the log, beside how much changed.
         also: see `Writer.publish`.
@@ -65,13 +63,11 @@ def publish(
     ]
     contents = {sample_id: content for sample_id, (_, content) in done.items()}
     unlisted = [sample_id for sample_id in known if sample_id not in listed]
-    # Who prunes says that what is not listed is gone for good.
-    stay = away(listing.root, unlisted, known, contents) if whole and not prune else ()
-    gone = set(unlisted) - {*stay} if whole else _without_file(store.path, listing.root, unlisted, known, contents)
+    gone = set(unlisted) if whole else _without_file(store.path, listing.root, unlisted, known, contents)
     gone -= {sample_id for sample_id in unlisted if known[sample_id].uri in embedding.aside}
     who = identify(store, known, embedding.lost, contents, gone)
-    moving = came(known, contents)
-    if not whole and (halves := [one for one in who.overwritten if known[one].content not in moving]):
+    came = _came(known, contents)
+    if not whole and (halves := [one for one in who.overwritten if known[one].content not in came]):
         raise _one_half(store.path, halves[0], known, contents)
     records = []
     for sample_id, (row, content) in done.items():
@@ -121,7 +117,6 @@ def publish(
         removed=len(pruned),
         moved=len(who.moved),
         overwritten=len(who.overwritten),
-        away=stay,
         verdicts_dropped=who.verdicts_dropped,
         sides_unknown=who.sides_unknown(after_of),
         fields_kept=who.fields_kept(after_of),
@@ -156,21 +151,24 @@ def _without_file(
         contents: id -> the hash of each listed file that can be used.
 
     Raises:
-        ImagesError: the folder of such a file is not there, or away.
+        ImagesError: the folder of such a file is not there.
     """
-    moving = came(known, contents)
-    found = {one for one in others if known[one].content in moving and not _has_file(root, known[one])}
-    unsure = away(root, found, known, contents)
+    came = _came(known, contents)
+    found = {one for one in others if known[one].content in came and not _has_file(root, known[one])}
     for one in sorted(found):
         folder = (root / known[one].uri).parent
-        if one in unsure or not folder.is_dir():
-            how = "holds none of its pictures" if folder.is_dir() else "is not there"
+        if not folder.is_dir():
             raise ImagesError(
-                f"The picture of '{one}' was named under another name, and its folder '{folder}' {how}, so nothing tells "
+                f"The picture of '{one}' was named under another name, and its folder '{folder}' is not there, so nothing tells "
                 "whether it moved or was copied, and nothing was added; put the folder back, or if it is gone for good: "
                 f"embedstore build '{store}' IMAGES"
             )
     return found
+
+
+def _came(known: Mapping[str, Record], contents: Mapping[str, bytes]) -> set[bytes]:
+    """Return the bytes that a listed picture has got."""
+    return {content for one, content in contents.items() if one not in known or known[one].content != content}
 
 
 def _has_file(root: Path, record: Record) -> bool:

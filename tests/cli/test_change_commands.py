@@ -204,19 +204,6 @@ def test_a_side_that_is_lost_is_told_and_is_not_called_a_new_sample(line: Line, 
     assert "--side gives one" not in said
 
 
-@pytest.mark.parametrize("command", [("build", "s", "photos"), ("refresh", "s")])
-def test_a_folder_that_is_away_is_told_with_the_way_back(line: Line, command: tuple[str, ...]) -> None:
-    photos = line.place / "photos"
-    name = "0.png"
-    (photos / "copies").mkdir()
-    (photos / "copies" / name).write_bytes((photos / "good" / name).read_bytes())
-    (photos / "good").rename(line.place / "away")
-    said = line.say(*command)
-    assert f"1 sample stays though the picture has another name too (such as 'good/{name}'; --json names all)" in said
-    assert "give --prune" in said
-    assert "embedstore rollback 's'" in said
-
-
 def test_add_refuses_what_it_can_not_take(line: Line) -> None:
     write_picture(line.place / "elsewhere" / f"{HOSTILE}.png")
     said = line.refused("add", "s", f"elsewhere/{HOSTILE}.png")

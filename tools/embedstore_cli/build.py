@@ -211,7 +211,7 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
             "names another label, it has that."
         )
     console.say(*(f"{sentence}." for sentence in told_of_pictures(store, report)))
-    if report.removed or report.overwritten or report.away or report.verdicts_dropped:
+    if report.removed or report.overwritten or report.verdicts_dropped:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
 
 

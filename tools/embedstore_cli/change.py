@@ -49,12 +49,6 @@ def told_of_pictures(store: Path, report: "BuildReport | Plan") -> list[str]:
             f"{console.count(report.overwritten, 'sample', 'samples')} left with all that was known, since another picture "
             "has the name now, and nothing tells which the one before became: it has no other name, or several new ones"
         )
-    if report.away:
-        found.append(
-            f"{console.count(len(report.away), 'sample stays', 'samples stay')} though the picture has another name too (such as "
-            f"'{report.away[0]}'; --json names all), for the folder is away: it is not there, or holds none of its pictures; put "
-            "it back, or where it is gone for good, go back to the version before and give --prune"
-        )
     if dropped := report.verdicts_dropped:
         found.append(
             f"{console.count(len(dropped), 'picture has', 'pictures have')} other bytes, being taken again or written anew (such "
