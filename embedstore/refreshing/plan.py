@@ -15,6 +15,7 @@ from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_of
 from embedstore.refreshing.settings import RefreshSettings
+from embedstore.refreshing.interrupted import records_before
 from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore
@@ -180,7 +181,8 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides, sides_unknown = sides_of(after.values(), settings.side, known.values()), who.sides_unknown(after)
+    sides = sides_of(after.values(), settings.side, [*records_before(store), *known.values()])
+    sides_unknown = who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
 

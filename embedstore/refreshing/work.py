@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -21,6 +20,7 @@ from embedstore.images import Listing, list_images
 from embedstore.refreshing.dealing import sides_of
 from embedstore.refreshing.plan import STAYS, Plan, make_plan
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
+from embedstore.refreshing.interrupted import unfinished
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
@@ -247,15 +247,6 @@ class _Work:
                 tables.drop_tag(name)
         if oldest:
             drop_superseded(tables, oldest[0])
-
-
-def unfinished(store: EmbeddingStore) -> int | None:
-    """Return the version before a refresh that was interrupted after one of its steps, where that is the newest one."""
-    with suppress(IndexError):
-        details: Mapping[str, int] = store.log()[-1].details
-        if STEP in details and details[STEP] < details[STEPS]:
-            return int(details[BEFORE])
-    return None
 
 
 def is_own_tag(tag: str) -> bool:

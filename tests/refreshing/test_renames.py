@@ -11,7 +11,7 @@ import embedstore
 from embedstore.errors import ImagesError, SettingsError
 from embedstore.exports import export
 from embedstore.imports import import_vectors
-from embedstore.refreshing import Plan
+from embedstore.refreshing import Plan, work
 from embedstore.triage import Verdict, triage
 
 NAMES = [f"good/{number}.png" for number in range(8)] + ["defect/0.png", "defect/1.png"]
@@ -112,16 +112,28 @@ def test_a_new_picture_has_nothing_of_one_that_has_several_new_names(root: Path,
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_copies_of_a_test_picture_that_left_are_not_learned(root: Path, *, again: bool) -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_copies_of_a_test_picture_that_left_are_not_learned(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, again: bool, interrupted: bool
+) -> None:
     images = root / "images"
     for copy in ("good/a.png", "good/b.png"):
         (images / copy).write_bytes((images / "good/3.png").read_bytes())
     (images / "good/3.png").unlink()
     if again:
         write_pictures(images, ["good/3.png"], seed=9)
+    if interrupted:  # after the step that they leave with
+        with monkeypatch.context() as patched:
+            patched.setattr(work, "sides_of", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                embedstore.refresh(root / "s", side="train", prune=True)
     embedstore.refresh(root / "s", side="train", prune=True)
     assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
     assert not again or facts(root, "good/3.png") == ("good", None, "train", None)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def renumber(images: Path) -> None:
