@@ -279,7 +279,7 @@ def keep_inherited(run: Path, data: RunData) -> None:
     if data.origin is None:
         return
     own = {data.samples[at].id for at in data.sides["train"]}
-    rows = sorted({picture for picture in data.origin.learned if picture[0] not in own})
+    rows = sorted({picture for picture in data.origin.learned if picture[0] not in own and any(picture)})
     run_directory.write_table(run / INHERITED, ("id", "group"), rows)
 
 
@@ -304,28 +304,30 @@ def known_now(origin: Origin, source: Source, called: Mapping[str, int] | None =
     """
     samples = list(source.samples)
     with learned_from(source, origin.store) as then:
-        since = pictures_since(then, source, {name for name, _ in [*origin.learned, *origin.validated]})
+        names = {name for name, _ in [*origin.learned, *origin.validated]} - {""}  # that of one that has left
+        since = pictures_since(then, source, names)
     places = dict(since.places)
     if then is None:
         for name, at in (called or {}).items():
             places[name] = [*places.get(name, ()), at]
     lost, groups = set(since.untraced) - places.keys(), {sample.group for sample in samples}
     return Known(
-        _called_now(origin.learned, places, samples),
-        _called_now(origin.validated, places, samples),
+        _called_now(origin.learned, places, lost, samples),
+        _called_now(origin.validated, places, lost, samples),
         sorted({name for name, group in origin.learned if name in lost and (not group or group not in groups)}),
     )
 
 
 def _called_now(
-    pictures: Collection[Picture], places: Mapping[str, Sequence[int]], samples: Sequence[Sample]
+    pictures: Collection[Picture], places: Mapping[str, Sequence[int]], lost: Collection[str], samples: Sequence[Sample]
 ) -> list[Picture]:
-    ids, found = {sample.id for sample in samples}, list[Picture]()
+    """Return names and groups as they are now: of one that has left, the group alone, for others may get its name."""
+    found = list[Picture]()
     for name, group in pictures:
         if name in places:
             found.extend((samples[at].id, samples[at].group or "") for at in places[name])
-        else:  # it has left, and perhaps another picture has its name
-            found.append(("" if name in ids else name, group))
+        else:
+            found.append((name if name in lost else "", group))
     return found
 
 

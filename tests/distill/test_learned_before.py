@@ -121,3 +121,18 @@ def test_the_gate_knows_it_by_the_other_run_s_name_where_its_own_version_is_gone
     with pytest.warns(RenamedWarning, match=f"such as '{LEARNED[0]}', now 'away.png'"):
         found = distill.gate(here / "new", here / "old")
     assert found.left_out == LeftOut(learned=1, validated=0, untraced=0)
+
+
+def test_a_picture_that_has_left_is_not_asked_for_one_student_later(here: Path) -> None:
+    """One name is another picture's now, and one is nobody's; of neither has the second run anything to say."""
+    for name in LEARNED[:2]:
+        (here / "images" / name).unlink()
+    (here / "images" / TESTED[0]).rename(here / "images" / LEARNED[0])
+    rows = [
+        replace(row, path=LEARNED[0]) if row.path == TESTED[0] else row for row in ROWS if row.path not in LEARNED[:2]
+    ]
+    build(here, rows)
+    assert after(here).remarks == []
+    second = distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2), origin=here / "old")
+    assert (second.path / INHERITED).read_text("utf-8").split() == ["id,group"]
+    assert after(here, "second").remarks == []
