@@ -159,7 +159,8 @@ def check_summary(summary: Summary, store: Source, data: RunData) -> None:
             f"{len(seen.retaken)} pictures that the summary '{summary.name}' saw (such as '{seen.retaken[0]}') were taken again "
             "since, and it tells of the earlier ones; make it again."
         )
-    if copies := [(at, one) for at, one in seen.copies.items() if at in held_out]:
+    tested = {at for side in ("val", "test") for at in data.labelled(side).tolist()}
+    if copies := [(at, one) for at, one in seen.copies.items() if at in tested]:
         at, one = copies[0]
         data.remarks.append(
             f"{len(copies)} pictures that this run is tested on are copies of others that the summary '{summary.name}' saw (such "

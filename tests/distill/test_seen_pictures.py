@@ -92,6 +92,9 @@ def test_copies_of_what_was_seen_are_told_whether_that_was_renamed_or_not(here: 
     assert remarks(here, "copies") == [told]
     rename(here, {LEARNED: "away.png"})
     assert remarks(here, "copies") == [told]
+    with embedstore.open(here / "toy.store") as store, store.write() as changes:
+        changes.set("split", {TESTED: "aside"})  # of which no figure tells
+    assert remarks(here, "copies") == []
 
 
 def test_a_new_copy_under_which_it_may_be_now_is_refused(here: Path) -> None:
