@@ -74,9 +74,12 @@ def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -
         contents = {one: now.content_at(at) for one, at in same.items()}
         return PicturesSince(places, same, untraced=gone, copies=_copies(contents, places, has_now))
     contents = {sample.id: then.content_at(at) for at, sample in enumerate(then.samples)}
-    replaced = [one for one, at in same.items() if contents.get(one) != now.content_at(at)]
-    since = PicturesSince(places, same, replaced)
     known = Counter(content for content in contents.values() if any(content))  # zeros: vectors without a picture
+    # The first picture that comes under the name of such vectors is theirs, unless it was known as another one.
+    given = {one for one, content in contents.items() if not any(content)}
+    first = {one for one, at in same.items() if one in given and now.content_at(at) not in known}
+    replaced = [one for one, at in same.items() if contents.get(one) != now.content_at(at) and one not in first]
+    since = PicturesSince(places, same, replaced)
     others = {at for one, at in at_of.items() if one not in places and contents.get(one) == now.content_at(at)}
     for one in [*gone, *replaced]:
         at_name = same.pop(one, None)

@@ -53,6 +53,11 @@ def test_a_copy_that_was_there_already_stays_another_picture() -> None:
     assert since({"a": "0", "b": "0"}, {"a": "0", "b": "0"}, "a").copies == {}
 
 
+def test_the_first_picture_under_the_name_of_given_vectors_is_theirs() -> None:
+    found = since({"a": "0", "b": "0", "c": "C"}, {"a": "A", "b": "C"}, "a", "b")
+    assert (found.same, found.replaced) == ({"a": 0}, ["b"])
+
+
 def test_one_that_was_taken_again_is_under_its_name_and_one_that_another_took_the_name_of_has_left() -> None:
     found = since({"a": "A", "b": "B", "c": "C"}, {"a": "N", "b": "C"}, "a", "b")
     assert found == PicturesSince({"a": [0]}, {}, replaced=["a", "b"], retaken=["a"])
@@ -60,7 +65,7 @@ def test_one_that_was_taken_again_is_under_its_name_and_one_that_another_took_th
 
 def test_of_vectors_without_a_picture_names_tell() -> None:
     found = since({"a": "0", "b": "0", "c": "0"}, {"a": "0", "b": "B", "x": "0"}, "a", "b", "c")
-    assert found == PicturesSince({"a": [0], "b": [1]}, {"a": 0}, replaced=["b"], retaken=["b"], untraced=["c"])
+    assert found == PicturesSince({"a": [0], "b": [1]}, {"a": 0, "b": 1}, untraced=["c"])
 
 
 def test_without_the_earlier_version_names_tell() -> None:
