@@ -14,8 +14,8 @@ from embedstore.errors import ImagesError, PictureError, StoreError, SummaryErro
 from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_of
-from embedstore.refreshing.settings import RefreshSettings
 from embedstore.refreshing.interrupted import records_before
+from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore

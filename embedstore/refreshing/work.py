@@ -18,9 +18,9 @@ from functools import cache
 
 from embedstore.images import Listing, list_images
 from embedstore.refreshing.dealing import sides_of
+from embedstore.refreshing.interrupted import unfinished
 from embedstore.refreshing.plan import STAYS, Plan, make_plan
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
-from embedstore.refreshing.interrupted import unfinished
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
