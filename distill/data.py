@@ -19,7 +19,8 @@ from distill.handles import Handles
 from distill.source import Source, opened_source
 from distill.targets import POLICIES, Policy, TrainingSet
 from distill.targets.making import make_policy
-from distill.training.run_data import RunData, make_run_data, summary_for, views_used
+from distill.training.run_data import RunData, make_run_data, views_used
+from distill.training.run_summary import summary_for
 from distill.training.settings import Settings
 from embedstore.errors import SettingsError
 from embedstore.images import SPLITS

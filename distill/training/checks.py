@@ -17,8 +17,9 @@ from distill.training import run_directory
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import has_outdated_scores
 from distill.training.precision import layers_dtype
-from distill.training.run_data import RunData, check_summary, make_run_data, saved_summary
+from distill.training.run_data import RunData, make_run_data
 from distill.training.run_directory import COST, REPORT, SCORES, STUDENT
+from distill.training.run_summary import check_summary, saved_summary
 from distill.training.settings import Settings
 from distill.training.trainer import Planned
 from embedstore import Summary

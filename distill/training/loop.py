@@ -34,7 +34,8 @@ from distill.training.origin import Origin, keep_inherited, read_origin, run_dat
 from distill.training.pictures import StudentPictures
 from distill.training.precision import lay_out, lay_out_averages, layers_dtype
 from distill.training.ranks import Ranks, joined
-from distill.training.run_data import RunData, make_run_data, summary_for, views_used
+from distill.training.run_data import RunData, make_run_data, views_used
+from distill.training.run_summary import summary_for
 from distill.training.same_run import CONTENTS, refuse_other_layers
 from distill.training.scoring import flips_of, validation_figures
 from distill.training.settings import Settings
@@ -94,8 +95,7 @@ def train(
         version: of the store, given by its path; where not given, the run's own with `resume`, else the newest.
 
     Raises:
-        TrainingError: the store can't be learned from, or has no such version any more, `out` holds something else, or another
-            process works on it.
+        TrainingError: the store can't be learned from or lacks that version now, or `out` holds something else or is in use.
         SummaryError: the summary is unknown, or saw what is tested.
         SettingsError: a setting is not allowed, or the origin's student is another.
     """

@@ -15,7 +15,8 @@ from distill import Settings
 from distill.targets import MIXTURE, POLICIES, TrainingSet
 from distill.targets.making import make_policy
 from distill.training.compare import val_fold_of
-from distill.training.run_data import RunData, make_run_data, summary_for
+from distill.training.run_data import RunData, make_run_data
+from distill.training.run_summary import summary_for
 from embedstore import EmbeddingStore, Summary
 
 # Which fold validates

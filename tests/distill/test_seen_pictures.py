@@ -11,7 +11,8 @@ import toy_parts
 from toy_parts import Part, quick
 
 import embedstore
-from distill.training.run_data import check_summary, make_run_data
+from distill.training.run_data import make_run_data
+from distill.training.run_summary import check_summary
 from embedstore.errors import SummaryError
 
 ROWS = toy_parts.parts(30, 10, 10)

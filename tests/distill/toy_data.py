@@ -15,7 +15,8 @@ from distill.data import Item
 from distill.targets import Targets, TrainingSet
 from distill.targets.making import make_policy
 from distill.training.pictures import StudentPictures
-from distill.training.run_data import make_run_data, summary_for
+from distill.training.run_data import make_run_data
+from distill.training.run_summary import summary_for
 from embedstore.views import draw_view
 
 SIZE, VIEWS, TRAINING = 32, 2, 64  # 64 = 60 labelled and 4 unlabelled

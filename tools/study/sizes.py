@@ -9,7 +9,8 @@ import embedstore
 from distill.targets import POLICIES
 from distill.targets.making import strategy_of
 from distill.targets.own import named
-from distill.training.run_data import make_run_data, summary_for, views_used
+from distill.training.run_data import make_run_data, views_used
+from distill.training.run_summary import summary_for
 from distill.training.settings import Settings
 from embedstore.teachers.protocol import EMBEDDING
 
