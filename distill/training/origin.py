@@ -31,7 +31,7 @@ from distill.training.settings import Settings, is_code
 from embedstore import Sample
 from embedstore.errors import SettingsError, TrainingError
 from embedstore.images import SPLITS
-from embedstore.store.earlier_pictures import pictures_since
+from embedstore.store.earlier_pictures import PicturesSince, pictures_since
 
 INHERITED = "inherited.csv"
 FROM = "from"
@@ -304,31 +304,34 @@ def known_now(origin: Origin, source: Source, called: Mapping[str, int] | None =
     """
     samples = list(source.samples)
     with learned_from(source, origin.store) as then:
-        names = {name for name, _ in [*origin.learned, *origin.validated]} - {""}  # that of one that has left
-        since = pictures_since(then, source, names)
-    places = dict(since.places)
-    if then is None:
-        for name, at in (called or {}).items():
-            places[name] = [*places.get(name, ()), at]
-    lost, groups = set(since.untraced) - places.keys(), {sample.group for sample in samples}
+        # Apart, for what was learned stays learned where a copy of it was validated on.
+        learned, validated = (
+            pictures_since(then, source, {name for name, _ in pictures} - {""})  # that of one that has left
+            for pictures in (origin.learned, origin.validated)
+        )
+    called = (called or {}) if then is None else {}
+    lost, groups = set(learned.untraced) - called.keys(), {sample.group for sample in samples}
     return Known(
-        _called_now(origin.learned, places, lost, samples),
-        _called_now(origin.validated, places, lost, samples),
+        _called_now(origin.learned, learned, called, samples),
+        _called_now(origin.validated, validated, called, samples),
         sorted({name for name, group in origin.learned if name in lost and (not group or group not in groups)}),
     )
 
 
 def _called_now(
-    pictures: Collection[Picture], places: Mapping[str, Sequence[int]], lost: Collection[str], samples: Sequence[Sample]
+    pictures: Collection[Picture], since: PicturesSince, called: Mapping[str, int], samples: Sequence[Sample]
 ) -> list[Picture]:
-    """Return names and groups as they are now: of one that has left, the group alone, for others may get its name."""
-    found = list[Picture]()
+    """Return names and groups as they are now, those of copies, too; of one that has left, the group alone, with no name.
+
+    Others may get that name.
+    """
+    untraced, left, places = set(since.untraced), list[Picture](), set(since.copies)
     for name, group in pictures:
-        if name in places:
-            found.extend((samples[at].id, samples[at].group or "") for at in places[name])
-        else:
-            found.append((name if name in lost else "", group))
-    return found
+        found = [*since.places.get(name, ()), *([called[name]] if name in called else ())]
+        places.update(found)
+        if not found:
+            left.append((name if name in untraced else "", group))
+    return [*left, *((samples[at].id, samples[at].group or "") for at in sorted(places))]
 
 
 def _labels_told(old: Sequence[str], new: Sequence[str]) -> list[str]:

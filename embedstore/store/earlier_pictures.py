@@ -1,4 +1,4 @@
-"""Where the pictures are now that an earlier version of a store had: their bytes tell, for a name may be given to another one."""
+"""Earlier pictures: where those are now that a version of a store had, and how it called those of now. Their bytes tell."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ class PicturesSince:
         places: id -> positions of its picture now, also of one that was taken again; those that have left are not there. Several
             where it was renamed and has copies now that it had not then.
         same: id -> position of the very picture now, where no copy leaves that in doubt: its name has the bytes still, or the
-            picture alone had them, and one sample alone has them now.
+            picture alone lost them, and one sample alone got them.
         replaced: ids that have other bytes now.
-        retaken: of these, the ids of pictures that were taken again: but for copies the old bytes are gone, and the new ones
-            nobody had.
+        retaken: of these, the ids of pictures that were taken again: nobody got the old bytes, and the new ones nobody had.
         untraced: ids that the store lacks; it may have their pictures under other names.
-        copies: positions of all other samples with the bytes of one of the pictures -> its id.
+        copies: positions of all other samples with the bytes of one of the pictures -> its id, or that of one of several.
     """
 
     places: dict[str, list[int]]
@@ -56,62 +55,101 @@ class PicturesSince:
 
 
 def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -> PicturesSince:
-    """Return what became of some pictures.
+    """Return what became of some pictures; of each the same, whichever others are asked for, but for `copies`.
 
     Args:
         then: the store at the earlier version; None where that is not kept: then each name is taken for the picture that had it.
         now: the store as it is asked now.
         ids: of the earlier version.
     """
-    at_of = {sample.id: at for at, sample in enumerate(now.samples)}
+    has = _contents(now)
+    at_of = {one: at for at, one in enumerate(has)}
     places = {one: [at_of[one]] for one in ids if one in at_of}
     same = {one: at for one, (at,) in places.items()}
     gone = [one for one in ids if one not in at_of]
-    has_now = defaultdict[bytes, list[int]](list)
-    for at in range(len(at_of)):
-        has_now[now.content_at(at)].append(at)
     if then is None:
-        contents = {one: now.content_at(at) for one, at in same.items()}
-        return PicturesSince(places, same, untraced=gone, copies=_copies(contents, places, has_now))
-    contents = {sample.id: then.content_at(at) for at, sample in enumerate(then.samples)}
-    known = Counter(content for content in contents.values() if any(content))  # zeros: vectors without a picture
+        return PicturesSince(places, same, untraced=gone, copies=_copies({one: has[one] for one in same}, places, has))
+    had = _contents(then)
+    known = {content for content in had.values() if any(content)}  # zeros: vectors without a picture
     # The first picture that comes under the name of such vectors is theirs, unless it was known as another one.
-    given = {one for one, content in contents.items() if not any(content)}
-    first = {one for one, at in same.items() if one in given and now.content_at(at) not in known}
-    replaced = [one for one, at in same.items() if contents.get(one) != now.content_at(at) and one not in first]
+    given = {one for one, content in had.items() if not any(content)}
+    first = {one for one in same if one in given and has[one] not in known}
+    replaced = [one for one in same if had.get(one) != has[one] and one not in first]
     since = PicturesSince(places, same, replaced)
-    others = {at for one, at in at_of.items() if one not in places and contents.get(one) == now.content_at(at)}
+    # A copy that has stayed where it was is another picture.
+    left = Counter(content for one, content in had.items() if has.get(one) != content)
+    came = defaultdict[bytes, list[int]](list)
+    for one, content in has.items():
+        if had.get(one) != content:
+            came[content].append(at_of[one])
     for one in [*gone, *replaced]:
-        at_name = same.pop(one, None)
-        was = contents.get(one, b"")
-        has = b"" if at_name is None else now.content_at(at_name)
-        # A copy that was there already is another picture, and is none of those that are asked for.
-        if was in known and (found := [at for at in has_now.get(was, ()) if at not in others]):
-            places[one] = found
-            if known[was] == len(found) == 1:
-                same[one] = found[0]
-        elif was in known and has in known:  # another picture has its name, and it has left
+        name_taken = same.pop(one, None) is not None
+        was = had.get(one, b"")
+        if was in known and was in came:
+            places[one] = came[was]
+            if left[was] == len(came[was]) == 1:
+                (same[one],) = came[was]
+        elif was in known and name_taken and has[one] in known:  # another picture has its name, and it has left
             del places[one]
-        elif at_name is not None:
+        elif name_taken:
             since.retaken.append(one)
         elif was not in known:
             since.untraced.append(one)
-    since.copies.update(_copies({one: contents.get(one, b"") for one in ids}, places, has_now))
+    since.copies.update(_copies({one: had.get(one, b"") for one in ids}, places, has))
     return since
 
 
-def _copies(
-    contents: Mapping[str, bytes], places: Mapping[str, list[int]], has_now: Mapping[bytes, list[int]]
-) -> dict[int, str]:
-    """Return positions of samples that have one of some contents, but for given places -> whose content it is."""
+def names_before(earlier: EmbeddingStore, later: EmbeddingStore, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids that the pictures of some samples had at an earlier version; those that it does not have are left out.
+
+    A picture that has its name still has only that. Others have the names that lost their bytes, oldest first; else those of
+    the copies that have them still; and where the bytes are new, the name that they have now, for they were taken again under
+    it, unless it was another picture's.
+
+    Args:
+        earlier: the store at that version.
+        later: the store at the version that has these samples.
+        ids: of these samples.
+    """
+    found: dict[str, list[str]] = {}
+    now, then = later.positions(ids).tolist(), earlier.find(ids).tolist()
+    for one, at, was in zip(ids, now, then, strict=True):
+        if was >= 0 and later.content_at(at) == earlier.content_at(was):
+            found[one] = [one]
+    rest = {one: was >= 0 for one, was in zip(ids, then, strict=True) if one not in found}
+    if not rest:
+        return found  # mostly, and then no list of all ids is needed
+    had, has = _contents(earlier), _contents(later)
+    left, stayed = defaultdict[bytes, list[str]](list), defaultdict[bytes, list[str]](list)
+    for one, content in had.items():
+        (stayed if has.get(one) == content else left)[content].append(one)
+    others = other_pictures(earlier, later, [one for one, was_there in rest.items() if was_there])
+    for one, was_there in rest.items():
+        content = has[one]
+        if any(content) and (names := left.get(content) or stayed.get(content)):
+            found[one] = names
+        elif was_there and one not in others:
+            found[one] = [one]
+    return found
+
+
+def other_pictures(earlier: EmbeddingStore, later: EmbeddingStore, ids: Collection[str]) -> set[str]:
+    """Return which of some names have another picture later, but for one that was taken again; both versions have them."""
+    since = pictures_since(earlier, later, ids)
+    return set(since.replaced) - set(since.retaken)
+
+
+def _contents(store: Pictures) -> dict[str, bytes]:
+    """Return id -> the hash of the file, in the order of the positions."""
+    ids = store.ids if isinstance(store, EmbeddingStore) else [sample.id for sample in store.samples]
+    return {one: store.content_at(at) for at, one in enumerate(ids)}
+
+
+def _copies(contents: Mapping[str, bytes], places: Mapping[str, list[int]], has: Mapping[str, bytes]) -> dict[int, str]:
+    """Return positions of samples that have one of some contents, but for given places -> one whose content it is."""
     placed = {at for found in places.values() for at in found}
-    return {
-        at: one
-        for one, content in contents.items()
-        if any(content)
-        for at in has_now.get(content, ())
-        if at not in placed
-    }
+    owner = {content: one for one, content in contents.items() if any(content)}
+    return {at: owner[content] for at, content in enumerate(has.values()) if content in owner and at not in placed}
 
 
 def seen_since(summary: Summary, store: Pictures) -> PicturesSince:

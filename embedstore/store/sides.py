@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from embedstore.errors import StoreError
+from embedstore.store.earlier_pictures import names_before
 from embedstore.store.fields import SAID, spelt
-from embedstore.store.names_before import names_before
 from embedstore.store.versions import TARGET
 from embedstore.verdicts import VERDICT
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from embedstore.errors import ConflictError, StoreError
 from embedstore.images import FIELDS
+from embedstore.store.earlier_pictures import other_pictures
 from embedstore.store.fields import ATTRIBUTE, spelt
-from embedstore.store.names_before import other_pictures
 from embedstore.store.versions import BEFORE, STEP, STEPS, TARGET
 from embedstore.triage.change import WAIT_SECONDS, Change
 from embedstore.triage.conflicts import in_words

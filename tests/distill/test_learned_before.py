@@ -1,5 +1,6 @@
 """What an old student learned is not tested again, and nothing else is left out, whatever names the pictures have by now."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -136,3 +137,45 @@ def test_a_picture_that_has_left_is_not_asked_for_one_student_later(here: Path) 
     second = distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2), origin=here / "old")
     assert (second.path / INHERITED).read_text("utf-8").split() == ["id,group"]
     assert after(here, "second").remarks == []
+
+
+@pytest.mark.parametrize("became", ["there still", "gone", "renamed", "on the validation side"])
+def test_a_copy_of_what_was_learned_is_left_out(became: str, here: Path) -> None:
+    learned, images = LEARNED[0], here / "images"
+    shutil.copy(images / learned, images / TESTED[0])
+    rows = ROWS
+    if became == "gone":
+        (images / learned).unlink()
+        rows = [row for row in ROWS if row.path != learned]
+    elif became == "renamed":
+        (images / learned).rename(images / "away.png")
+        rows = [replace(row, path="away.png") if row.path == learned else row for row in ROWS]
+    elif became == "on the validation side":
+        rows = [replace(row, split="val") if row.path == learned else row for row in ROWS]
+    build(here, rows)
+    data = after(here)
+    assert data.left_out == {"val": int(became == "on the validation side"), "test": 1}
+    assert TESTED[0] not in {data.samples[at].id for at in data.sides["test"]}
+    distill.train(here / "toy.store", here / "new", quick(epochs=1, seed=1, overkill=0.2))
+    assert distill.gate(here / "new", here / "old").left_out.learned == 1
+
+
+def test_what_was_learned_stays_so_where_its_copy_was_validated_on(here: Path) -> None:
+    learned, images = LEARNED[0], here / "images"
+    validated = next(row.path for row in ROWS if row.kind == "good" and row.split == "val")
+    shutil.copy(images / learned, images / validated)
+    build(here, ROWS)
+    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2))
+    (images / learned).unlink()
+    build(here, [row for row in ROWS if row.path != learned])
+    assert after(here, "second").left_out == {"val": 1, "test": 0}
+
+
+def test_one_of_two_copies_that_was_taken_again_is_the_same_part(here: Path) -> None:
+    images = here / "images"
+    shutil.copy(images / LEARNED[0], images / LEARNED[1])
+    build(here, ROWS)
+    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2))
+    toy_parts.draw("good", 999).save(images / LEARNED[0])
+    build(here, [replace(row, split="test") if row.path == LEARNED[0] else row for row in ROWS])
+    assert after(here, "second").left_out == {"val": 0, "test": 1}

@@ -121,6 +121,17 @@ def test_another_picture_of_the_run_with_the_same_bytes_is_not_taken_for_it(tmp_
     refused(tmp_path, 1)
 
 
+def test_it_is_found_beside_a_copy_that_kept_its_name(here: Path) -> None:
+    images, copy = here / "images", "spot007.png"
+    shutil.copy(images / TESTED, images / copy)
+    rename(here, {})
+    run = distill.train(here / "toy.store", here / "second", quick(epochs=1)).path
+    report = distill.evaluate(run)
+    rename(here, {TESTED: "away.png"})
+    with pytest.warns(RenamedWarning, match=f"1 pictures .*such as '{TESTED}', now 'away.png'"):
+        assert distill.evaluate(run) == report
+
+
 def test_two_new_pictures_with_its_bytes_tell_nothing(here: Path) -> None:
     shutil.copy(here / "images" / TESTED, here / "images" / "copy.png")
     (here / "images" / TESTED).rename(here / "images" / "away.png")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from helpers import store_of, unit_vectors
 
 from embedstore.images import Sample
@@ -37,7 +38,7 @@ def test_a_picture_is_where_its_bytes_are() -> None:
 
 def test_of_copies_all_places_are_told_and_none_is_the_same() -> None:
     assert since({"a": "A"}, {"x": "A", "y": "A"}, "a") == PicturesSince({"a": [0, 1]}, {})
-    assert since({"a": "A", "b": "A"}, {"b": "A"}, "a", "b") == PicturesSince({"a": [0], "b": [0]}, {"b": 0})
+    assert since({"a": "A", "b": "A"}, {"x": "A", "y": "A"}, "a", "b") == PicturesSince({"a": [0, 1], "b": [0, 1]}, {})
 
 
 def test_a_copy_that_was_there_already_stays_another_picture() -> None:
@@ -49,8 +50,23 @@ def test_a_copy_that_was_there_already_stays_another_picture() -> None:
     assert since(then, {"copy": "A"}, "a") == PicturesSince({}, {}, copies={0: "a"})  # it has left
     taken_again = PicturesSince({"a": [0]}, {}, replaced=["a"], retaken=["a"], copies={1: "a"})
     assert since(then, {"a": "N", "copy": "A"}, "a") == taken_again
+    assert since(then, {"x": "A", "copy": "A"}, "a") == PicturesSince(
+        {"a": [0]}, {"a": 0}, copies={1: "a"}
+    )  # it alone left
     assert since(None, {"a": "A", "new": "A"}, "a") == PicturesSince({"a": [0]}, {"a": 0}, copies={1: "a"})
     assert since({"a": "0", "b": "0"}, {"a": "0", "b": "0"}, "a").copies == {}
+
+
+@pytest.mark.parametrize(
+    "now", [{"b": "A"}, {"a": "N", "b": "A"}, {"x": "A", "b": "A"}, {"a": "C", "c": "A", "b": "A"}]
+)
+def test_what_is_said_of_a_picture_does_not_hang_on_what_else_is_asked_for(now: Mapping[str, str]) -> None:
+    then = {"a": "A", "b": "A", "c": "C"}
+    alone, together = since(then, now, "a"), since(then, now, *then)
+    for name in ("places", "same"):
+        assert getattr(together, name).get("a") == getattr(alone, name).get("a")
+    for name in ("replaced", "retaken", "untraced"):
+        assert ("a" in getattr(together, name)) == ("a" in getattr(alone, name))
 
 
 def test_the_first_picture_under_the_name_of_given_vectors_is_theirs() -> None:
