@@ -302,10 +302,8 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
 
 def _seen(file: Path, summary: Summary, store: EmbeddingStore) -> PicturesSince:
     """Return what became of the pictures that the summary in a file saw; a whole file tells their contents."""
-    if not summary.seen:
-        return PicturesSince({}, {})
     # Its version would not do: the file may be of another store, or of one that was built anew and counts from 1 again.
-    return pictures_since(SummaryFile(file), store, summary.seen)
+    return pictures_since(SummaryFile(file) if summary.seen else None, store, summary.seen)
 
 
 def _on_split(store: EmbeddingStore) -> list[Text]:

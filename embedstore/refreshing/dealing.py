@@ -8,13 +8,16 @@ from collections.abc import Iterable
 from embedstore.errors import SettingsError
 from embedstore.store.fields import Record
 
+SPREAD = ("test", "val", "train", "aside")  # to which side a copy goes first, where others of its bytes are on several
+
 
 def sides_of(records: Iterable[Record], side: str | None, before: Iterable[Record] = ()) -> dict[str, str]:
     """Return id -> side of those without one: that of their group; else of a group mate's very picture; else the one asked for.
 
-    So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. A copy
-    of what was set aside is set aside, and one of a picture that leaves goes to the side that this had. Of a group that is torn
-    already, its first side of train, val and test is taken, so that no more of it is tested.
+    So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. This
+    holds for copies and group mates that come together, too. A copy of what was set aside is set aside, and one of a picture
+    that leaves goes to the side that this had. Of a group that is torn already, its first side of train, val and test is taken,
+    so that no more of it is tested.
 
     Args:
         records: of all samples.
@@ -36,24 +39,42 @@ def sides_of(records: Iterable[Record], side: str | None, before: Iterable[Recor
     for one in everyone:
         if one.group and one.split not in (None, "aside"):
             sides_of_group[one.group].add(one.split)
-    of_picture: dict[bytes, set[str]] = defaultdict(set)
-    for one in everyone:
-        if one.split is not None and any(one.content):
-            of_picture[one.content].add(one.split)
-    left: dict[bytes, set[str]] = defaultdict(set)
-    for one in before:
-        if one.split is not None and any(one.content):
-            left[one.content].add(one.split)
-    of_picture = left | of_picture
-    waiting: dict[str, list[Record]] = defaultdict(list)  # part -> those without a side
+    now, left = _pictures(everyone), _pictures(before)
+    stay = set().union(*now.values())
+    pictures = {name: now[name] | (left[name] - stay) for name in SPREAD}
+    parts: dict[str, list[Record]] = defaultdict(list)  # those without a side
     for one in everyone:
         if one.split is None:
-            waiting[f"group {one.group}" if one.group else f"sample {one.id}"].append(one)
+            parts[f"group {one.group}" if one.group else f"sample {one.id}"].append(one)
     found: dict[str, str] = {}
-    for part in waiting.values():
-        seen = set().union(*(of_picture.get(one.content, ()) for one in part))
-        copied = next((name for name in ("test", "val", "train", "aside") if name in seen), None)
-        taken = sides_of_group.get(part[0].group or "", ())
-        own = next((name for name in ("train", "val", "test") if name in taken), None) or copied or side
-        found |= {one.id: own for one in part}
+
+    def give(part: str, own: str) -> None:
+        members = parts.pop(part)
+        found.update((one.id, own) for one in members)
+        pictures[own] |= _contents(members)
+
+    for part, members in list(parts.items()):
+        taken = sides_of_group.get(members[0].group or "", ())
+        if own := next((name for name in ("train", "val", "test") if name in taken), None):
+            give(part, own)
+    for own in SPREAD:  # from part to part, as long as one has a picture of another
+        while reached := [part for part, members in parts.items() if _contents(members) & pictures[own]]:
+            for part in reached:
+                give(part, own)
+    for part in list(parts):
+        give(part, side)
     return {one.id: found[one.id] for one in everyone if one.id in found}
+
+
+def _pictures(records: Iterable[Record]) -> dict[str, set[bytes]]:
+    """Return side -> the pictures that are on it, by their bytes."""
+    found: dict[str, set[bytes]] = {name: set() for name in SPREAD}
+    for one in records:
+        if one.split is not None:
+            found[one.split] |= _contents([one])
+    return found
+
+
+def _contents(records: Iterable[Record]) -> set[bytes]:
+    """Return the bytes of pictures; vectors without one have zeros."""
+    return {one.content for one in records if any(one.content)}

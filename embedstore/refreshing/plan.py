@@ -14,7 +14,6 @@ from embedstore.errors import ImagesError, PictureError, StoreError, SummaryErro
 from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_of
-from embedstore.refreshing.interrupted import records_before
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
 from embedstore.store.embedding_pass import Progress
@@ -181,7 +180,7 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides = sides_of(after.values(), settings.side, [*records_before(store), *known.values()])
+    sides = sides_of(after.values(), settings.side, known.values())
     sides_unknown = who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]

@@ -1,7 +1,8 @@
 """The work of a refresh: one version of the store a step, each whole or not at all.
 
-    pictures    what is new or changed is embedded, what the source says anew is written, what is gone leaves where that is asked
-    sides       samples without a side of the split get theirs, where that is asked
+    pictures    what is new or changed is embedded, what the source says anew is written, what is gone leaves where that is asked;
+                samples without a side of the split get theirs, where that is asked
+    sides       that alone, where no picture changes
     summaries   all that see other samples now, in one step; the ones before stay as NAME@VERSION
 
 The first step tags the version before it, so that no compaction removes what a rollback needs. An interrupted refresh goes on
@@ -13,12 +14,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from embedstore.images import Listing, list_images
-from embedstore.refreshing.dealing import sides_of
-from embedstore.refreshing.interrupted import unfinished
 from embedstore.refreshing.plan import STAYS, Plan, make_plan
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
 from embedstore.store.build_report import BuildReport
@@ -147,8 +147,8 @@ class _Work:
             plan,
             contents,
         )
-        self._before = unfinished(store) or store.version
-        asked = (plan.pictures_change, bool(plan.sides), any(one.how != STAYS for one in plan.summaries))
+        self._before = _interrupted(store) or store.version
+        asked = (plan.pictures_change or bool(plan.sides), any(one.how != STAYS for one in plan.summaries))
         self._steps, self._step = sum(asked), 0
 
     def done(self, listing: Listing, teacher: Teacher | None, progress: Progress | None) -> RefreshReport:
@@ -157,7 +157,9 @@ class _Work:
         pictures = None
         if plan.pictures_change or {one["path"] for one in store.set_aside} != set(plan.unreadable):
             pictures = self._embed(listing, teacher, progress)
-        sides = self._give_sides() if plan.sides else 0
+        elif plan.sides:
+            self._give_sides()
+        sides = int((store.find(list(plan.sides)) >= 0).sum())  # a picture may be unreadable since
         summaries = self._update_summaries()
         if self._settings.keep is not None:
             self._session.write(self._forget_older)
@@ -187,25 +189,21 @@ class _Work:
                 action="refresh pictures",
                 whole=True,
                 prune=self._settings.prune,
+                sides=self._plan.sides,
                 notes=self._notes(),
                 also=self._tag,
                 compact=False,
             )
             return replace(report, kept=kept_only(store, kept))
 
-    def _give_sides(self) -> int:
-        store = self._store
-        # Which pictures left with the first step only the plan still knows; one that could not be used has no sample.
-        sides = {
-            one: self._plan.sides.get(one, side) for one, side in sides_of(store.records(), self._settings.side).items()
-        }
+    def _give_sides(self) -> None:
+        store, sides = self._store, self._plan.sides
         rows, texts = store.rows[store.positions(list(sides))], list(sides.values())
         version = self._session.begin()
         self._session.write(lambda tables: tables.put_fields(rows, {"split": texts}, version), under=version)
         details = {"updated": len(sides)} | self._notes()
         self._session.publish(next_head(store.head), "refresh sides", details=details, also=self._tag)
         store.refresh()
-        return len(sides)
 
     def _update_summaries(self) -> dict[str, Renewal]:
         """Update what sees other samples now: all of them as one version, which they are then said to be made of."""
@@ -247,6 +245,15 @@ class _Work:
                 tables.drop_tag(name)
         if oldest:
             drop_superseded(tables, oldest[0])
+
+
+def _interrupted(store: EmbeddingStore) -> int | None:
+    """Return the version before a refresh that was interrupted after one of its steps, where that is the newest one."""
+    with suppress(IndexError):
+        details: Mapping[str, int] = store.log()[-1].details
+        if STEP in details and details[STEP] < details[STEPS]:
+            return int(details[BEFORE])
+    return None
 
 
 def is_own_tag(tag: str) -> bool:

@@ -31,6 +31,7 @@ def publish(
     whole: bool = False,
     prune: bool = False,
     label: str | None = None,
+    sides: Mapping[str, str] | None = None,
     notes: Mapping[str, int] | None = None,
     also: Callable[[Tables], None] | None = None,
     compact: bool = True,
@@ -46,6 +47,7 @@ def publish(
         whole: the listing is all that there is: what is not in it is gone, and rows that wait for it are swept.
         prune: remove samples that are gone; those whose file has another name now leave in any case.
         label: given by hand to all samples of the listing, in place of what it says.
+        sides: id -> side of the split, of samples that have none otherwise.
         notes: for the log, beside how much changed.
         also: see `Writer.publish`.
         compact: False where the session goes on: after a compaction it would write what nobody reads.
@@ -77,7 +79,14 @@ def publish(
             records.append(after)
     after_of = {after.id: after for after in records}
     new = sum(sample_id not in known for sample_id in done)
+    updated = len(records) - new - len(replaced)
     pruned = [sample_id for sample_id in unlisted if (whole and prune) or sample_id in who.elsewhere]
+    given = {
+        one: replace(record, split=side)
+        for one, side in (sides or {}).items()
+        if one not in pruned and (record := after_of.get(one) or known.get(one)) is not None
+    }
+    records = list((after_of | given).values())
     head = replace(store.head, columns=_complete_columns(embedding, set(pruned)))
     if records or born or pruned:
         head = next_head(head)
@@ -89,7 +98,7 @@ def publish(
     aside = others | embedding.aside
     if head != store.head or swept or aside != aside_before:
         details = {"new": new, "changed": len(replaced), "removed": len(pruned)}
-        details |= {"updated": len(records) - new - len(replaced), "verdicts dropped": len(who.verdicts_dropped)}
+        details |= {"updated": updated, "given a side": len(given), "verdicts dropped": len(who.verdicts_dropped)}
         session.publish(
             head,
             action,
@@ -113,7 +122,7 @@ def publish(
         samples=len(store),
         new=new,
         changed=len(replaced),
-        updated=len(records) - new - len(replaced),
+        updated=updated,
         removed=len(pruned),
         moved=len(who.moved),
         overwritten=len(who.overwritten),

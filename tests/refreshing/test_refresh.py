@@ -28,6 +28,7 @@ from embedstore.errors import ImagesError, SettingsError, StoreLockedError, Teac
 from embedstore.store import embedding_pass
 from embedstore.store.kept_pictures import open_kept
 from embedstore.store.writing import writer
+from embedstore.triage import undo
 
 
 def test_the_store_is_what_a_build_anew_gives(root: Path) -> None:
@@ -94,16 +95,27 @@ def test_a_picture_that_is_not_kept_yet_is_read_again_and_kept(root: Path) -> No
 def test_every_step_is_a_version_and_in_the_log(root: Path) -> None:
     change_pictures(root / "images")
     report = refresh_at(root)
-    assert (report.before, report.version, report.tag) == (2, 5, "before-refresh-2")
+    assert (report.before, report.version, report.tag) == (2, 4, "before-refresh-2")
     with embedstore.open(root / "store") as store:
         log = [(entry.action, dict(entry.details)) for entry in store.log()[3:]]
         assert store.tags == {"before-refresh-2": 2}
-    steps = {"of steps": 3, "refresh since": 2}
+    steps = {"of steps": 2, "refresh since": 2}
     assert log == [
-        ("refresh pictures", {"new": 3, "changed": 2, "removed": 1, "step": 1, **steps}),
-        ("refresh sides", {"updated": 3, "step": 2, **steps}),
-        ("refresh summaries", {"summaries": 4, "step": 3, **steps}),
+        ("refresh pictures", {"new": 3, "changed": 2, "removed": 1, "given a side": 3, "step": 1, **steps}),
+        ("refresh summaries", {"summaries": 4, "step": 2, **steps}),
     ]
+    assert report.sides == 3
+
+
+def test_sides_alone_are_a_step_that_can_be_undone(root: Path) -> None:
+    change_pictures(root / "images")
+    refresh_at(root, side=None)
+    assert refresh_at(root, side=None).plan.nothing
+    report = refresh_at(root)
+    assert (report.before, report.version, report.sides, report.pictures) == (4, 6, 3, None)
+    with embedstore.open(root / "store") as store:
+        assert [entry.action for entry in store.log()[5:]] == ["refresh sides", "refresh summaries"]
+        assert undo(store, 5).samples == 3
 
 
 def test_a_second_refresh_finds_nothing_to_do_and_writes_nothing(root: Path) -> None:
@@ -112,7 +124,7 @@ def test_a_second_refresh_finds_nothing_to_do_and_writes_nothing(root: Path) -> 
     before, names = state(root), summaries(root / "store")
     report = refresh_at(root, teacher=CountingTeacher(stop_after=0))
     assert report.plan.nothing
-    assert (report.version, report.tag, report.summaries) == (5, None, {})
+    assert (report.version, report.tag, report.summaries) == (4, None, {})
     assert (state(root), summaries(root / "store")) == (before, names)
 
 
@@ -141,7 +153,7 @@ def test_a_summary_that_nothing_touched_stays_to_the_last_byte(root: Path) -> No
     write_pictures(root / "images", ["good/new.png"], seed=9)
     before = summaries(root / "store")
     report = refresh_at(root, side="val")
-    assert report.version == 4
+    assert report.version == 3
     assert report.summaries == {}
     assert summaries(root / "store") == before
 
@@ -155,7 +167,7 @@ def test_rolled_back_it_is_as_it_was(root: Path) -> None:
     assert state(root) == before
     assert {name: summaries(root / "store")[name] for name in names} == names
     again = refresh_at(root)  # the folder still holds the changes
-    assert (again.before, len(again.plan.new), len(again.plan.changed)) == (6, 3, 2)
+    assert (again.before, len(again.plan.new), len(again.plan.changed)) == (5, 3, 2)
 
 
 def test_a_new_picture_of_a_group_goes_to_the_groups_side(root: Path) -> None:
@@ -258,7 +270,7 @@ def test_a_kill_at_any_step_leaves_whole_steps_and_the_next_refresh_ends_it(
     kept = copied(root / "store", tmp_path / "kept")
     start = state(root)
     refresh_at(root)
-    steps, wanted = [start, *(seen(root / "store", version) for version in (3, 4, 5))], summaries(root / "store")
+    steps, wanted = [start, *(seen(root / "store", version) for version in (3, 4))], summaries(root / "store")
     endings = set()
     for step in range(200):
         copied(kept, root / "store")
@@ -274,11 +286,11 @@ def test_a_kill_at_any_step_leaves_whole_steps_and_the_next_refresh_ends_it(
         assert tags == ({} if at == 2 else {"before-refresh-2": 2})
         endings.add(at)
         report = refresh_at(root)
-        assert (report.before, report.version) == (2, 5)
+        assert (report.before, report.version) == (2, 4)
         assert (state(root), summaries(root / "store")) == (steps[-1], wanted)
         with embedstore.open(root / "store") as store:
             assert store.tags == {"before-refresh-2": 2}
-    assert endings >= {2, 3, 4}
-    assert step >= 15
+    assert endings >= {2, 3}
+    assert step >= 12
     embedstore.rollback(root / "store", "before-refresh-2")
     assert state(root) == start

@@ -122,17 +122,38 @@ def test_copies_of_a_test_picture_that_left_are_not_learned(
     (images / "good/3.png").unlink()
     if again:
         write_pictures(images, ["good/3.png"], seed=9)
-    if interrupted:  # after the step that they leave with
+    if interrupted:  # after the step that they leave with, and then something else is changed
+        with embedstore.open(root / "s") as store:
+            store.summarize("class-mean", name="mean")
         with monkeypatch.context() as patched:
-            patched.setattr(work, "sides_of", interrupt)
+            patched.setattr(work, "update", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 embedstore.refresh(root / "s", side="train", prune=True)
+        with embedstore.open(root / "s") as store, store.write() as changes:
+            changes.set("mode", {"good/5.png": "scratch"})
+        with embedstore.open(root / "s") as store:
+            (tag,) = store.tags
+            store.delete_tag(tag)
+            store.compact()
     embedstore.refresh(root / "s", side="train", prune=True)
     assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
     assert not again or facts(root, "good/3.png") == ("good", None, "train", None)
 
 
-def interrupt(*_: object) -> None:
+@pytest.mark.parametrize("side", ["train", "val"])
+def test_copies_that_come_together_go_to_one_side(root: Path, side: str) -> None:
+    """One is of a group on test; one is a copy of it, one a group mate of that, and one a copy of that mate."""
+    new = {"good/a.png": "part 3", "good/b.png": "new", "good/c.png": "new", "good/d.png": "", "good/e.png": ""}
+    write_pictures(root / "images", list(new), seed=9)
+    for copy, of in (("b", "a"), ("d", "c")):
+        (root / "images" / f"good/{copy}.png").write_bytes((root / "images" / f"good/{of}.png").read_bytes())
+    rows = [f"{name},{name.split('/')[0]},{new.get(name, '')}" for name in [*NAMES, *new]]
+    (root / "parts.csv").write_text("\n".join(["path,label,group", *rows]), "utf-8")
+    embedstore.refresh(root / "s", manifest=root / "parts.csv", side=side)
+    assert {name: facts(root, name)[2] for name in new} == dict.fromkeys(new, "test") | {"good/e.png": side}
+
+
+def interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -51,6 +51,7 @@ _AMOUNTS = {
     "new": Text("new", "新規"),
     "changed": Text("with another picture", "画像の更新"),
     "updated": Text("with other fields", "項目の更新"),
+    "given a side": Text("given a side", "用途の割り当て"),
     "removed": Text("removed", "削除"),
     "back": Text("back again", "戻した画像"),
     "gone": Text("gone again", "外した画像"),
