@@ -105,6 +105,7 @@ def test_keys_take_the_focus_to_the_view_that_they_show(page: Page) -> None:
     page.press("3")
     page.until(f"{FOCUS}.id === 'prototypes'")
     page.until("!!document.querySelector('.prototype')")
+    page.until("(one => one.scrollHeight > one.clientHeight)(document.querySelector('#prototypes'))")
     page.press("ArrowDown")
     page.until("document.querySelector('#prototypes').scrollTop > 0")
     page.press("1")
