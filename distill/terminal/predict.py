@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -294,7 +293,7 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
         summary = read_prototypes(against.summary) if is_file else store.summary(against.summary)
         found = gathering.of_summary(model, summary)
         seen = _seen(Path(against.summary), summary, store) if is_file else seen_since(summary, store)
-        positions = chain(seen.copies, *seen.places.values())
+        positions = seen.positions | seen.copies.keys()
         found = gathering.of_store(model, store, Space.teacher, found, against.images, progress, positions)
         doubts = [*remarks.unseen(summary), *remarks.untraced(summary, seen.untraced), *_on_split(store)]
         return _Compared(found, remarks.prototypes(summary, against.summary), doubts)

@@ -312,25 +312,29 @@ def known_now(origin: Origin, source: Source, called: Mapping[str, int] | None =
     called = (called or {}) if then is None else {}
     lost, groups = set(learned.untraced) - called.keys(), {sample.group for sample in samples}
     return Known(
-        _called_now(origin.learned, learned, called, samples),
-        _called_now(origin.validated, validated, called, samples),
+        _called_now(origin.learned, learned, called, source, samples),
+        _called_now(origin.validated, validated, called, source, samples),
         sorted({name for name, group in origin.learned if name in lost and (not group or group not in groups)}),
     )
 
 
 def _called_now(
-    pictures: Collection[Picture], since: PicturesSince, called: Mapping[str, int], samples: Sequence[Sample]
+    pictures: Collection[Picture],
+    since: PicturesSince,
+    called: Mapping[str, int],
+    source: Source,
+    samples: Sequence[Sample],
 ) -> list[Picture]:
     """Return names and groups as they are now, those of copies, too; of one that has left, the group alone, with no name.
 
     Others may get that name.
     """
-    untraced, left, places = set(since.untraced), list[Picture](), set(since.copies)
-    for name, group in pictures:
-        found = [*since.places.get(name, ()), *([called[name]] if name in called else ())]
-        places.update(found)
-        if not found:
-            left.append((name if name in untraced else "", group))
+    untraced = set(since.untraced)
+    there = since.places.keys() | called.keys()
+    left = [(name if name in untraced else "", group) for name, group in pictures if name not in there]
+    places = since.positions | since.copies.keys() | {called[name] for name, _ in pictures if name in called}
+    contents = {content for at in places if any(content := source.content_at(at))}
+    places.update(at for at in range(len(samples)) if source.content_at(at) in contents)
     return [*left, *((samples[at].id, samples[at].group or "") for at in sorted(places))]
 
 

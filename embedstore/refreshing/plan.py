@@ -16,8 +16,9 @@ from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_of
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
+from embedstore.store.earlier_pictures import is_kept
 from embedstore.store.embedding_pass import Progress
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, open_store
 from embedstore.store.fields import ID, Record, record_of
 from embedstore.store.identities import identify
 from embedstore.store.lost_manifest import refuse_lost_manifest
@@ -180,7 +181,7 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides = sides_of(after.values(), settings.side, known.values())
+    sides = sides_of(after.values(), settings.side, [*_before(store, known, settings.side), *known.values()])
     sides_unknown = who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
@@ -264,6 +265,19 @@ class _Look:
             except PictureError as error:
                 return str(error)
         return content
+
+
+def _before(store: EmbeddingStore, known: Mapping[str, Record], side: str | None) -> Iterable[Record]:
+    """Return what the store had before samples came that have no side yet: a picture may have left with the same change.
+
+    Only as far as versions are kept; nothing where no side is asked for.
+    """
+    waiting = [] if side is None else [one for one, record in known.items() if record.split is None]
+    born = store.alive["born"][store.positions(waiting)] if waiting else ()
+    for version in sorted({int(number) - 1 for number in born}):
+        if is_kept(store, version):
+            with open_store(store.path, version) as earlier:
+                yield from earlier.records()
 
 
 def _refuse_half(listing: Listing, gone: int, known: int) -> None:

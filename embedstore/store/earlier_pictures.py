@@ -41,7 +41,8 @@ class PicturesSince:
         same: id -> position of the very picture now, where no copy leaves that in doubt: its name has the bytes still, or the
             picture alone lost them, and one sample alone got them.
         replaced: ids that have other bytes now.
-        retaken: of these, the ids of pictures that were taken again: nobody got the old bytes, and the new ones nobody had.
+        retaken: of these, the ids of pictures that were taken again: the new bytes nobody had, and the old ones nobody got, or
+            those whose names are gone, which had them, too.
         untraced: ids that the store lacks; it may have their pictures under other names.
         copies: positions of all other samples with the bytes of one of the pictures -> its id, or that of one of several.
     """
@@ -52,6 +53,11 @@ class PicturesSince:
     retaken: list[str] = field(default_factory=list)
     untraced: list[str] = field(default_factory=list)
     copies: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> set[int]:
+        """All of `places`; many ids with the same bytes have one list, which is read once."""
+        return set().union(*{id(found): found for found in self.places.values()}.values())
 
 
 def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -> PicturesSince:
@@ -68,7 +74,9 @@ def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -
     same = {one: at for one, (at,) in places.items()}
     gone = [one for one in ids if one not in at_of]
     if then is None:
-        return PicturesSince(places, same, untraced=gone, copies=_copies({one: has[one] for one in same}, places, has))
+        since = PicturesSince(places, same, untraced=gone)
+        since.copies.update(_copies({one: has[one] for one in same}, since.positions, has))
+        return since
     had = _contents(then)
     known = {content for content in had.values() if any(content)}  # zeros: vectors without a picture
     # The first picture that comes under the name of such vectors is theirs, unless it was known as another one.
@@ -77,15 +85,22 @@ def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -
     replaced = [one for one in same if had.get(one) != has[one] and one not in first]
     since = PicturesSince(places, same, replaced)
     # A copy that has stayed where it was is another picture.
-    left = Counter(content for one, content in had.items() if has.get(one) != content)
     came = defaultdict[bytes, list[int]](list)
     for one, content in has.items():
         if had.get(one) != content:
             came[content].append(at_of[one])
+    of_gone_names = Counter(content for one, content in had.items() if one not in has)
+
+    def taken_again(one: str) -> bool:
+        """Tell whether a name has bytes that nobody had, and the names that are gone suffice for those who got its old ones."""
+        new = one in had and one in has and had[one] != has[one] and has[one] not in known
+        return new and len(came.get(had[one], ())) <= of_gone_names[had[one]]
+
+    left = Counter(content for one, content in had.items() if has.get(one) != content and not taken_again(one))
     for one in [*gone, *replaced]:
         name_taken = same.pop(one, None) is not None
         was = had.get(one, b"")
-        if was in known and was in came:
+        if was in known and was in came and not taken_again(one):
             places[one] = came[was]
             if left[was] == len(came[was]) == 1:
                 (same[one],) = came[was]
@@ -95,7 +110,7 @@ def pictures_since(then: Pictures | None, now: Pictures, ids: Collection[str]) -
             since.retaken.append(one)
         elif was not in known:
             since.untraced.append(one)
-    since.copies.update(_copies({one: had.get(one, b"") for one in ids}, places, has))
+    since.copies.update(_copies({one: had.get(one, b"") for one in ids}, since.positions, has))
     return since
 
 
@@ -145,9 +160,8 @@ def _contents(store: Pictures) -> dict[str, bytes]:
     return {one: store.content_at(at) for at, one in enumerate(ids)}
 
 
-def _copies(contents: Mapping[str, bytes], places: Mapping[str, list[int]], has: Mapping[str, bytes]) -> dict[int, str]:
+def _copies(contents: Mapping[str, bytes], placed: Collection[int], has: Mapping[str, bytes]) -> dict[int, str]:
     """Return positions of samples that have one of some contents, but for given places -> one whose content it is."""
-    placed = {at for found in places.values() for at in found}
     owner = {content: one for one, content in contents.items() if any(content)}
     return {at: owner[content] for at, content in enumerate(has.values()) if content in owner and at not in placed}
 

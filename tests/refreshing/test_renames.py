@@ -112,9 +112,9 @@ def test_a_new_picture_has_nothing_of_one_that_has_several_new_names(root: Path,
 
 
 @pytest.mark.parametrize("again", [False, True])
-@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize(("interrupted", "dealt"), [(False, True), (True, True), (True, False)])
 def test_copies_of_a_test_picture_that_left_are_not_learned(
-    root: Path, monkeypatch: pytest.MonkeyPatch, *, again: bool, interrupted: bool
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, again: bool, interrupted: bool, dealt: bool
 ) -> None:
     images = root / "images"
     for copy in ("good/a.png", "good/b.png"):
@@ -128,16 +128,27 @@ def test_copies_of_a_test_picture_that_left_are_not_learned(
         with monkeypatch.context() as patched:
             patched.setattr(work, "update", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                embedstore.refresh(root / "s", side="train", prune=True)
+                embedstore.refresh(root / "s", side="train" if dealt else None, prune=True)
         with embedstore.open(root / "s") as store, store.write() as changes:
             changes.set("mode", {"good/5.png": "scratch"})
-        with embedstore.open(root / "s") as store:
-            (tag,) = store.tags
-            store.delete_tag(tag)
-            store.compact()
+        if dealt:  # else only the version before tells
+            with embedstore.open(root / "s") as store:
+                (tag,) = store.tags
+                store.delete_tag(tag)
+                store.compact()
     embedstore.refresh(root / "s", side="train", prune=True)
     assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
     assert not again or facts(root, "good/3.png") == ("good", None, "train", None)
+
+
+def test_a_build_before_the_refresh_makes_no_difference_to_copies(root: Path) -> None:
+    images = root / "images"
+    for copy in ("good/a.png", "good/b.png"):
+        (images / copy).write_bytes((images / "good/3.png").read_bytes())
+    (images / "good/3.png").unlink()
+    embedstore.build(root / "s", images, prune=True)
+    assert embedstore.refresh(root / "s", side="train").sides == 2
+    assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
 
 
 @pytest.mark.parametrize("side", ["train", "val"])

@@ -79,6 +79,13 @@ def test_one_that_was_taken_again_is_under_its_name_and_one_that_another_took_th
     assert found == PicturesSince({"a": [0]}, {}, replaced=["a", "b"], retaken=["a"])
 
 
+def test_where_one_copy_is_renamed_and_the_other_taken_again_the_name_that_is_gone_moved() -> None:
+    found = since({"a": "A", "b": "A"}, {"a": "N", "away": "A"}, "a", "b")
+    assert found == PicturesSince({"a": [0], "b": [1]}, {"b": 1}, replaced=["a"], retaken=["a"])
+    two = since({"a": "A", "b": "A"}, {"a": "N", "x": "A", "y": "A"}, "a", "b")  # nothing tells which is which
+    assert two == PicturesSince({"a": [1, 2], "b": [1, 2]}, {}, replaced=["a"])
+
+
 def test_of_vectors_without_a_picture_names_tell() -> None:
     found = since({"a": "0", "b": "0", "c": "0"}, {"a": "0", "b": "B", "x": "0"}, "a", "b", "c")
     assert found == PicturesSince({"a": [0], "b": [1]}, {"a": 0, "b": 1}, untraced=["c"])
