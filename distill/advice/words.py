@@ -21,7 +21,15 @@ from embedstore.pages import Text, number
 
 def reasons(advice: Advice) -> list[Text]:
     """Return why this way, what is expected of it, and what it costs; what matters most first."""
-    return [verdict(advice), *patched(advice), *unlearned(advice), *hidden(advice), expected(advice), cost(advice)]
+    return [
+        verdict(advice),
+        *judged_by_both(advice),
+        *patched(advice),
+        *unlearned(advice),
+        *hidden(advice),
+        expected(advice),
+        cost(advice),
+    ]
 
 
 def verdict(advice: Advice) -> Text:
@@ -37,7 +45,8 @@ def verdict(advice: Advice) -> Text:
     if not others:
         opening = _opening(advice, chosen, None)
     elif decision.chosen == decision.best:
-        beside = min(others, key=lambda one: math.inf if one.gap.value is None else abs(one.gap.value))
+        own = decision.standing(chosen.name).judged or 0.0
+        beside = min(others, key=lambda one: math.inf if one.judged is None else abs(one.judged - own))
         opening = _opening(advice, chosen, beside.name)
     else:
         beside = decision.standing(decision.best)
@@ -76,6 +85,22 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
     if beside is None or order.index(beside) < order.index(chosen.name):
         return Text(f"Take {chosen.says.en}", f"{chosen.says.ja}を勧めます")
     return chosen.enough
+
+
+def judged_by_both(advice: Advice) -> list[Text]:
+    """Say why another way is not advised that would be by its own figure; see `decision.judged`."""
+    decision = advice.decision
+    if decision.by_figure == decision.chosen or decision.chosen in decision.unlearned:
+        return []
+    other, value = advice.candidate(decision.by_figure), share(decision.standing(decision.by_figure).deciding.value)
+    return [
+        Text(
+            f"By that figure alone it would be {other.says.en}, with {value}. But a student that is better alone is mostly "
+            "better beside patches, too, and both together, which tell more than one of them, speak for the way that is advised.",
+            f"この値だけなら{other.says.ja}（{value}）になります。ただし、単独で優れた生徒はパッチ照合を併用しても優れていることが"
+            "多く、1 つの値より確かな両方の結果を合わせると、推奨の方法のほうが上です。",
+        )
+    ]
 
 
 def unlearned(advice: Advice) -> list[Text]:

@@ -8,7 +8,7 @@ import pytest
 from toy_scores import NONE, OWN, random_runs
 
 from distill.advice import decision as decision_module
-from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide
+from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide, judged
 from distill.evaluation.comparison import compare_runs
 from distill.evaluation.runs import RunScores
 from embedstore.errors import TrainingError
@@ -51,6 +51,43 @@ def test_the_margin_costs_little_and_intervals_would_cost_more(spread: float, no
     assert regret["margin"] < regret["best"] + 0.004
     assert regret["margin"] < 0.016
     assert regret["interval"] > regret["margin"] + 0.002
+
+
+BESIDE = {"none-patches": "none", "own-patches": "own"}
+
+
+def test_a_training_is_judged_by_both_ways_of_asking() -> None:
+    """By hand: alone .2 on average, of which none and own are .1 below and above; beside patches .5, and .02 above and below."""
+    values = {"none": 0.1, "own": 0.3, "none-patches": 0.52, "own-patches": 0.48}
+    found = judged(values, BESIDE)
+    assert found == pytest.approx({"none": 0.16, "own": 0.24, "none-patches": 0.46, "own-patches": 0.54})
+    assert choose(values) == ("none-patches", "none-patches")
+    assert choose(found) == ("own-patches", "own-patches")
+
+
+def test_ways_that_were_asked_alike_are_judged_by_their_own_figures() -> None:
+    for values in ({"none": 0.1, "own": 0.3, "trunk": None}, {"none-patches": 0.5, "own-patches": 0.4}):
+        assert judged(values, BESIDE) == pytest.approx(values)
+    lacking = {"none": 0.1, "own": 0.3, "own-patches": 0.5}  # nothing tells how none would do beside patches
+    assert judged(lacking, BESIDE) == pytest.approx({"none": 0.1, "own": 0.25, "own-patches": 0.55})
+
+
+@pytest.mark.parametrize(("left", "gains"), [(0.0, -0.004), (0.3, 0.002), (1.0, 0.002)])
+def test_judging_by_both_gains_where_what_is_better_alone_is_better_beside_patches(left: float, gains: float) -> None:
+    """The simulation that the module tells of, in the middle of its ranges."""
+    random, count = np.random.default_rng(0), 4_000
+    trainings = [str(number) for number in range(5)]
+    trained = {f"{one}-patches": one for one in trainings}
+    lost: dict[str, list[float]] = {"figure": [], "both": []}
+    for _ in range(count):
+        alone = random.normal(0.2, 0.06, 5)
+        beside = 0.5 + left * (alone - 0.2) + random.normal(0, 0.01, 5)
+        seen = [*(alone + random.normal(0, 0.03, 5)), *(beside + random.normal(0, 0.03, 5))]
+        values = dict(zip([*trainings, *trained], map(float, seen), strict=True))
+        for rule, some in (("figure", values), ("both", judged(values, trained))):
+            _, chosen = choose({name: some[name] for name in trained})
+            lost[rule].append(float(beside.max() - beside[int(trained[chosen])]))
+    assert np.mean(lost["figure"]) - np.mean(lost["both"]) > gains
 
 
 def test_without_any_figure_there_is_nothing_to_choose() -> None:

@@ -12,7 +12,7 @@ from distill.advice.looks import HiddenMode, LabelLook
 from distill.advice.needs import Needs
 from distill.advice.trial_words import doubts, tried
 from distill.advice.trials import Plan
-from distill.advice.words import cost, duration, estimate, expected, hidden, share, unlearned, verdict
+from distill.advice.words import cost, duration, estimate, expected, hidden, judged_by_both, share, unlearned, verdict
 from embedstore.pages import Text
 
 
@@ -63,6 +63,17 @@ def test_a_way_between_is_enough_and_the_best_is_told_with_what_simplicity_may_c
         "to 2."
     )
     assert "差は 1.5 ポイント（95 % 区間 −2.0～5.0、偶然の範囲内）です。" in said.ja
+
+
+def test_why_the_best_figure_is_not_taken_is_told_where_both_ways_of_asking_say_otherwise() -> None:
+    advice = advice_of(runs(own=0.4))
+    assert judged_by_both(advice) == []
+    (said,) = judged_by_both(replace(advice, decision=replace(advice.decision, by_figure="class-mean")))
+    value = share(advice.decision.standing("class-mean").deciding.value)
+    assert said.en.startswith(f"By that figure alone it would be the class mean, with {value}. But a student ")
+    assert said.ja.startswith(f"この値だけなら{advice.candidate('class-mean').says.ja}（{value}）になります。")
+    nothing = replace(advice.decision, by_figure="class-mean", unlearned=["none", "class-mean", "own"])
+    assert judged_by_both(replace(advice, decision=nothing)) == []
 
 
 def test_ways_that_were_trained_too_shortly_are_named() -> None:
