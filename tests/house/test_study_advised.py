@@ -1,5 +1,6 @@
 """What the page says of following the advice: each fold's regret, each rule's mean, and whether that is what was aimed at."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
 
 import page_parts.advised  # noqa: E402
+from advice import FILE  # noqa: E402
 from page_parts.advised import advised  # noqa: E402
 from page_parts.markdown import written  # noqa: E402
+
+from distill.advice.decision import choose, judged  # noqa: E402
 
 
 def fold(chosen: str, **recall: float) -> dict[str, Any]:
@@ -85,3 +89,22 @@ def test_a_way_that_some_task_can_not_train_is_no_rule() -> None:
     told = lines({**RECORD, "solar-cells/0": fold("none", none=0.5, own=0.5)})
     assert not any(line.startswith("| always `class-mean`") for line in told)
     assert "| solar cells, 1 | `none` | `none` | .500 | .500 | .000 |" in told
+
+
+def test_folds_that_had_part_in_changing_the_rule_do_not_judge_it() -> None:
+    seen = {**fold("own", none=0.5, class_mean=0.4, own=0.7), "advised_before": "none"}
+    told = lines({"magnetic-tile/0": seen})
+    assert told[-3].startswith(
+        "The rule was changed after 1 of these folds. There the one before lost .200 on average, and"
+    )
+    assert "would lose .000; the folds since" in told[-3]
+    assert told[-1].endswith("**not known yet** (– in 0 of 8 outer folds; no interval, since these share parts).")
+    told = lines({"magnetic-tile/0": seen, "textiles/1": RECORD["textiles/1"]})
+    assert told[-1].endswith("**not known yet** (.037 in 1 of 8 outer folds; no interval, since these share parts).")
+
+
+def test_what_the_kept_record_says_is_advised_is_what_the_rule_advises() -> None:
+    record = json.loads((ROOT / "docs" / "study" / FILE).read_text("utf-8"))
+    for name, one in record.items():
+        trained = {way: way.removesuffix("-patches") for way in one["trials"] if way.endswith("-patches")}
+        assert one["advised"] == choose(judged(one["trials"], trained))[1], name
