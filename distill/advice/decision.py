@@ -1,11 +1,9 @@
 """The rule: of the ways in the order of simplicity, the first that is not worse than the best by more than a margin.
 
-Where students were asked alone and beside patches, both tell how good a training is; see `judged`. Patches make all students
-look alike, so that of short trials beside them mostly noise is left, while a head that is better alone is better beside them as
-well: of six in docs/rare-defects.md both orders are nearly the same, and what they differ by alone is half as much beside
-patches. By simulation of five trainings whose figures alone vary by .03 to .1, measured with a noise of .02 to .04, with a third
-to all of it left beside patches and .01 to .02 that is not told alone, the mean regret is .007 on average, where the figures
-beside patches alone give .010. Where nothing is left of it the mean regret rises from .010 to .014.
+Among ways beside patches each is judged by what its student reached alone, too; see `judged`. Patches make all students look
+alike, so that short trials beside them tell mostly noise, while a head that is better alone is mostly better beside them: of six
+in docs/rare-defects.md both orders are nearly the same, and what they differ by alone is half as much beside patches. Whether
+patches are asked at all is for the figures themselves to say.
 
 Which figure decides follows from what the line asks for, see `figure_of`. The rule looks at the figures themselves and not at
 whether an interval excludes zero: with few parts of a rare kind, intervals hold zero nearly always, and a rule that then takes
@@ -21,8 +19,7 @@ best was taken in 15 to 53 % of the cases, and .008 to .040 where the simplest i
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
@@ -33,6 +30,7 @@ from embedstore.errors import TrainingError
 
 MARGIN = 0.02  # of the deciding figure: two in a hundred defects, the most that simplicity may cost
 NO_ESCAPE = "zero_escape_overkill"  # the one figure of which less is better
+_LEFT = 0.5  # of how students differ alone, beside patches
 _NOTHING = "(nothing)"  # a way that finds nothing; a difference to it is the figure itself, and has an interval
 
 
@@ -53,8 +51,8 @@ class Standing:
         name: of the way.
         figures: every figure of the comparison, by name.
         deciding: the one that decides.
-        judged: by what it is chosen; see `judged`. None where the trials give no such figure.
-        gap: of that to the best way, paired on the same pictures; of the best way itself 0.
+        judged: that, or of a way beside patches what `judged` makes of it; None where the trials give no such figure.
+        gap: of the deciding figure to that of the best way, paired on the same pictures; of the best way itself 0.
     """
 
     name: str
@@ -73,7 +71,7 @@ class Decision:
         standings: of all ways, in the order of simplicity.
         best: the way that is judged best.
         chosen: the way that is advised.
-        by_figure: the way that would be, if each were judged by its own figure alone.
+        by_figure: the way that would be, if ways beside patches were judged by their own figures alone.
         unlearned: the ways that the trials do not show to know more than chance: they may reject defects no more often than good
             parts; without a good label, give the right one no more often than a guess.
         comparison: of all ways, held against the best.
@@ -113,7 +111,7 @@ def decide(
         good: the label of good parts, or None.
         overkill: share of good parts that may be rejected.
         no_escape: the threshold is to let no defect of the trials pass; needs `good`.
-        trained: way -> the way by which its students were trained, which are asked otherwise there; itself where not given.
+        trained: way beside patches -> the way whose students are asked there.
 
     Raises:
         TrainingError: the runs can't be compared, or none has the deciding figure.
@@ -129,9 +127,8 @@ def decide(
     unlearned = [name for name in order if not _knows_more(figures[name], guess if good is None else None)]
     eligible = [name for name in order if name not in unlearned] or order
     values: dict[str, float | None] = {name: getattr(by_name[name], figure) for name in order}
-    by_judgement, less = judged(values, trained or {}), figure == NO_ESCAPE
-    best, chosen = choose({name: by_judgement[name] for name in eligible}, less=less)
-    _, by_figure = choose({name: values[name] for name in eligible}, less=less)
+    by_both = judged(values, trained or {})
+    best, chosen, by_figure = select(values, by_both, eligible, trained or {}, less=figure == NO_ESCAPE)
     comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     gaps = {
         one.policy: Estimate(one.value, one.low, one.high) for one in comparison.differences if one.figure == figure
@@ -147,7 +144,7 @@ def decide(
                 name,
                 figures[name],
                 deciding=figures[name].get(figure, Estimate(value)),
-                judged=by_judgement[name],
+                judged=by_both[name],
                 gap=Estimate(0.0) if name == best else gaps.get(name, plain),
             )
         )
@@ -168,27 +165,54 @@ def figure_of(some: PolicyFigures, good: str | None, *, no_escape: bool) -> str:
     return "macro_mode_recall" if len(some.by_mode) > 1 else "mean_recall"
 
 
-def judged(values: Mapping[str, float | None], trained: Mapping[str, str]) -> dict[str, float | None]:
-    """Return what each way is judged by: how well its training did, however its students were asked, and what asking so gives.
+def select(
+    values: Mapping[str, float | None],
+    by_both: Mapping[str, float | None],
+    eligible: Sequence[str],
+    beside: Collection[str],
+    *,
+    less: bool = False,
+) -> tuple[str, str, str]:
+    """Return the best way, the chosen one, and the one that would be chosen by the figures themselves.
 
-    The first is how far its figures are from the mean of all that were asked alike, on average; the second is that mean. So a
-    way's own figure where all are asked alike.
+    Args:
+        values: the deciding figure of each way, the simplest first.
+        by_both: what `judged` makes of them.
+        eligible: the ways that may be chosen.
+        beside: the ways beside patches.
+        less: less is better.
+
+    Raises:
+        TrainingError: no way has a figure.
+    """
+    best, by_figure = choose({name: values[name] for name in eligible}, less=less)
+    if by_figure not in beside:
+        return best, by_figure, by_figure
+    return *choose({name: by_both[name] for name in eligible if name in beside}, less=less), by_figure
+
+
+def judged(values: Mapping[str, float | None], beside: Mapping[str, str]) -> dict[str, float | None]:
+    """Return the deciding figures, those of ways beside patches brought nearer to what their students reached alone.
+
+    How far a way is from the mean of those beside patches is averaged with half of how far its student is from the mean alone.
+    A student that was trained too shortly to be advised alone counts as well, for the others learned faster than it did. Ways of
+    which one of both figures is missing stay as they are, and so do all where fewer than two are left.
 
     Args:
         values: the deciding figure of each way; None where it has none.
-        trained: way -> the way by which its students were trained, which are asked otherwise there; itself where not given.
+        beside: way beside patches -> the way whose students are asked there.
     """
-    known = {name: value for name, value in values.items() if value is not None}
-    asked, parts = defaultdict[bool, list[float]](list), defaultdict[str, list[float]](list)
-    for name, value in known.items():
-        asked[name in trained].append(value)
-    level = {how: math.fsum(some) / len(some) for how, some in asked.items()}
-    for name, value in known.items():
-        parts[trained.get(name, name)].append(value - level[name in trained])
-    effect = {training: math.fsum(some) / len(some) for training, some in parts.items()}
-    return {
-        name: level[name in trained] + effect[trained.get(name, name)] if name in known else None for name in values
+    found = dict(values)
+    pairs = {
+        name: (own, alone)
+        for name, way in beside.items()
+        if (own := values.get(name)) is not None and (alone := values.get(way)) is not None
     }
+    if len(pairs) > 1:
+        level, level_alone = (math.fsum(some) / len(pairs) for some in zip(*pairs.values(), strict=True))
+        for name, (own, alone) in pairs.items():
+            found[name] = level + ((own - level) + _LEFT * (alone - level_alone)) / 2
+    return found
 
 
 def choose(values: Mapping[str, float | None], *, less: bool = False, margin: float = MARGIN) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import math
 
 from distill.advice.advice import Advice
 from distill.advice.candidates import Candidate
-from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate
+from distill.advice.decision import MARGIN, NO_ESCAPE, Decision, Estimate, Standing
 from distill.advice.footprint import Footprint
 from distill.advice.look_words import MOST_NAMES, listed
 from distill.advice.trials import EPOCHS
@@ -60,17 +60,42 @@ def verdict(advice: Advice) -> Text:
     other, value, ways = advice.candidate(beside.name), share(beside.deciding.value), len(advice.tried)
     if decision.chosen == decision.best:
         gap = _gap(beside.gap)
+        if _is_above(beside, decision):
+            return Text(
+                f"{first.en} The nearest of {counted(ways, 'way')}, {other.says.en}, reached {value}; the difference is "
+                f"{gap.en}.",
+                f"{first.ja}{ways} 方法中で最も近い{other.says.ja}は {value}、差は {gap.ja}です。",
+            )
         return Text(
             f"{first.en} The next best of {counted(ways, 'way')}, {other.says.en}, reached {value}; the difference is {gap.en}.",
             f"{first.ja}{ways} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
         )
-    gap = _gap(decision.standing(chosen.name).gap)
+    gap, judged = _gap(decision.standing(chosen.name).gap), Text("", "")
+    if chosen.alone:
+        points = _points_judged(advice)
+        judged = Text(
+            f" ({points} where what their students reach alone counts, too)",
+            f"（生徒が単独で達した値も合わせると {points} ポイント）",
+        )
     return Text(
-        f"{first.en} The best of {ways} ways, {other.says.en}, reached {value}; the difference is {gap.en}, and a "
+        f"{first.en} The best of {ways} ways, {other.says.en}, reached {value}; the difference is {gap.en}{judged.en}, and a "
         f"simpler way may cost up to {100 * MARGIN:.0f}.",
-        f"{first.ja}{ways} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です。"
+        f"{first.ja}{ways} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です{judged.ja}。"
         f"{100 * MARGIN:.0f} ポイント以内の差なら、より簡単な方法を勧めます。",
     )
+
+
+def _is_above(one: Standing, decision: Decision) -> bool:
+    """Return whether a way has a better figure than the best one, which is so by what its student reached alone, too."""
+    gap = one.gap.value or 0.0
+    return gap < 0 if decision.figure == NO_ESCAPE else gap > 0
+
+
+def _points_judged(advice: Advice) -> str:
+    """Return how far the advised way is from the best where both are judged by what their students reach alone, too."""
+    decision = advice.decision
+    best, chosen = (decision.standing(name).judged or 0.0 for name in (decision.best, decision.chosen))
+    return number(100 * abs(best - chosen), 1)
 
 
 def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
@@ -88,7 +113,7 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
 
 
 def judged_by_both(advice: Advice) -> list[Text]:
-    """Say why another way is not advised that would be by its own figure; see `decision.judged`."""
+    """Say why of the ways beside patches another one is not advised, which would be by its own figure; see `decision.judged`."""
     decision = advice.decision
     if decision.by_figure == decision.chosen or decision.chosen in decision.unlearned:
         return []
@@ -96,9 +121,9 @@ def judged_by_both(advice: Advice) -> list[Text]:
     return [
         Text(
             f"By that figure alone it would be {other.says.en}, with {value}. But a student that is better alone is mostly "
-            "better beside patches, too, and both together, which tell more than one of them, speak for the way that is advised.",
+            "better beside patches, too; where what the students reached alone is counted in, it is the way that is advised.",
             f"この値だけなら{other.says.ja}（{value}）になります。ただし、単独で優れた生徒はパッチ照合を併用しても優れていることが"
-            "多く、1 つの値より確かな両方の結果を合わせると、推奨の方法のほうが上です。",
+            "多く、単独で達した値も合わせると、推奨の方法のほうを選ぶことになります。",
         )
     ]
 

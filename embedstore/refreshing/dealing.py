@@ -16,17 +16,17 @@ _GROUPS = (
 )  # to which side a group goes on that is torn already, so that no more of it is tested
 
 
-def sides_of(records: Iterable[Record], side: str | None, before: Iterable[Record]) -> dict[str, str]:
+def sides_of(records: Iterable[Record], side: str | None, left: Mapping[bytes, str]) -> dict[str, str]:
     """Return id -> side of those without one: that of their group; else of a group mate's very picture; else the one asked for.
 
     So a part never comes to two sides, and a copy of a test picture is learned only where its part is learned already. This
     holds for copies and group mates that come together, too. A copy of what was set aside is set aside, and one of a picture
-    that leaves goes to the side that this had.
+    that has left goes to the side that this had.
 
     Args:
         records: of all samples.
         side: that is asked for; None: none is given.
-        before: of all samples as they were before.
+        left: the bytes of pictures as they were before -> their side; see `sides_by_picture`.
 
     Raises:
         SettingsError: no sample has a side yet.
@@ -39,31 +39,43 @@ def sides_of(records: Iterable[Record], side: str | None, before: Iterable[Recor
             f"No sample has a side of the split, so none can go to '{side}' beside others; write a split first: embedstore split "
             "STORE"
         )
-    now, left = _pictures(everyone), _pictures(before)
-    stay = set().union(*now.values())
-    pictures = {name: now[name] | (left[name] - stay) for name in _SPREAD}
+    told = {**left, **sides_by_picture((one.content, one.split) for one in everyone)}
     waiting = defaultdict[str, list[Record]](list)
     for one in everyone:
         if one.split is None:
             waiting[_part(one)].append(one)
     taken = {(one.group, one.split) for one in everyone if one.group}
     found: dict[str, str] = {}  # part -> side
+    dealt: list[tuple[bytes, str]] = []
     for part, members in waiting.items():
         if own := next((name for name in _GROUPS if (members[0].group, name) in taken), None):
             found[part] = own
-            pictures[own] |= _contents(members)
-    _spread(waiting, pictures, found)
+            dealt += ((content, own) for content in _contents(members))
+    _spread(waiting, sides_by_picture([*told.items(), *dealt]), found)
     return {one.id: found.get(_part(one), side) for one in everyone if one.split is None}
 
 
-def _spread(waiting: Mapping[str, Sequence[Record]], pictures: Mapping[str, set[bytes]], found: dict[str, str]) -> None:
+def sides_by_picture(some: Iterable[tuple[bytes, str | None]]) -> dict[bytes, str]:
+    """Return the bytes of pictures -> their side, of several the first of test, val, train and aside.
+
+    Args:
+        some: the bytes of a picture, zeros for vectors without one, and the side of its sample.
+    """
+    found: dict[bytes, str] = {}
+    for content, side in some:
+        if side is not None and any(content):
+            found[content] = min(side, found.get(content, side), key=_SPREAD.index)
+    return found
+
+
+def _spread(waiting: Mapping[str, Sequence[Record]], told: Mapping[bytes, str], found: dict[str, str]) -> None:
     """Find the sides of parts that have a picture of another part, from part to part, until no more is told."""
     who = defaultdict[bytes, list[str]](list)
     for part, members in waiting.items():
         for content in _contents(members):
             who[content].append(part)
     for own in _SPREAD:
-        reached = list(pictures[own])
+        reached = [content for content, side in told.items() if side == own]
         while reached:
             for part in who.pop(reached.pop(), ()):
                 if part not in found:
@@ -73,15 +85,6 @@ def _spread(waiting: Mapping[str, Sequence[Record]], pictures: Mapping[str, set[
 
 def _part(record: Record) -> str:
     return f"group {record.group}" if record.group else f"sample {record.id}"
-
-
-def _pictures(records: Iterable[Record]) -> dict[str, set[bytes]]:
-    """Return side -> the pictures that are on it, by their bytes."""
-    found: dict[str, set[bytes]] = {name: set() for name in _SPREAD}
-    for one in records:
-        if one.split is not None:
-            found[one.split] |= _contents([one])
-    return found
 
 
 def _contents(records: Iterable[Record]) -> set[bytes]:

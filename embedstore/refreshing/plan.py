@@ -13,10 +13,9 @@ import numpy as np
 from embedstore.errors import ImagesError, PictureError, StoreError, SummaryError
 from embedstore.images import Listing, Sample
 from embedstore.pictures import content_hash, decode
-from embedstore.refreshing.dealing import sides_of
+from embedstore.refreshing.dealing import sides_by_picture, sides_of
 from embedstore.refreshing.settings import RefreshSettings
 from embedstore.store import layout
-from embedstore.store.earlier_pictures import is_kept
 from embedstore.store.embedding_pass import Progress
 from embedstore.store.embedding_store import EmbeddingStore, open_store
 from embedstore.store.fields import ID, Record, record_of
@@ -181,7 +180,7 @@ def make_plan(
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
     )
-    sides = sides_of(after.values(), settings.side, [*_before(store, known, settings.side), *known.values()])
+    sides = sides_of(after.values(), settings.side, {} if settings.side is None else _left(store, known))
     sides_unknown = who.sides_unknown(after)
     resumed = sum((layout.id_key(one), after[one].content) in looked.staged for one in to_embed)
     wanted = [sample for sample in looked.usable if sample.id in to_embed]
@@ -267,17 +266,22 @@ class _Look:
         return content
 
 
-def _before(store: EmbeddingStore, known: Mapping[str, Record], side: str | None) -> Iterable[Record]:
-    """Return what the store had before samples came that have no side yet: a picture may have left with the same change.
+def _left(store: EmbeddingStore, known: Mapping[str, Record]) -> dict[bytes, str]:
+    """Return the bytes of pictures -> the side that they had last, for their copies.
 
-    Only as far as versions are kept; nothing where no side is asked for.
+    Of all that the store has, and of what it had when samples came that have no side yet: a picture may have left with the same
+    change. Only as far as versions are kept.
     """
-    waiting = [] if side is None else [one for one, record in known.items() if record.split is None]
-    born = store.alive["born"][store.positions(waiting)] if waiting else ()
-    for version in sorted({int(number) - 1 for number in born}):
-        if is_kept(store, version):
-            with open_store(store.path, version) as earlier:
-                yield from earlier.records()
+    waiting = {one: record.content for one, record in known.items() if record.split is None}
+    born = {int(number) - 1 for number in store.alive["born"][store.positions(list(waiting))]} if waiting else set()
+    kept, wanted = {one.number for one in store.log() if one.readable}, set(waiting.values())
+    found: dict[bytes, str] = {}
+    for version in sorted(born & kept):  # what a later one says counts
+        with open_store(store.path, version) as earlier:
+            sides = earlier.text_field("split")
+            contents = enumerate(map(bytes, earlier.alive["content"]))
+            found |= sides_by_picture((content, sides.at(at)) for at, content in contents if content in wanted)
+    return found | sides_by_picture((record.content, record.split) for record in known.values())
 
 
 def _refuse_half(listing: Listing, gone: int, known: int) -> None:

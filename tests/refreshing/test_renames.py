@@ -151,6 +151,21 @@ def test_a_build_before_the_refresh_makes_no_difference_to_copies(root: Path) ->
     assert [facts(root, f"good/{copy}.png")[2] for copy in "ab"] == ["test", "test"]
 
 
+def test_the_side_that_a_picture_had_last_counts_for_its_copies(root: Path) -> None:
+    """An unrelated picture came without a side when it was still tested."""
+    images = root / "images"
+    write_pictures(images, ["good/other.png"], seed=9)
+    embedstore.build(root / "s", images)
+    with embedstore.open(root / "s") as store, store.write() as changes:
+        changes.set("split", {"good/3.png": "train"})
+    for copy in ("good/a.png", "good/b.png"):
+        (images / copy).write_bytes((images / "good/3.png").read_bytes())
+    (images / "good/3.png").unlink()
+    embedstore.build(root / "s", images, prune=True)
+    embedstore.refresh(root / "s", side="val")
+    assert [facts(root, f"good/{name}.png")[2] for name in ("a", "b", "other")] == ["train", "train", "val"]
+
+
 @pytest.mark.parametrize("side", ["train", "val"])
 def test_copies_that_come_together_go_to_one_side(root: Path, side: str) -> None:
     """One is of a group on test; one is a copy of it, one a group mate of that, and one a copy of that mate."""

@@ -175,6 +175,7 @@ def measure(data: Data, fold: int, work: Path, options: argparse.Namespace, epoc
     said = patches_in(place, testing, [ways[one.name] for one in advice.tried if one.alone])
     return {
         "advised": advice.decision.chosen,
+        "unlearned": advice.decision.unlearned,
         "figure": advice.decision.figure,
         "trials": {one.name: one.deciding.value for one in advice.decision.standings},
         "plan": asdict(advice.plan),

@@ -8,7 +8,7 @@ import pytest
 from toy_scores import NONE, OWN, random_runs
 
 from distill.advice import decision as decision_module
-from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide, judged
+from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide, judged, select
 from distill.evaluation.comparison import compare_runs
 from distill.evaluation.runs import RunScores
 from embedstore.errors import TrainingError
@@ -56,37 +56,52 @@ def test_the_margin_costs_little_and_intervals_would_cost_more(spread: float, no
 BESIDE = {"none-patches": "none", "own-patches": "own"}
 
 
-def test_a_training_is_judged_by_both_ways_of_asking() -> None:
-    """By hand: alone .2 on average, of which none and own are .1 below and above; beside patches .5, and .02 above and below."""
+def test_ways_beside_patches_are_judged_by_what_their_students_reach_alone_too() -> None:
+    """By hand: beside patches .5 on average, .02 above and below; alone own is .1 above the mean, of which half counts."""
     values = {"none": 0.1, "own": 0.3, "none-patches": 0.52, "own-patches": 0.48}
     found = judged(values, BESIDE)
-    assert found == pytest.approx({"none": 0.16, "own": 0.24, "none-patches": 0.46, "own-patches": 0.54})
-    assert choose(values) == ("none-patches", "none-patches")
-    assert choose(found) == ("own-patches", "own-patches")
+    assert found == pytest.approx(values | {"none-patches": 0.485, "own-patches": 0.515})
+    assert select(values, found, list(values), BESIDE) == ("own-patches", "own-patches", "none-patches")
+    margin = values | {"own": 0.25}  # .0025 beside patches, so that the simpler one is taken
+    assert select(margin, judged(margin, BESIDE), list(values), BESIDE)[:2] == ("own-patches", "none-patches")
 
 
-def test_ways_that_were_asked_alike_are_judged_by_their_own_figures() -> None:
+def test_whether_patches_are_asked_the_figures_themselves_say() -> None:
+    values = {"none": 0.39, "own": 1.0, "none-patches": 0.73, "own-patches": 0.85}
+    assert select(values, judged(values, BESIDE), list(values), BESIDE) == ("own", "own", "own")
+    less = {name: 1 - value for name, value in values.items()}
+    assert select(less, judged(less, BESIDE), list(less), BESIDE, less=True) == ("own", "own", "own")
+
+
+def test_ways_that_can_not_be_compared_alone_are_judged_by_their_own_figures() -> None:
     for values in ({"none": 0.1, "own": 0.3, "trunk": None}, {"none-patches": 0.5, "own-patches": 0.4}):
-        assert judged(values, BESIDE) == pytest.approx(values)
-    lacking = {"none": 0.1, "own": 0.3, "own-patches": 0.5}  # nothing tells how none would do beside patches
-    assert judged(lacking, BESIDE) == pytest.approx({"none": 0.1, "own": 0.25, "own-patches": 0.55})
+        assert judged(values, BESIDE) == values
+    lacking = {"none": 0.46, "own": 0.3, "own-patches": 0.52}  # nothing tells how none would do beside patches
+    assert judged(lacking, BESIDE) == lacking
+    unknown = {"none": None, "own": 0.3, "none-patches": 0.5, "own-patches": 0.52}
+    assert judged(unknown, BESIDE) == unknown
 
 
-@pytest.mark.parametrize(("left", "gains"), [(0.0, -0.004), (0.3, 0.002), (1.0, 0.002)])
-def test_judging_by_both_gains_where_what_is_better_alone_is_better_beside_patches(left: float, gains: float) -> None:
-    """The simulation that the module tells of, in the middle of its ranges."""
-    random, count = np.random.default_rng(0), 4_000
-    trainings = [str(number) for number in range(5)]
-    trained = {f"{one}-patches": one for one in trainings}
+@pytest.mark.parametrize(
+    ("alone_reach", "beside_reach", "gains"),
+    [(0.2, 0.5, 0.003), (0.5, 0.6, 0.002), (0.6, 0.6, -0.001), (0.7, 0.6, -0.001)],
+)
+def test_judging_so_gains_where_patches_help_and_costs_nothing_where_a_head_alone_comes_near(
+    alone_reach: float, beside_reach: float, gains: float
+) -> None:
+    """By simulation of five students and both ways of asking, that differ by half as much beside patches."""
+    random = np.random.default_rng(0)
+    students = [str(number) for number in range(5)]
+    beside = {f"{one}-patches": one for one in students}
+    names = [*students, *beside]
     lost: dict[str, list[float]] = {"figure": [], "both": []}
-    for _ in range(count):
-        alone = random.normal(0.2, 0.06, 5)
-        beside = 0.5 + left * (alone - 0.2) + random.normal(0, 0.01, 5)
-        seen = [*(alone + random.normal(0, 0.03, 5)), *(beside + random.normal(0, 0.03, 5))]
-        values = dict(zip([*trainings, *trained], map(float, seen), strict=True))
-        for rule, some in (("figure", values), ("both", judged(values, trained))):
-            _, chosen = choose({name: some[name] for name in trained})
-            lost[rule].append(float(beside.max() - beside[int(trained[chosen])]))
+    for _ in range(4_000):
+        alone = random.normal(0, 0.08, 5)
+        true = np.concatenate([alone_reach + alone, beside_reach + 0.5 * alone + random.normal(0, 0.01, 5)])
+        values = dict(zip(names, map(float, true + random.normal(0, 0.03, 10)), strict=True))
+        _, both, figure = select(values, judged(values, beside), names, beside)
+        for rule, chosen in (("figure", figure), ("both", both)):
+            lost[rule].append(float(true.max() - true[names.index(chosen)]))
     assert np.mean(lost["figure"]) - np.mean(lost["both"]) > gains
 
 

@@ -103,10 +103,12 @@ def _changed(record: Mapping[str, Any]) -> list[Text]:
     now = share(_mean(_of_advice(known)))
     return [
         Text(
-            f"The rule was changed after {len(known)} of these folds. There the one before lost {before} on average, and the one "
-            f"of today, which the tables show, would lose {now}; the folds since then alone judge it.",
-            f"選び方は、このうち {len(known)} 個の分割を見たあとで変更しました。そこでの平均のリグレットは、変更前が {before}、"
-            f"変更後（表の値）が {now} です。今の選び方を評価できるのは、その後の分割だけです。",
+            f"The rule was changed after {len(known)} of these folds, for which the tables show what it would advise today. "
+            f"There the one before lost {before} on average, and this one loses {now}, which does not judge it. The folds since "
+            "then do; they are of the same tasks, so they tell little of others.",
+            f"選び方は、このうち {len(known)} 個の分割を見たあとで変更しました。表のこれらの分割は、今の選び方による値です。"
+            f"そこでの平均のリグレットは変更前が {before}、今の選び方が {now} ですが、これは評価になりません。"
+            "評価に使うのはその後の分割です。ただし課題は同じなので、ほかの課題についてはほとんど何も言えません。",
         )
     ]
 
