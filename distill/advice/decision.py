@@ -28,7 +28,7 @@ from distill.evaluation.report import Held
 from distill.evaluation.runs import RunScores
 from embedstore.errors import TrainingError
 
-MARGIN = 0.02  # of the deciding figure: two in a hundred defects, the most that simplicity may cost
+MARGIN = 0.02  # of what ways are judged by: two in a hundred defects, the most that simplicity may cost
 NO_ESCAPE = "zero_escape_overkill"  # the one figure of which less is better
 _LEFT = 0.5  # of how students differ alone, beside patches
 _NOTHING = "(nothing)"  # a way that finds nothing; a difference to it is the figure itself, and has an interval
@@ -127,7 +127,7 @@ def decide(
     unlearned = [name for name in order if not _knows_more(figures[name], guess if good is None else None)]
     eligible = [name for name in order if name not in unlearned] or order
     values: dict[str, float | None] = {name: getattr(by_name[name], figure) for name in order}
-    by_both = judged(values, trained or {})
+    by_both = values if len(unlearned) == len(order) else judged(values, trained or {})
     best, chosen, by_figure = select(values, by_both, eligible, trained or {}, less=figure == NO_ESCAPE)
     comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     gaps = {
@@ -188,29 +188,30 @@ def select(
     best, by_figure = choose({name: values[name] for name in eligible}, less=less)
     if by_figure not in beside:
         return best, by_figure, by_figure
-    return *choose({name: by_both[name] for name in eligible if name in beside}, less=less), by_figure
+    best_beside, chosen = choose({name: by_both[name] for name in eligible if name in beside}, less=less)
+    alone = {name: values[name] for name in eligible if name not in beside}
+    if choose({**alone, chosen: values[chosen]}, less=less)[1] != chosen:  # a student alone did as well
+        return best, by_figure, by_figure
+    return best_beside, chosen, by_figure
 
 
 def judged(values: Mapping[str, float | None], beside: Mapping[str, str]) -> dict[str, float | None]:
     """Return the deciding figures, those of ways beside patches brought nearer to what their students reached alone.
 
     How far a way is from the mean of those beside patches is averaged with half of how far its student is from the mean alone.
-    A student that was trained too shortly to be advised alone counts as well, for the others learned faster than it did. Ways of
-    which one of both figures is missing stay as they are, and so do all where fewer than two are left.
+    A student that was trained too shortly to be advised alone counts as well, for the others learned faster than it did. Where
+    one of both figures is missing of any of these ways, all stay as they are, for they could not be compared.
 
     Args:
         values: the deciding figure of each way; None where it has none.
         beside: way beside patches -> the way whose students are asked there.
     """
     found = dict(values)
-    pairs = {
-        name: (own, alone)
-        for name, way in beside.items()
-        if (own := values.get(name)) is not None and (alone := values.get(way)) is not None
-    }
-    if len(pairs) > 1:
-        level, level_alone = (math.fsum(some) / len(pairs) for some in zip(*pairs.values(), strict=True))
-        for name, (own, alone) in pairs.items():
+    pairs = [(name, values[name], values.get(way)) for name, way in beside.items() if values.get(name) is not None]
+    known = [(name, own, alone) for name, own, alone in pairs if own is not None and alone is not None]
+    if known and len(known) == len(pairs):
+        level, level_alone = (math.fsum(some) / len(known) for some in list(zip(*known, strict=True))[1:])
+        for name, own, alone in known:
             found[name] = level + ((own - level) + _LEFT * (alone - level_alone)) / 2
     return found
 

@@ -6,6 +6,7 @@ What the trials were, and what they can't tell, stands in `trial_words`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from distill.advice.advice import Advice
 from distill.advice.candidates import Candidate
@@ -45,8 +46,7 @@ def verdict(advice: Advice) -> Text:
     if not others:
         opening = _opening(advice, chosen, None)
     elif decision.chosen == decision.best:
-        own = decision.standing(chosen.name).judged or 0.0
-        beside = min(others, key=lambda one: math.inf if one.judged is None else abs(one.judged - own))
+        beside = _foremost(others, decision.figure)
         opening = _opening(advice, chosen, beside.name)
     else:
         beside = decision.standing(decision.best)
@@ -62,27 +62,37 @@ def verdict(advice: Advice) -> Text:
         gap = _gap(beside.gap)
         if _is_above(beside, decision):
             return Text(
-                f"{first.en} The nearest of {counted(ways, 'way')}, {other.says.en}, reached {value}; the difference is "
-                f"{gap.en}.",
-                f"{first.ja}{ways} 方法中で最も近い{other.says.ja}は {value}、差は {gap.ja}です。",
+                f"{first.en} Of {ways} ways this figure is best of {other.says.en}, {value}; the difference is {gap.en}.",
+                f"{first.ja}{ways} 方法中でこの値が最も良いのは{other.says.ja}（{value}）、差は {gap.ja}です。",
             )
         return Text(
             f"{first.en} The next best of {counted(ways, 'way')}, {other.says.en}, reached {value}; the difference is {gap.en}.",
             f"{first.ja}{ways} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
         )
-    gap, judged = _gap(decision.standing(chosen.name).gap), Text("", "")
-    if chosen.alone:
+    gap, among, judged = _gap(decision.standing(chosen.name).gap), Text("", ""), Text("", "")
+    if _counts_alone(advice):
         points = _points_judged(advice)
-        judged = Text(
-            f" ({points} where what their students reach alone counts, too)",
-            f"（生徒が単独で達した値も合わせると {points} ポイント）",
-        )
+        among = Text(", where what the students reach alone is counted in,", "、生徒が単独で達した値も合わせたときに")
+        judged = Text(f", {points} so counted", f"（合わせた値では {points} ポイント）")
     return Text(
-        f"{first.en} The best of {ways} ways, {other.says.en}, reached {value}; the difference is {gap.en}{judged.en}, and a "
-        f"simpler way may cost up to {100 * MARGIN:.0f}.",
-        f"{first.ja}{ways} 方法中で最も良い{other.says.ja}は {value}、差は {gap.ja}です{judged.ja}。"
+        f"{first.en} The best of {ways} ways{among.en or ','} {other.says.en}, reached {value}; the difference is {gap.en}"
+        f"{judged.en}, and a simpler way may cost up to {100 * MARGIN:.0f}.",
+        f"{first.ja}{ways} 方法中で{among.ja}最も良い{other.says.ja}は {value}、差は {gap.ja}です{judged.ja}。"
         f"{100 * MARGIN:.0f} ポイント以内の差なら、より簡単な方法を勧めます。",
     )
+
+
+def _foremost(some: Sequence[Standing], figure: str) -> Standing:
+    """Return the way with the best deciding figure, the simplest of equals."""
+    sign = -1 if figure == NO_ESCAPE else 1
+    return max(some, key=lambda one: -math.inf if one.deciding.value is None else sign * one.deciding.value)
+
+
+def _counts_alone(advice: Advice) -> bool:
+    """Return whether the way was chosen by what its student reached alone, too; see `decision.judged`."""
+    decision = advice.decision
+    beside = advice.candidate(decision.chosen).alone is not None
+    return beside and any(one.judged != one.deciding.value for one in decision.standings)
 
 
 def _is_above(one: Standing, decision: Decision) -> bool:
@@ -115,15 +125,27 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
 def judged_by_both(advice: Advice) -> list[Text]:
     """Say why of the ways beside patches another one is not advised, which would be by its own figure; see `decision.judged`."""
     decision = advice.decision
-    if decision.by_figure == decision.chosen or decision.chosen in decision.unlearned:
+    if decision.by_figure == decision.chosen or not _counts_alone(advice):
         return []
-    other, value = advice.candidate(decision.by_figure), share(decision.standing(decision.by_figure).deciding.value)
+    other, best = advice.candidate(decision.by_figure), advice.candidate(decision.best)
+    value = share(decision.standing(other.name).deciding.value)
+    if decision.chosen == decision.best:
+        return [
+            Text(
+                f"By that figure and simplicity alone it would be {other.says.en}, with {value}. But a student that is better "
+                "alone is mostly better beside patches, too; where what the students reached alone is counted in, it is the way "
+                "that is advised.",
+                f"この値と簡単さだけなら{other.says.ja}（{value}）になります。ただし、単独で優れた生徒はパッチ照合を併用しても優れて"
+                "いることが多く、単独で達した値も合わせると、推奨の方法になります。",
+            )
+        ]
     return [
         Text(
-            f"By that figure alone it would be {other.says.en}, with {value}. But a student that is better alone is mostly "
-            "better beside patches, too; where what the students reached alone is counted in, it is the way that is advised.",
-            f"この値だけなら{other.says.ja}（{value}）になります。ただし、単独で優れた生徒はパッチ照合を併用しても優れていることが"
-            "多く、単独で達した値も合わせると、推奨の方法のほうを選ぶことになります。",
+            f"By that figure and simplicity alone it would be {other.says.en}, with {value}. Where what the students reached "
+            f"alone is counted in, {best.says.en} comes first, and the way that is advised is within {100 * MARGIN:.0f} points "
+            "of it and simpler.",
+            f"この値と簡単さだけなら{other.says.ja}（{value}）になります。生徒が単独で達した値も合わせると首位は{best.says.ja}で、"
+            f"推奨の方法はそれより簡単で、差は {100 * MARGIN:.0f} ポイント以内です。",
         )
     ]
 

@@ -267,7 +267,7 @@ class _Look:
 
 
 def _left(store: EmbeddingStore, known: Mapping[str, Record]) -> dict[bytes, str]:
-    """Return the bytes of pictures -> the side that they had last, for their copies.
+    """Return the bytes of pictures -> their side, for their copies.
 
     Of all that the store has, and of what it had when samples came that have no side yet: a picture may have left with the same
     change. Only as far as versions are kept.

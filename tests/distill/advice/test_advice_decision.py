@@ -69,6 +69,10 @@ def test_ways_beside_patches_are_judged_by_what_their_students_reach_alone_too()
 def test_whether_patches_are_asked_the_figures_themselves_say() -> None:
     values = {"none": 0.39, "own": 1.0, "none-patches": 0.73, "own-patches": 0.85}
     assert select(values, judged(values, BESIDE), list(values), BESIDE) == ("own", "own", "own")
+    # Own would be first beside patches, but alone it did better.
+    head = {"none": 0.1, "own": 0.45, "none-patches": 0.5, "own-patches": 0.44}
+    assert judged(head, BESIDE)["own-patches"] > judged(head, BESIDE)["none-patches"] + MARGIN
+    assert select(head, judged(head, BESIDE), list(head), BESIDE) == ("none-patches",) * 3
     less = {name: 1 - value for name, value in values.items()}
     assert select(less, judged(less, BESIDE), list(less), BESIDE, less=True) == ("own", "own", "own")
 
@@ -78,6 +82,8 @@ def test_ways_that_can_not_be_compared_alone_are_judged_by_their_own_figures() -
         assert judged(values, BESIDE) == values
     lacking = {"none": 0.46, "own": 0.3, "own-patches": 0.52}  # nothing tells how none would do beside patches
     assert judged(lacking, BESIDE) == lacking
+    halves = {"none": 0.2, "own": 0.2, "none-patches": 0.5, "own-patches": 0.6, "trunk-patches": 0.57}
+    assert judged(halves, {**BESIDE, "trunk-patches": "trunk"}) == halves  # of trunk nothing is known alone
     unknown = {"none": None, "own": 0.3, "none-patches": 0.5, "own-patches": 0.52}
     assert judged(unknown, BESIDE) == unknown
 

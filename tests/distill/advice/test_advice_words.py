@@ -94,15 +94,11 @@ def test_why_the_best_figure_beside_patches_is_not_taken_is_told() -> None:
     assert (decision.best, decision.chosen, decision.by_figure) == ("own-patches", "own-patches", "none-patches")
     other = advice.candidate("none-patches").says
     said = verdict(advice)
-    assert f"The nearest of 4 ways, {other.en}, reached {share(values['none-patches'])}; the difference is" in said.en
-    assert f"4 方法中で最も近い{other.ja}は {share(values['none-patches'])}" in said.ja
+    assert f"Of 4 ways this figure is best of {other.en}, 52 %; the difference is 4.0 points" in said.en
+    assert f"4 方法中でこの値が最も良いのは{other.ja}（52 %）、差は 4.0 ポイント" in said.ja
     (why,) = judged_by_both(advice)
-    assert why.en.startswith(
-        f"By that figure alone it would be {other.en}, with {share(values['none-patches'])}. But a student"
-    )
-    assert why.ja.startswith(f"この値だけなら{other.ja}（{share(values['none-patches'])}）になります。")
-    nothing = replace(decision, unlearned=[one.name for one in decision.standings])
-    assert judged_by_both(replace(advice, decision=nothing)) == []
+    assert why.en.startswith(f"By that figure and simplicity alone it would be {other.en}, with 52 %. But a student")
+    assert why.ja.startswith(f"この値と簡単さだけなら{other.ja}（52 %）になります。")
     assert judged_by_both(advice_of(runs(own=0.4))) == []
 
 
@@ -110,11 +106,27 @@ def test_a_simpler_way_beside_patches_is_told_with_the_difference_that_the_margi
     advice = beside_patches({"none": 0.2, "own": 0.2, "none-patches": 0.5, "own-patches": 0.532})
     assert (advice.decision.best, advice.decision.chosen) == ("own-patches", "none-patches")
     said = verdict(advice)
+    best = advice.candidate("own-patches").says
     assert said.en.endswith(
-        "reached 53 %; the difference is 3.2 points (no interval can be had) (1.6 where what their students reach alone counts, "
-        "too), and a simpler way may cost up to 2."
+        f"The best of 4 ways, where what the students reach alone is counted in, {best.en}, reached 53 %; the difference is 3.2 "
+        "points (no interval can be had), 1.6 so counted, and a simpler way may cost up to 2."
     )
-    assert "（生徒が単独で達した値も合わせると 1.6 ポイント）。2 ポイント以内の差なら" in said.ja
+    assert "（合わせた値では 1.6 ポイント）。2 ポイント以内の差なら" in said.ja
+    (why,) = judged_by_both(advice)
+    assert why.en.endswith(
+        f"counted in, {best.en} comes first, and the way that is advised is within 2 points of it and simpler."
+    )
+    assert why.ja.endswith(f"首位は{best.ja}で、推奨の方法はそれより簡単で、差は 2 ポイント以内です。")
+
+
+def test_what_students_reach_alone_is_not_told_where_it_was_not_counted() -> None:
+    advice = beside_patches({"none-patches": 0.5, "own-patches": 0.515})
+    assert (advice.decision.best, advice.decision.chosen) == ("own-patches", "none-patches")
+    assert "; the difference is 1.5 points (no interval can be had), and a simpler way" in verdict(advice).en
+    assert judged_by_both(advice) == []
+    head = beside_patches({"none": 0.1, "own": 0.6, "none-patches": 0.59, "own-patches": 0.57})
+    assert head.decision.chosen == "own"
+    assert f"The next best of 4 ways, {head.candidate('none-patches').says.en}, reached 59 %" in verdict(head).en
 
 
 def test_ways_that_were_trained_too_shortly_are_named() -> None:
