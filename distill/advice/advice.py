@@ -149,7 +149,7 @@ def advise(
         good=needs.good,
         overkill=needs.overkill,
         no_escape=needs.escape is not None,
-        trained={one.name: one.trained for one in tried if one.alone},
+        beside={one.name: one.trained for one in tried if one.alone},
     )
     training, pace = len(data.sides["train"]), agreed.paces[decision.chosen]
     epochs = trials.training_epochs(pace, training, needs.train_minutes)

@@ -19,8 +19,9 @@ best was taken in 15 to 53 % of the cases, and .008 to .040 where the simplest i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
@@ -51,7 +52,7 @@ class Standing:
         name: of the way.
         figures: every figure of the comparison, by name.
         deciding: the one that decides.
-        judged: that, or of a way beside patches what `judged` makes of it; None where the trials give no such figure.
+        judged: what it was judged by: that, or what `judged` makes of it; None where the trials give no such figure.
         gap: of the deciding figure to that of the best way, paired on the same pictures; of the best way itself 0.
     """
 
@@ -101,7 +102,7 @@ def decide(
     good: str | None,
     overkill: float,
     no_escape: bool,
-    trained: Mapping[str, str] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Decision:
     """Compare the ways on what their runs say, and choose one.
 
@@ -111,7 +112,7 @@ def decide(
         good: the label of good parts, or None.
         overkill: share of good parts that may be rejected.
         no_escape: the threshold is to let no defect of the trials pass; needs `good`.
-        trained: way beside patches -> the way whose students are asked there.
+        beside: way beside patches -> the way whose students are asked there.
 
     Raises:
         TrainingError: the runs can't be compared, or none has the deciding figure.
@@ -127,8 +128,8 @@ def decide(
     unlearned = [name for name in order if not _knows_more(figures[name], guess if good is None else None)]
     eligible = [name for name in order if name not in unlearned] or order
     values: dict[str, float | None] = {name: getattr(by_name[name], figure) for name in order}
-    by_both = values if len(unlearned) == len(order) else judged(values, trained or {})
-    best, chosen, by_figure = select(values, by_both, eligible, trained or {}, less=figure == NO_ESCAPE)
+    known = {} if len(unlearned) == len(order) else beside or {}  # nothing to count where no student has learned
+    best, chosen, by_figure, by_both = select(values, eligible, known, less=figure == NO_ESCAPE)
     comparison = compare_runs(runs, good=good, overkill=overkill, baseline=best)
     gaps = {
         one.policy: Estimate(one.value, one.low, one.high) for one in comparison.differences if one.figure == figure
@@ -165,34 +166,37 @@ def figure_of(some: PolicyFigures, good: str | None, *, no_escape: bool) -> str:
     return "macro_mode_recall" if len(some.by_mode) > 1 else "mean_recall"
 
 
+class Selection(NamedTuple):
+    """What is chosen: `best`, `chosen` and `by_figure` as of `Decision`, and what each way was judged by."""
+
+    best: str
+    chosen: str
+    by_figure: str
+    judged: Mapping[str, float | None]
+
+
 def select(
-    values: Mapping[str, float | None],
-    by_both: Mapping[str, float | None],
-    eligible: Sequence[str],
-    beside: Collection[str],
-    *,
-    less: bool = False,
-) -> tuple[str, str, str]:
-    """Return the best way, the chosen one, and the one that would be chosen by the figures themselves.
+    values: Mapping[str, float | None], eligible: Sequence[str], beside: Mapping[str, str], *, less: bool = False
+) -> Selection:
+    """Choose by the figures whether patches are asked, and among ways beside patches by what students reach alone, too.
 
     Args:
         values: the deciding figure of each way, the simplest first.
-        by_both: what `judged` makes of them.
         eligible: the ways that may be chosen.
-        beside: the ways beside patches.
+        beside: way beside patches -> the way whose students are asked there.
         less: less is better.
 
     Raises:
         TrainingError: no way has a figure.
     """
     best, by_figure = choose({name: values[name] for name in eligible}, less=less)
-    if by_figure not in beside:
-        return best, by_figure, by_figure
-    best_beside, chosen = choose({name: by_both[name] for name in eligible if name in beside}, less=less)
-    alone = {name: values[name] for name in eligible if name not in beside}
-    if choose({**alone, chosen: values[chosen]}, less=less)[1] != chosen:  # a student alone did as well
-        return best, by_figure, by_figure
-    return best_beside, chosen, by_figure
+    by_both = judged(values, beside)
+    if by_figure in beside:
+        best_beside, chosen = choose({name: by_both[name] for name in eligible if name in beside}, less=less)
+        alone = {name: values[name] for name in eligible if name not in beside}
+        if choose({**alone, chosen: values[chosen]}, less=less)[1] == chosen:  # else a student alone did as well
+            return Selection(best_beside, chosen, by_figure, by_both)
+    return Selection(best, by_figure, by_figure, values)
 
 
 def judged(values: Mapping[str, float | None], beside: Mapping[str, str]) -> dict[str, float | None]:

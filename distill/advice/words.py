@@ -90,13 +90,11 @@ def _foremost(some: Sequence[Standing], figure: str) -> Standing:
 
 def _counts_alone(advice: Advice) -> bool:
     """Return whether the way was chosen by what its student reached alone, too; see `decision.judged`."""
-    decision = advice.decision
-    beside = advice.candidate(decision.chosen).alone is not None
-    return beside and any(one.judged != one.deciding.value for one in decision.standings)
+    return any(one.judged != one.deciding.value for one in advice.decision.standings)
 
 
 def _is_above(one: Standing, decision: Decision) -> bool:
-    """Return whether a way has a better figure than the best one, which is so by what its student reached alone, too."""
+    """Return whether a way has a better figure than the one that is judged best."""
     gap = one.gap.value or 0.0
     return gap < 0 if decision.figure == NO_ESCAPE else gap > 0
 

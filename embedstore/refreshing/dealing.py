@@ -9,11 +9,7 @@ from embedstore.errors import SettingsError
 from embedstore.store.fields import Record
 
 _SPREAD = ("test", "val", "train", "aside")  # to which side a copy goes first, where others of its bytes are on several
-_GROUPS = (
-    "train",
-    "val",
-    "test",
-)  # to which side a group goes on that is torn already, so that no more of it is tested
+_GROUPS = ("train", "val", "test")  # to which side a group goes that is torn already: no more of it is tested
 
 
 def sides_of(records: Iterable[Record], side: str | None, left: Mapping[bytes, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from advice import FILE  # noqa: E402
 from page_parts.advised import advised  # noqa: E402
 from page_parts.markdown import written  # noqa: E402
 
-from distill.advice.decision import judged, select  # noqa: E402
+from distill.advice.decision import select  # noqa: E402
 
 
 def fold(chosen: str, **recall: float) -> dict[str, Any]:
@@ -107,4 +107,4 @@ def test_what_the_kept_record_says_is_advised_is_what_the_rule_advises() -> None
         values = one["trials"]
         beside = {way: way.removesuffix("-patches") for way in values if way.endswith("-patches")}
         eligible = [way for way in values if way not in one.get("unlearned", ())]
-        assert one["advised"] == select(values, judged(values, beside), eligible, beside)[1], name
+        assert one["advised"] == select(values, eligible, beside).chosen, name

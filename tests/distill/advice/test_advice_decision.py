@@ -61,20 +61,20 @@ def test_ways_beside_patches_are_judged_by_what_their_students_reach_alone_too()
     values = {"none": 0.1, "own": 0.3, "none-patches": 0.52, "own-patches": 0.48}
     found = judged(values, BESIDE)
     assert found == pytest.approx(values | {"none-patches": 0.485, "own-patches": 0.515})
-    assert select(values, found, list(values), BESIDE) == ("own-patches", "own-patches", "none-patches")
+    assert select(values, list(values), BESIDE) == ("own-patches", "own-patches", "none-patches", found)
     margin = values | {"own": 0.25}  # .0025 beside patches, so that the simpler one is taken
-    assert select(margin, judged(margin, BESIDE), list(values), BESIDE)[:2] == ("own-patches", "none-patches")
+    assert select(margin, list(values), BESIDE)[:2] == ("own-patches", "none-patches")
 
 
 def test_whether_patches_are_asked_the_figures_themselves_say() -> None:
     values = {"none": 0.39, "own": 1.0, "none-patches": 0.73, "own-patches": 0.85}
-    assert select(values, judged(values, BESIDE), list(values), BESIDE) == ("own", "own", "own")
+    assert select(values, list(values), BESIDE) == ("own", "own", "own", values)
     # Own would be first beside patches, but alone it did better.
     head = {"none": 0.1, "own": 0.45, "none-patches": 0.5, "own-patches": 0.44}
     assert judged(head, BESIDE)["own-patches"] > judged(head, BESIDE)["none-patches"] + MARGIN
-    assert select(head, judged(head, BESIDE), list(head), BESIDE) == ("none-patches",) * 3
+    assert select(head, list(head), BESIDE) == (*("none-patches",) * 3, head)
     less = {name: 1 - value for name, value in values.items()}
-    assert select(less, judged(less, BESIDE), list(less), BESIDE, less=True) == ("own", "own", "own")
+    assert select(less, list(less), BESIDE, less=True) == ("own", "own", "own", less)
 
 
 def test_ways_that_can_not_be_compared_alone_are_judged_by_their_own_figures() -> None:
@@ -105,7 +105,7 @@ def test_judging_so_gains_where_patches_help_and_costs_nothing_where_a_head_alon
         alone = random.normal(0, 0.08, 5)
         true = np.concatenate([alone_reach + alone, beside_reach + 0.5 * alone + random.normal(0, 0.01, 5)])
         values = dict(zip(names, map(float, true + random.normal(0, 0.03, 10)), strict=True))
-        _, both, figure = select(values, judged(values, beside), names, beside)
+        _, both, figure, _ = select(values, names, beside)
         for rule, chosen in (("figure", figure), ("both", both)):
             lost[rule].append(float(true.max() - true[names.index(chosen)]))
     assert np.mean(lost["figure"]) - np.mean(lost["both"]) > gains

@@ -7,7 +7,7 @@ from toy_advice import LOOKS, advice_of, runs
 
 from distill.advice.advice import Advice
 from distill.advice.candidates import chosen_candidates
-from distill.advice.decision import Estimate, Standing, judged, select
+from distill.advice.decision import Estimate, Standing, select
 from distill.advice.footprint import Footprint, LeftOut
 from distill.advice.look_words import shown
 from distill.advice.looks import HiddenMode, LabelLook
@@ -72,11 +72,10 @@ def beside_patches(values: dict[str, float]) -> Advice:
     tried = chosen_candidates(list(values))
     order = [one.name for one in tried]
     beside = {one.name: one.trained for one in tried if one.alone}
-    by_both = judged(values, beside)
-    best, chosen, by_figure = select(values, by_both, order, beside)
+    best, chosen, by_figure, judged = select(values, order, beside)
     decision = advice_of(runs()).decision
     standings = [
-        Standing(name, {}, Estimate(values[name]), by_both[name], Estimate(values[name] - values[best]))
+        Standing(name, {}, Estimate(values[name]), judged[name], Estimate(values[name] - values[best]))
         for name in order
     ]
     return replace(
@@ -124,6 +123,12 @@ def test_what_students_reach_alone_is_not_told_where_it_was_not_counted() -> Non
     assert (advice.decision.best, advice.decision.chosen) == ("own-patches", "none-patches")
     assert "; the difference is 1.5 points (no interval can be had), and a simpler way" in verdict(advice).en
     assert judged_by_both(advice) == []
+    # Own would be first beside patches by what it reached alone, but it did better there; so the figures themselves decide.
+    figures = beside_patches(
+        {"none": 0.1, "trunk": 0.1, "own": 0.46, "none-patches": 0.49, "trunk-patches": 0.5, "own-patches": 0.45}
+    )
+    assert (figures.decision.best, figures.decision.chosen) == ("trunk-patches", "none-patches")
+    assert "counted" not in verdict(figures).en
     head = beside_patches({"none": 0.1, "own": 0.6, "none-patches": 0.59, "own-patches": 0.57})
     assert head.decision.chosen == "own"
     assert f"The next best of 4 ways, {head.candidate('none-patches').says.en}, reached 59 %" in verdict(head).en
