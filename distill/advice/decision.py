@@ -86,6 +86,11 @@ class Decision:
     unlearned: list[str]
     comparison: Comparison
 
+    @property
+    def counts_alone(self) -> bool:
+        """Whether the way was chosen by what its student reached alone, too; see `judged`."""
+        return any(one.judged != one.deciding.value for one in self.standings)
+
     def standing(self, name: str) -> Standing:
         """Return how a way did."""
         return next(one for one in self.standings if one.name == name)
@@ -189,12 +194,14 @@ def select(
     Raises:
         TrainingError: no way has a figure.
     """
-    best, by_figure = choose({name: values[name] for name in eligible}, less=less)
+    best, by_figure = best_and_simplest({name: values[name] for name in eligible}, less=less)
     by_both = judged(values, beside)
     if by_figure in beside:
-        best_beside, chosen = choose({name: by_both[name] for name in eligible if name in beside}, less=less)
+        best_beside, chosen = best_and_simplest({name: by_both[name] for name in eligible if name in beside}, less=less)
         alone = {name: values[name] for name in eligible if name not in beside}
-        if choose({**alone, chosen: values[chosen]}, less=less)[1] == chosen:  # else a student alone did as well
+        if (
+            best_and_simplest({**alone, chosen: values[chosen]}, less=less)[1] == chosen
+        ):  # else a student alone did as well
             return Selection(best_beside, chosen, by_figure, by_both)
     return Selection(best, by_figure, by_figure, values)
 
@@ -220,7 +227,9 @@ def judged(values: Mapping[str, float | None], beside: Mapping[str, str]) -> dic
     return found
 
 
-def choose(values: Mapping[str, float | None], *, less: bool = False, margin: float = MARGIN) -> tuple[str, str]:
+def best_and_simplest(
+    values: Mapping[str, float | None], *, less: bool = False, margin: float = MARGIN
+) -> tuple[str, str]:
     """Return the best way and the chosen one: the first that is not worse than the best by more than the margin.
 
     Args:

@@ -90,10 +90,12 @@ def refuse_place(path: str | os.PathLike[str], *, replace: bool) -> None:
 def table(advice: Advice, language: str = "en") -> list[str]:
     """Return the ways side by side, a line each, the simplest first; the advised one is marked."""
     decision = advice.decision
+    counted = [Text("as counted", "合わせた値")] if decision.counts_alone else []
     columns = [
         Text("way", "方法"),
         figure_named(decision.figure),
         Text("95 % interval", "95 % 区間"),
+        *counted,
         Text("recall", "検出率"),
         Text("overkill", "誤判定率"),
         Text("MB", "MB"),
@@ -109,6 +111,7 @@ def table(advice: Advice, language: str = "en") -> list[str]:
                 f"{'>' if standing.name == decision.chosen else ' '} {standing.name}",
                 share(standing.deciding.value),
                 "–" if low is None or high is None else f"{share(low)} – {share(high)}",
+                *(share(standing.judged) for _ in counted),
                 *_recall_and_overkill(advice, standing),
                 f"{need.megabytes:.1f}",
                 f"{need.milliseconds:.1f}",
@@ -116,7 +119,7 @@ def table(advice: Advice, language: str = "en") -> list[str]:
             ]
         )
     if advice.needs.good is None:  # no escapes, no overkill
-        rows = [row[:3] + row[5:] for row in rows]
+        rows = [row[: 3 + len(counted)] + row[5 + len(counted) :] for row in rows]
     widths = [max(_columns(row[at]) for row in rows) for at in range(len(rows[0]))]
     return ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

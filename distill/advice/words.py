@@ -70,7 +70,7 @@ def verdict(advice: Advice) -> Text:
             f"{first.ja}{ways} 方法中で次に良い{other.says.ja}は {value}、差は {gap.ja}です。",
         )
     gap, among, judged = _gap(decision.standing(chosen.name).gap), Text("", ""), Text("", "")
-    if _counts_alone(advice):
+    if advice.decision.counts_alone:
         points = _points_judged(advice)
         among = Text(", where what the students reach alone is counted in,", "、生徒が単独で達した値も合わせたときに")
         judged = Text(f", {points} so counted", f"（合わせた値では {points} ポイント）")
@@ -86,11 +86,6 @@ def _foremost(some: Sequence[Standing], figure: str) -> Standing:
     """Return the way with the best deciding figure, the simplest of equals."""
     sign = -1 if figure == NO_ESCAPE else 1
     return max(some, key=lambda one: -math.inf if one.deciding.value is None else sign * one.deciding.value)
-
-
-def _counts_alone(advice: Advice) -> bool:
-    """Return whether the way was chosen by what its student reached alone, too; see `decision.judged`."""
-    return any(one.judged != one.deciding.value for one in advice.decision.standings)
 
 
 def _is_above(one: Standing, decision: Decision) -> bool:
@@ -123,7 +118,7 @@ def _opening(advice: Advice, chosen: Candidate, beside: str | None) -> Text:
 def judged_by_both(advice: Advice) -> list[Text]:
     """Say why of the ways beside patches another one is not advised, which would be by its own figure; see `decision.judged`."""
     decision = advice.decision
-    if decision.by_figure == decision.chosen or not _counts_alone(advice):
+    if decision.by_figure == decision.chosen or not decision.counts_alone:
         return []
     other, best = advice.candidate(decision.by_figure), advice.candidate(decision.best)
     value = share(decision.standing(other.name).deciding.value)

@@ -8,7 +8,7 @@ import pytest
 from toy_scores import NONE, OWN, random_runs
 
 from distill.advice import decision as decision_module
-from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, choose, decide, judged, select
+from distill.advice.decision import MARGIN, NO_ESCAPE, Estimate, best_and_simplest, decide, judged, select
 from distill.evaluation.comparison import compare_runs
 from distill.evaluation.runs import RunScores
 from embedstore.errors import TrainingError
@@ -32,7 +32,7 @@ def test_the_simplest_within_the_margin_is_chosen(
     values: Mapping[str, float | None], less: bool, expected: tuple[str, str]
 ) -> None:
     assert MARGIN == 0.02
-    assert choose(values, less=less) == expected
+    assert best_and_simplest(values, less=less) == expected
 
 
 @pytest.mark.parametrize(("spread", "noise"), [(0.01, 0.02), (0.06, 0.06)])
@@ -43,8 +43,8 @@ def test_the_margin_costs_little_and_intervals_would_cost_more(spread: float, no
     for _ in range(4_000):
         true = random.normal(0, spread, 5)
         seen = {str(way): float(value) for way, value in enumerate(true + random.normal(0, noise / 2**0.5, 5))}
-        best, chosen = choose(seen)
-        _, by_interval = choose(seen, margin=1.96 * noise)
+        best, chosen = best_and_simplest(seen)
+        _, by_interval = best_and_simplest(seen, margin=1.96 * noise)
         for rule, way in (("best", best), ("margin", chosen), ("interval", by_interval)):
             lost[rule].append(float(true.max() - true[int(way)]))
     regret = {rule: float(np.mean(values)) for rule, values in lost.items()}
@@ -113,7 +113,7 @@ def test_judging_so_gains_where_patches_help_and_costs_nothing_where_a_head_alon
 
 def test_without_any_figure_there_is_nothing_to_choose() -> None:
     with pytest.raises(TrainingError, match="The trials give no figure to decide by"):
-        choose({"none": None, "own": None})
+        best_and_simplest({"none": None, "own": None})
 
 
 def test_recall_over_the_kinds_decides_where_several_are_known() -> None:
@@ -222,7 +222,7 @@ def test_a_way_that_learned_nothing_is_not_chosen_beside_one_that_did(monkeypatc
     runs = random_runs(2, folds=3, seeds=2)
     names = list(dict.fromkeys(run.policy for run in runs))
     first = decide(runs, names, good="good", overkill=0.05, no_escape=False)
-    monkeypatch.setattr(decision_module.choose, "__kwdefaults__", {"less": False, "margin": 1.0})
+    monkeypatch.setattr(decision_module.best_and_simplest, "__kwdefaults__", {"less": False, "margin": 1.0})
     assert decide(runs, names, good="good", overkill=0.05, no_escape=False).chosen == names[0]
     last = first.standing(names[-1]).figures
     monkeypatch.setattr(decision_module, "_knows_more", lambda figures, _: figures == last)

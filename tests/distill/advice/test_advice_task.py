@@ -9,7 +9,7 @@ from toy_advice import LOOKS, advice_of, runs
 from distill.advice.looks import HiddenMode
 from distill.advice.needs import Needs
 from distill.advice.task import refuse_place, table, task_text, write_advice
-from distill.advice.words import verdict
+from distill.advice.words import share, verdict
 from distill.training.task_file import read_task
 from embedstore.errors import SettingsError
 
@@ -61,6 +61,17 @@ def test_the_table_has_a_line_for_each_way_and_marks_the_advised_one() -> None:
     assert rows[2].split()[-3:] == ["1.1", "4.2", "1.0"]  # half a second an epoch on 40 pictures, and 80 to train on
     without_good = table(advice_of(runs(own=0.4), Needs()))
     assert "overkill" not in without_good[0]
+
+
+def test_the_table_has_what_ways_are_judged_by_where_that_is_not_the_figure_itself() -> None:
+    advice = advice_of(runs(own=0.4))
+    assert "as counted" not in table(advice)[0]
+    standings = [replace(one, judged=(one.judged or 0) - at / 10) for at, one in enumerate(advice.decision.standings)]
+    head, *rows = table(replace(advice, decision=replace(advice.decision, standings=standings)))
+    at = head.index("as counted")
+    assert [row[at : at + 10].split("  ")[0] for row in rows] == [share(one.judged) for one in standings]
+    assert head[at:].split("  ")[1] == "recall"
+    assert [row[:at].split()[-2:] for row in rows] == [row[:at].split()[-2:] for row in table(advice)[1:]]
 
 
 def test_columns_stand_below_each_other_in_japanese_too() -> None:
