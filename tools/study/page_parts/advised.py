@@ -14,6 +14,7 @@ from page_parts.markdown import Piece, Table, code, share
 _BEFORE = (
     "advised_before"  # in the record of a fold: by the rule before, where looks at that fold had part in changing it
 )
+_BESIDE = "-patches"  # how the name of a way beside patches ends
 AIM = 0.03  # of recall averaged over 2 to 10 % overkill
 _TASKS = {
     "magnetic-tile": Text("magnetic tiles", "磁性タイル"),
@@ -24,7 +25,14 @@ _TASKS = {
 
 def advised(record: Mapping[str, Any]) -> Piece:
     """Return each outer fold, what each rule loses on average, and whether the advice loses as little as was aimed at."""
-    return [_folds(record), _rules(record), *_changed(record), _verdict(record)]
+    return [
+        _folds(record),
+        _rules(record),
+        *_changed(record),
+        _verdict(record),
+        *_outdone(_since(record)),
+        *_limits(_since(record)),
+    ]
 
 
 def _ways(record: Mapping[str, Any]) -> list[str]:
@@ -63,6 +71,8 @@ def _folds(record: Mapping[str, Any]) -> Table:
 
 
 def _rules(record: Mapping[str, Any]) -> Table:
+    since = [name in _since(record) for name in record]
+    two = any(since) and not all(since)
     rules = {"": [one["advised"] for one in record.values()], **{way: [way] * len(record) for way in _ways(record)}}
     rows: list[list[Words]] = []
     for way, taken in rules.items():
@@ -70,10 +80,12 @@ def _rules(record: Mapping[str, Any]) -> Table:
         name = Text(f"always {code(way)}", f"常に {code(way)}")
         if not way:
             name = Text("what `distill advise` advises", "`distill advise` の推奨")
-        rows.append([name, share(_mean(lost)), share(max(lost)), share(_behind(record, taken))])
+        judging = [share(_mean([one for one, late in zip(lost, since, strict=True) if late]))] if two else []
+        rows.append([name, share(_mean(lost)), *judging, share(max(lost)), share(_behind(record, taken))])
     heads = [
         Text("rule", "選び方"),
         Text("mean regret", "平均のリグレット"),
+        *([Text("since the rule was changed", "選び方の変更後だけの平均")] if two else []),
         Text("the largest", "最大"),
         Text("behind the best of each task", "課題ごとの最良との差"),
     ]
@@ -92,6 +104,11 @@ def _behind(record: Mapping[str, Any], taken: Sequence[str]) -> float:
         means = [_mean([one["mean_recall"][way] for one in folds.values()]) for way in _ways(folds)]
         lost.append(max(means) - _mean([one["mean_recall"][chosen[name]] for name, one in folds.items()]))
     return _mean(lost)
+
+
+def _since(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the folds that judge the rule: those that had no part in changing it."""
+    return {name: one for name, one in record.items() if _BEFORE not in one}
 
 
 def _changed(record: Mapping[str, Any]) -> list[Text]:
@@ -114,7 +131,7 @@ def _changed(record: Mapping[str, Any]) -> list[Text]:
 
 
 def _verdict(record: Mapping[str, Any]) -> Text:
-    since = {name: one for name, one in record.items() if _BEFORE not in one}
+    since = _since(record)
     planned = len(TASKS) * OUTER - (len(record) - len(since))
     named = [way for way in RULES if way in _ways(record)]
     told, reached = "–", Text("not known yet", "まだ不明")
@@ -131,6 +148,46 @@ def _verdict(record: Mapping[str, Any]) -> Text:
         f"目標は、平均のリグレットが {share(AIM, 2)} 以下で、常に {rivals.ja} を選ぶ場合より小さいこと：**{reached.ja}**"
         f"（外側の分割 {planned} 個のうち {len(since)} 個で {told}。部品が重なるため区間は出せません）。",
     )
+
+
+def _outdone(record: Mapping[str, Any]) -> list[Text]:
+    """Name the ways that lose less than the advice where each is always taken."""
+    if not record:
+        return []
+    lost = {way: _mean([regret(one, way) for one in record.values()]) for way in _ways(record)}
+    better = [way for way in sorted(lost, key=lost.__getitem__) if lost[way] < _mean(_of_advice(record))]
+    if not better:
+        return []
+    named = ", ".join(f"{code(way)} {share(lost[way])}" for way in better)
+    return [
+        Text(
+            f"Taken always, these ways lose less in the folds that judge it: {named}.",
+            f"評価に使う分割で、常に選んだ場合のリグレットがこれより小さい方法：{named}。",
+        )
+    ]
+
+
+def _limits(record: Mapping[str, Any]) -> list[Text]:
+    """Say how far apart the ways beside patches are in the trials and afterwards, for that is what there is to choose by."""
+    apart: list[tuple[float, float]] = []
+    for one in record.values():
+        beside = [way for way, value in one.get("trials", {}).items() if way.endswith(_BESIDE) and value is not None]
+        if len(beside) > 1:
+            tried, tested = ([one[where][way] for way in beside] for where in ("trials", "mean_recall"))
+            apart.append((max(tried) - min(tried), max(tested) - min(tested)))
+    if not apart:
+        return []
+    tried, tested = (share(_mean(list(some))) for some in zip(*apart, strict=True))
+    return [
+        Text(
+            f"What limits it: the ways beside patches, among which it mostly chooses, are {tried} apart in the trials (the best "
+            f"minus the worst in the figure it goes by, averaged over these folds) and {tested} on the outer fold, where each "
+            "was trained once. So the trials hardly tell these ways apart, and part of what is lost is the luck of one training.",
+            "限界：推奨は主にパッチ照合を併用する方法の中から選ばれますが、それらの差（最良と最悪の差、同じ分割での平均）は、"
+            f"試行の判定に使う値では {tried}、学習が 1 回ずつの外側の分割では {tested} です。つまり試行ではこれらの方法を"
+            "ほとんど見分けられず、リグレットの一部は 1 回の学習の偶然によるものです。",
+        )
+    ]
 
 
 def _of_advice(record: Mapping[str, Any]) -> list[float]:
