@@ -199,9 +199,8 @@ def select(
     if by_figure in beside:
         best_beside, chosen = best_and_simplest({name: by_both[name] for name in eligible if name in beside}, less=less)
         alone = {name: values[name] for name in eligible if name not in beside}
-        if (
-            best_and_simplest({**alone, chosen: values[chosen]}, less=less)[1] == chosen
-        ):  # else a student alone did as well
+        _, against_alone = best_and_simplest({**alone, chosen: values[chosen]}, less=less)
+        if against_alone == chosen:  # else a student alone did as well
             return Selection(best_beside, chosen, by_figure, by_both)
     return Selection(best, by_figure, by_figure, values)
 

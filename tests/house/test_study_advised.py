@@ -101,7 +101,10 @@ def test_folds_that_had_part_in_changing_the_rule_do_not_judge_it() -> None:
     assert told[-1].endswith("**not known yet** (– in 0 of 8 outer folds; no interval, since these share parts).")
     told = lines({"magnetic-tile/0": seen, "textiles/1": RECORD["textiles/1"]})
     assert told[-3].endswith("**not known yet** (.037 in 1 of 8 outer folds; no interval, since these share parts).")
-    assert told[-1] == "Taken always, these ways lose less in the folds that judge it: `class-mean` .000."
+    assert (
+        told[-1]
+        == "Taken always, these ways lose less in the folds that judge it, which nobody could know before: `class-mean` .000."
+    )
     assert "| rule | mean regret | since the rule was changed | the largest | behind the best of each task |" in told
     assert "| what `distill advise` advises | .019 | .037 | .037 | .019 |" in told
     assert "| always `own` | .069 | .137 | .137 | .069 |" in told
@@ -138,6 +141,6 @@ def test_the_readmes_tell_what_the_advice_and_three_rules_lose_in_the_folds_that
         share(math.fsum(regret(one, way or one["advised"]) for one in since) / len(since))
         for way in ("", "class-mean", "own", "trunk-patches")
     ]
-    for name, told in (("README.md", "An advice is better"), ("README.ja.md", "推奨（`distill advise`）は")):
+    for name, told in (("README.md", "Advice is better"), ("README.ja.md", "推奨（`distill advise`）は")):
         bullet = (ROOT / name).read_text("utf-8").partition(f"- {told}")[2].partition("\n- ")[0]
         assert re.findall(r"(?<!\d)\.\d{3}", bullet) == lost, name

@@ -11,9 +11,7 @@ from advice import OUTER, RULES, TASKS, regret
 from embedstore.pages import Text, Words
 from page_parts.markdown import Piece, Table, code, share
 
-_BEFORE = (
-    "advised_before"  # in the record of a fold: by the rule before, where looks at that fold had part in changing it
-)
+_BEFORE = "advised_before"  # in a fold's record: by the rule before, where looks at that fold had part in changing it
 _BESIDE = "-patches"  # how the name of a way beside patches ends
 AIM = 0.03  # of recall averaged over 2 to 10 % overkill
 _TASKS = {
@@ -25,14 +23,8 @@ _TASKS = {
 
 def advised(record: Mapping[str, Any]) -> Piece:
     """Return each outer fold, what each rule loses on average, and whether the advice loses as little as was aimed at."""
-    return [
-        _folds(record),
-        _rules(record),
-        *_changed(record),
-        _verdict(record),
-        *_outdone(_since(record)),
-        *_limits(_since(record)),
-    ]
+    since = _since(record)
+    return [_folds(record), _rules(record), *_changed(record), _verdict(record), *_outdone(since), *_limits(since)]
 
 
 def _ways(record: Mapping[str, Any]) -> list[str]:
@@ -72,7 +64,7 @@ def _folds(record: Mapping[str, Any]) -> Table:
 
 def _rules(record: Mapping[str, Any]) -> Table:
     since = [name in _since(record) for name in record]
-    two = any(since) and not all(since)
+    apart = any(since) and not all(since)  # else the column would be that of all folds, or empty
     rules = {"": [one["advised"] for one in record.values()], **{way: [way] * len(record) for way in _ways(record)}}
     rows: list[list[Words]] = []
     for way, taken in rules.items():
@@ -80,12 +72,12 @@ def _rules(record: Mapping[str, Any]) -> Table:
         name = Text(f"always {code(way)}", f"常に {code(way)}")
         if not way:
             name = Text("what `distill advise` advises", "`distill advise` の推奨")
-        judging = [share(_mean([one for one, late in zip(lost, since, strict=True) if late]))] if two else []
+        judging = [share(_mean([one for one, late in zip(lost, since, strict=True) if late]))] if apart else []
         rows.append([name, share(_mean(lost)), *judging, share(max(lost)), share(_behind(record, taken))])
     heads = [
         Text("rule", "選び方"),
         Text("mean regret", "平均のリグレット"),
-        *([Text("since the rule was changed", "選び方の変更後だけの平均")] if two else []),
+        *([Text("since the rule was changed", "選び方の変更後だけの平均")] if apart else []),
         Text("the largest", "最大"),
         Text("behind the best of each task", "課題ごとの最良との差"),
     ]
@@ -158,11 +150,11 @@ def _outdone(record: Mapping[str, Any]) -> list[Text]:
     better = [way for way in sorted(lost, key=lost.__getitem__) if lost[way] < _mean(_of_advice(record))]
     if not better:
         return []
-    named = ", ".join(f"{code(way)} {share(lost[way])}" for way in better)
+    named = [f"{code(way)} {share(lost[way])}" for way in better]
     return [
         Text(
-            f"Taken always, these ways lose less in the folds that judge it: {named}.",
-            f"評価に使う分割で、常に選んだ場合のリグレットがこれより小さい方法：{named}。",
+            f"Taken always, these ways lose less in the folds that judge it, which nobody could know before: {', '.join(named)}.",
+            f"評価に使う分割で、常に選んだ場合のリグレットがこれより小さい方法（事前には分からないこと）：{'、'.join(named)}。",
         )
     ]
 
