@@ -86,6 +86,7 @@ def test_a_recipe_is_as_long_as_any_other() -> None:
         "epochs": 20,
         "pretrain_epochs": 10,
     }
+    assert recipe_settings({"pretrained": 2 / 3}, 1) == {"epochs": 1, "pretrain_epochs": 0}
 
 
 def test_the_best_recipe_is_the_one_of_the_highest_validation(tmp_path: Path) -> None:

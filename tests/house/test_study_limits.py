@@ -42,7 +42,7 @@ def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Pa
         results.write(copied / MAIN, f"{name}-160px", about, runs, "good")
     compared = Evidence(copied, resamples=50).data[MAIN]
     large = "rare-25-160px"
-    assert [compared.as_large("none", name) for name in (large, "rare-25", "none-160px")] == [
+    assert [compared.as_trained("none", name) for name in (large, "rare-25", "none-160px")] == [
         "none-160px",
         "none",
         "none",
@@ -60,6 +60,36 @@ def test_larger_pictures_are_held_against_as_large_ones(docs: Path, tmp_path: Pa
     assert len(rows(told, "own-160px", "Summaries by bytes")) == 1
     assert "own-160px .00 (.00 to .00)" in told  # in the picture of gains, over none-160px, whose scores are the same
     assert cheapest(compared) == large  # nothing below own-160px, much below own
+
+
+def test_longer_trainings_are_held_against_as_long_ones(docs: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(docs, tmp_path / "study")
+
+    def write(name: str, apart: float) -> None:
+        about = results.read(docs / MAIN)[name.removesuffix("-long")].about
+        if name.endswith("-long"):
+            about |= {"settings": about["settings"] | {"epochs": 100, "pretrain_epochs": 200}, "part": "recipes"}
+        runs = [replace(run, policy=name) for run in runs_of("class-mean", apart)]
+        results.write(copied / MAIN, name, about, runs, "good")
+
+    write("own", 2.0)
+    write("own-long", 50.0)
+    compared = Evidence(copied, resamples=50).data[MAIN]
+    assert compared.as_trained("none", "own-long") == "none-long"
+    assert compared.as_trained("own", "own-long") == "own"
+    told = english(pages.make(copied, resamples=50))
+    assert "Plain training as long and on pictures as large (`none-long`) is not finished" in told
+    assert "own-long +" not in told  # in the picture of gains
+    write("none-long", 2.0)
+    told = english(pages.make(copied, resamples=50))
+    assert "Against plain training of the same student that is" in told
+    assert "own-long +" in told
+    compared = Evidence(copied, resamples=50).data[MAIN]
+    gained, longer = (
+        gap_of(compared.difference(name, name.split("-")[0], "macro_mode_recall")).en
+        for name in ("own-long", "none-long")
+    )
+    assert f"`own-long` − `own` {gained}; `none-long` − `none` {longer}." in told
 
 
 def test_what_limits_the_students_is_what_changing_it_gave(docs: Path, tmp_path: Path) -> None:

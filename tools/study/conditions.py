@@ -166,7 +166,18 @@ _LARGE_SUMMARIES = tuple(
     for name, method, recipe, says, settings in (*_SUMMARIES, _K_MEANS_40)
     if name in ("k-means-40", "random-1", "compressed-16")
 )
+_MANY_VIEWS, _LONG = 32, 3 * EPOCHS
 _RECIPES: tuple[tuple[Any, ...], ...] = (
+    # A longer schedule, and what as many epochs and views give without the embeddings.
+    (
+        "own-long",
+        "own",
+        "own",
+        "own embeddings, 32 replayed views, 200 epochs of embeddings alone, then 100",
+        {"views": _MANY_VIEWS, "pretrained": 2 / 3},
+        _LONG,
+    ),
+    ("none-long", "none", "none", "plain training on 32 stored views, 300 epochs", {"views": _MANY_VIEWS}, _LONG),
     # The usual students see 96 pixels, where the teacher sees 224.
     ("own-160px", "own", "own", "own embeddings, pictures of 160 pixels instead of 96", _LARGE),
     ("none-160px", "none", "none", "plain training on the stored views, pictures of 160 pixels", _LARGE),
@@ -255,8 +266,10 @@ CONDITIONS: dict[str, Condition] = {
             Condition(name, "magnetic-tile", part, method, recipe, says, kept=kept)
             for name, part, method, recipe, says, kept in _MORE
         ),
-        *_asked("own-160px", "compressed-16"),
-        *_with_patches("teacher-probe", "none-160px", "own-160px", "compressed-16-160px", "trunk-30", "trunk-own-30"),
+        *_asked("own-160px", "compressed-16", "own-long"),
+        *_with_patches(
+            "teacher-probe", "none-160px", "own-160px", "own-long", "compressed-16-160px", "trunk-30", "trunk-own-30"
+        ),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of("magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] == "own"), _RIVALS[0]),
         *_of("magnetic-tile-thinned", "teacher", *_TEACHER),

@@ -49,8 +49,8 @@ METHODS: dict[str, Mapping[str, dict[str, Any]]] = {
 
 
 def recipe_settings(recipe: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """Return a recipe as settings for so many epochs in all; a share of them may be pre-training."""
-    before = round(recipe.get("pretrained", 0) * epochs)
+    """Return a recipe as settings for so many epochs in all; a share of them, but never the last one, may be pre-training."""
+    before = min(round(recipe.get("pretrained", 0) * epochs), epochs - 1)
     chosen = {name: value for name, value in recipe.items() if name != "pretrained"}
     return chosen | {"epochs": epochs - before, "pretrain_epochs": before}
 

@@ -77,7 +77,7 @@ def cheapest(main: Compared) -> str | None:
         (nbytes, name)
         for name in store_ways(main)
         if (nbytes := main.nbytes(name)) is not None and kept is not None and nbytes < kept
-        if (one := main.difference(name, main.as_large(OWN, name), "auroc")) is not None
+        if (one := main.difference(name, main.as_trained(OWN, name), "auroc")) is not None
         and one.low is not None
         and one.low > -LOSS
     ]
@@ -118,7 +118,7 @@ def _most(main: Compared, ways: list[str]) -> Text:
 
 
 def _sure(main: Compared, name: str) -> Text:
-    before, trunk = main.as_large(PLAIN, name), strongest_rival(main)
+    before, trunk = main.as_trained(PLAIN, name), strongest_rival(main)
     plain = main.difference(name, before, DECIDES)
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
     if main.finished[name].about["method"] == PLAIN:
@@ -127,7 +127,10 @@ def _sure(main: Compared, name: str) -> Text:
             "これは通常の学習そのもので、ここではストアから学ぶどの方法もこれを上回りません",
         )
     elif plain is None:
-        first = Text("Plain training is not finished", "通常の学習はまだ終わっていません")
+        first = Text(
+            f"Plain training as long and on pictures as large ({code(before)}) is not finished",
+            f"同じ長さ、同じ大きさの画像での通常の学習（{code(before)}）はまだ終わっていません",
+        )
     else:
         first = Text(
             f"Against plain training of the same student that is {_said(plain).en}",
@@ -228,7 +231,7 @@ def _said(one: Difference) -> Text:
 
 def _small(main: Compared) -> Text:
     cheap, best = cheapest(main), best_within(main, QUARTER)
-    of = OWN if best is None else main.as_large(OWN, best)
+    of = OWN if best is None else main.as_trained(OWN, best)
     held = None if best is None else main.difference(best, of, DECIDES)
     if best is None or held is None:
         return Text(

@@ -136,7 +136,7 @@ def _smallest(main: Compared) -> Bar:
     name = cheapest(main)
     if name is None:
         return Bar(aim, None, Text("none", "なし"), False)
-    told = gap_of(main.difference(name, main.as_large(OWN, name), "auroc"))
+    told = gap_of(main.difference(name, main.as_trained(OWN, name), "auroc"))
     return Bar(aim, name, Text(f"{size(main.nbytes(name))}, {told.en}", f"{size(main.nbytes(name))}、{told.ja}"), True)
 
 

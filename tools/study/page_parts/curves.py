@@ -25,9 +25,9 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
     if compared.nbytes(OWN) is None:
         return None
     by_family: dict[str, list[Point]] = {}
-    owns = {compared.as_large(OWN, name) for name in names}  # each is zero by itself
+    owns = {compared.as_trained(OWN, name) for name in names}  # each is zero by itself
     for name in sorted(set(names) - owns, key=lambda one: (compared.nbytes(one) or 0, one)):
-        nbytes, one = compared.nbytes(name), compared.difference(name, compared.as_large(OWN, name), DECIDES)
+        nbytes, one = compared.nbytes(name), compared.difference(name, compared.as_trained(OWN, name), DECIDES)
         if nbytes is not None and one is not None and one.value is not None:
             by_family.setdefault(line_of(name), []).append((nbytes, one.value, one.low, one.high))
     if not by_family:
@@ -37,8 +37,8 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
     lines.append(Line(OWN, [(own, 0.0, None, None)], quiet=True))
     levels = {
         plain: one.value
-        for plain in sorted({compared.as_large(PLAIN, name) for name in names})
-        if (one := compared.difference(plain, compared.as_large(OWN, plain), DECIDES)) is not None
+        for plain in sorted({compared.as_trained(PLAIN, name) for name in names})
+        if (one := compared.difference(plain, compared.as_trained(OWN, plain), DECIDES)) is not None
         and one.value is not None
     }
     chart = Chart(lines, levels, signed=True)
@@ -49,7 +49,7 @@ def trained(compared: Compared, names: Sequence[str]) -> Picture | None:
             f"AUROC の低下が確実に {share(LOSS, 2)} 未満といえる要約は、まだない",
         )
     else:
-        times, whole = own / (compared.nbytes(best) or 1), compared.as_large(OWN, best)
+        times, whole = own / (compared.nbytes(best) or 1), compared.as_trained(OWN, best)
         title = Text(
             f"{best} keeps {whole}'s AUROC within {share(LOSS, 2)} in 1/{times:,.0f} of the bytes",
             f"{best} は {whole} の {times:,.0f} 分の 1 の容量で、AUROC の低下を {share(LOSS, 2)} 未満に抑える",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advice import FILE as ADVICE
-from conditions import CONDITIONS, Condition
+from conditions import CONDITIONS, EPOCHS, Condition
 from data import DATA
 from results import CLASSES, SAMPLES, Finished, read
 from screen import FILE as SCREEN
@@ -20,6 +20,7 @@ from search import FILE
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
 from distill.training.settings import Settings
+from page_parts.names import LONG
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
@@ -97,15 +98,23 @@ class Compared:
         side: int | None = self.finished[name].about["settings"].get("size") if name in self.finished else None
         return side
 
-    def as_large(self, baseline: str, name: str) -> str:
-        """Return a baseline as it was trained on pictures as large as a condition's, such as `own-160px`.
+    def as_trained(self, baseline: str, name: str) -> str:
+        """Return a baseline as it was trained on pictures as large and as long as a condition, such as `own-160px`.
 
         Of the condition itself it is the baseline as it stands. It may not be finished: then there is no difference to tell,
-        since that to smaller pictures would be the pixels'.
+        since that to smaller pictures, or to a shorter training, would be theirs.
         """
-        side = self.side(name)
-        larger = f"{baseline}-{side}px"
-        return baseline if side in (None, _USUAL_SIDE) or larger == name else larger
+        side, ending = self.side(name), ""
+        if self._epochs(name) > EPOCHS:
+            ending += LONG
+        if side not in (None, _USUAL_SIDE):
+            ending += f"-{side}px"
+        return baseline if baseline + ending == name else baseline + ending
+
+    def _epochs(self, name: str) -> int:
+        """Return how many epochs a condition was trained, those of embeddings alone among them; 0 where that is not known."""
+        settings = self.finished[name].about["settings"] if name in self.finished else {}
+        return int(settings.get("epochs", 0) + settings.get("pretrain_epochs", 0))
 
     def of_known_bytes(self) -> list[str]:
         """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own.
@@ -113,7 +122,7 @@ class Compared:
         Where summaries were trained on larger pictures, own embeddings on as large ones stand among them.
         """
         shown = self.of_part("baselines", "summaries")
-        shown += {self.as_large(OWN, name) for name in self.of_part("summaries")} - set(shown)
+        shown += {self.as_trained(OWN, name) for name in self.of_part("summaries")} - set(shown)
         return [
             name
             for name in self.figures

@@ -37,7 +37,7 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
         for name in compared.of_part("baselines", "summaries", "recipes")
         if not is_control(compared.finished[name])  # being no better is what a control is for
         and usual(name) != PLAIN
-        and (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
+        and (one := compared.difference(name, compared.as_trained(PLAIN, name), DECIDES)) is not None
         and one.verdict == verdict
     ]
     if found:

@@ -14,6 +14,10 @@ _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
     (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN),)),
     (Text("Larger pictures", "画像を大きくする"), (("own-160px", OWN), ("none-160px", PLAIN))),
     (
+        Text("Three times as many epochs, on 32 views", "エポック数を 3 倍にし、ビューを 32 に増やす"),
+        (("own-long", OWN), ("none-long", PLAIN)),
+    ),
+    (
         Text(
             "The teacher's own first stages to begin with, .7 M parameters",
             "教師の先頭の段（70 万パラメータ）から始める",

@@ -26,6 +26,8 @@ _JA = {
     "trunk-30": "教師の先頭の 5 段をストアなしで 30 エポック微調整",
     "trunk-own-30": "教師の先頭の 5 段から、画像ごとの埋め込みで 30 エポック",
     "compressed-16-even": "画像ごとの埋め込みを 1 ビュー 16 バイトに圧縮、希少な画像も同じ",
+    "own-long": "画像ごとの埋め込み、ビュー 32 を再現、埋め込みだけで 200 エポック、その後 100 エポック",
+    "none-long": "保存したビューでの通常の学習、ビュー 32、300 エポック",
     "own-two": "画像ごとの埋め込み、教師 2 つを並べて使用",
     "own-160px": "画像ごとの埋め込み、生徒が見る画像を 96 でなく 160 画素に",
 }
@@ -59,6 +61,7 @@ _DATA_JA = {
 }
 _SIZE = re.compile(r"-(\d+)(?=-|$)")
 _SIDE = re.compile(r"-(\d+)px$")
+LONG = "-long"  # ends the name of a condition of more epochs than the usual ones, before the side of its pictures
 _SAME = {"sub-prototypes": "k-means", "rare-samples": "rare", "random-samples": "random"}
 MEANS, RANDOM = "k-means", "random"
 
@@ -85,14 +88,13 @@ def family(name: str) -> str:
 
 
 def usual(name: str) -> str:
-    """Return what a condition is called whose students see pictures of the usual size: `own` of `own-160px`."""
-    return _SIDE.sub("", name)
+    """Return what a condition is called that is trained as long as usual, on pictures of the usual size: `own` of `own-160px`."""
+    return _SIDE.sub("", name).removesuffix(LONG)
 
 
 def line_of(name: str) -> str:
-    """Return to which line of a picture a condition belongs: its family, on pictures of its size."""
-    side = _SIDE.search(name)
-    return family(name) + (side[0] if side else "")
+    """Return to which line of a picture a condition belongs: its family, trained as long, on pictures of its size."""
+    return family(name) + name.removeprefix(usual(name))
 
 
 def is_rare_aware(name: str) -> bool:
@@ -106,7 +108,7 @@ def _japanese(name: str) -> str | None:
         return f"{base} と、教師の先頭 5 段の特徴マップのパッチ"
     if answer in _ASKED_JA and _japanese(base) is not None and name not in _JA:
         return f"{base} の生徒に{_ASKED_JA[answer]}"
-    if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(usual(name))) is not None:
+    if name not in _JA and (side := _SIDE.search(name)) and (plain := _japanese(_SIDE.sub("", name))) is not None:
         return f"{plain}、{side[1]} 画素"
     number = _SIZE.search(name)
     if name in _JA or number is None:

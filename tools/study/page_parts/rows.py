@@ -25,8 +25,8 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
     found = [
         one
         for name in names
-        if usual(name) != PLAIN  # its own gain is that of pixels
-        and (one := compared.difference(name, compared.as_large(PLAIN, name), DECIDES)) is not None
+        if usual(name) != PLAIN  # its own gain is that of pixels, or of epochs
+        and (one := compared.difference(name, compared.as_trained(PLAIN, name), DECIDES)) is not None
     ]
     rows = sorted((one for one in found if one.low is not None), key=lambda one: -(one.value or 0))
     if not rows:
@@ -38,9 +38,9 @@ def gains(compared: Compared, names: Sequence[str]) -> Picture | None:
         f"偶然では説明できない差で通常の学習を上回った生徒は {len(students)} 条件のうち {better} 条件",
     )
     under = Text(
-        "macro-mode recall at 5 % overkill minus that of plain training (on pictures as large, where that is trained), with its "
+        "macro-mode recall at 5 % overkill minus that of plain training as long and on pictures as large, with its "
         "95 % interval; filled where that excludes zero",
-        "種類の平均の検出率（誤判定 5 %）の、通常の学習（同じ大きさの画像で学習済みならそれ）との差と 95 % 区間。"
+        "種類の平均の検出率（誤判定 5 %）の、同じ長さ、同じ大きさの画像での通常の学習との差と 95 % 区間。"
         "区間が 0 を含まないものは塗りつぶし",
     )
 

@@ -167,7 +167,7 @@ def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
                 share(one.mean_recall),
                 share(one.macro_mode_recall),
                 *(
-                    _over(compared, name, compared.as_large(OWN, name), figure)
+                    _over(compared, name, compared.as_trained(OWN, name), figure)
                     for figure in ("macro_mode_recall", "auroc")
                 ),
                 *(_over(compared, name, rival_in_bytes(compared, name, of)) for of in (MEANS, RANDOM)),
