@@ -1,5 +1,6 @@
 """The study itself: its conditions, what they cost in bytes, what is kept of them, and that nothing held out is looked at."""
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -316,6 +317,39 @@ def test_each_kind_of_store_is_built_once_and_then_changed_for_each_data(tmp_pat
     for path, side in zip(paths, (None, "aside", None, "aside"), strict=True):
         with embedstore.open(path) as store:
             assert {one.split for one in store.samples} == {side}
+
+
+def test_an_interrupted_store_goes_on_and_an_interrupted_copy_begins_anew(tmp_path: Path) -> None:
+    there: list[set[str]] = []
+
+    def interrupted(path: Path, *_: object) -> None:
+        """Fail twice, once in the midst of it and once at its end."""
+        with contextlib.closing(embedstore.open(path) if path.exists() else make_store(path)) as store:
+            there.append({one.label or "" for one in store.samples})
+            if len(there) == 1:
+                with store.write("as far as it came") as changes:
+                    changes.set("label", dict.fromkeys(store.ids, "seen"))
+        if len(there) < 3:
+            raise KeyboardInterrupt
+
+    def begin(one: Data) -> Path:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return store_of(one, tmp_path, None, tmp_path)
+
+    plain = Data("plain", "good", "as built", build=interrupted)
+    torn = Data("torn", "good", "a copy", change=interrupted, build=interrupted)
+    with pytest.MonkeyPatch.context() as patch:
+        for one in (plain, torn):
+            patch.setitem(DATA, one.name, one)
+        begin(plain)
+        assert there == [{"good", "defect"}, {"seen"}, {"seen"}]
+        there.clear()
+        with embedstore.open(tmp_path / "plain" / "store") as store, store.write("again") as changes:
+            changes.set("label", dict.fromkeys(store.ids, "whole"))
+        copied = begin(torn)
+    assert there == [{"whole"}] * 3  # and not what the first of them made of the copy
+    assert sorted(path.name for path in copied.parent.iterdir()) == ["store"]
 
 
 def test_stores_of_tiles_need_their_folder(tmp_path: Path) -> None:

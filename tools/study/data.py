@@ -165,7 +165,7 @@ DATA = {
 
 
 def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept = STANDARD) -> Path:
-    """Return the store of some data, built where it is not there yet.
+    """Return the store of some data, built where it is not there yet, or from where a build was interrupted.
 
     Args:
         data: which.
@@ -181,14 +181,15 @@ def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept 
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
     other = _same_pictures(data, out, kept)
-    if other is not None:  # what the teacher saw is the same
-        shutil.copytree(other, unfinished)
-    else:
+    if other is None:  # an interrupted build goes on where it was
+        unfinished = path.with_name(f"{path.name}.unfinished")
         data.build(unfinished, folder, kept)
+    else:  # what the teacher saw is the same; an interrupted copy may lack anything
+        unfinished = path.with_name(f"{path.name}.copy")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        shutil.copytree(other, unfinished)
     data.change(unfinished, folder, docs)
     unfinished.rename(path)
     return path
