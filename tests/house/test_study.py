@@ -231,11 +231,12 @@ def test_a_recipe_is_judged_by_its_last_epochs_and_not_trained_again(
     monkeypatch.setattr(search, "read", lambda _: {"settings": Settings(good="good").to_dict()})
     monkeypatch.setattr(search, "read_metrics", lambda _: rows)
     planned = {tmp_path / name: Settings(good="good") for name in ("done", "new")}
+    planned |= {tmp_path / "long": Settings(good="good", epochs=50, pretrain_epochs=100)}
     told = list[tuple[int, int]]()
     areas = search.validation_aurocs(
         tmp_path / "store", planned, images=None, jobs=1, progress=lambda *far: told.append(far)
     )
-    assert (trained, told) == ([tmp_path / "new"], [(0, 2), (1, 2), (2, 2)])
+    assert (trained, told) == ([tmp_path / "long", tmp_path / "new"], [(0, 3), (1, 3), (2, 3), (3, 3)])
     assert areas == dict.fromkeys(planned, 0.7)
     with pytest.raises(SettingsError, match="is of another recipe than is asked for now; delete it"):
         search.validation_aurocs(

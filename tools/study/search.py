@@ -102,7 +102,7 @@ def validation_aurocs(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> dict[Path, float]:
-    """Train runs that are not finished, and return the mean validation AUROC of each one's last epochs.
+    """Train runs that are not finished, the longest first, and return the mean validation AUROC of each one's last epochs.
 
     Args:
         store: of the data.
@@ -125,8 +125,10 @@ def validation_aurocs(
         done[0] += 1
         progress(done[0], len(planned))
 
+    # A long one that began last would keep one job busy, and the others idle.
+    longest_first = sorted(planned.items(), key=lambda one: -(one[1].epochs + one[1].pretrain_epochs))
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(train, path, settings) for path, settings in planned.items()]:
+        for future in [pool.submit(train, path, settings) for path, settings in longest_first]:
             future.result()
     return {
         path: round(float(np.mean([row["val_auroc"] for row in read_metrics(path)][-LAST:])), 4) for path in planned
