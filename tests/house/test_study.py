@@ -147,9 +147,10 @@ def test_each_recipe_of_the_screen_learns_from_its_own_store(tmp_path: Path, mon
     (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
     trained = dict[Path, dict[str, Settings]]()
 
-    def note(store: Path, planned: dict[Path, Settings], **_: object) -> dict[Path, float]:
-        trained.setdefault(store, {}).update({path.name: settings for path, settings in planned.items()})
-        return {path: (1 + list(trained).index(store)) / 10 for path in planned}
+    def note(planned: dict[Path, tuple[Path, Settings]], **_: object) -> dict[Path, float]:
+        for path, (store, settings) in planned.items():
+            trained.setdefault(store, {})[path.name] = settings
+        return {path: (1 + list(trained).index(store)) / 10 for path, (store, _) in planned.items()}
 
     monkeypatch.setattr(screen, "validation_aurocs", note)
     screen.screen(lambda one: Path(one.data.name, one.kept.name), tmp_path / "runs", tmp_path, jobs=1, seeds=2)
@@ -173,11 +174,11 @@ def test_the_screen_goes_on_from_what_is_written_down(tmp_path: Path, monkeypatc
     (tmp_path / "search.json").write_text(json.dumps({"epochs": 30, "tried": tried}), "utf-8")
     trained: list[str] = []
 
-    def reach(store: Path, planned: dict[Path, Settings], **_: object) -> dict[Path, float]:
+    def reach(planned: dict[Path, tuple[Path, Settings]], **_: object) -> dict[Path, float]:
         if any(path.name.endswith("seed1") for path in planned) and len(trained) == len(screen.RECIPES):
             raise KeyboardInterrupt
         trained.extend(path.name for path in planned)
-        return {path: 0.5 + 0.1 * settings.seed for path, settings in planned.items()}
+        return {path: 0.5 + 0.1 * settings.seed for path, (_, settings) in planned.items()}
 
     monkeypatch.setattr(screen, "validation_aurocs", reach)
     with pytest.raises(KeyboardInterrupt):
@@ -226,21 +227,20 @@ def test_a_recipe_is_judged_by_its_last_epochs_and_not_trained_again(
 ) -> None:
     rows = [{"val_auroc": area} for area in (0.1, 0.5, 0.6, 0.7, 0.8, 0.9)]
     trained = list[Path]()
-    monkeypatch.setattr(search, "train_apart", lambda _, path, *__, **___: trained.append(path))
+    monkeypatch.setattr(search, "train_apart", lambda store, path, *_, **__: trained.append(path))
     monkeypatch.setattr(search, "is_complete", lambda path: path.name == "done")
     monkeypatch.setattr(search, "read", lambda _: {"settings": Settings(good="good").to_dict()})
     monkeypatch.setattr(search, "read_metrics", lambda _: rows)
-    planned = {tmp_path / name: Settings(good="good") for name in ("done", "new")}
-    planned |= {tmp_path / "long": Settings(good="good", epochs=50, pretrain_epochs=100)}
+    store, short = tmp_path / "store", Settings(good="good")
+    planned = {tmp_path / name: (store, short) for name in ("done", "new")}
+    planned |= {tmp_path / "long": (store, replace(short, epochs=50, pretrain_epochs=100))}
     told = list[tuple[int, int]]()
-    areas = search.validation_aurocs(
-        tmp_path / "store", planned, images=None, jobs=1, progress=lambda *far: told.append(far)
-    )
+    areas = search.validation_aurocs(planned, images=None, jobs=1, progress=lambda *far: told.append(far))
     assert (trained, told) == ([tmp_path / "long", tmp_path / "new"], [(0, 3), (1, 3), (2, 3), (3, 3)])
     assert areas == dict.fromkeys(planned, 0.7)
     with pytest.raises(SettingsError, match="is of another recipe than is asked for now; delete it"):
         search.validation_aurocs(
-            tmp_path, {tmp_path / "done": Settings(good="good", seed=1)}, images=None, jobs=1, progress=lambda *_: None
+            {tmp_path / "done": (store, replace(short, seed=1))}, images=None, jobs=1, progress=lambda *_: None
         )
 
 

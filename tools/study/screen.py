@@ -237,21 +237,19 @@ def screen(
     with Progress(*columns, console=console) as shown:
         task = shown.add_task("runs", total=total)
         for seed, names in missing.items():
-            for of_store in dict.fromkeys(stores[name] for name in names):
-                places = {name: out / f"{name}-seed{seed}" for name in names if stores[name] == of_store}
-                areas = validation_aurocs(
-                    of_store,
-                    {
-                        place: RECIPES[name].chosen(docs, epochs, seed, folds=folds, views=views)
-                        for name, place in places.items()
-                    },
-                    images=None,  # the stores keep their pictures
-                    jobs=jobs,
-                    progress=lambda trained, _, before=done: shown.update(task, completed=before + trained),
-                )
-                done += len(places)
-                for name, place in places.items():
-                    reached[name] = [*reached.get(name, ()), areas[place]]
+            places = {name: out / f"{name}-seed{seed}" for name in names}
+            areas = validation_aurocs(
+                {
+                    place: (stores[name], RECIPES[name].chosen(docs, epochs, seed, folds=folds, views=views))
+                    for name, place in places.items()
+                },
+                images=None,  # the stores keep their pictures
+                jobs=jobs,
+                progress=lambda trained, _, before=done: shown.update(task, completed=before + trained),
+            )
+            done += len(places)
+            for name, place in places.items():
+                reached[name] = [*reached.get(name, ()), areas[place]]
             tried = {name: {"of": one.beside or one.of, "val_auroc": reached[name]} for name, one in RECIPES.items()}
             write_json(path, {"epochs": epochs, "tried": tried})
 

@@ -87,7 +87,9 @@ def search(
         path: settings_of(method, Settings(**{**shared, **recipe_settings(recipe, epochs)}))
         for method, _, recipe, path in planned
     }
-    areas = validation_aurocs(store, settings, images=images, jobs=jobs, progress=progress)
+    areas = validation_aurocs(
+        {path: (store, one) for path, one in settings.items()}, images=images, jobs=jobs, progress=progress
+    )
     tried: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     for method, name, recipe, path in planned:
         tried[method][name] = {"recipe": recipe, "val_auroc": areas[path]}
@@ -95,8 +97,7 @@ def search(
 
 
 def validation_aurocs(
-    store: Path,
-    planned: Mapping[Path, Settings],
+    planned: Mapping[Path, tuple[Path, Settings]],
     *,
     images: Path | None,
     jobs: int,
@@ -105,8 +106,7 @@ def validation_aurocs(
     """Train runs that are not finished, the longest first, and return the mean validation AUROC of each one's last epochs.
 
     Args:
-        store: of the data.
-        planned: directory of each run -> its settings.
+        planned: directory of each run -> the store that it learns from, and its settings.
         images: the image folder.
         jobs: trainings at a time.
         progress: called with (trainings done, of all).
@@ -117,7 +117,7 @@ def validation_aurocs(
     done = [0]
     progress(0, len(planned))
 
-    def train(path: Path, settings: Settings) -> None:
+    def train(path: Path, store: Path, settings: Settings) -> None:
         if is_complete(path) and read(path)["settings"] != json.loads(json.dumps(settings.to_dict())):
             raise SettingsError(f"The run in '{path}' is of another recipe than is asked for now; delete it.")
         if not is_complete(path):
@@ -126,13 +126,17 @@ def validation_aurocs(
         progress(done[0], len(planned))
 
     # A long one that began last would keep one job busy, and the others idle.
-    longest_first = sorted(planned.items(), key=lambda one: -(one[1].epochs + one[1].pretrain_epochs))
+    longest_first = sorted(planned.items(), key=lambda one: -_epochs(one[1][1]))
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(train, path, settings) for path, settings in longest_first]:
+        for future in [pool.submit(train, path, *of) for path, of in longest_first]:
             future.result()
     return {
         path: round(float(np.mean([row["val_auroc"] for row in read_metrics(path)][-LAST:])), 4) for path in planned
     }
+
+
+def _epochs(settings: Settings) -> int:
+    return settings.epochs + settings.pretrain_epochs
 
 
 def best_recipe(docs: Path, method: str) -> tuple[str, dict[str, Any]]:
