@@ -86,6 +86,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "screened": None if evidence.screen is None else tables.screened(evidence.screen),
         "screen_epochs": 0 if evidence.screen is None else int(evidence.screen["epochs"]),
         "screen_seeds": 0 if evidence.screen is None else tables.screened_seeds(evidence.screen),
+        "trained_again": tables.trained_again(evidence.search, evidence.screen),
         "fewer": [],
         **dict.fromkeys(_OF_MAIN),
         **({} if main is None else _of_main(main, pictures)),
