@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import results  # noqa: E402
 import screen  # noqa: E402
 import search  # noqa: E402
 from conditions import CONDITIONS, FOLDS, SEEDS, VIEWS, Condition  # noqa: E402
-from data import DATA, MAXIMA, STANDARD, Data, Kept, build_tiles, needs_teacher, store_of  # noqa: E402
+from data import DATA, MAXIMA, STANDARD, Data, Kept, build_tiles, manifest_of_share, needs_teacher, store_of  # noqa: E402
 from search import METHODS, best_recipe, recipe_settings  # noqa: E402
 from sizes import target_bytes  # noqa: E402
 
@@ -220,6 +221,21 @@ def test_unlabelled_cells_stand_beside_the_tiles_and_change_no_fold(
             assert {name: dealt[name] for name in before} == before
     monkeypatch.undo()
     assert cells.CELLS % FOLDS == 0
+
+
+def test_a_quick_study_looks_at_a_share_of_the_parts_of_each_kind(tmp_path: Path) -> None:
+    kinds = ["Free"] * 5 + ["Crack"] * 2 + ["Fray"]
+    rows = [f"{kind}/{part}-{at}.png,{kind},{part}" for part, kind in enumerate(kinds) for at in range(3)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,group", *rows]), "utf-8")
+    first, second = (
+        manifest_of_share(tmp_path / "manifest.csv", 0.4, tmp_path / name).read_text("utf-8").splitlines()
+        for name in ("a", "b")
+    )
+    assert first == second
+    assert first[0] == "path,label,group"
+    assert set(first[1:]) < set(rows)
+    assert Counter(row.split(",")[1] for row in first[1:]) == {"Free": 2 * 3, "Crack": 3, "Fray": 3}
+    assert set(Counter(row.split(",")[2] for row in first[1:]).values()) == {3}  # whole parts
 
 
 def test_a_recipe_is_judged_by_its_last_epochs_and_not_trained_again(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -35,12 +36,14 @@ class Kept:
         teacher: its spec.
         views: augmented ones.
         outputs: beside the embedding.
+        share: of the parts of each kind; less than 1 for a quick study alone.
     """
 
     name: str
     teacher: str = TEACHER
     views: int = 8
     outputs: tuple[str, ...] = ()
+    share: float = 1.0
 
 
 STANDARD = Kept("standard", views=32)
@@ -58,16 +61,34 @@ def build_tiles(path: Path, folder: Path | None, kept: Kept) -> None:
 
 
 def build(path: Path, folder: Path, manifest: Path, kept: Kept) -> None:
-    """Build a store from the pictures of a manifest."""
+    """Build a store from the pictures of a manifest, or from a share of them."""
     embedstore.build(
         path,
         folder,
-        manifest=manifest,
+        manifest=manifest if kept.share == 1 else manifest_of_share(manifest, kept.share, path),
         teacher=kept.teacher,
         outputs=list(kept.outputs),
         views=kept.views,
         keep_images=embedstore.Recipe().student_side,
     )
+
+
+def manifest_of_share(manifest: Path, share: float, beside: Path) -> Path:
+    """Write a manifest of a share of the parts of each kind, rounded up, and return its path; always the same parts."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    kind_of = {row.get("group") or row["path"]: row.get("mode") or row["label"] for row in rows}
+    parts_of: dict[str, list[str]] = defaultdict(list)
+    for part in shuffled(kind_of, kind_of.__getitem__):
+        parts_of[kind_of[part]].append(part)
+    chosen = {part for parts in parts_of.values() for part in parts[: math.ceil(share * len(parts))]}
+    path = beside.with_name(f"{beside.name}.csv")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(row for row in rows if (row.get("group") or row["path"]) in chosen)
+    return path
 
 
 def as_it_is(path: Path, folder: Path | None, docs: Path) -> None:
@@ -103,7 +124,7 @@ def tiles(path: Path, folder: Path | None, docs: Path) -> None:
             return
         groups = {name: group for name, _, _, group in json.loads(begun.read_text("utf-8"))}
         with store.write("the groups that the study was begun with") as changes:
-            changes.set("group", groups)
+            changes.set("group", {name: groups[name] for name in store.ids})
 
 
 def tiles_as_given(path: Path, folder: Path | None, docs: Path) -> None:

@@ -122,7 +122,8 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     )
     looked = {one.kept for one in missing if needs_teacher(DATA[one.data], options.out, one.kept)}
     if looked:
-        first = sum((1 + kept.views) * _PICTURES * _SECONDS_A_PICTURE[kept.teacher] for kept in looked) / 3600
+        pictures = {kept: (1 + kept.views) * kept.share * _PICTURES for kept in looked}
+        first = sum(_SECONDS_A_PICTURE[kept.teacher] * count for kept, count in pictures.items()) / 3600
         names = ", ".join(sorted(kept.name for kept in looked))
         console.print(f"Before that, about {first:.1f} hours until the teacher has seen the pictures: {names}.")
 
@@ -133,7 +134,7 @@ def seconds_an_epoch(condition: Condition) -> float:
     if live:
         return _SECONDS_LIVE
     pixels = (condition.settings.get("size", _SIZE) / _SIZE) ** 2
-    return pixels * _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
+    return condition.kept.share * pixels * _SECONDS_AN_EPOCH[condition.settings.get("student", "small")]
 
 
 def seconds_beside(condition: Condition) -> float:
