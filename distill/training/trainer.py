@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +13,7 @@ from distill.training import run_directory
 from distill.training.run_process import train_apart
 from distill.training.same_run import refuse_two_stores
 from distill.training.settings import Settings
+from distill.training.together import Started, together
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,6 @@ class Trainer:
         self._store, self._planned, self._finished, self._images = store, planned, finished, images
         self._progress = progress
         self._lock = Lock()
-        self._children: list[subprocess.Popen[str]] = []
-        self._stopped = False
         self._learned: dict[str, Any] | None = None  # what the last run says of its store
         self._runs_done = self._trained = 0
         self._left = sum(one.epochs for one in planned if one.path not in finished)
@@ -104,18 +102,9 @@ class Trainer:
                 self._run(one, threads=None, beside=1)
             return
         beside = min(jobs, sum(one.path not in self._finished for one in self._planned))
-        with ThreadPoolExecutor(jobs, thread_name_prefix="compare") as pool:
-            coming = [pool.submit(self._run, one, threads=1, beside=beside) for one in self._planned]
-            try:
-                done, _ = wait(coming, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            except BaseException:  # Ctrl-C too
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._stop()
-                raise
+        together([partial(self._run, one, threads=1, beside=beside) for one in self._planned], jobs)
 
-    def _run(self, one: Planned, threads: int | None, beside: int) -> None:
+    def _run(self, one: Planned, started: Started = lambda process: None, *, threads: int | None, beside: int) -> None:
         seen = one.epochs if one.path in self._finished else 0
 
         def report(done: int, total: int) -> None:
@@ -139,7 +128,7 @@ class Trainer:
                 threads=threads,
                 runs=beside,
                 version=self._version,
-                started=self._started,
+                started=started,
             )
         with self._lock:
             learned = run_directory.read(one.path)["store"]
@@ -152,15 +141,3 @@ class Trainer:
     def _tell(self, one: Planned, epochs_done: int) -> None:
         runs = len(self._planned)
         self._progress(Step(one.path.name, epochs_done, one.epochs, self._runs_done, runs, self._trained, self._left))
-
-    def _started(self, child: subprocess.Popen[str]) -> None:
-        with self._lock:
-            self._children.append(child)
-            if self._stopped:
-                child.kill()
-
-    def _stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            for child in self._children:
-                child.kill()

@@ -13,7 +13,7 @@ import pytest
 from toy_runs import SETTINGS, compare, figures, train_here
 
 import distill
-from distill.training import run_directory, trainer
+from distill.training import run_directory, together, trainer
 from distill.training.trainer import Planned, Step, Trainer
 from embedstore.errors import TrainingError
 
@@ -127,13 +127,13 @@ def test_a_run_that_begins_as_all_stop_is_ended(monkeypatch: pytest.MonkeyPatch)
 
             super().__call__(*arguments, started=tell, **options)
 
-    stop = Trainer._stop
+    stop = together._Processes.stop
 
-    def stopped(self: Trainer) -> None:
+    def stopped(self: together._Processes) -> None:
         stop(self)
         failed.wait(LONG)
 
-    monkeypatch.setattr(Trainer, "_stop", stopped)
+    monkeypatch.setattr(together._Processes, "stop", stopped)
     monkeypatch.setattr(trainer, "train_apart", Late({"fails": fail}))
     with within(LONG / 2), pytest.raises(TrainingError, match="The disk is full"):
         Trainer(Path("store"), planned("late", "fails"), set(), None, nothing).train(2)

@@ -219,6 +219,14 @@ def test_unlabelled_cells_stand_beside_the_tiles_and_change_no_fold(
         for fold in range(FOLDS):
             dealt, before = (plan_split(of.samples, folds=FOLDS, fold=fold).splits for of in (both, alone))
             assert {name: dealt[name] for name in before} == before
+    begun = [[name, "good", None, f"united {number // 2}"] for number, name in enumerate(names)]
+    (tmp_path / "magnetic-tile").mkdir()
+    (tmp_path / "magnetic-tile" / "samples.json").write_text(json.dumps(begun), "utf-8")
+    cells.WITH_CELLS.change(tmp_path / "both" / "store", tiles, tmp_path)
+    with embedstore.open(tmp_path / "both" / "store") as both:
+        groups = {one.id: one.group for one in both.samples}
+    assert {groups.pop(name) for name in names} == {f"united {number}" for number in range(6)}
+    assert set(groups.values()) == {None}
     monkeypatch.undo()
     assert cells.CELLS % FOLDS == 0
 

@@ -66,6 +66,7 @@ def build(path: Path, folder: Path, manifest: Path, kept: Kept) -> None:
         path,
         folder,
         manifest=manifest if kept.share == 1 else manifest_of_share(manifest, kept.share, path),
+        prune=True,  # what an interrupted build of another manifest left
         teacher=kept.teacher,
         outputs=list(kept.outputs),
         views=kept.views,
@@ -74,7 +75,15 @@ def build(path: Path, folder: Path, manifest: Path, kept: Kept) -> None:
 
 
 def manifest_of_share(manifest: Path, share: float, beside: Path) -> Path:
-    """Write a manifest of a share of the parts of each kind, rounded up, and return its path; always the same parts."""
+    """Write a manifest of a share of the parts of each kind, rounded up, and return its path; always the same parts.
+
+    Raises:
+        SettingsError: there is no such manifest.
+    """
+    if not manifest.is_file():
+        raise SettingsError(
+            f"There is no manifest '{manifest}', which names the pictures; tell where they are: --tiles DIR"
+        )
     with manifest.open(encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
     rows = [dict(zip(header, line, strict=True)) for line in lines]
@@ -124,7 +133,7 @@ def tiles(path: Path, folder: Path | None, docs: Path) -> None:
             return
         groups = {name: group for name, _, _, group in json.loads(begun.read_text("utf-8"))}
         with store.write("the groups that the study was begun with") as changes:
-            changes.set("group", {name: groups[name] for name in store.ids})
+            changes.set("group", {name: groups[name] for name in store.ids if name in groups})
 
 
 def tiles_as_given(path: Path, folder: Path | None, docs: Path) -> None:
@@ -202,15 +211,16 @@ def store_of(data: Data, out: Path, folder: Path | None, docs: Path, kept: Kept 
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished, copy = (path.with_name(f"{path.name}.{state}") for state in ("unfinished", "copy"))
     other = _same_pictures(data, out, kept)
-    if other is None:  # an interrupted build goes on where it was
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        data.build(unfinished, folder, kept)
-    else:  # what the teacher saw is the same; an interrupted copy may lack anything
-        unfinished = path.with_name(f"{path.name}.copy")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        shutil.copytree(other, unfinished)
+    if other is None:
+        data.build(unfinished, folder, kept)  # goes on where it was interrupted
+    else:  # what the teacher saw is the same
+        for left in (unfinished, copy):
+            if left.exists():
+                shutil.rmtree(left)
+        shutil.copytree(other, copy)  # under another name: an interrupted copy may lack anything
+        unfinished = copy
     data.change(unfinished, folder, docs)
     unfinished.rename(path)
     return path

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from distill.methods import settings_of
 from distill.training.run_directory import is_complete, read, read_metrics
 from distill.training.run_process import train_apart
 from distill.training.settings import Settings
+from distill.training.together import Started, together
 from embedstore.errors import SettingsError
 
 EPOCHS, LAST = 30, 5
@@ -117,19 +118,19 @@ def validation_aurocs(
     done = [0]
     progress(0, len(planned))
 
-    def train(path: Path, store: Path, settings: Settings) -> None:
+    def train(path: Path, store: Path, settings: Settings, started: Started) -> None:
         if is_complete(path) and read(path)["settings"] != json.loads(json.dumps(settings.to_dict())):
             raise SettingsError(f"The run in '{path}' is of another recipe than is asked for now; delete it.")
         if not is_complete(path):
-            train_apart(store, path, settings, images=images, threads=1, runs=jobs, progress=lambda *_: None)
+            train_apart(
+                store, path, settings, images=images, threads=1, runs=jobs, progress=lambda *_: None, started=started
+            )
         done[0] += 1
         progress(done[0], len(planned))
 
     # A long one that began last would keep one job busy, and the others idle.
     longest_first = sorted(planned.items(), key=lambda one: -_epochs(one[1][1]))
-    with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(train, path, *of) for path, of in longest_first]:
-            future.result()
+    together([partial(train, path, *of) for path, of in longest_first], jobs)
     return {
         path: round(float(np.mean([row["val_auroc"] for row in read_metrics(path)][-LAST:])), 4) for path in planned
     }

@@ -104,12 +104,14 @@ class Compared:
         Of the condition itself it is the baseline as it stands. It may not be finished: then there is no difference to tell,
         since that to smaller pictures, or to a shorter training, would be theirs.
         """
-        side, ending = self.side(name), ""
-        if self._epochs(name) > EPOCHS:
-            ending += LONG
-        if side not in (None, _USUAL_SIDE):
-            ending += f"-{side}px"
-        return baseline if baseline + ending == name else baseline + ending
+        alike = baseline + self.variant(name)
+        return baseline if alike == name else alike
+
+    def variant(self, name: str) -> str:
+        """Return how the name of a condition would end for its length and its pictures: `-160px`; empty for the usual ones."""
+        side = self.side(name)
+        long = LONG if self._epochs(name) > EPOCHS else ""
+        return long if side in (None, _USUAL_SIDE) else f"{long}-{side}px"
 
     def _epochs(self, name: str) -> int:
         """Return how many epochs a condition was trained, those of embeddings alone among them; 0 where that is not known."""

@@ -50,6 +50,8 @@ def _recipes(compared: Compared) -> Iterable[Text]:
     That is another condition's students, the same condition on pictures of the usual size, or own embeddings.
     """
     for name in compared.of_part("recipes"):
+        if usual(name) == PLAIN:
+            continue  # what recipes are held against
         before = compared.finished[name].about.get("of") or (usual(name) if usual(name) != name else OWN)
         one = compared.difference(name, before, DECIDES)
         if one is not None and one.verdict != "more":

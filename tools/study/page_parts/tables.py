@@ -62,6 +62,7 @@ def screened_seeds(screen: dict[str, Any]) -> int:
 
 def screened(screen: dict[str, Any]) -> Table:
     """Return what each recipe of the screen reached, and how far, seed by seed, it is above the condition that it changes."""
+    seeds = screened_seeds(screen)
     rows: list[Sequence[Words]] = []
     for name, told in screen["tried"].items():
         areas, before = told["val_auroc"], screen["tried"][told["of"]]["val_auroc"]
@@ -71,14 +72,14 @@ def screened(screen: dict[str, Any]) -> Table:
         above = Text(NO_NUMBER, NO_NUMBER)
         if name != told["of"]:
             span, mean = between(min(gaps), max(gaps)), share(math.fsum(gaps) / len(gaps), signed=True)
-            above = Text(f"{mean} ({span.en})", f"{mean}（{span.ja}）") if len(gaps) > 1 else Text(mean, mean)
+            above = Text(f"{mean} ({span.en})", f"{mean}（{span.ja}）") if seeds > 1 else Text(mean, mean)
         rows.append([code(name), RECIPES[name].says, share(math.fsum(areas) / len(areas)), above, code(told["of"])])
     return Table(
         [
             Text("recipe", "設定"),
             Text("what is changed", "変えたこと"),
             Text("validation AUROC", "検証の AUROC"),
-            Text("above what it changes (seeds)", "元の設定との差（乱数ごとの範囲）"),
+            Text("above what it changes", "元の設定との差"),
             Text("which is", "元の設定"),
         ],
         rows,
@@ -89,20 +90,23 @@ def screened(screen: dict[str, Any]) -> Table:
 def trained_again(search: dict[str, Any] | None, screen: dict[str, Any] | None) -> Text | None:
     """Return how far the search's own recipe came when the screen trained it again; None where that says nothing.
 
-    The settings and the seed are the same, and one machine gives the same figure again.
+    The settings and the seed are the same; the machine, and what else was changed between the two, is not recorded.
     """
     if search is None or screen is None or OWN not in screen["tried"] or search["epochs"] != screen["epochs"]:
         return None
-    before = max(told["val_auroc"] for told in search["tried"][OWN].values())
+    tried = search["tried"][OWN]
+    before = max(told["val_auroc"] for told in tried.values())
     after = screen["tried"][OWN]["val_auroc"][0]
     if before == after:
         return None
     there, here = share(before), share(after)
     return Text(
-        "The first recipe with its first seed is what the search trained, by the same settings on another machine: "
-        f"{there} there, {here} here. That far so short a training on one split moves without any change of its recipe.",
-        "最初の設定の最初の乱数は、調整で学習したものと設定が同じで、マシンだけが違います。AUROC は調整では "
-        f"{there}、ここでは {here} でした。短い学習を 1 つの分割で判断すると、設定を変えなくてもこれほど動きます。",
+        "The search had trained the first recipe with its first seed before, by the same settings at another time: "
+        f"{there} there, as the best of {len(tried)}, {here} here. So far may so short a training on one split move without any "
+        "change of its recipe.",
+        "最初の設定の最初の乱数は、調整のときにも同じ設定で学習しています。AUROC はそのとき "
+        f"{there}（{len(tried)} 通りの中で最良）、今回 {here} でした。短い学習を 1 つの分割で判断すると、設定が同じでも"
+        "これほど動くことがあります。",
     )
 
 
@@ -219,7 +223,7 @@ def _over(compared: Compared, name: str, rival: str | None, figure: str = "macro
 def rival_in_bytes(compared: Compared, name: str, of_family: str) -> str | None:
     """Return the condition of a family that a summary must beat: the one of fewest bytes that has as many, within a tenth.
 
-    Its students saw pictures as large. None where the family has none, and for a condition of the family itself.
+    Its students saw pictures as large, and as long. None where the family has none, and for a condition of the family itself.
     """
     nbytes = compared.nbytes(name)
     if nbytes is None or family(name) == of_family:
@@ -228,7 +232,7 @@ def rival_in_bytes(compared: Compared, name: str, of_family: str) -> str | None:
         (theirs, one)
         for one in compared.finished
         if family(one) == of_family
-        and compared.side(one) == compared.side(name)
+        and compared.variant(one) == compared.variant(name)
         and (theirs := compared.nbytes(one)) is not None
         and theirs >= (1 - _EQUAL) * nbytes
     ]
