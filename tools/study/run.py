@@ -108,7 +108,8 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
         epochs = 0 if one.part in ("teacher", "patches") else one.epochs
-        runs = len(one.only or ()) or options.folds * options.seeds
+        every = {(fold, seed) for fold in range(options.folds) for seed in range(options.seeds)}
+        runs = len(every & set(one.only or every))
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
         each = runs * (epochs * seconds_an_epoch(one) + seconds_beside(one)) / 3600
@@ -218,7 +219,7 @@ def train(console: Console, condition: Condition, trained: Condition, docs: Path
             condition.method,
             data.good,
             folds=options.folds,
-            seeds=options.seeds,
+            seeds=len({seed for _, seed in condition.only}) if condition.only else options.seeds,
             outputs=(EMBEDDING, *condition.kept.outputs),
         )
         about |= {"settings": {"C": strength}, "curve": [], "peak_memory": None}

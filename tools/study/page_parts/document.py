@@ -174,10 +174,12 @@ def _other(evidence: Evidence, data: str) -> dict[str, Any]:
     compared = evidence.data.get(data)
     section: dict[str, Any] = {"title": _TITLES.get(data, Text(data, data)), "waiting": _waiting(evidence, data)}
     if compared is None:
-        return section | dict.fromkeys(("says", "figures", "differences", "by_kind"))
+        return section | dict.fromkeys(("says", "seeds", "figures", "differences", "by_kind"))
     names = list(compared.figures)
+    seeds = compared.comparison.seeds
     return section | {
         "says": pictures_of(data, next(iter(compared.finished.values())).about["data"]),
+        "seeds": 0 if seeds == SEEDS else seeds,
         "figures": tables.figures(compared, names),
         "differences": [
             tables.differences(compared, names, one) for one in (PLAIN, OWN) if one in names and len(names) > 1
