@@ -226,7 +226,7 @@ def _with_patches(*names: str) -> list[Condition]:
 
 
 _EVEN = "compressed-16-even"  # trained on the tail alone, where more bytes for the rare ones must show if anywhere
-# Beside the magnetic tiles as they are, one training a fold: three would take two thirds of what all else takes.
+# Beside the magnetic tiles as they are, one training a fold: three would take 2.5 hours more by the plan.
 _ONE_SEED = tuple((fold, 0) for fold in range(FOLDS))
 _THIN = ("none", "own", "class-mean", "compressed-16", _EVEN)
 # With the teacher beside the student a training takes an hour and more, so one run of it must do. On stored views it would learn
