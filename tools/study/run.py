@@ -108,11 +108,9 @@ def plan(console: Console, chosen: list[Condition], missing: list[Condition], op
     trained = {f"{one.data}/{one.name}" for one in missing if one.of is None}
     for one in chosen:
         epochs = 0 if one.part in ("teacher", "patches") else one.epochs
-        every = {(fold, seed) for fold in range(options.folds) for seed in range(options.seeds)}
-        runs = len(every & set(one.only or every))
         if one.of is not None and (f"{one.data}/{one.of}" in trained or has_runs(one, options)):
             epochs = 0  # its students are there, or will be
-        each = runs * (epochs * seconds_an_epoch(one) + seconds_beside(one)) / 3600
+        each = len(runs_of(one, options)) * (epochs * seconds_an_epoch(one) + seconds_beside(one)) / 3600
         hours += each if one in missing else 0
         state = "to train" if one in missing else "finished"
         table.add_row(f"{one.data}/{one.name}", one.says, str(epochs), f"{each:.1f}", state)
@@ -165,12 +163,14 @@ def docs_of(options: argparse.Namespace) -> Path:
 
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
     """Return whether the students that a condition asks are here; those that were trained elsewhere must be trained again."""
-    runs = options.out / condition.data / "runs"
-    return all(
-        is_complete(runs / f"{condition.of}-fold{fold}-seed{seed}")
-        for fold in range(options.folds)
-        for seed in range(options.seeds)
-    )
+    folder = options.out / condition.data / "runs"
+    return all(is_complete(folder / f"{condition.of}-fold{fold}-seed{seed}") for fold, seed in runs_of(condition, options))
+
+
+def runs_of(condition: Condition, options: argparse.Namespace) -> set[tuple[int, int]]:
+    """Return (fold, seed) of the runs of a condition."""
+    every = {(fold, seed) for fold in range(options.folds) for seed in range(options.seeds)}
+    return every & set(condition.only or every)
 
 
 def search_recipes(console: Console, docs: Path, options: argparse.Namespace) -> None:
