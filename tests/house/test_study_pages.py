@@ -245,17 +245,6 @@ def test_rivals_have_as_many_bytes(docs: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_was_trained_on_fewer_folds_stands_apart_beside_rivals_on_the_same(docs: Path) -> None:
-    read = results.read(docs / MAIN)
-    first = [run for run in read["class-mean"].runs if run.fold == 0]
-    read["class-mean"] = results.Finished("class-mean", read["class-mean"].about, first)
-    compared = Compared(read, 5)
-    assert "class-mean" not in compared.figures
-    (fewer,) = compared.fewer
-    assert set(fewer.figures) == {"class-mean", "none", "own", "trunk"}
-    assert (fewer.comparison.folds, fewer.comparison.seeds, fewer.comparison.pictures) == (1, SEEDS, 26)
-
-
 def test_every_condition_is_told_in_japanese() -> None:
     assert [one.name for one in CONDITIONS.values() if described(one.name, one.says).ja == one.says] == []
 

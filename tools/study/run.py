@@ -164,7 +164,9 @@ def docs_of(options: argparse.Namespace) -> Path:
 def has_runs(condition: Condition, options: argparse.Namespace) -> bool:
     """Return whether the students that a condition asks are here; those that were trained elsewhere must be trained again."""
     folder = options.out / condition.data / "runs"
-    return all(is_complete(folder / f"{condition.of}-fold{fold}-seed{seed}") for fold, seed in runs_of(condition, options))
+    return all(
+        is_complete(folder / f"{condition.of}-fold{fold}-seed{seed}") for fold, seed in runs_of(condition, options)
+    )
 
 
 def runs_of(condition: Condition, options: argparse.Namespace) -> set[tuple[int, int]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from results import Finished
-
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text
-from page_parts.evidence import OWN, PATCHES, PLAIN, TRUNK, UNTRAINED, Compared, Evidence
+from page_parts.evidence import OWN, PATCHES, PLAIN, TRUNK, Compared, Evidence, is_student, student_of
 from page_parts.markdown import Bullets, Piece, between, code, share, size
+from page_parts.names import usual
 
 DECIDES = "macro_mode_recall"
 LOSS = 0.02  # of AUROC against own, that a summary may cost
@@ -27,7 +26,13 @@ def answer(evidence: Evidence) -> Piece:
         f"*{done} of {all_of} planned conditions are finished; what is missing may change this.*",
         f"*予定した {all_of} 条件のうち {done} 条件が終わった時点の結果で、今後変わることがあります。*",
     )
-    found = [_most(main, ways), _sure(main, ways[0]), *_from_stages(main), *_beside_patches(main, ways), _small(main)]
+    found = [
+        *(_most(main, ways), _sure(main, ways[0])),
+        *_with_fewer_seeds(main),
+        *_from_stages(main),
+        *_beside_patches(main, ways),
+        _small(main),
+    ]
     return [Bullets(found), *([still] if done < all_of else [])]
 
 
@@ -36,23 +41,9 @@ def store_ways(main: Compared) -> list[str]:
     return [name for name in main.figures if is_student(main.finished[name])]
 
 
-def is_student(one: Finished) -> bool:
-    """Return whether a condition trains a student that begins at random, and no teacher works beside it."""
-    about = one.about
-    return (
-        about["part"] not in UNTRAINED
-        and not _student(one).startswith("trunk:")
-        and not about["method"].startswith("live-teacher")
-    )
-
-
-def _student(one: Finished) -> str:
-    return str(one.about["settings"].get("student", ""))
-
-
 def trunks(main: Compared) -> list[str]:
     """Return the conditions that begin with the teacher's own first stages, best first."""
-    return [name for name in main.figures if _student(main.finished[name]).startswith("trunk:")]
+    return [name for name in main.figures if student_of(main.finished[name]).startswith("trunk:")]
 
 
 def strongest_rival(main: Compared, beside: str | None = None) -> str | None:
@@ -151,6 +142,36 @@ def _sure(main: Compared, name: str) -> Text:
             f"{_said(rival).ja}です。",
         )
     return Text(first.en + second.en, first.ja + second.ja)
+
+
+def _with_fewer_seeds(main: Compared) -> list[Text]:
+    """Say what the best reaches of the students that were trained on all folds with fewer seeds than the others."""
+    found = []
+    for fewer in main.fewer_seeds:
+        ways = store_ways(fewer)
+        name = next((one for one in ways if one not in fewer.beside), None)
+        best = next((one for one in ways if one in fewer.beside), None)
+        if name is None:
+            continue
+        held = [
+            Text(f"{_said(one).en} against {code(of)}", f"{code(of)} との差は {_said(one).ja}")
+            for of in dict.fromkeys((fewer.as_trained(PLAIN, name), usual(name), best))
+            if of is not None and (one := fewer.difference(name, of, DECIDES)) is not None
+        ]
+        seeds, worst = fewer.comparison.seeds, fewer.figures[name].by_mode[0]
+        plural = "" if seeds == 1 else "s"
+        reached, seen = share(fewer.figures[name].macro_mode_recall, 2), share(worst.recall, 2)
+        found.append(
+            Text(
+                f"With {seeds} seed{plural} instead of {main.comparison.seeds}, held against others on the same: "
+                f"{code(name)} reaches {reached}, and {seen} of its worst kind, {worst.name}"
+                f"{''.join(f'; {one.en}' for one in held)}.",
+                f"乱数 {main.comparison.seeds} 通りでなく {seeds} 通りで学習したもの（比べる相手も同じ乱数）では、"
+                f"{code(name)} は {reached}、最も苦手な {worst.name} で {seen} です。{'、'.join(one.ja for one in held)}"
+                f"{'です。' if held else ''}",
+            )
+        )
+    return found
 
 
 def _from_stages(main: Compared) -> list[Text]:

@@ -87,7 +87,8 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "screen_epochs": 0 if evidence.screen is None else int(evidence.screen["epochs"]),
         "screen_seeds": 0 if evidence.screen is None else tables.screened_seeds(evidence.screen),
         "trained_again": tables.trained_again(evidence.search, evidence.screen),
-        "fewer": [],
+        "fewer_folds": [],
+        "fewer_seeds": [],
         **dict.fromkeys(_OF_MAIN),
         **({} if main is None else _of_main(main, pictures)),
         "prototypes": None if evidence.prototypes is None else told(evidence.prototypes),
@@ -133,14 +134,8 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
         "baselines": tables.figures(main, baselines) if baselines else None,
         "baseline_differences": [tables.differences(main, baselines, one) for one in (PLAIN, OWN) if one in rivals],
         "gains": _shown(pictures, "gains"),
-        "fewer": [
-            {
-                "folds": fewer.comparison.folds,
-                "seeds": fewer.comparison.seeds,
-                "figures": tables.figures(fewer, fewer.figures),
-            }
-            for fewer in main.fewer
-        ],
+        "fewer_folds": [_of_fewer(fewer) for fewer in main.fewer if fewer not in main.fewer_seeds],
+        "fewer_seeds": [_of_fewer(fewer) for fewer in main.fewer_seeds],
         "bytes": _shown(pictures, "bytes"),
         "by_bytes": tables.by_bytes(main, kept) if kept else None,
         "recipes": tables.figures(main, recipes) if recipes else None,
@@ -154,6 +149,15 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
         "by_kind": Folded(_BY_KIND, tables.by_kind(main, list(main.figures))),
         "missed_by_all": missed_by_all(main, watched) if len(watched) > 1 else None,
         "most_missed": most_missed(main, watched),
+    }
+
+
+def _of_fewer(fewer: Compared) -> dict[str, Any]:
+    return {
+        "folds": fewer.comparison.folds,
+        "seeds": fewer.comparison.seeds,
+        "figures": tables.figures(fewer, fewer.figures),
+        "differences": tables.held_against(fewer),
     }
 
 

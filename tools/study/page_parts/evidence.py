@@ -20,7 +20,7 @@ from search import FILE
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
 from distill.training.settings import Settings
-from page_parts.names import LONG
+from page_parts.names import LONG, usual
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
@@ -29,7 +29,7 @@ UNTRAINED = ("teacher", PATCHES)  # parts of the study that train no student
 GOOD = CLASSES[1]
 OVERKILL, RESAMPLES = 0.05, 2000
 _USUAL_SIDE = Settings().size  # of students' pictures; where they are larger, the condition's name says so
-_RIVALS = (PLAIN, OWN, TRUNK)  # that stand beside what was trained on fewer folds
+_RIVALS = (PLAIN, OWN, TRUNK, PROBE)  # that stand beside what was trained on fewer folds or seeds
 
 
 class Compared:
@@ -38,12 +38,15 @@ class Compared:
     Args:
         finished: by name.
         resamples: of the intervals.
+        beside: see below.
 
     Attributes:
         finished: those with the runs that most of them have.
+        beside: which of them stand here only for the others to be held against, since they have more runs elsewhere.
     """
 
-    def __init__(self, finished: Mapping[str, Finished], resamples: int):
+    def __init__(self, finished: Mapping[str, Finished], resamples: int, beside: frozenset[str] = frozenset()):
+        self.beside = beside
         places = Counter(_places(one) for one in finished.values())
         most = max(places, key=lambda of: (places[of], len(of), sorted(of)))
         self.finished = {name: one for name, one in finished.items() if _places(one) == most}
@@ -69,17 +72,39 @@ class Compared:
 
     @cached_property
     def fewer(self) -> list[Compared]:
-        """What was trained on fewer folds or seeds, each beside the rivals on the same ones."""
+        """What was trained on fewer folds or seeds, each beside what it is to be held against, on the same ones."""
         found = []
         for place in sorted({_places(one) for one in self._others.values()}, key=sorted):
-            beside = {
-                name: _only(self.finished[name], place)
-                for name in _RIVALS
-                if name in self.finished and place <= _places(self.finished[name])
-            }
-            same = {name: _only(one, place) for name, one in self._others.items() if _places(one) == place}
-            found.append(Compared({**beside, **same}, self._resamples))
+            same = {name: one for name, one in self._others.items() if _places(one) == place}
+            beside = {name: one for name, one in self._rivals(same).items() if place <= _places(one)}
+            whole = self._are_whole_seeds(place)
+            runs = {name: _only(one, place, whole) for name, one in {**beside, **same}.items()}
+            found.append(Compared(runs, self._resamples, frozenset(beside)))
         return found
+
+    @property
+    def fewer_seeds(self) -> list[Compared]:
+        """Of these, what was trained on all folds."""
+        return [one for one in self.fewer if self._are_whole_seeds(_places(next(iter(one.finished.values()))))]
+
+    def _are_whole_seeds(self, places: frozenset[tuple[int, int]]) -> bool:
+        folds = {run.fold for one in self.finished.values() for run in one.runs}
+        return places == {(fold, seed) for fold in folds for _, seed in places}
+
+    def _rivals(self, same: Mapping[str, Finished]) -> dict[str, Finished]:
+        """Return what some conditions of fewer runs are to be held against.
+
+        That is the usual rivals, the best student, what they change, and what was trained as long on pictures as large.
+        """
+        named = {*_RIVALS, *map(usual, same), *[name for name in self.figures if is_student(self.finished[name])][:1]}
+        variants = {_variant(one) for one in same.values()} - {""}
+        if any(one.about["part"] == PATCHES for one in same.values()):
+            named.add(PATCHES)
+        return {
+            name: one
+            for name, one in self.finished.items()
+            if name in named or (_variant(one) in variants and one.about.get("of") is None)
+        }
 
     def difference(self, name: str, baseline: str, figure: str) -> Difference | None:
         """Return a figure of one minus that of another; None where one of them is not there, or both are the same."""
@@ -109,14 +134,7 @@ class Compared:
 
     def variant(self, name: str) -> str:
         """Return how the name of a condition would end for its length and its pictures: `-160px`; empty for the usual ones."""
-        side = self.side(name)
-        long = LONG if self._epochs(name) > EPOCHS else ""
-        return long if side in (None, _USUAL_SIDE) else f"{long}-{side}px"
-
-    def _epochs(self, name: str) -> int:
-        """Return how many epochs a condition was trained, those of embeddings alone among them; 0 where that is not known."""
-        settings = self.finished[name].about["settings"] if name in self.finished else {}
-        return int(settings.get("epochs", 0) + settings.get("pretrain_epochs", 0))
+        return _variant(self.finished[name]) if name in self.finished else ""
 
     def of_known_bytes(self) -> list[str]:
         """Return the baselines and summaries whose bytes are known, of the student that begins at random, no controls of own.
@@ -190,10 +208,35 @@ def _places(one: Finished) -> frozenset[tuple[int, int]]:
     return frozenset((run.fold, run.seed) for run in one.runs)
 
 
-def _only(one: Finished, places: frozenset[tuple[int, int]]) -> Finished:
-    """Return a condition with some of its runs, tested on one fold each: without the others, folds would be tested unevenly."""
-    runs = [replace(run, val_fold=None) for run in one.runs if (run.fold, run.seed) in places]
-    return Finished(one.name, one.about, runs)
+def _variant(one: Finished) -> str:
+    settings = one.about["settings"]
+    side, epochs = settings.get("size"), settings.get("epochs", 0) + settings.get("pretrain_epochs", 0)
+    long = LONG if epochs > EPOCHS else ""
+    return long if side in (None, _USUAL_SIDE) else f"{long}-{side}px"
+
+
+def is_student(one: Finished) -> bool:
+    """Return whether a condition trains a student that begins at random, and no teacher works beside it."""
+    about = one.about
+    return (
+        about["part"] not in UNTRAINED
+        and not student_of(one).startswith("trunk:")
+        and not about["method"].startswith("live-teacher")
+    )
+
+
+def student_of(one: Finished) -> str:
+    """Return which student a condition trains, as its settings call it; empty where it trains none."""
+    return str(one.about["settings"].get("student", ""))
+
+
+def _only(one: Finished, places: frozenset[tuple[int, int]], whole: bool) -> Finished:
+    """Return a condition with some of its runs.
+
+    Unless these are whole seeds they are tested on one fold each: of two, without the others, folds would be tested unevenly.
+    """
+    runs = [run for run in one.runs if (run.fold, run.seed) in places]
+    return Finished(one.name, one.about, runs if whole else [replace(run, val_fold=None) for run in runs])
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ def failed(evidence: Evidence, compared: Compared) -> list[Words]:
             Text("Not beyond chance better or worse than plain training", "通常の学習との差が偶然の範囲内"),
         ),
         *_recipes(compared),
+        *(one for fewer in compared.fewer_seeds for one in _recipes(fewer)),
         *_summaries(compared),
         *_searched(evidence),
     ]
@@ -49,8 +50,10 @@ def _recipes(compared: Compared) -> Iterable[Text]:
 
     That is another condition's students, the same condition on pictures of the usual size, or own embeddings.
     """
+    few = compared.comparison.seeds if compared.beside else 0
+    with_few = Text(f", with {few} seed{'' if few == 1 else 's'}", f"（乱数 {few} 通り）") if few else Text("", "")
     for name in compared.of_part("recipes"):
-        if usual(name) == PLAIN:
+        if usual(name) == PLAIN or name in compared.beside:
             continue  # what recipes are held against
         before = compared.finished[name].about.get("of") or (usual(name) if usual(name) != name else OWN)
         one = compared.difference(name, before, DECIDES)
@@ -58,8 +61,8 @@ def _recipes(compared: Compared) -> Iterable[Text]:
             said = gap_of(one)
             title = codes([name])
             yield Text(
-                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall.",
-                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、種類の平均の差は {said.ja}でした。",
+                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall{with_few.en}.",
+                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、種類の平均の差は {said.ja}{with_few.ja}でした。",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from distill.evaluation.intervals import Difference
 from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES, store_ways
 from page_parts.evidence import GIVEN, MAIN, OWN, PLAIN, PROBE, Compared, Evidence
@@ -58,13 +59,26 @@ def _teacher(main: Compared) -> Iterator[Words]:
 
 
 def _teaching(main: Compared) -> Iterator[Words]:
-    """Yield what changing a student's teaching gave, over the kinds."""
+    """Yield what changing a student's teaching gave, over the kinds; from fewer seeds where it was trained with those."""
     for title, pairs in _TEACHING:
-        told = [(name, of, one) for name, of in pairs if (one := main.difference(name, of, DECIDES)) is not None]
+        told = [(name, of, *one) for name, of in pairs if (one := _known(main, name, of)) is not None]
         if told:
-            english = "; ".join(f"{code(name)} − {code(of)} {gap_of(one).en}" for name, of, one in told)
-            japanese = "；".join(f"{code(name)} − {code(of)} は {gap_of(one).ja}" for name, of, one in told)
+            english = "; ".join(f"{code(name)} − {code(of)} {gap_of(one).en}{few.en}" for name, of, one, few in told)
+            japanese = "；".join(
+                f"{code(name)} − {code(of)} は {gap_of(one).ja}{few.ja}" for name, of, one, few in told
+            )
             yield Text(f"{title.en}: over the kinds {english}.", f"{title.ja}：種類の平均で {japanese}。")
+
+
+def _known(main: Compared, name: str, of: str) -> tuple[Difference, Text] | None:
+    """Return a difference, and with how many seeds, where these are fewer than those of others."""
+    if (one := main.difference(name, of, DECIDES)) is not None:
+        return one, Text("", "")
+    for fewer in main.fewer_seeds:
+        if (one := fewer.difference(name, of, DECIDES)) is not None:
+            seeds = fewer.comparison.seeds
+            return one, Text(f", {seeds} seed{'' if seeds == 1 else 's'}", f"（乱数 {seeds} 通り）")
+    return None
 
 
 def _unseen_parts(evidence: Evidence) -> Iterator[Words]:
