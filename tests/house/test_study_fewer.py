@@ -1,18 +1,21 @@
 """What was trained with fewer seeds, or on fewer folds, stands apart, beside what it is held against, on the same ones."""
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_study import FOLDS, SEEDS, english, rows, runs_of
+from toy_study import FOLDS, SAMPLES, SEEDS, english, rows, runs_of
 
 ROOT = Path(__file__).parents[2]
 sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
 
+import conditions  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
+import run  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
 from page_parts.markdown import gap_of, share  # noqa: E402
 
@@ -36,18 +39,36 @@ def with_fewer(docs: Path, name: str, like: str, apart: float, seeds: int, **abo
 
 @pytest.fixture(scope="module")
 def study(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study in which the best student of all seeds, `own-160px`, is not what the long one changes."""
     copied = shutil.copytree(docs, tmp_path_factory.mktemp("fewer") / "study")
+    large, trunk = {"student": "small", "size": 160, "epochs": 100}, "trunk:efficientnet-lite0:5"
+    with_fewer(copied, "own", "own", 4.0, SEEDS, part="baselines", bytes=10_000_000, settings={"student": "small"})
+    with_fewer(copied, "own-160px", "own", 9.0, SEEDS, settings=large)
+    with_fewer(copied, "none-160px", "none", 1.2, SEEDS, settings=large, method="none")
+    with_fewer(copied, "trunk-30", "trunk", 2.0, SEEDS, part="baselines", settings={"student": trunk}, method="none")
     with_fewer(copied, "own-long", "class-mean", 2.0, 1)
     with_fewer(copied, "none-long", "none", 1.0, 1, method="none")
     with_fewer(copied, "own-long-both", "none", 1.0, 1, of="own-long")
-    with_fewer(copied, "own-long-patches", "trunk", 3.0, 1, of="own-long", part="patches", method="patches")
-    with_fewer(copied, "patches", "trunk", 1.0, SEEDS, part="patches", method="patches", settings={})
+    with_fewer(copied, "trunk-30-160px", "trunk", 2.5, 1, settings={**large, "student": trunk}, method="none")
+    patches: dict[str, Any] = {"part": "patches", "method": "patches"}
+    with_fewer(copied, "own-long-patches", "trunk", 3.0, 1, of="own-long", **patches)
+    with_fewer(copied, "own-patches", "trunk", 2.9, SEEDS, of="own", **patches)
+    with_fewer(copied, "patches", "trunk", 1.0, SEEDS, **patches | {"settings": {}})
     return copied
 
 
 @pytest.fixture(scope="module")
-def told(study: Path) -> str:
-    return english(pages.make(study, resamples=50))
+def made(study: Path) -> dict[Path, str]:
+    return pages.make(study, resamples=50)
+
+
+def japanese(made: dict[Path, str]) -> str:
+    return next(text for path, text in made.items() if path.name == "rare-defects.ja.md")
+
+
+def held(text: str, name: str, heading: str) -> list[list[str]]:
+    """Return the rows that hold a condition of fewer seeds against others."""
+    return [row for row in rows(text, name, heading) if len(row) == 5 and row[1].startswith("`")]
 
 
 def test_fewer_folds_stand_beside_rivals_on_the_same_each_tested_once(docs: Path) -> None:
@@ -67,7 +88,9 @@ def test_fewer_seeds_are_tested_on_both_folds_that_a_run_holds_out(study: Path) 
     main = Evidence(study, resamples=20).data[MAIN]
     assert "own-long" not in main.figures
     (fewer,) = main.fewer_seeds
-    assert fewer.beside == {"none", "own", "trunk", "teacher-probe", "patches"}  # `own` is the best student, too
+    assert fewer.beside == {
+        "none", "own", "trunk", "teacher-probe", "own-160px", "trunk-30", "patches", "own-patches",
+    }  # fmt: skip
     assert (fewer.comparison.folds, fewer.comparison.seeds) == (FOLDS, 1)
     assert all(run.val_fold is not None for one in fewer.finished.values() for run in one.runs)
     alone = Compared({"own-long": results.read(study / MAIN)["own-long"]}, 20).figures["own-long"]
@@ -84,29 +107,124 @@ def test_a_seed_that_lacks_a_fold_is_no_whole_seed(docs: Path) -> None:
     assert all(run.val_fold is None for one in fewer.finished.values() for run in one.runs)
 
 
-def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_as_long(study: Path, told: str) -> None:
+def test_what_has_most_runs_leads_even_where_it_stands_alone(docs: Path) -> None:
+    read = results.read(docs / MAIN)
+    for name in ("none", "class-mean", "trunk"):
+        first = [run for run in read[name].runs if run.seed == 0]
+        read[name] = results.Finished(name, read[name].about, first)
+    compared = Compared({name: read[name] for name in ("own", "none", "class-mean", "trunk")}, 5)
+    assert set(compared.figures) == {"own"}
+    (fewer,) = compared.fewer_seeds
+    assert (set(fewer.figures), fewer.beside) == ({"own", "none", "class-mean", "trunk"}, {"own"})
+
+
+def test_one_run_alone_is_told_and_tested_once(docs: Path, tmp_path: Path) -> None:
+    read = results.read(docs / MAIN)["own"]
+    results.write_samples(tmp_path / MAIN, SAMPLES)
+    results.write(tmp_path / MAIN, "own", read.about, read.runs[:1], "good")
+    made = pages.make(tmp_path, resamples=5)
+    assert "| `own` |" in english(made)
+    assert "1 seed, 1 training a condition" in english(made)
+
+
+def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_as_long(
+    study: Path, made: dict[Path, str]
+) -> None:
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
-    assert "On all folds with 1 seed only, since 2 would take hours more" in told
-    figures, *held = rows(told, "own-long", "Past the teacher")
-    assert figures[4] == share(fewer.figures["own-long"].macro_mode_recall)
-    assert [row[1] for row in held] == ["`own`", "`none-long`", "`teacher-probe`"]
-    for row in held:
+    assert "With 1 seed, since 2 would take hours more: `" in english(made)
+    assert "乱数 2 通りでなく 1 通りだけで学習した条件は `" in japanese(made)
+    past = "Past the teacher"
+    for text, heading in ((english(made), past), (japanese(made), "教師を超える")):
+        of_long = held(text, "own-long", heading)
+        assert [row[1] for row in of_long] == ["`own`", "`none-long`", "`own-160px`", "`teacher-probe`"]
+    for row in held(english(made), "own-long", past):
         difference = fewer.difference("own-long", row[1].strip("`"), "macro_mode_recall")
         assert row[3] == gap_of(difference).en
-    assert [row[1] for row in rows(told, "none-long", "Past the teacher")[1:]] == ["`none`", "`teacher-probe`"]
-    assert [row[1] for row in rows(told, "own-long-both", "Past the teacher")[1:]] == ["`own-long`"]
-    assert [row[1] for row in rows(told, "own-long-patches", "Past the teacher")[1:]] == ["`own-long`", "`patches`"]
+    reached = share(fewer.figures["own-long"].macro_mode_recall)
+    assert [row[4] for row in rows(english(made), "own-long", past) if len(row) == 9] == [reached]
+    assert [row[1] for row in held(english(made), "none-long", past)] == ["`none`", "`own-160px`", "`teacher-probe`"]
+    assert held(english(made), "own-long-both", past)[0][1] == "`own-long`"
+    trunk = [row[1] for row in held(english(made), "trunk-30-160px", past)]
+    assert trunk == ["`trunk-30`", "`own-160px`", "`teacher-probe`"]
+    patched = english(made).split("### Patches of good parts")[1]
+    assert "| `own-long-patches` | `own-long` | " in patched
+    assert "| `own-long-patches` | `own-patches` | " in patched
+    assert "| `own-long-patches` |" not in english(made).split("### Patches of good parts")[0].split(f"## {past}")[1]
 
 
-def test_the_answer_and_the_limits_tell_fewer_seeds(study: Path, told: str) -> None:
+def said_of(bullet: str, rival: str) -> str:
+    """Return the value that a bullet gives for a rival."""
+    (found,) = (part for part in bullet.rstrip(".").split("; ") if part.endswith(f" against `{rival}`"))
+    return found.split(" (")[0]
+
+
+def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, made: dict[Path, str]) -> None:
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
-    reached = share(fewer.figures["own-long"].macro_mode_recall, 2)
-    (bullet,) = (line for line in told.splitlines() if line.startswith("- With 1 seed instead of 2, "))
-    assert f"`own-long` reaches {reached}, and " in bullet
-    for of in ("none-long", "own"):
-        found = fewer.difference("own-long", of, "macro_mode_recall")
-        assert found is not None
-        assert f"; {share(found.value, 2, signed=True)} (" in bullet.split(f" against `{of}`")[0]
-    lost = fewer.difference("own-long", "own", "macro_mode_recall")
-    assert f"`own-long` − `own` {gap_of(lost).en}, 1 seed; `none-long` − `none` " in told
-    assert f"`own-long` was to go past `own` and gained {gap_of(lost).en} in macro-mode recall, with 1 seed." in told
+    told = english(made)
+    assert "ways of training and asking a student from random weights that are finished with 2 seeds" in told
+    long, trunk = (line for line in told.splitlines() if line.startswith("- Trained with 1 seed instead of 2, "))
+    for bullet, name, rivals in (
+        (long, "own-long", ("own", "none-long", "own-160px")),
+        (trunk, "trunk-30-160px", ("trunk-30", "own-160px")),
+    ):
+        assert f"`{name}`" in bullet
+        assert f" reaches {share(fewer.figures[name].macro_mode_recall, 2)} of each kind" in bullet
+        for rival in rivals:
+            found = fewer.difference(name, rival, "macro_mode_recall")
+            assert found is not None
+            assert said_of(bullet, rival) == share(found.value, 2, signed=True)
+            inside = found.verdict not in ("more", "less")
+            assert ("with zero inside" if inside else "without zero") in bullet.split(f" against `{rival}`")[0][-20:]
+        assert "chance" not in bullet  # one seed does not tell
+    assert "the strong rival on pictures of 160 pixels" in trunk
+    in_japanese = [
+        line
+        for line in japanese(made).splitlines()
+        if line.startswith("- 乱数 1 通りだけで学習したもの（ほかは 2 通り")
+    ]
+    assert [line.count("との差は ") for line in in_japanese] == [3, 2]
+
+
+def test_limits_and_failures_tell_fewer_seeds(study: Path, made: dict[Path, str]) -> None:
+    (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
+    lost = gap_of(fewer.difference("own-long", "own", "macro_mode_recall"))
+    assert f"`own-long` − `own` {lost.en}, with 1 seed; `none-long` − `none` " in english(made)
+    assert f"`own-long`（乱数 1 通り） − `own` は {lost.ja}" in japanese(made)
+    assert f"`own-long` was to go past `own` and gained {lost.en} in macro-mode recall, with 1 seed." in english(made)
+    assert (
+        f"`own-long` は `own` を超えるためのものですが、乱数 1 通りで、種類の平均の差は {lost.ja}でした。"
+        in japanese(made)
+    )
+    assert "Not beyond chance better or worse than plain training, with 1 seed: " in english(made)
+    assert "`trunk-30-160px` was to go past" not in english(made)  # it is a rival
+
+
+def test_plain_training_as_long_is_missed_where_it_is_not_finished(study: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(study, tmp_path / "study")
+    (copied / MAIN / "none-long.json").unlink()
+    made = pages.make(copied, resamples=5)
+    assert "; plain training as long (`none-long`) is not finished." in english(made)
+    assert "同じ長さの通常の学習（`none-long`）は未完了です。" in japanese(made)
+
+
+def test_what_asks_students_of_one_seed_has_their_runs() -> None:
+    one_seed = {(fold, 0) for fold in range(conditions.FOLDS)}
+    few = {key for key, one in conditions.CONDITIONS.items() if one.only is not None and len(one.only) > 1}
+    long = {f"magnetic-tile/own-long{answer}" for answer in ("", "-neighbours", "-both", "-distribution", "-patches")}
+    assert few >= long | {"magnetic-tile/none-long", "magnetic-tile/trunk-30-160px", "magnetic-tile-six/own"}
+    assert "magnetic-tile/own" not in few
+    assert all(set(conditions.CONDITIONS[key].only or ()) == one_seed for key in few)
+    options = argparse.Namespace(folds=conditions.FOLDS, seeds=conditions.SEEDS)
+    for key in long:
+        assert run.runs_of(conditions.CONDITIONS[key], options) == one_seed
+    assert len(run.runs_of(conditions.CONDITIONS["magnetic-tile/own"], options)) == 15
+
+
+def test_students_of_one_seed_are_there_when_its_runs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = argparse.Namespace(folds=conditions.FOLDS, seeds=conditions.SEEDS, out=tmp_path)
+    kept = {f"own-long-fold{fold}-seed0" for fold in range(conditions.FOLDS)}
+    monkeypatch.setattr(run, "is_complete", lambda path: path.name in kept)
+    asked = conditions.CONDITIONS["magnetic-tile/own-long-both"]
+    assert run.has_runs(asked, options)
+    kept.discard("own-long-fold3-seed0")
+    assert not run.has_runs(asked, options)

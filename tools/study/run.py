@@ -2,8 +2,9 @@
 
     python tools/study/run.py --tiles DIR [--only NAME ...] [--jobs 2] [--quick] [--plan]
 
-The plan and its hours are printed first. What is finished is not trained again, and what was interrupted goes on. DIR holds the
-magnetic tiles with their manifest (path, label, mode, group). The pages are made from the JSON by tools/study/pages.py.
+What takes too long has the first seed only. The plan and its hours are printed first. What is finished is not trained again, and
+what was interrupted goes on. DIR holds the magnetic tiles with their manifest (path, label, mode, group). The pages are made from
+the JSON by tools/study/pages.py.
 """
 
 import argparse
@@ -198,7 +199,7 @@ def search_recipes(console: Console, docs: Path, options: argparse.Namespace) ->
 
 
 def train(console: Console, condition: Condition, trained: Condition, docs: Path, options: argparse.Namespace) -> None:
-    """Train a condition on all folds and seeds, or ask the students of another that was trained; keep what the runs say."""
+    """Train a condition on its folds and seeds, or ask the students of another that was trained; keep what the runs say."""
     data = DATA[condition.data]
     store = store_of(data, options.out, options.tiles, options.docs or STUDY, condition.kept)
     with embedstore.open(store) as opened:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text
-from page_parts.evidence import OWN, PATCHES, PLAIN, TRUNK, Compared, Evidence, is_student, student_of
+from page_parts.evidence import OWN, PATCHES, PLAIN, PROBE, TRUNK, Compared, Evidence, is_student, student_of
 from page_parts.markdown import Bullets, Piece, between, code, share, size
-from page_parts.names import usual
+from page_parts.names import seeds_named
 
 DECIDES = "macro_mode_recall"
 LOSS = 0.02  # of AUROC against own, that a summary may cost
@@ -52,7 +54,7 @@ def strongest_rival(main: Compared, beside: str | None = None) -> str | None:
         (
             name
             for name in trunks(main)
-            if main.finished[name].about["method"] == PLAIN and (beside is None or main.side(name) == main.side(beside))
+            if _is_plain(main, name) and (beside is None or main.side(name) == main.side(beside))
         ),
         None,
     )
@@ -94,13 +96,13 @@ def _most(main: Compared, ways: list[str]) -> Text:
     kept = Text("", "")
     if nbytes is not None:
         kept = Text(f", from {size(nbytes)} of what the teacher saw", f"（教師から残した情報は {size(nbytes)}）")
-    many = len(ways)
+    many, seeds = len(ways), seeds_named(main.comparison.seeds)
     return Text(
-        f"Of the {many} ways of training and asking a student from random weights that are finished, "
+        f"Of the {many} ways of training and asking a student from random weights that are finished with {seeds.en}, "
         f"**{code(name)} catches most rare defects**: "
         f"{share(ours.macro_mode_recall, 2)} of each kind on average, where 5 % of the good parts may be rejected, and "
         f"{share(worst.recall, 2)} of its worst kind, {worst.name} (95 % interval {span.en}){kept.en}.",
-        f"乱数の初期値から始める生徒の学習方法と判定方法の組み合わせで、終わった {many} 通りのうち、"
+        f"乱数の初期値から始める生徒の学習方法と判定方法の組み合わせで、{seeds.ja}の学習が終わった {many} 件のうち、"
         f"**まれな不良を最も多く検出したのは {code(name)}** です。"
         "良品の 5 % までの"
         f"誤判定を許すとき、検出率は不良の種類の平均で {share(ours.macro_mode_recall, 2)}、最も苦手な {worst.name} で "
@@ -112,7 +114,7 @@ def _sure(main: Compared, name: str) -> Text:
     before, trunk = main.as_trained(PLAIN, name), strongest_rival(main)
     plain = main.difference(name, before, DECIDES)
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
-    if main.finished[name].about["method"] == PLAIN:
+    if _is_plain(main, name):
         first = Text(
             "That is plain training, so no way that learns from the store is above it here",
             "これは通常の学習そのもので、ここではストアから学ぶどの方法もこれを上回りません",
@@ -144,39 +146,55 @@ def _sure(main: Compared, name: str) -> Text:
     return Text(first.en + second.en, first.ja + second.ja)
 
 
-def _with_fewer_seeds(main: Compared) -> list[Text]:
-    """Say what the best reaches of the students that were trained on all folds with fewer seeds than the others."""
-    found = []
+def _with_fewer_seeds(main: Compared) -> Iterator[Text]:
+    """Say what the best student that has fewer seeds than the others reaches, and the strong rival that has."""
     for fewer in main.fewer_seeds:
-        ways = store_ways(fewer)
-        name = next((one for one in ways if one not in fewer.beside), None)
-        best = next((one for one in ways if one in fewer.beside), None)
-        if name is None:
-            continue
-        held = [
-            Text(f"{_said(one).en} against {code(of)}", f"{code(of)} との差は {_said(one).ja}")
-            for of in dict.fromkeys((fewer.as_trained(PLAIN, name), usual(name), best))
-            if of is not None and (one := fewer.difference(name, of, DECIDES)) is not None
-        ]
-        seeds, worst = fewer.comparison.seeds, fewer.figures[name].by_mode[0]
-        plural = "" if seeds == 1 else "s"
-        reached, seen = share(fewer.figures[name].macro_mode_recall, 2), share(worst.recall, 2)
-        found.append(
-            Text(
-                f"With {seeds} seed{plural} instead of {main.comparison.seeds}, held against others on the same: "
-                f"{code(name)} reaches {reached}, and {seen} of its worst kind, {worst.name}"
-                f"{''.join(f'; {one.en}' for one in held)}.",
-                f"乱数 {main.comparison.seeds} 通りでなく {seeds} 通りで学習したもの（比べる相手も同じ乱数）では、"
-                f"{code(name)} は {reached}、最も苦手な {worst.name} で {seen} です。{'、'.join(one.ja for one in held)}"
-                f"{'です。' if held else ''}",
-            )
+        few, seeds = seeds_named(fewer.comparison.seeds), main.comparison.seeds
+        began = Text(
+            f"Trained with {few.en} instead of {seeds}",
+            f"{few.ja}だけで学習したもの（ほかは {seeds} 通り、比べる相手は同じ乱数）",
         )
-    return found
+        ways = [name for name in store_ways(fewer) if name not in fewer.beside]
+        rivals = [name for name in trunks(fewer) if name not in fewer.beside and _is_plain(fewer, name)]
+        for name in (*ways[:1], *rivals[:1]):
+            worst, called = fewer.figures[name].by_mode[0], Text("", " ")
+            if name in rivals:
+                called = Text(
+                    f", the strong rival on pictures of {fewer.side(name)} pixels",
+                    "（同じ大きさの画像での強力な比較対象）",
+                )
+            reached, seen = share(fewer.figures[name].macro_mode_recall, 2), share(worst.recall, 2)
+            held = [
+                Text(
+                    f"{_said(one, sure=False).en} against {code(of)}",
+                    f"{code(of)} との差は {_said(one, sure=False).ja}",
+                )
+                for of in fewer.rivals_of(name)
+                if of != PROBE and (one := fewer.difference(name, of, DECIDES)) is not None
+            ]
+            plain = fewer.as_trained(PLAIN, name)
+            if name in ways and plain not in fewer.figures:
+                held.append(
+                    Text(
+                        f"plain training as long ({code(plain)}) is not finished",
+                        f"同じ長さの通常の学習（{code(plain)}）は未完了",
+                    )
+                )
+            yield Text(
+                f"{began.en}, and held against others with as many: {code(name)}{called.en} reaches {reached} of each kind on "
+                f"average, and {seen} of its worst kind, {worst.name}{''.join(f'; {one.en}' for one in held)}.",
+                f"{began.ja}：{code(name)}{called.ja}は、種類の平均で {reached}、"
+                f"最も苦手な {worst.name} で {seen} です。{'、'.join(one.ja for one in held)}{'です。' if held else ''}",
+            )
+
+
+def _is_plain(compared: Compared, name: str) -> bool:
+    return bool(compared.finished[name].about["method"] == PLAIN)
 
 
 def _from_stages(main: Compared) -> list[Text]:
     """Say what a student that begins with the teacher's own stages makes of the store, where one was trained with it."""
-    taught = next((name for name in trunks(main) if main.finished[name].about["method"] != PLAIN), None)
+    taught = next((name for name in trunks(main) if not _is_plain(main, name)), None)
     rival = None if taught is None else strongest_rival(main, taught)
     if rival is None or taught is None or (gained := main.difference(taught, rival, DECIDES)) is None:
         return []
@@ -200,7 +218,7 @@ def _beside_patches(main: Compared, ways: list[str]) -> list[Text]:
         return []
     reached, worst = main.figures[name].macro_mode_recall, main.figures[name].by_mode[0]
     head, found, seen = code(heads[name]), share(reached, 2), share(worst.recall, 2)
-    rivals = [one for one in heads if heads[one] in trunks(main) and main.finished[heads[one]].about["method"] == PLAIN]
+    rivals = [one for one in heads if heads[one] in trunks(main) and _is_plain(main, heads[one])]
     held = [
         Text(f"{_said(difference).en} against {against.en}", f"{against.ja}との差は {_said(difference).ja}")
         for difference, against in (
@@ -237,14 +255,14 @@ def _pixels(main: Compared, name: str, beside: str) -> Text:
     return Text("", "") if side == main.side(beside) else Text(f" ({side} pixels)", f"（{side} 画素）")
 
 
-def _said(one: Difference) -> Text:
-    """Return a difference with its interval, and whether chance explains it."""
+def _said(one: Difference, *, sure: bool = True) -> Text:
+    """Return a difference with its interval, and whether chance explains it; if that is not sure, only where zero is."""
     if one.low is None or one.high is None:
         return Text(share(one.value, 2, signed=True), share(one.value, 2, signed=True))
-    verdict = {
-        "more": Text("beyond chance", "偶然では説明できない差"),
-        "less": Text("beyond chance", "偶然では説明できない差"),
-    }.get(one.verdict, Text("which chance can explain", "偶然の範囲内"))
+    beyond, within = Text("beyond chance", "偶然では説明できない差"), Text("which chance can explain", "偶然の範囲内")
+    if not sure:
+        beyond, within = Text("without zero", "0 を含まない"), Text("with zero inside", "0 を含む")
+    verdict = beyond if one.verdict in ("more", "less") else within
     low, high = (share(bound, 2, signed=True) for bound in (one.low, one.high))
     value = share(one.value, 2, signed=True)
     return Text(f"{value} ({low} to {high}, {verdict.en})", f"{value}（{low}～{high}、{verdict.ja}）")

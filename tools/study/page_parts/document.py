@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ def make_pieces(evidence: Evidence, pictures: dict[str, Picture]) -> dict[str, A
         "trained_again": tables.trained_again(evidence.search, evidence.screen),
         "fewer_folds": [],
         "fewer_seeds": [],
+        "fewer_patched": [],
         **dict.fromkeys(_OF_MAIN),
         **({} if main is None else _of_main(main, pictures)),
         "prototypes": None if evidence.prototypes is None else told(evidence.prototypes),
@@ -134,8 +135,13 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
         "baselines": tables.figures(main, baselines) if baselines else None,
         "baseline_differences": [tables.differences(main, baselines, one) for one in (PLAIN, OWN) if one in rivals],
         "gains": _shown(pictures, "gains"),
-        "fewer_folds": [_of_fewer(fewer) for fewer in main.fewer if fewer not in main.fewer_seeds],
-        "fewer_seeds": [_of_fewer(fewer) for fewer in main.fewer_seeds],
+        "fewer_folds": [found for fewer in main.fewer if not fewer.whole for found in _of_fewer(fewer, fewer.figures)],
+        "fewer_seeds": [
+            found
+            for fewer in main.fewer_seeds
+            for found in _of_fewer(fewer, [name for name in fewer.figures if name not in fewer.of_part(PATCHES)])
+        ],
+        "fewer_patched": [found for fewer in main.fewer_seeds for found in _of_fewer(fewer, fewer.of_part(PATCHES))],
         "bytes": _shown(pictures, "bytes"),
         "by_bytes": tables.by_bytes(main, kept) if kept else None,
         "recipes": tables.figures(main, recipes) if recipes else None,
@@ -152,13 +158,18 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
     }
 
 
-def _of_fewer(fewer: Compared) -> dict[str, Any]:
-    return {
+def _of_fewer(fewer: Compared, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what to tell of some conditions that have fewer runs, and of those beside them; nothing if none has fewer."""
+    shown = list(names)
+    here = [name for name in shown if name not in fewer.beside]
+    told = {
+        "names": codes(here),
         "folds": fewer.comparison.folds,
         "seeds": fewer.comparison.seeds,
-        "figures": tables.figures(fewer, fewer.figures),
-        "differences": tables.held_against(fewer),
+        "figures": tables.figures(fewer, shown),
+        "differences": tables.held_against(fewer, shown),
     }
+    return [told] if here else []
 
 
 def _leaking(evidence: Evidence) -> Piece:

@@ -38,18 +38,23 @@ class Compared:
     Args:
         finished: by name.
         resamples: of the intervals.
-        beside: see below.
+        beside: which of them are there only for the others to be held against, since they have more runs elsewhere.
 
     Attributes:
-        finished: those with the runs that most of them have.
-        beside: which of them stand here only for the others to be held against, since they have more runs elsewhere.
+        finished: those with the most runs. Unless these are whole seeds they are tested on one fold each: of the two that each
+            holds out, without the others, folds would be tested unevenly.
+        beside: as given.
+        whole: whether these runs are whole seeds, each with all folds.
     """
 
     def __init__(self, finished: Mapping[str, Finished], resamples: int, beside: frozenset[str] = frozenset()):
-        self.beside = beside
         places = Counter(_places(one) for one in finished.values())
-        most = max(places, key=lambda of: (places[of], len(of), sorted(of)))
-        self.finished = {name: one for name, one in finished.items() if _places(one) == most}
+        most = max(places, key=lambda of: (len(of), places[of], sorted(of)))
+        folds = {fold for one in finished.values() for run in one.runs for fold in (run.fold, run.val_fold)} - {None}
+        self.whole = most == {(fold, seed) for fold in folds for _, seed in most}
+        same = {name: one for name, one in finished.items() if _places(one) == most}
+        self.finished = same if self.whole else {name: _tested_once(one) for name, one in same.items()}
+        self.beside = beside
         self._others = {name: one for name, one in finished.items() if _places(one) != most}
         self._resamples = resamples
 
@@ -72,39 +77,50 @@ class Compared:
 
     @cached_property
     def fewer(self) -> list[Compared]:
-        """What was trained on fewer folds or seeds, each beside what it is to be held against, on the same ones."""
+        """What was trained on fewer folds or with fewer seeds, each beside what it is to be held against, on the same ones."""
         found = []
         for place in sorted({_places(one) for one in self._others.values()}, key=sorted):
             same = {name: one for name, one in self._others.items() if _places(one) == place}
-            beside = {name: one for name, one in self._rivals(same).items() if place <= _places(one)}
-            whole = self._are_whole_seeds(place)
-            runs = {name: _only(one, place, whole) for name, one in {**beside, **same}.items()}
+            named = self._named_beside(same)
+            beside = {name: one for name, one in self.finished.items() if name in named and place <= _places(one)}
+            runs = {name: _only(one, place) for name, one in {**beside, **same}.items()}
             found.append(Compared(runs, self._resamples, frozenset(beside)))
         return found
 
     @property
     def fewer_seeds(self) -> list[Compared]:
         """Of these, what was trained on all folds."""
-        return [one for one in self.fewer if self._are_whole_seeds(_places(next(iter(one.finished.values()))))]
+        return [one for one in self.fewer if one.whole]
 
-    def _are_whole_seeds(self, places: frozenset[tuple[int, int]]) -> bool:
-        folds = {run.fold for one in self.finished.values() for run in one.runs}
-        return places == {(fold, seed) for fold in folds for _, seed in places}
-
-    def _rivals(self, same: Mapping[str, Finished]) -> dict[str, Finished]:
-        """Return what some conditions of fewer runs are to be held against.
-
-        That is the usual rivals, the best student, what they change, and what was trained as long on pictures as large.
-        """
-        named = {*_RIVALS, *map(usual, same), *[name for name in self.figures if is_student(self.finished[name])][:1]}
-        variants = {_variant(one) for one in same.values()} - {""}
+    def _named_beside(self, same: Mapping[str, Finished]) -> set[str]:
+        named = {*_RIVALS, *map(usual, same), *self.best_student()}
         if any(one.about["part"] == PATCHES for one in same.values()):
-            named.add(PATCHES)
-        return {
-            name: one
-            for name, one in self.finished.items()
-            if name in named or (_variant(one) in variants and one.about.get("of") is None)
-        }
+            named |= {PATCHES, *self.best_beside_patches()}
+        return named
+
+    def best_student(self) -> list[str]:
+        """Return the student that finds most, of those with more runs where some are there; empty without any."""
+        students = [name for name in self.figures if is_student(self.finished[name])]
+        return ([name for name in students if name in self.beside] or students)[:1]
+
+    def best_beside_patches(self) -> list[str]:
+        """Return what finds most of that which asks patches beside a head, likewise."""
+        asked = [name for name in self.of_part(PATCHES) if self.finished[name].about.get("of")]
+        return ([name for name in asked if name in self.beside] or asked)[:1]
+
+    def rivals_of(self, name: str) -> list[str]:
+        """Return what a condition of fewer runs is held against.
+
+        That is what it changes, plain training as long on pictures as large, the best student, and the teacher's probe; of one
+        that asks patches, also these alone, and the best beside patches.
+        """
+        one = self.finished[name]
+        rivals = [one.about.get("of") or (OWN if usual(name) == name else usual(name))]
+        if one.about["part"] == PATCHES:
+            rivals += [PATCHES, *self.best_beside_patches()]
+        else:
+            rivals += [self.as_trained(PLAIN, name), *self.best_student(), PROBE]
+        return [rival for rival in dict.fromkeys(rivals) if rival != name and rival in self.figures]
 
     def difference(self, name: str, baseline: str, figure: str) -> Difference | None:
         """Return a figure of one minus that of another; None where one of them is not there, or both are the same."""
@@ -230,13 +246,12 @@ def student_of(one: Finished) -> str:
     return str(one.about["settings"].get("student", ""))
 
 
-def _only(one: Finished, places: frozenset[tuple[int, int]], whole: bool) -> Finished:
-    """Return a condition with some of its runs.
+def _only(one: Finished, places: frozenset[tuple[int, int]]) -> Finished:
+    return Finished(one.name, one.about, [run for run in one.runs if (run.fold, run.seed) in places])
 
-    Unless these are whole seeds they are tested on one fold each: of two, without the others, folds would be tested unevenly.
-    """
-    runs = [run for run in one.runs if (run.fold, run.seed) in places]
-    return Finished(one.name, one.about, runs if whole else [replace(run, val_fold=None) for run in runs])
+
+def _tested_once(one: Finished) -> Finished:
+    return Finished(one.name, one.about, [replace(run, val_fold=None) for run in one.runs])
 
 
 def _json(path: Path) -> dict[str, Any] | None:

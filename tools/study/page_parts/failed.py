@@ -10,33 +10,45 @@ from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
 from page_parts.evidence import OWN, PLAIN, Compared, Evidence
 from page_parts.markdown import code, codes, gap_of
-from page_parts.names import MEANS, RANDOM, recipe_named, usual
+from page_parts.names import MEANS, RANDOM, recipe_named, seeds_named, usual
 from page_parts.tables import rival_in_bytes
 
 
 def failed(evidence: Evidence, compared: Compared) -> list[Words]:
     """Return a sentence for each way in which something failed."""
     return [
-        *_worse(
-            compared, "less", Text("Worse than plain training in macro-mode recall", "種類の平均が通常の学習より悪い")
-        ),
-        *_worse(
-            compared,
-            "noise",
-            Text("Not beyond chance better or worse than plain training", "通常の学習との差が偶然の範囲内"),
-        ),
-        *_recipes(compared),
-        *(one for fewer in compared.fewer_seeds for one in _recipes(fewer)),
+        *_trained(compared, Text("", "")),
+        *(one for fewer in compared.fewer_seeds for one in _trained(fewer, _few(fewer))),
         *_summaries(compared),
         *_searched(evidence),
     ]
+
+
+def _few(compared: Compared) -> Text:
+    seeds = seeds_named(compared.comparison.seeds)
+    return Text(f", with {seeds.en}", f"{seeds.ja}で、")
+
+
+def _trained(compared: Compared, few: Text) -> Iterable[Text]:
+    """Yield what was no better than plain training, and which recipes gained nothing.
+
+    Args:
+        compared: conditions with the same runs.
+        few: how few seeds they have, where that is to be told.
+    """
+    worse = Text("Worse than plain training in macro-mode recall", "種類の平均が通常の学習より悪い")
+    like = Text("Not beyond chance better or worse than plain training", "通常の学習との差が偶然の範囲内")
+    for verdict, title in (("less", worse), ("noise", like)):
+        yield from _worse(compared, verdict, Text(title.en + few.en, few.ja + title.ja))
+    yield from _recipes(compared, few)
 
 
 def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
     found = [
         name
         for name in compared.of_part("baselines", "summaries", "recipes")
-        if not is_control(compared.finished[name])  # being no better is what a control is for
+        if name not in compared.beside
+        and not is_control(compared.finished[name])  # being no better is what a control is for
         and usual(name) != PLAIN
         and (one := compared.difference(name, compared.as_trained(PLAIN, name), DECIDES)) is not None
         and one.verdict == verdict
@@ -45,24 +57,23 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
         yield _listed(title, found)
 
 
-def _recipes(compared: Compared) -> Iterable[Text]:
+def _recipes(compared: Compared, few: Text) -> Iterable[Text]:
     """Yield which recipes gained nothing over what they begin from.
 
     That is another condition's students, the same condition on pictures of the usual size, or own embeddings.
     """
-    few = compared.comparison.seeds if compared.beside else 0
-    with_few = Text(f", with {few} seed{'' if few == 1 else 's'}", f"（乱数 {few} 通り）") if few else Text("", "")
     for name in compared.of_part("recipes"):
-        if usual(name) == PLAIN or name in compared.beside:
+        about = compared.finished[name].about
+        if about["method"] == PLAIN or name in compared.beside:
             continue  # what recipes are held against
-        before = compared.finished[name].about.get("of") or (usual(name) if usual(name) != name else OWN)
+        before = about.get("of") or (usual(name) if usual(name) != name else OWN)
         one = compared.difference(name, before, DECIDES)
         if one is not None and one.verdict != "more":
             said = gap_of(one)
             title = codes([name])
             yield Text(
-                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall{with_few.en}.",
-                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、種類の平均の差は {said.ja}{with_few.ja}でした。",
+                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall{few.en}.",
+                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、{few.ja}種類の平均の差は {said.ja}でした。",
             )
 
 

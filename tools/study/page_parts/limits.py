@@ -9,6 +9,7 @@ from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES, store_ways
 from page_parts.evidence import GIVEN, MAIN, OWN, PLAIN, PROBE, Compared, Evidence
 from page_parts.markdown import Bullets, code, gap_of, share
+from page_parts.names import seeds_named
 
 # What was changed -> (condition, what it was before).
 _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
@@ -44,17 +45,17 @@ def _teacher(main: Compared) -> Iterator[Words]:
     """Yield what the teacher's own probe reaches, and how the students stand to it."""
     if PROBE not in main.figures:
         return
-    probe, ways = main.figures[PROBE], store_ways(main)
+    probe, ways, seeds = main.figures[PROBE], store_ways(main), seeds_named(main.comparison.seeds)
     reached = share(probe.auroc), share(probe.mean_recall), share(probe.macro_mode_recall)
     verdicts = [one.verdict for name in ways if (one := main.difference(name, PROBE, DECIDES)) is not None]
     above, below = verdicts.count("more"), verdicts.count("less")
     yield Text(
         f"The teacher itself: its probe reaches AUROC {reached[0]}, mean recall {reached[1]} and {reached[2]} over the kinds on "
-        f"these folds. Of {len(ways)} ways of training and asking a student from random weights {above} are above it over the "
-        f"kinds beyond chance, {below} below.",
+        f"these folds. Of {len(ways)} ways of training and asking a student from random weights, with {seeds.en}, {above} are "
+        f"above it over the kinds beyond chance, {below} below.",
         f"教師そのもの：教師自身の線形分類器は、この分割で AUROC {reached[0]}、平均検出率 {reached[1]}、種類の平均 "
-        f"{reached[2]} です。乱数の初期値から始める生徒の {len(ways)} 通りのうち、種類の平均で、偶然では説明できない差で"
-        f"上回るものは {above}、下回るものは {below} です。",
+        f"{reached[2]} です。乱数の初期値から始める生徒の {len(ways)} 件（{seeds.ja}）のうち、種類の平均で、"
+        f"偶然では説明できない差で上回るものは {above}、下回るものは {below} です。",
     )
 
 
@@ -65,7 +66,7 @@ def _teaching(main: Compared) -> Iterator[Words]:
         if told:
             english = "; ".join(f"{code(name)} − {code(of)} {gap_of(one).en}{few.en}" for name, of, one, few in told)
             japanese = "；".join(
-                f"{code(name)} − {code(of)} は {gap_of(one).ja}{few.ja}" for name, of, one, few in told
+                f"{code(name)}{few.ja} − {code(of)} は {gap_of(one).ja}" for name, of, one, few in told
             )
             yield Text(f"{title.en}: over the kinds {english}.", f"{title.ja}：種類の平均で {japanese}。")
 
@@ -76,8 +77,8 @@ def _known(main: Compared, name: str, of: str) -> tuple[Difference, Text] | None
         return one, Text("", "")
     for fewer in main.fewer_seeds:
         if (one := fewer.difference(name, of, DECIDES)) is not None:
-            seeds = fewer.comparison.seeds
-            return one, Text(f", {seeds} seed{'' if seeds == 1 else 's'}", f"（乱数 {seeds} 通り）")
+            few = seeds_named(fewer.comparison.seeds)
+            return one, Text(f", with {few.en}", f"（{few.ja}）")
     return None
 
 

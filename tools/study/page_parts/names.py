@@ -97,6 +97,11 @@ def line_of(name: str) -> str:
     return family(name) + name.removeprefix(usual(name))
 
 
+def seeds_named(count: int) -> Text:
+    """Return a number of seeds in words."""
+    return Text(f"{count} seed{'' if count == 1 else 's'}", f"乱数 {count} 通り")
+
+
 def is_rare_aware(name: str) -> bool:
     """Return whether a summary keeps more of rare samples than of others."""
     return family(name) in ("rare", "compressed")

@@ -11,22 +11,9 @@ from screen import RECIPES
 from distill.evaluation.comparison import PolicyFigures
 from embedstore.pages import Text, Words, number, percent
 from embedstore.pages.words import NO_NUMBER
-from page_parts.evidence import (
-    GIVEN,
-    MAIN,
-    OVERKILL,
-    OWN,
-    PATCHES,
-    PLAIN,
-    PROBE,
-    UNTRAINED,
-    Compared,
-    Evidence,
-    is_student,
-    student_of,
-)
+from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, UNTRAINED, Compared, Evidence
 from page_parts.markdown import Table, between, code, codes, gap_of, share, size, with_interval
-from page_parts.names import MEANS, RANDOM, described, family, recipe_named, usual
+from page_parts.names import MEANS, RANDOM, described, family, recipe_named
 
 CONDITION = Text("condition", "条件")
 _EQUAL = 0.1  # bytes that differ by less count as equal
@@ -187,35 +174,17 @@ def beside_heads(compared: Compared, names: Iterable[str]) -> Table:
     return Table([CONDITION, Text("the head of", "ヘッド"), *heads], rows, texts=2)
 
 
-def held_against(compared: Compared) -> Table | None:
-    """Return what conditions of fewer runs gain over what each is to be held against; None where nothing is there for that."""
+def held_against(compared: Compared, names: Iterable[str]) -> Table | None:
+    """Return what conditions of fewer runs gain over what each is held against; None where nothing is there for that."""
     rows: list[Sequence[Words]] = [
-        [code(name), code(of), *(gap_of(compared.difference(name, of, figure)) for figure in DIFFERENCES)]
-        for name, of in _pairs(compared)
-        if compared.difference(name, of, "auroc") is not None
+        [code(name), code(rival), *(gap_of(compared.difference(name, rival, figure)) for figure in DIFFERENCES)]
+        for name in names
+        if name not in compared.beside
+        for rival in compared.rivals_of(name)
     ]
-    minus = Text(" − that", "の差")
+    minus = Text(" − that", " の差")
     heads = [Text(one.en + minus.en, one.ja + minus.ja) for one in DIFFERENCES.values()]
     return Table([CONDITION, Text("held against", "比べる相手"), *heads], rows, texts=2) if rows else None
-
-
-def _pairs(compared: Compared) -> list[tuple[str, str]]:
-    """Return each condition with what it changes, with plain training alike, and with the teacher's probe.
-
-    Students on pictures as large as those of a trunk are held against it.
-    """
-    found = []
-    for name in (one for one in compared.figures if one not in compared.beside):
-        about = compared.finished[name].about
-        if about.get("of"):
-            found += [(name, about["of"]), *([(name, about["method"])] if about["part"] == PATCHES else [])]
-            continue
-        changed = OWN if usual(name) == name else usual(name)
-        found += [(name, of) for of in (changed, compared.as_trained(PLAIN, name), PROBE) if of != name]
-        if student_of(compared.finished[name]).startswith("trunk:"):
-            alike = [one for one in compared.figures if compared.variant(one) == compared.variant(name)]
-            found += [(one, name) for one in alike if is_student(compared.finished[one])]
-    return list(dict.fromkeys(found))
 
 
 def by_bytes(compared: Compared, names: Iterable[str]) -> Table:
