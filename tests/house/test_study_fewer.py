@@ -162,10 +162,11 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
     told = english(made)
     assert "ways of training and asking a student from random weights that are finished with 2 seeds" in told
-    long, trunk = (line for line in told.splitlines() if line.startswith("- Trained with 1 seed instead of 2, "))
+    long, trunk, patched = (line for line in told.splitlines() if line.startswith("- With 1 seed instead of 2, "))
     for bullet, name, rivals in (
         (long, "own-long", ("own", "none-long", "own-160px")),
         (trunk, "trunk-30-160px", ("trunk-30", "own-160px")),
+        (patched, "own-long-patches", ("own-long", "patches", "own-patches")),
     ):
         assert f"`{name}`" in bullet
         assert f" reaches {share(fewer.figures[name].macro_mode_recall, 2)} of each kind" in bullet
@@ -182,7 +183,7 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
         for line in japanese(made).splitlines()
         if line.startswith("- 乱数 1 通りだけで学習したもの（ほかは 2 通り")
     ]
-    assert [line.count("との差は ") for line in in_japanese] == [3, 2]
+    assert [line.count("との差は ") for line in in_japanese] == [3, 2, 3]
 
 
 def test_limits_and_failures_tell_fewer_seeds(study: Path, made: dict[Path, str]) -> None:

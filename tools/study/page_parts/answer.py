@@ -147,45 +147,48 @@ def _sure(main: Compared, name: str) -> Text:
 
 
 def _with_fewer_seeds(main: Compared) -> Iterator[Text]:
-    """Say what the best student that has fewer seeds than the others reaches, and the strong rival that has."""
+    """Say what the best student that has fewer seeds than others reaches, the strong rival, and the best beside patches."""
     for fewer in main.fewer_seeds:
+        new = [name for name in fewer.figures if name not in fewer.beside]
+        students = [name for name in store_ways(fewer) if name in new]
+        rivals = [name for name in trunks(fewer) if name in new and _is_plain(fewer, name)]
+        patched = [name for name in fewer.of_part(PATCHES) if name in new]
         few, seeds = seeds_named(fewer.comparison.seeds), main.comparison.seeds
         began = Text(
-            f"Trained with {few.en} instead of {seeds}",
+            f"With {few.en} instead of {seeds}, its rivals, too",
             f"{few.ja}だけで学習したもの（ほかは {seeds} 通り、比べる相手は同じ乱数）",
         )
-        ways = [name for name in store_ways(fewer) if name not in fewer.beside]
-        rivals = [name for name in trunks(fewer) if name not in fewer.beside and _is_plain(fewer, name)]
-        for name in (*ways[:1], *rivals[:1]):
-            worst, called = fewer.figures[name].by_mode[0], Text("", " ")
-            if name in rivals:
-                called = Text(
-                    f", the strong rival on pictures of {fewer.side(name)} pixels",
-                    "（同じ大きさの画像での強力な比較対象）",
-                )
-            reached, seen = share(fewer.figures[name].macro_mode_recall, 2), share(worst.recall, 2)
-            held = [
-                Text(
-                    f"{_said(one, sure=False).en} against {code(of)}",
-                    f"{code(of)} との差は {_said(one, sure=False).ja}",
-                )
-                for of in fewer.rivals_of(name)
-                if of != PROBE and (one := fewer.difference(name, of, DECIDES)) is not None
-            ]
-            plain = fewer.as_trained(PLAIN, name)
-            if name in ways and plain not in fewer.figures:
-                held.append(
-                    Text(
-                        f"plain training as long ({code(plain)}) is not finished",
-                        f"同じ長さの通常の学習（{code(plain)}）は未完了",
-                    )
-                )
-            yield Text(
-                f"{began.en}, and held against others with as many: {code(name)}{called.en} reaches {reached} of each kind on "
-                f"average, and {seen} of its worst kind, {worst.name}{''.join(f'; {one.en}' for one in held)}.",
-                f"{began.ja}：{code(name)}{called.ja}は、種類の平均で {reached}、"
-                f"最も苦手な {worst.name} で {seen} です。{'、'.join(one.ja for one in held)}{'です。' if held else ''}",
+        for name in (*students[:1], *rivals[:1], *patched[:1]):
+            told = _of_fewer_seeds(fewer, name)
+            yield Text(f"{began.en}: {told.en}", f"{began.ja}：{told.ja}")
+
+
+def _of_fewer_seeds(fewer: Compared, name: str) -> Text:
+    called = Text("", " ")
+    if student_of(fewer.finished[name]).startswith("trunk:"):
+        side = fewer.side(name)
+        called = Text(f", the strong rival on pictures of {side} pixels,", f"（{side} 画素での強力な比較対象）")
+    reached, worst = share(fewer.figures[name].macro_mode_recall, 2), fewer.figures[name].by_mode[0]
+    held = [
+        Text(f"{_said(one, sure=False).en} against {code(of)}", f"{code(of)} との差は {_said(one, sure=False).ja}")
+        for of in fewer.rivals_of(name)
+        if of != PROBE and (one := fewer.difference(name, of, DECIDES)) is not None
+    ]
+    plain = fewer.as_trained(PLAIN, name)
+    if name in store_ways(fewer) and plain not in fewer.figures:
+        held.append(
+            Text(
+                f"plain training as long ({code(plain)}) is not finished",
+                f"同じ長さの通常の学習（{code(plain)}）は未完了",
             )
+        )
+    seen = share(worst.recall, 2)
+    return Text(
+        f"{code(name)}{called.en} reaches {reached} of each kind on average, and {seen} of its worst kind, {worst.name}"
+        f"{''.join(f'; {one.en}' for one in held)}.",
+        f"{code(name)}{called.ja}は、種類の平均で {reached}、最も苦手な {worst.name} で {seen} です。"
+        f"{'、'.join(one.ja for one in held)}{'です。' if held else ''}",
+    )
 
 
 def _is_plain(compared: Compared, name: str) -> bool:

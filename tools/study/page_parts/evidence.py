@@ -20,7 +20,7 @@ from search import FILE
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
 from distill.training.settings import Settings
-from page_parts.names import LONG, usual
+from page_parts.names import LONG, changed
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
@@ -93,7 +93,7 @@ class Compared:
         return [one for one in self.fewer if one.whole]
 
     def _named_beside(self, same: Mapping[str, Finished]) -> set[str]:
-        named = {*_RIVALS, *map(usual, same), *self.best_student()}
+        named = {*_RIVALS, *map(changed, same), *self.best_student()}
         if any(one.about["part"] == PATCHES for one in same.values()):
             named |= {PATCHES, *self.best_beside_patches()}
         return named
@@ -115,7 +115,7 @@ class Compared:
         that asks patches, also these alone, and the best beside patches.
         """
         one = self.finished[name]
-        rivals = [one.about.get("of") or (OWN if usual(name) == name else usual(name))]
+        rivals = [one.about.get("of") or changed(name) or OWN]
         if one.about["part"] == PATCHES:
             rivals += [PATCHES, *self.best_beside_patches()]
         else:

@@ -10,7 +10,7 @@ from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
 from page_parts.evidence import OWN, PLAIN, Compared, Evidence
 from page_parts.markdown import code, codes, gap_of
-from page_parts.names import MEANS, RANDOM, recipe_named, seeds_named, usual
+from page_parts.names import MEANS, RANDOM, changed, recipe_named, seeds_named, usual
 from page_parts.tables import rival_in_bytes
 
 
@@ -60,13 +60,13 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
 def _recipes(compared: Compared, few: Text) -> Iterable[Text]:
     """Yield which recipes gained nothing over what they begin from.
 
-    That is another condition's students, the same condition on pictures of the usual size, or own embeddings.
+    That is another condition's students, the same condition on smaller pictures or trained less long, or own embeddings.
     """
     for name in compared.of_part("recipes"):
         about = compared.finished[name].about
         if about["method"] == PLAIN or name in compared.beside:
             continue  # what recipes are held against
-        before = about.get("of") or (usual(name) if usual(name) != name else OWN)
+        before = about.get("of") or changed(name) or OWN
         one = compared.difference(name, before, DECIDES)
         if one is not None and one.verdict != "more":
             said = gap_of(one)

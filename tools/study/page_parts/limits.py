@@ -14,7 +14,10 @@ from page_parts.names import seeds_named
 # What was changed -> (condition, what it was before).
 _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
     (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN),)),
-    (Text("Larger pictures", "画像を大きくする"), (("own-160px", OWN), ("none-160px", PLAIN))),
+    (
+        Text("Larger pictures", "画像を大きくする"),
+        (("own-160px", OWN), ("none-160px", PLAIN), ("own-long-160px", "own-long")),
+    ),
     (
         Text(
             "300 epochs instead of 100, on 32 views (with own embeddings the first 200 on those alone)",

@@ -92,6 +92,13 @@ def usual(name: str) -> str:
     return _SIDE.sub("", name).removesuffix(LONG)
 
 
+def changed(name: str) -> str:
+    """Return what a condition changes in one thing: `own-long` of `own-long-160px`; empty for one of usual length and size."""
+    shorter = _SIDE.sub("", name)
+    shorter = name.removesuffix(LONG) if shorter == name else shorter
+    return "" if shorter == name else shorter
+
+
 def line_of(name: str) -> str:
     """Return to which line of a picture a condition belongs: its family, trained as long, on pictures of its size."""
     return family(name) + name.removeprefix(usual(name))
