@@ -19,11 +19,13 @@ import run  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
 from page_parts.markdown import gap_of, share  # noqa: E402
 
+from embedstore.pages import percent  # noqa: E402
+
 LONG: dict[str, Any] = {"student": "small", "epochs": 100, "pretrain_epochs": 200}
 
 
-def with_fewer(docs: Path, name: str, like: str, apart: float, seeds: int, **about: Any) -> None:
-    """Write a condition with some seeds of the toy study."""
+def with_fewer(docs: Path, name: str, like: str, apart: list[float], **about: Any) -> None:
+    """Write a condition with as many seeds of the toy study as it says how far defects stand out."""
     known = {"good": "good", "part": "recipes", "method": "own", "peak_memory": None, "curve": [], "jobs": 2}
     known |= {
         "of": None,
@@ -33,27 +35,32 @@ def with_fewer(docs: Path, name: str, like: str, apart: float, seeds: int, **abo
         "parameters": 300_000,
         "data": "tiles",
     }
-    runs = [one for one in runs_of(like, apart) if one.seed < seeds]
+    runs = [one for seed, far in enumerate(apart) for one in runs_of(like, far) if one.seed == seed]
     results.write(docs / MAIN, name, {**known, **about}, runs, "good")
 
 
 @pytest.fixture(scope="module")
 def study(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study in which the best student of all seeds, `own-160px`, is not what the long one changes."""
+    """A study whose best student of all seeds, `own-160px`, is not what `own-long` changes, nor the best with the first seed."""
     copied = shutil.copytree(docs, tmp_path_factory.mktemp("fewer") / "study")
-    large, trunk = {"student": "small", "size": 160, "epochs": 100}, "trunk:efficientnet-lite0:5"
-    with_fewer(copied, "own", "own", 4.0, SEEDS, part="baselines", bytes=10_000_000, settings={"student": "small"})
-    with_fewer(copied, "own-160px", "own", 9.0, SEEDS, settings=large)
-    with_fewer(copied, "none-160px", "none", 1.2, SEEDS, settings=large, method="none")
-    with_fewer(copied, "trunk-30", "trunk", 2.0, SEEDS, part="baselines", settings={"student": trunk}, method="none")
-    with_fewer(copied, "own-long", "class-mean", 2.0, 1)
-    with_fewer(copied, "none-long", "none", 1.0, 1, method="none")
-    with_fewer(copied, "own-long-both", "none", 1.0, 1, of="own-long")
-    with_fewer(copied, "trunk-30-160px", "trunk", 2.5, 1, settings={**large, "student": trunk}, method="none")
+    trunk, plain = {"student": "trunk:efficientnet-lite0:5"}, {"method": "none"}
+    small, large = {"student": "small"}, {"student": "small", "size": 160, "epochs": 100}
+    with_fewer(copied, "own", "class-mean", [2.6, 2.6], part="baselines", bytes=10_000_000, settings=small)
+    with_fewer(copied, "k-means-32", "none", [1.0, 1.0], part="summaries", settings=small)
+    with_fewer(copied, "rare-25", "none", [1.0, 1.0], part="summaries", settings=small)
+    with_fewer(copied, "own-160px", "class-mean", [2.5, 9.0], settings=large)
+    with_fewer(copied, "none-160px", "none", [1.2, 1.2], settings=large, **plain)
+    with_fewer(copied, "trunk-30", "trunk", [2.2, 2.2], part="baselines", settings=trunk, **plain)
+    with_fewer(copied, "own-long", "class-mean", [2.0])
+    with_fewer(copied, "own-long-160px", "class-mean", [1.5], settings={**LONG, "size": 160})
+    with_fewer(copied, "none-long", "none", [1.0], **plain)
+    with_fewer(copied, "own-long-both", "none", [1.0], of="own-long")
+    with_fewer(copied, "trunk-30-160px", "trunk", [2.0], settings={**large, **trunk}, **plain)
     patches: dict[str, Any] = {"part": "patches", "method": "patches"}
-    with_fewer(copied, "own-long-patches", "trunk", 3.0, 1, of="own-long", **patches)
-    with_fewer(copied, "own-patches", "trunk", 2.9, SEEDS, of="own", **patches)
-    with_fewer(copied, "patches", "trunk", 1.0, SEEDS, **patches | {"settings": {}})
+    with_fewer(copied, "own-long-patches", "trunk", [3.0], of="own-long", **patches)
+    with_fewer(copied, "own-patches", "trunk", [2.9, 2.9], of="own", **patches)
+    with_fewer(copied, "trunk-30-patches", "trunk", [3.5, 3.5], of="trunk-30", **patches)
+    with_fewer(copied, "patches", "trunk", [1.0, 1.0], **patches, settings={})
     return copied
 
 
@@ -79,7 +86,7 @@ def test_fewer_folds_stand_beside_rivals_on_the_same_each_tested_once(docs: Path
     assert "class-mean" not in compared.figures
     (fewer,) = compared.fewer
     assert set(fewer.figures) == {"class-mean", "none", "own", "trunk", "teacher-probe"}
-    assert fewer.beside == {"none", "own", "trunk", "teacher-probe"}
+    assert fewer.borrowed == {"none", "own", "trunk", "teacher-probe"}
     assert (fewer.comparison.folds, fewer.comparison.seeds, fewer.comparison.pictures) == (1, SEEDS, 26)
     assert compared.fewer_seeds == []
 
@@ -88,8 +95,8 @@ def test_fewer_seeds_are_tested_on_both_folds_that_a_run_holds_out(study: Path) 
     main = Evidence(study, resamples=20).data[MAIN]
     assert "own-long" not in main.figures
     (fewer,) = main.fewer_seeds
-    assert fewer.beside == {
-        "none", "own", "trunk", "teacher-probe", "own-160px", "trunk-30", "patches", "own-patches",
+    assert fewer.borrowed == {
+        "none", "own", "trunk", "trunk-30", "teacher-probe", "own-160px", "patches", "own-patches", "trunk-30-patches",
     }  # fmt: skip
     assert (fewer.comparison.folds, fewer.comparison.seeds) == (FOLDS, 1)
     assert all(run.val_fold is not None for one in fewer.finished.values() for run in one.runs)
@@ -115,13 +122,23 @@ def test_what_has_most_runs_leads_even_where_it_stands_alone(docs: Path) -> None
     compared = Compared({name: read[name] for name in ("own", "none", "class-mean", "trunk")}, 5)
     assert set(compared.figures) == {"own"}
     (fewer,) = compared.fewer_seeds
-    assert (set(fewer.figures), fewer.beside) == ({"own", "none", "class-mean", "trunk"}, {"own"})
+    assert (set(fewer.figures), fewer.borrowed) == ({"own", "none", "class-mean", "trunk"}, {"own"})
+
+
+def test_the_best_of_all_seeds_is_the_rival_where_another_is_better_with_the_first(study: Path) -> None:
+    main = Evidence(study, resamples=5).data[MAIN]
+    (fewer,) = main.fewer_seeds
+    assert (main.figures["own-160px"].macro_mode_recall or 0) > (main.figures["own"].macro_mode_recall or 0)
+    assert (fewer.figures["own-160px"].macro_mode_recall or 1) < (fewer.figures["own"].macro_mode_recall or 0)
+    assert fewer.best == ["own-160px", "trunk-30-patches", "own-patches", "patches"]
 
 
 def test_one_run_alone_is_told_and_tested_once(docs: Path, tmp_path: Path) -> None:
     read = results.read(docs / MAIN)["own"]
     results.write_samples(tmp_path / MAIN, SAMPLES)
     results.write(tmp_path / MAIN, "own", read.about, read.runs[:1], "good")
+    (run_alone,) = Compared(results.read(tmp_path / MAIN), 5).finished["own"].runs
+    assert (read.runs[0].val_fold, run_alone.val_fold) == (1, None)
     made = pages.make(tmp_path, resamples=5)
     assert "| `own` |" in english(made)
     assert "1 seed, 1 training a condition" in english(made)
@@ -131,30 +148,38 @@ def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_
     study: Path, made: dict[Path, str]
 ) -> None:
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
-    assert "With 1 seed, since 2 would take hours more: `" in english(made)
+    assert "Trained with 1 seed, since 2 would take hours more: `" in english(made)
     assert "乱数 2 通りでなく 1 通りだけで学習した条件は `" in japanese(made)
     past = "Past the teacher"
     for text, heading in ((english(made), past), (japanese(made), "教師を超える")):
         of_long = held(text, "own-long", heading)
-        assert [row[1] for row in of_long] == ["`own`", "`none-long`", "`own-160px`", "`teacher-probe`"]
+        assert [row[1] for row in of_long] == ["`own`", "`none-long`", "`own-160px`", "`trunk-30`", "`teacher-probe`"]
     for row in held(english(made), "own-long", past):
         difference = fewer.difference("own-long", row[1].strip("`"), "macro_mode_recall")
         assert row[3] == gap_of(difference).en
     reached = share(fewer.figures["own-long"].macro_mode_recall)
     assert [row[4] for row in rows(english(made), "own-long", past) if len(row) == 9] == [reached]
-    assert [row[1] for row in held(english(made), "none-long", past)] == ["`none`", "`own-160px`", "`teacher-probe`"]
-    assert held(english(made), "own-long-both", past)[0][1] == "`own-long`"
-    trunk = [row[1] for row in held(english(made), "trunk-30-160px", past)]
-    assert trunk == ["`trunk-30`", "`own-160px`", "`teacher-probe`"]
+    for name, rivals in {
+        "none-long": ("none", "own-160px", "trunk-30", "teacher-probe"),
+        "own-long-both": ("own-long", "none-long", "own-160px", "trunk-30", "teacher-probe"),
+        "own-long-160px": ("own-long", "own-160px", "trunk-30-160px", "teacher-probe"),
+        "trunk-30-160px": ("trunk-30", "own-160px", "teacher-probe"),
+    }.items():
+        assert [row[1].strip("`") for row in held(english(made), name, past)] == list(rivals)
     patched = english(made).split("### Patches of good parts")[1]
     assert "| `own-long-patches` | `own-long` | " in patched
-    assert "| `own-long-patches` | `own-patches` | " in patched
+    for rival in ("trunk-30-patches", "own-patches", "patches"):
+        assert f"| `own-long-patches` | `{rival}` | " in patched
     assert "| `own-long-patches` |" not in english(made).split("### Patches of good parts")[0].split(f"## {past}")[1]
 
 
 def said_of(bullet: str, rival: str) -> str:
     """Return the value that a bullet gives for a rival."""
-    (found,) = (part for part in bullet.rstrip(".").split("; ") if part.endswith(f" against `{rival}`"))
+    (found,) = (
+        part
+        for part in bullet.split(". Plain", maxsplit=1)[0].rstrip(".").split("; ")
+        if part.endswith(f" against `{rival}`")
+    )
     return found.split(" (")[0]
 
 
@@ -162,11 +187,11 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
     told = english(made)
     assert "ways of training and asking a student from random weights that are finished with 2 seeds" in told
-    long, trunk, patched = (line for line in told.splitlines() if line.startswith("- With 1 seed instead of 2, "))
+    long, trunk, patched = (line for line in told.splitlines() if line.startswith("- With 1 seed (its rivals"))
     for bullet, name, rivals in (
-        (long, "own-long", ("own", "none-long", "own-160px")),
+        (long, "own-long", ("own", "none-long", "own-160px", "trunk-30")),
         (trunk, "trunk-30-160px", ("trunk-30", "own-160px")),
-        (patched, "own-long-patches", ("own-long", "patches", "own-patches")),
+        (patched, "own-long-patches", ("own-long", "trunk-30-patches", "own-patches", "patches")),
     ):
         assert f"`{name}`" in bullet
         assert f" reaches {share(fewer.figures[name].macro_mode_recall, 2)} of each kind" in bullet
@@ -175,37 +200,47 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
             assert found is not None
             assert said_of(bullet, rival) == share(found.value, 2, signed=True)
             inside = found.verdict not in ("more", "less")
-            assert ("with zero inside" if inside else "without zero") in bullet.split(f" against `{rival}`")[0][-20:]
+            assert ("includes zero" if inside else "excludes zero") in bullet.split(f" against `{rival}`")[0][-20:]
         assert "chance" not in bullet  # one seed does not tell
+        assert f"with {percent(fewer.figures[name].overkill, 1)} of the good parts rejected" in bullet
+    assert "`own-long`, the best of 4, reaches" in long
     assert "the strong rival on pictures of 160 pixels" in trunk
     in_japanese = [
-        line
-        for line in japanese(made).splitlines()
-        if line.startswith("- 乱数 1 通りだけで学習したもの（ほかは 2 通り")
+        line for line in japanese(made).splitlines() if line.startswith("- 乱数 1 通りだけで学習したもの（比較相手も")
     ]
-    assert [line.count("との差は ") for line in in_japanese] == [3, 2, 3]
+    assert [line.count("との差は ") for line in in_japanese] == [4, 2, 4]
 
 
 def test_limits_and_failures_tell_fewer_seeds(study: Path, made: dict[Path, str]) -> None:
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
     lost = gap_of(fewer.difference("own-long", "own", "macro_mode_recall"))
-    assert f"`own-long` − `own` {lost.en}, with 1 seed; `none-long` − `none` " in english(made)
+    assert f"`own-long` (1 seed) − `own` {lost.en}; `none-long` (1 seed) − `none` " in english(made)
     assert f"`own-long`（乱数 1 通り） − `own` は {lost.ja}" in japanese(made)
     assert f"`own-long` was to go past `own` and gained {lost.en} in macro-mode recall, with 1 seed." in english(made)
+    assert "`own-long-160px` was to go past `own-160px` and gained" in english(made)
     assert (
         f"`own-long` は `own` を超えるためのものですが、乱数 1 通りで、種類の平均の差は {lost.ja}でした。"
         in japanese(made)
     )
-    assert "Not beyond chance better or worse than plain training, with 1 seed: " in english(made)
-    assert "`trunk-30-160px` was to go past" not in english(made)  # it is a rival
+    assert "The interval of the difference to plain training includes zero, with 1 seed: " in english(made)
+    rival = fewer.difference("trunk-30-160px", "trunk-30", "macro_mode_recall")
+    assert rival is not None
+    assert rival.verdict != "more"  # it would be told, were it no rival
+    assert "`trunk-30-160px` was to go past" not in english(made)
 
 
-def test_plain_training_as_long_is_missed_where_it_is_not_finished(study: Path, tmp_path: Path) -> None:
+def test_plain_training_as_long_is_missed_where_it_is_not_finished_or_not_planned(study: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(study, tmp_path / "study")
     (copied / MAIN / "none-long.json").unlink()
     made = pages.make(copied, resamples=5)
-    assert "; plain training as long (`none-long`) is not finished." in english(made)
-    assert "同じ長さの通常の学習（`none-long`）は未完了です。" in japanese(made)
+    assert " Plain training as long on pictures as large is not finished." in english(made)
+    assert "同じ長さ、同じ大きさの画像での通常の学習は未完了です。" in japanese(made)
+    for name in ("own-long", "own-long-both", "own-long-patches"):
+        (copied / MAIN / f"{name}.json").unlink()
+    made = pages.make(copied, resamples=5)
+    assert "`own-long-160px` reaches" in english(made)
+    assert " Plain training as long on pictures as large was not trained." in english(made)
+    assert "同じ長さ、同じ大きさの画像での通常の学習は行っていません。" in japanese(made)
 
 
 def test_what_asks_students_of_one_seed_has_their_runs() -> None:

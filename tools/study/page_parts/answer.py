@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from distill.evaluation.intervals import Difference
-from embedstore.pages import Text
-from page_parts.evidence import OWN, PATCHES, PLAIN, PROBE, TRUNK, Compared, Evidence, is_student, student_of
+from embedstore.pages import Text, percent
+from page_parts.evidence import MAIN, OWN, PATCHES, PLAIN, PROBE, TRUNK, Compared, Evidence, is_student, student_of
 from page_parts.markdown import Bullets, Piece, between, code, share, size
 from page_parts.names import seeds_named
 
@@ -30,9 +30,10 @@ def answer(evidence: Evidence) -> Piece:
     )
     found = [
         *(_most(main, ways), _sure(main, ways[0])),
-        *_with_fewer_seeds(main),
+        *_with_fewer_seeds(evidence, patched=False),
         *_from_stages(main),
         *_beside_patches(main, ways),
+        *_with_fewer_seeds(evidence, patched=True),
         _small(main),
     ]
     return [Bullets(found), *([still] if done < all_of else [])]
@@ -146,48 +147,48 @@ def _sure(main: Compared, name: str) -> Text:
     return Text(first.en + second.en, first.ja + second.ja)
 
 
-def _with_fewer_seeds(main: Compared) -> Iterator[Text]:
-    """Say what the best student that has fewer seeds than others reaches, the strong rival, and the best beside patches."""
-    for fewer in main.fewer_seeds:
-        new = [name for name in fewer.figures if name not in fewer.beside]
+def _with_fewer_seeds(evidence: Evidence, *, patched: bool) -> Iterator[Text]:
+    """Say of what has fewer seeds what the best student reaches and the strong rival, or else the best with patches."""
+    main = evidence.main
+    for fewer in [] if main is None else main.fewer_seeds:
+        new = [name for name in fewer.figures if name not in fewer.borrowed]
         students = [name for name in store_ways(fewer) if name in new]
         rivals = [name for name in trunks(fewer) if name in new and _is_plain(fewer, name)]
-        patched = [name for name in fewer.of_part(PATCHES) if name in new]
-        few, seeds = seeds_named(fewer.comparison.seeds), main.comparison.seeds
-        began = Text(
-            f"With {few.en} instead of {seeds}, its rivals, too",
-            f"{few.ja}だけで学習したもの（ほかは {seeds} 通り、比べる相手は同じ乱数）",
-        )
-        for name in (*students[:1], *rivals[:1], *patched[:1]):
-            told = _of_fewer_seeds(fewer, name)
-            yield Text(f"{began.en}: {told.en}", f"{began.ja}：{told.ja}")
+        asked = [name for name in fewer.of_part(PATCHES) if name in new]
+        for names in (asked,) if patched else (students, rivals):
+            for name in names[:1]:
+                yield _of_fewer_seeds(evidence, fewer, name, len(names))
 
 
-def _of_fewer_seeds(fewer: Compared, name: str) -> Text:
-    called = Text("", " ")
+def _of_fewer_seeds(evidence: Evidence, fewer: Compared, name: str, of: int) -> Text:
+    """Say what a condition of fewer seeds reaches, the best of as many, and by how much it differs from its rivals."""
+    few, ours, side = seeds_named(fewer.comparison.seeds), fewer.figures[name], fewer.side(name)
+    called = Text(f", the best of {of}," if of > 1 else "", f"（{of} 件の中で最良）" if of > 1 else " ")
     if student_of(fewer.finished[name]).startswith("trunk:"):
-        side = fewer.side(name)
         called = Text(f", the strong rival on pictures of {side} pixels,", f"（{side} 画素での強力な比較対象）")
-    reached, worst = share(fewer.figures[name].macro_mode_recall, 2), fewer.figures[name].by_mode[0]
     held = [
-        Text(f"{_said(one, sure=False).en} against {code(of)}", f"{code(of)} との差は {_said(one, sure=False).ja}")
-        for of in fewer.rivals_of(name)
-        if of != PROBE and (one := fewer.difference(name, of, DECIDES)) is not None
-    ]
-    plain = fewer.as_trained(PLAIN, name)
-    if name in store_ways(fewer) and plain not in fewer.figures:
-        held.append(
-            Text(
-                f"plain training as long ({code(plain)}) is not finished",
-                f"同じ長さの通常の学習（{code(plain)}）は未完了",
-            )
+        Text(
+            f"{_said(one, sure=False).en} against {code(rival)}", f"{code(rival)} との差は {_said(one, sure=False).ja}"
         )
+        for rival in fewer.rivals_of(name)
+        if rival != PROBE and (one := fewer.difference(name, rival, DECIDES)) is not None
+    ]
+    missing, plain = Text("", ""), fewer.as_trained(PLAIN, name)
+    if name in store_ways(fewer) and plain not in fewer.figures:
+        planned = f"{MAIN}/{plain}" in evidence.planned
+        missing = Text(
+            f" Plain training as long on pictures as large {'is not finished' if planned else 'was not trained'}.",
+            f"同じ長さ、同じ大きさの画像での通常の学習は{'未完了です' if planned else '行っていません'}。",
+        )
+    reached, worst, lost = share(ours.macro_mode_recall, 2), ours.by_mode[0], percent(ours.overkill, 1)
     seen = share(worst.recall, 2)
     return Text(
-        f"{code(name)}{called.en} reaches {reached} of each kind on average, and {seen} of its worst kind, {worst.name}"
-        f"{''.join(f'; {one.en}' for one in held)}.",
-        f"{code(name)}{called.ja}は、種類の平均で {reached}、最も苦手な {worst.name} で {seen} です。"
-        f"{'、'.join(one.ja for one in held)}{'です。' if held else ''}",
+        f"With {few.en} (its rivals on the same): {code(name)}{called.en} reaches {reached} of each kind on average, and {seen} "
+        f"of its worst kind, {worst.name}, with {lost} of the good parts rejected{''.join(f'; {one.en}' for one in held)}."
+        f"{missing.en}",
+        f"{few.ja}だけで学習したもの（比較相手も同じ乱数の値）：{code(name)}{called.ja}は、種類の平均で {reached}、"
+        f"最も苦手な {worst.name} で {seen} です（実際の誤判定率 {lost}）。{'、'.join(one.ja for one in held)}"
+        f"{'です。' if held else ''}{missing.ja}",
     )
 
 
@@ -264,7 +265,7 @@ def _said(one: Difference, *, sure: bool = True) -> Text:
         return Text(share(one.value, 2, signed=True), share(one.value, 2, signed=True))
     beyond, within = Text("beyond chance", "偶然では説明できない差"), Text("which chance can explain", "偶然の範囲内")
     if not sure:
-        beyond, within = Text("without zero", "0 を含まない"), Text("with zero inside", "0 を含む")
+        beyond, within = Text("excludes zero", "区間は 0 を含まない"), Text("includes zero", "区間は 0 を含む")
     verdict = beyond if one.verdict in ("more", "less") else within
     low, high = (share(bound, 2, signed=True) for bound in (one.low, one.high))
     value = share(one.value, 2, signed=True)

@@ -161,7 +161,7 @@ def _of_main(main: Compared, pictures: dict[str, Picture]) -> dict[str, Any]:
 def _of_fewer(fewer: Compared, names: Iterable[str]) -> list[dict[str, Any]]:
     """Return what to tell of some conditions that have fewer runs, and of those beside them; nothing if none has fewer."""
     shown = list(names)
-    here = [name for name in shown if name not in fewer.beside]
+    here = [name for name in shown if name not in fewer.borrowed]
     told = {
         "names": codes(here),
         "folds": fewer.comparison.folds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from search import FILE
 from distill.evaluation.comparison import Comparison, PolicyFigures, compare_runs
 from distill.evaluation.intervals import Difference
 from distill.training.settings import Settings
-from page_parts.names import LONG, changed
+from page_parts.names import LONG, parents_of
 
 MAIN, GIVEN = "magnetic-tile", "magnetic-tile-given"
 PLAIN, OWN, TRUNK, PROBE = "none", "own", "trunk", "teacher-probe"
@@ -29,7 +29,7 @@ UNTRAINED = ("teacher", PATCHES)  # parts of the study that train no student
 GOOD = CLASSES[1]
 OVERKILL, RESAMPLES = 0.05, 2000
 _USUAL_SIDE = Settings().size  # of students' pictures; where they are larger, the condition's name says so
-_RIVALS = (PLAIN, OWN, TRUNK, PROBE)  # that stand beside what was trained on fewer folds or seeds
+_RIVALS = (PLAIN, OWN, TRUNK, f"{TRUNK}-30", PROBE)  # that stand beside what was trained on fewer folds or seeds
 
 
 class Compared:
@@ -38,23 +38,31 @@ class Compared:
     Args:
         finished: by name.
         resamples: of the intervals.
-        beside: which of them are there only for the others to be held against, since they have more runs elsewhere.
+        borrowed: which of them are there only for the others to be held against, since they have more runs elsewhere.
+        best: which of these find most there.
 
     Attributes:
         finished: those with the most runs. Unless these are whole seeds they are tested on one fold each: of the two that each
             holds out, without the others, folds would be tested unevenly.
-        beside: as given.
+        borrowed: as given.
+        best: as given.
         whole: whether these runs are whole seeds, each with all folds.
     """
 
-    def __init__(self, finished: Mapping[str, Finished], resamples: int, beside: frozenset[str] = frozenset()):
+    def __init__(
+        self,
+        finished: Mapping[str, Finished],
+        resamples: int,
+        borrowed: frozenset[str] = frozenset(),
+        best: Sequence[str] = (),
+    ):
         places = Counter(_places(one) for one in finished.values())
         most = max(places, key=lambda of: (len(of), places[of], sorted(of)))
         folds = {fold for one in finished.values() for run in one.runs for fold in (run.fold, run.val_fold)} - {None}
         self.whole = most == {(fold, seed) for fold in folds for _, seed in most}
         same = {name: one for name, one in finished.items() if _places(one) == most}
         self.finished = same if self.whole else {name: _tested_once(one) for name, one in same.items()}
-        self.beside = beside
+        self.borrowed, self.best = borrowed, best
         self._others = {name: one for name, one in finished.items() if _places(one) != most}
         self._resamples = resamples
 
@@ -81,10 +89,12 @@ class Compared:
         found = []
         for place in sorted({_places(one) for one in self._others.values()}, key=sorted):
             same = {name: one for name, one in self._others.items() if _places(one) == place}
-            named = self._named_beside(same)
-            beside = {name: one for name, one in self.finished.items() if name in named and place <= _places(one)}
-            runs = {name: _only(one, place) for name, one in {**beside, **same}.items()}
-            found.append(Compared(runs, self._resamples, frozenset(beside)))
+            patched = any(one.about["part"] == PATCHES for one in same.values())
+            best = self._best(patched=patched) if {fold for fold, _ in place} == self._folds else []
+            named = {*_RIVALS, *best, *(before for one in same.values() for before in _before(one))}
+            borrowed = {name: one for name, one in self.finished.items() if name in named and place <= _places(one)}
+            runs = {name: _only(one, place) for name, one in {**borrowed, **same}.items()}
+            found.append(Compared(runs, self._resamples, frozenset(borrowed), best))
         return found
 
     @property
@@ -92,35 +102,40 @@ class Compared:
         """Of these, what was trained on all folds."""
         return [one for one in self.fewer if one.whole]
 
-    def _named_beside(self, same: Mapping[str, Finished]) -> set[str]:
-        named = {*_RIVALS, *map(changed, same), *self.best_student()}
-        if any(one.about["part"] == PATCHES for one in same.values()):
-            named |= {PATCHES, *self.best_beside_patches()}
-        return named
+    @property
+    def _folds(self) -> set[int]:
+        return {run.fold for one in self.finished.values() for run in one.runs}
 
-    def best_student(self) -> list[str]:
-        """Return the student that finds most, of those with more runs where some are there; empty without any."""
+    def _best(self, *, patched: bool) -> list[str]:
+        """Return the student that finds most; and if wanted, of what asks patches too, the best and the best student."""
         students = [name for name in self.figures if is_student(self.finished[name])]
-        return ([name for name in students if name in self.beside] or students)[:1]
+        heads = {name: self.finished[name].about.get("of") for name in self.of_part(PATCHES)} if patched else {}
+        asked = [name for name, head in heads.items() if head]
+        best = [*students[:1], *asked[:1], *[name for name in asked if heads[name] in students][:1]]
+        return [*dict.fromkeys(best), *([PATCHES] if patched else [])]
 
-    def best_beside_patches(self) -> list[str]:
-        """Return what finds most of that which asks patches beside a head, likewise."""
-        asked = [name for name in self.of_part(PATCHES) if self.finished[name].about.get("of")]
-        return ([name for name in asked if name in self.beside] or asked)[:1]
+    def before(self, name: str) -> list[str]:
+        """Return what a condition changes: the one whose students it asks, or its parents, or own embeddings."""
+        return _before(self.finished[name])
 
     def rivals_of(self, name: str) -> list[str]:
-        """Return what a condition of fewer runs is held against.
+        """Return what a condition of fewer runs is held against, as far as that is here.
 
-        That is what it changes, plain training as long on pictures as large, the best student, and the teacher's probe; of one
-        that asks patches, also these alone, and the best beside patches.
+        That is what it changes, plain training as long on pictures as large, the best student, the teacher's stages fine-tuned on
+        pictures as large, and the teacher's probe; of one that asks patches, also the best of these.
         """
         one = self.finished[name]
-        rivals = [one.about.get("of") or changed(name) or OWN]
-        if one.about["part"] == PATCHES:
-            rivals += [PATCHES, *self.best_beside_patches()]
-        else:
-            rivals += [self.as_trained(PLAIN, name), *self.best_student(), PROBE]
+        patched = one.about["part"] == PATCHES
+        rivals = [*_before(one), *([] if patched else [self.as_trained(PLAIN, name)])]
+        rivals += [best for best in self.best if (self.finished[best].about["part"] == PATCHES) == patched]
+        if is_student(one):
+            trunks = [name for name in self.figures if student_of(self.finished[name]).startswith("trunk:")]
+            rivals += [trunk for trunk in trunks if self._is_plain_and_as_large(trunk, name)][:1]
+        rivals += [] if patched else [PROBE]
         return [rival for rival in dict.fromkeys(rivals) if rival != name and rival in self.figures]
+
+    def _is_plain_and_as_large(self, trunk: str, name: str) -> bool:
+        return self.finished[trunk].about["method"] == PLAIN and self.side(trunk) == self.side(name)
 
     def difference(self, name: str, baseline: str, figure: str) -> Difference | None:
         """Return a figure of one minus that of another; None where one of them is not there, or both are the same."""
@@ -244,6 +259,10 @@ def is_student(one: Finished) -> bool:
 def student_of(one: Finished) -> str:
     """Return which student a condition trains, as its settings call it; empty where it trains none."""
     return str(one.about["settings"].get("student", ""))
+
+
+def _before(one: Finished) -> list[str]:
+    return [str(one.about["of"])] if one.about.get("of") else parents_of(one.name) or [OWN]
 
 
 def _only(one: Finished, places: frozenset[tuple[int, int]]) -> Finished:

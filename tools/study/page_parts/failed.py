@@ -8,9 +8,9 @@ from results import Finished
 
 from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
-from page_parts.evidence import OWN, PLAIN, Compared, Evidence
+from page_parts.evidence import PLAIN, Compared, Evidence
 from page_parts.markdown import code, codes, gap_of
-from page_parts.names import MEANS, RANDOM, changed, recipe_named, seeds_named, usual
+from page_parts.names import MEANS, RANDOM, recipe_named, seeds_named, usual
 from page_parts.tables import rival_in_bytes
 
 
@@ -38,6 +38,10 @@ def _trained(compared: Compared, few: Text) -> Iterable[Text]:
     """
     worse = Text("Worse than plain training in macro-mode recall", "種類の平均が通常の学習より悪い")
     like = Text("Not beyond chance better or worse than plain training", "通常の学習との差が偶然の範囲内")
+    if few.en:  # one seed does not tell what chance does
+        like = Text(
+            "The interval of the difference to plain training includes zero", "通常の学習との差の区間が 0 を含む"
+        )
     for verdict, title in (("less", worse), ("noise", like)):
         yield from _worse(compared, verdict, Text(title.en + few.en, few.ja + title.ja))
     yield from _recipes(compared, few)
@@ -47,7 +51,7 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
     found = [
         name
         for name in compared.of_part("baselines", "summaries", "recipes")
-        if name not in compared.beside
+        if name not in compared.borrowed
         and not is_control(compared.finished[name])  # being no better is what a control is for
         and usual(name) != PLAIN
         and (one := compared.difference(name, compared.as_trained(PLAIN, name), DECIDES)) is not None
@@ -64,17 +68,16 @@ def _recipes(compared: Compared, few: Text) -> Iterable[Text]:
     """
     for name in compared.of_part("recipes"):
         about = compared.finished[name].about
-        if about["method"] == PLAIN or name in compared.beside:
+        if about["method"] == PLAIN or name in compared.borrowed:
             continue  # what recipes are held against
-        before = about.get("of") or changed(name) or OWN
-        one = compared.difference(name, before, DECIDES)
-        if one is not None and one.verdict != "more":
-            said = gap_of(one)
-            title = codes([name])
-            yield Text(
-                f"{title.en} was to go past {codes([before]).en} and gained {said.en} in macro-mode recall{few.en}.",
-                f"{title.ja} は {codes([before]).ja} を超えるためのものですが、{few.ja}種類の平均の差は {said.ja}でした。",
-            )
+        for before in compared.before(name):
+            one = compared.difference(name, before, DECIDES)
+            if one is not None and one.verdict != "more":
+                said = gap_of(one)
+                yield Text(
+                    f"{code(name)} was to go past {code(before)} and gained {said.en} in macro-mode recall{few.en}.",
+                    f"{code(name)} は {code(before)} を超えるためのものですが、{few.ja}種類の平均の差は {said.ja}でした。",
+                )
 
 
 def is_control(one: Finished) -> bool:

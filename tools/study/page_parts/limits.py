@@ -23,7 +23,7 @@ _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
             "300 epochs instead of 100, on 32 views (with own embeddings the first 200 on those alone)",
             "100 でなく 300 エポック、ビュー 32（画像ごとの埋め込みでは最初の 200 エポックが埋め込みのみ）",
         ),
-        (("own-long", OWN), ("none-long", PLAIN)),
+        (("own-long", OWN), ("none-long", PLAIN), ("own-long-160px", "own-160px")),
     ),
     (
         Text(
@@ -67,7 +67,7 @@ def _teaching(main: Compared) -> Iterator[Words]:
     for title, pairs in _TEACHING:
         told = [(name, of, *one) for name, of in pairs if (one := _known(main, name, of)) is not None]
         if told:
-            english = "; ".join(f"{code(name)} − {code(of)} {gap_of(one).en}{few.en}" for name, of, one, few in told)
+            english = "; ".join(f"{code(name)}{few.en} − {code(of)} {gap_of(one).en}" for name, of, one, few in told)
             japanese = "；".join(
                 f"{code(name)}{few.ja} − {code(of)} は {gap_of(one).ja}" for name, of, one, few in told
             )
@@ -81,7 +81,7 @@ def _known(main: Compared, name: str, of: str) -> tuple[Difference, Text] | None
     for fewer in main.fewer_seeds:
         if (one := fewer.difference(name, of, DECIDES)) is not None:
             few = seeds_named(fewer.comparison.seeds)
-            return one, Text(f", with {few.en}", f"（{few.ja}）")
+            return one, Text(f" ({few.en})", f"（{few.ja}）")
     return None
 
 

@@ -92,11 +92,15 @@ def usual(name: str) -> str:
     return _SIDE.sub("", name).removesuffix(LONG)
 
 
-def changed(name: str) -> str:
-    """Return what a condition changes in one thing: `own-long` of `own-long-160px`; empty for one of usual length and size."""
-    shorter = _SIDE.sub("", name)
-    shorter = name.removesuffix(LONG) if shorter == name else shorter
-    return "" if shorter == name else shorter
+def parents_of(name: str) -> list[str]:
+    """Return what differs from a condition in its length or in the size of its pictures alone, and is nearer to the usual.
+
+    `own-long` and `own-160px` of `own-long-160px`, `own` of `own-long`; nothing of one of usual length and size.
+    """
+    side = _SIDE.search(name)
+    smaller = _SIDE.sub("", name)
+    shorter = smaller.removesuffix(LONG) + (side[0] if side else "")
+    return [one for one in (smaller, shorter) if one != name]
 
 
 def line_of(name: str) -> str:

@@ -179,10 +179,10 @@ def held_against(compared: Compared, names: Iterable[str]) -> Table | None:
     rows: list[Sequence[Words]] = [
         [code(name), code(rival), *(gap_of(compared.difference(name, rival, figure)) for figure in DIFFERENCES)]
         for name in names
-        if name not in compared.beside
+        if name not in compared.borrowed
         for rival in compared.rivals_of(name)
     ]
-    minus = Text(" − that", " の差")
+    minus = Text(" − that", "の差")
     heads = [Text(one.en + minus.en, one.ja + minus.ja) for one in DIFFERENCES.values()]
     return Table([CONDITION, Text("held against", "比べる相手"), *heads], rows, texts=2) if rows else None
 
