@@ -14,8 +14,8 @@ sys.path += [str(ROOT / "tools" / "study"), str(ROOT / "tools")]
 
 import pages  # noqa: E402
 import results  # noqa: E402
-from page_parts.answer import cheapest, strongest_rival  # noqa: E402
-from page_parts.evidence import MAIN, Evidence  # noqa: E402
+from page_parts.answer import cheapest  # noqa: E402
+from page_parts.evidence import MAIN, Evidence, strongest_rival  # noqa: E402
 from page_parts.markdown import gap_of  # noqa: E402
 from page_parts.tables import rival_in_bytes  # noqa: E402
 

@@ -6,7 +6,21 @@ from collections.abc import Iterator
 
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text, percent
-from page_parts.evidence import MAIN, OWN, PATCHES, PLAIN, PROBE, TRUNK, Compared, Evidence, is_student, student_of
+from page_parts.evidence import (
+    MAIN,
+    OWN,
+    PATCHES,
+    PLAIN,
+    PROBE,
+    TRUNK,
+    Compared,
+    Evidence,
+    is_plain,
+    is_student,
+    strongest_rival,
+    student_of,
+    trunks,
+)
 from page_parts.markdown import Bullets, Piece, between, code, share, size
 from page_parts.names import seeds_named
 
@@ -42,23 +56,6 @@ def answer(evidence: Evidence) -> Piece:
 def store_ways(main: Compared) -> list[str]:
     """Return the conditions that train the project's own student, with the store or without, best first."""
     return [name for name in main.figures if is_student(main.finished[name])]
-
-
-def trunks(main: Compared) -> list[str]:
-    """Return the conditions that begin with the teacher's own first stages, best first."""
-    return [name for name in main.figures if student_of(main.finished[name]).startswith("trunk:")]
-
-
-def strongest_rival(main: Compared, beside: str | None = None) -> str | None:
-    """Return the best of those that fine-tune these stages without the store, on pictures as large as `beside` saw, if given."""
-    return next(
-        (
-            name
-            for name in trunks(main)
-            if _is_plain(main, name) and (beside is None or main.side(name) == main.side(beside))
-        ),
-        None,
-    )
 
 
 def cheapest(main: Compared) -> str | None:
@@ -115,7 +112,7 @@ def _sure(main: Compared, name: str) -> Text:
     before, trunk = main.as_trained(PLAIN, name), strongest_rival(main)
     plain = main.difference(name, before, DECIDES)
     rival = None if trunk is None else main.difference(name, trunk, DECIDES)
-    if _is_plain(main, name):
+    if is_plain(main.finished[name]):
         first = Text(
             "That is plain training, so no way that learns from the store is above it here",
             "これは通常の学習そのもので、ここではストアから学ぶどの方法もこれを上回りません",
@@ -153,7 +150,7 @@ def _with_fewer_seeds(evidence: Evidence, *, patched: bool) -> Iterator[Text]:
     for fewer in [] if main is None else main.fewer_seeds:
         new = [name for name in fewer.figures if name not in fewer.borrowed]
         students = [name for name in store_ways(fewer) if name in new]
-        rivals = [name for name in trunks(fewer) if name in new and _is_plain(fewer, name)]
+        rivals = [name for name in trunks(fewer) if name in new and is_plain(fewer.finished[name])]
         asked = [name for name in fewer.of_part(PATCHES) if name in new]
         for names in (asked,) if patched else (students, rivals):
             for name in names[:1]:
@@ -192,13 +189,9 @@ def _of_fewer_seeds(evidence: Evidence, fewer: Compared, name: str, of: int) -> 
     )
 
 
-def _is_plain(compared: Compared, name: str) -> bool:
-    return bool(compared.finished[name].about["method"] == PLAIN)
-
-
 def _from_stages(main: Compared) -> list[Text]:
     """Say what a student that begins with the teacher's own stages makes of the store, where one was trained with it."""
-    taught = next((name for name in trunks(main) if not _is_plain(main, name)), None)
+    taught = next((name for name in trunks(main) if not is_plain(main.finished[name])), None)
     rival = None if taught is None else strongest_rival(main, taught)
     if rival is None or taught is None or (gained := main.difference(taught, rival, DECIDES)) is None:
         return []
@@ -222,7 +215,7 @@ def _beside_patches(main: Compared, ways: list[str]) -> list[Text]:
         return []
     reached, worst = main.figures[name].macro_mode_recall, main.figures[name].by_mode[0]
     head, found, seen = code(heads[name]), share(reached, 2), share(worst.recall, 2)
-    rivals = [one for one in heads if heads[one] in trunks(main) and _is_plain(main, heads[one])]
+    rivals = [one for one in heads if heads[one] in trunks(main) and is_plain(main.finished[heads[one]])]
     held = [
         Text(f"{_said(difference).en} against {against.en}", f"{against.ja}との差は {_said(difference).ja}")
         for difference, against in (

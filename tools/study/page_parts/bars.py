@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from embedstore.pages import Text, Words
-from page_parts.answer import DECIDES, LOSS, QUARTER, cheapest, store_ways, strongest_rival, trunks
-from page_parts.evidence import OWN, PLAIN, PROBE, TRUNK, Compared
+from page_parts.answer import DECIDES, LOSS, QUARTER, cheapest, store_ways
+from page_parts.evidence import OWN, PLAIN, PROBE, TRUNK, Compared, strongest_rival, trunks
 from page_parts.markdown import Table, code, gap_of, share, size
 from page_parts.names import MEANS, RANDOM, is_rare_aware
 from page_parts.tables import rival_in_bytes

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from embedstore.pages import Text, percent
 from page_parts import curves, rows, tables
 from page_parts.advised import advised
-from page_parts.answer import answer, strongest_rival, trunks
+from page_parts.answer import answer
 from page_parts.bars import bars_table
 from page_parts.drawing import Picture
 from page_parts.evidence import (
@@ -27,6 +27,8 @@ from page_parts.evidence import (
     RESAMPLES,
     Compared,
     Evidence,
+    strongest_rival,
+    trunks,
 )
 from page_parts.failed import failed
 from page_parts.limits import limits

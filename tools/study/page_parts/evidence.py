@@ -128,14 +128,10 @@ class Compared:
         patched = one.about["part"] == PATCHES
         rivals = [*_before(one), *([] if patched else [self.as_trained(PLAIN, name)])]
         rivals += [best for best in self.best if (self.finished[best].about["part"] == PATCHES) == patched]
-        if is_student(one):
-            trunks = [name for name in self.figures if student_of(self.finished[name]).startswith("trunk:")]
-            rivals += [trunk for trunk in trunks if self._is_plain_and_as_large(trunk, name)][:1]
+        if is_student(one) and (trunk := strongest_rival(self, name)) is not None:
+            rivals.append(trunk)
         rivals += [] if patched else [PROBE]
         return [rival for rival in dict.fromkeys(rivals) if rival != name and rival in self.figures]
-
-    def _is_plain_and_as_large(self, trunk: str, name: str) -> bool:
-        return self.finished[trunk].about["method"] == PLAIN and self.side(trunk) == self.side(name)
 
     def difference(self, name: str, baseline: str, figure: str) -> Difference | None:
         """Return a figure of one minus that of another; None where one of them is not there, or both are the same."""
@@ -259,6 +255,28 @@ def is_student(one: Finished) -> bool:
 def student_of(one: Finished) -> str:
     """Return which student a condition trains, as its settings call it; empty where it trains none."""
     return str(one.about["settings"].get("student", ""))
+
+
+def is_plain(one: Finished) -> bool:
+    """Return whether a condition is trained without the store's embeddings."""
+    return bool(one.about["method"] == PLAIN)
+
+
+def trunks(main: Compared) -> list[str]:
+    """Return the conditions that begin with the teacher's own first stages, best first."""
+    return [name for name in main.figures if student_of(main.finished[name]).startswith("trunk:")]
+
+
+def strongest_rival(main: Compared, beside: str | None = None) -> str | None:
+    """Return the best of those that fine-tune these stages without the store, on pictures as large as `beside` saw, if given."""
+    return next(
+        (
+            name
+            for name in trunks(main)
+            if is_plain(main.finished[name]) and (beside is None or main.side(name) == main.side(beside))
+        ),
+        None,
+    )
 
 
 def _before(one: Finished) -> list[str]:

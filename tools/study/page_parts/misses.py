@@ -11,8 +11,8 @@ from results import Finished
 from distill.evaluation.report import kind_of
 from distill.evaluation.runs import policies_of, read_folds
 from embedstore.pages import Text, Words
-from page_parts.answer import store_ways, strongest_rival
-from page_parts.evidence import GOOD, OVERKILL, OWN, PLAIN, Compared
+from page_parts.answer import store_ways
+from page_parts.evidence import GOOD, OVERKILL, OWN, PLAIN, Compared, strongest_rival
 from page_parts.markdown import Table, code, share
 from page_parts.tables import kinds_of
 
