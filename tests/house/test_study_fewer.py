@@ -149,7 +149,7 @@ def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_
 ) -> None:
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
     assert "Trained with 1 seed, since 2 would take hours more: `" in english(made)
-    assert "乱数 2 通りでなく 1 通りだけで学習した条件は `" in japanese(made)
+    assert "乱数 2 通りでなく、乱数 1 通りだけで学習した条件は `" in japanese(made)
     past = "Past the teacher"
     for text, heading in ((english(made), past), (japanese(made), "教師を超える")):
         of_long = held(text, "own-long", heading)

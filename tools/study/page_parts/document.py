@@ -34,7 +34,7 @@ from page_parts.failed import failed
 from page_parts.limits import limits
 from page_parts.markdown import Bullets, Folded, Piece, Shown, codes, written
 from page_parts.misses import missed_by_all, most_missed, shown_of
-from page_parts.names import pictures_of
+from page_parts.names import pictures_of, seeds_named
 from page_parts.training_free import told
 
 _ALL = Text("All conditions", "すべての条件")
@@ -167,7 +167,8 @@ def _of_fewer(fewer: Compared, names: Iterable[str]) -> list[dict[str, Any]]:
     told = {
         "names": codes(here),
         "folds": fewer.comparison.folds,
-        "seeds": fewer.comparison.seeds,
+        "seeds": seeds_named(fewer.comparison.seeds),
+        "single": len(next(iter(fewer.finished.values())).runs) == 1,
         "figures": tables.figures(fewer, shown),
         "differences": tables.held_against(fewer, shown),
     }
