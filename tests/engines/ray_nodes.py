@@ -29,6 +29,27 @@ if "EMBEDDED_LOG" in os.environ:
     PixelTeacher.embed = embed
 """
 
+# Ray gives a node 30 seconds, which nobody can change; a machine that is busy with something else may need more.
+_STARTS = 3
+
+
+def started_cluster(count: int) -> tuple[Any, list[Any]]:
+    """Start a cluster of nodes of one core each; returns it, and its nodes that are not the head."""
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    for start in range(_STARTS):
+        cluster = None
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+            return cluster, [cluster.add_node(**small) for _ in range(count - 1)]
+        except Exception:  # Ray says it in many ways
+            if cluster is not None:
+                cluster.shutdown()  # all of it: the late node would join beside its second
+            if start + 1 == _STARTS:
+                raise
+    raise AssertionError("started at least once")
+
 
 class Nodes:
     """Some nodes of one core each, the first of which is the head.
@@ -39,8 +60,6 @@ class Nodes:
     """
 
     def __init__(self, folder: Path, count: int, seconds: float):
-        from ray.cluster_utils import Cluster
-
         (folder / "slow").mkdir()
         (folder / "slow" / "sitecustomize.py").write_text(SLOW)
         self.log = folder / "embedded.log"
@@ -48,9 +67,7 @@ class Nodes:
         self._environment["PYTHONPATH"] += os.pathsep + str(folder / "slow")
         told = {"EMBEDDED_LOG": str(self.log), "EMBEDDED_SECONDS": str(seconds), "RAY_USAGE_STATS_ENABLED": "0"}
         with changed_environment({**self._environment, **told}):
-            small = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-            self._cluster = Cluster(initialize_head=True, head_node_args=small)
-            self.workers = [self._cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(count - 1)]
+            self._cluster, self.workers = started_cluster(count)
         self.address = str(self._cluster.address)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines.ray_nodes import started_cluster
 from toy_shards import COUNT, PARAMETERS, over, shards_of, toy_store, training_over
 
 import embedstore
@@ -66,28 +67,24 @@ def test_a_cluster_that_is_started_here_gives_the_same_bytes(path: Path) -> None
             list(OnRay().over(gone)(label_sums, 3, store.dim))
 
 
-SMALL = {"num_cpus": 1, "object_store_memory": 100 << 20}
-
-
 @pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Have a cluster, and of its two nodes the one that is not the head."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+    cluster, (other,) = started_cluster(2)
     try:
-        yield cluster
+        yield cluster, other
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
 @pytest.mark.cluster
-def test_a_node_that_dies_on_the_way_costs_its_shards_and_no_more(path: Path, two_nodes: Any) -> None:
+def test_a_node_that_dies_on_the_way_costs_its_shards_and_no_more(path: Path, two_nodes: tuple[Any, Any]) -> None:
     from embedstore.engines.ray_cluster import connected
 
-    other = two_nodes.add_node(**SMALL)
-    with embedstore.open(path) as store, connected(two_nodes.address) as nodes:
+    cluster, other = two_nodes
+    with embedstore.open(path) as store, connected(cluster.address) as nodes:
         assert len(nodes) == 2
         training = training_over(store, 14)
         shards = shards_of(training)
@@ -96,7 +93,7 @@ def test_a_node_that_dies_on_the_way_costs_its_shards_and_no_more(path: Path, tw
         assert len({worker for worker, _ in run(process_of)}) == 2
         results = run(process_of)
         numbers = list(next(results)[1])
-        two_nodes.remove_node(other, allow_graceful=False)
+        cluster.remove_node(other, allow_graceful=False)
         for _, part in results:
             numbers += part
         assert numbers == list(range(COUNT))
