@@ -107,13 +107,13 @@ def rows_of(page: str) -> Iterator[dict[str, str]]:
 # Conditions of the study in the order of the READMEs' tables.
 IN_ENGLISH = (
     "teacher-probe", "trunk-own-30", "trunk-own-30-patches", "patches", "trunk-30", "own-160px", "compressed-16-160px",
-    "compressed-16-160px-patches", "none-160px", "own", "compressed-16",
+    "compressed-16-160px-patches", "none-160px", "own", "compressed-16", "compressed-4",
     "sub-prototypes", "rare-samples", "clip-embed-kd-corrected", "clip-embed-kd", "class-mean", "shuffled-own", "none",
 )  # fmt: skip
 IN_JAPANESE = (
     "teacher-probe", "trunk-own-30", "trunk-own-30-patches", "patches", "trunk-30", "trunk", "own-160px",
     "compressed-16-160px", "compressed-16-160px-patches", "none-160px", "own", "compressed-16",
-    "compressed-16-distribution", "sub-prototypes", "k-means-32", "rare-samples", "random-1",
+    "compressed-16-distribution", "compressed-4", "sub-prototypes", "k-means-32", "rare-samples", "random-1",
     "clip-embed-kd-corrected", "clip-embed-kd",
     "class-mean", "shuffled-own", "none",
 )  # fmt: skip

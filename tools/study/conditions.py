@@ -166,7 +166,8 @@ _LARGE_SUMMARIES = tuple(
     for name, method, recipe, says, settings in (*_SUMMARIES, _K_MEANS_40)
     if name in ("k-means-40", "random-1", "compressed-16")
 )
-_MANY_VIEWS, _LONG = 32, 3 * EPOCHS
+_MANY_VIEWS, _LONG = {"views": 32}, 3 * EPOCHS
+_ON_EMBEDDINGS_FIRST = {**_MANY_VIEWS, "pretrained": 2 / 3}
 _RECIPES: tuple[tuple[Any, ...], ...] = (
     # A longer schedule, and what as many epochs and views give without the embeddings.
     (
@@ -174,17 +175,17 @@ _RECIPES: tuple[tuple[Any, ...], ...] = (
         "own",
         "own",
         "own embeddings, 32 replayed views, 200 epochs of embeddings alone, then 100",
-        {"views": _MANY_VIEWS, "pretrained": 2 / 3},
+        _ON_EMBEDDINGS_FIRST,
         _LONG,
     ),
-    ("none-long", "none", "none", "plain training on 32 stored views, 300 epochs", {"views": _MANY_VIEWS}, _LONG),
+    ("none-long", "none", "none", "plain training on 32 stored views, 300 epochs", _MANY_VIEWS, _LONG),
     # Both of what gained most.
     (
         "own-long-160px",
         "own",
         "own",
         "own embeddings, 32 replayed views, 200 epochs of embeddings alone, then 100, pictures of 160 pixels",
-        {"views": _MANY_VIEWS, "pretrained": 2 / 3, **_LARGE},
+        {**_ON_EMBEDDINGS_FIRST, **_LARGE},
         _LONG,
     ),
     # The usual students see 96 pixels, where the teacher sees 224.
