@@ -4,7 +4,7 @@ import csv
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -16,6 +16,7 @@ PICTURE_SUFFIXES = frozenset(
 SPLITS = ("train", "val", "test", "aside")
 FIELDS = ("label", "mode", "group", "split")
 COLUMNS = ("id", "path", *FIELDS)  # of every manifest and file; any other is an attribute
+ABSENT = "its file is not there"
 NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
 
@@ -66,6 +67,7 @@ def list_images(
     manifest: str | os.PathLike[str] | None = None,
     *,
     uris: Sequence[str] | None = None,
+    known: Callable[[], Collection[str]] | None = None,
 ) -> Listing:
     """List the samples of a folder tree, or those that a manifest names.
 
@@ -75,6 +77,8 @@ def list_images(
             `mode`, `group`, `split` and any other column, which becomes an attribute. Without a `label` column the
             label is the parent folder's name; an empty cell is a missing label.
         uris: list only what lies at or below these paths, relative to `root`; all where not given.
+        known: gives the ids that a store has, and those that its paths would have. Where given, rows of a manifest that are
+            not among them and whose files are absent are told as unreadable (`ABSENT`), unless they are more than half of all.
 
     Raises:
         ImagesError: the folder or manifest is missing, empty, or names files that are absent, outside `root`, or twice.
@@ -85,7 +89,9 @@ def list_images(
         raise ImagesError(f"The image folder '{folder}' {what}; give the folder that holds the images.")
     if not _is_utf8(str(folder.resolve())):
         raise ImagesError(f"The path of the image folder {os.fsencode(folder)!r} is not valid UTF-8; rename it.")
-    listing = _read_folder(folder, uris or (".",)) if manifest is None else _read_manifest(folder, Path(manifest))
+    listing = (
+        _read_folder(folder, uris or (".",)) if manifest is None else _read_manifest(folder, Path(manifest), known)
+    )
     if not listing.samples and not listing.unreadable:
         if manifest is not None:
             raise ImagesError(f"The manifest '{manifest}' has no rows; give one row per image.")
@@ -177,7 +183,7 @@ def _read_folder(root: Path, uris: Iterable[str] = (".",)) -> Listing:
     return Listing(root, samples, unreadable, ignored)
 
 
-def _read_manifest(root: Path, manifest: Path) -> Listing:
+def _read_manifest(root: Path, manifest: Path, known: Callable[[], Collection[str]] | None) -> Listing:
     rows = _manifest_rows(manifest)
     if rows and (miss := near_miss(rows[0])) is not None:
         raise ImagesError(f"The manifest '{manifest}' has a column '{miss[0]}'; did you mean '{miss[1]}'? Rename it.")
@@ -217,12 +223,18 @@ def _read_manifest(root: Path, manifest: Path) -> Listing:
                 given=given,
             )
         )
+    waiting: dict[str, str] = {}
     if absent:
-        raise ImagesError(
-            f"{len(absent)} of the {len(rows)} files in the manifest '{manifest}' are not under '{root}' "
-            f"({_first(absent)}); check the image folder and the column 'path'."
-        )
-    return Listing(root, samples, {}, Counter())
+        away = set(absent)
+        names = {*map(sample_id, away), *(sample.id for sample in samples if sample.uri in away)}
+        if known is None or 2 * len(absent) > len(rows) or not names.isdisjoint(known()):
+            raise ImagesError(
+                f"{len(absent)} of the {len(rows)} files in the manifest '{manifest}' are not under '{root}' ({_first(absent)}); "
+                "check the image folder and the column 'path', and take these rows out, or wait until the files are there."
+            )
+        _refuse_duplicates(samples, manifest)  # those that wait count, too
+        samples, waiting = [sample for sample in samples if sample.uri not in away], dict.fromkeys(absent, ABSENT)
+    return Listing(root, samples, waiting, Counter())
 
 
 def _only_below(listing: Listing, uris: Sequence[str], manifest: str | os.PathLike[str]) -> Listing:

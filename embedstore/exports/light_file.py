@@ -31,7 +31,7 @@ from embedstore.exports.selection import Selection
 from embedstore.images import part_of
 from embedstore.store.fields import Texts
 from embedstore.store.reducing import fit, fitted_centre, training_side
-from embedstore.teachers.reduction import Halves, projected
+from embedstore.teachers.reduction import KIND, Halves, projected
 from embedstore.vectors import Vectors, unit_length
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def write(selection: Selection, store: EmbeddingStore, path: Path, form: LightFo
 
     fitted = [centre.tobytes(), *([] if axes is None else [axes.tobytes()])]
     chunks = chain((end.tobytes() for _, end in texts.values()), fitted, codes(), (data for data, _ in texts.values()))
-    write_sealed(path, METADATA, {"format": FORMAT, **selection.about}, layout, chunks)
+    about = {name: said for name, said in selection.about.items() if name != KIND}  # its axes bring no picture here
+    write_sealed(path, METADATA, {"format": FORMAT, **about}, layout, chunks)
 
 
 def in_bytes(directions: Vectors) -> npt.NDArray[np.int8]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from embedstore.errors import SettingsError
 from embedstore.images import COLUMNS, FIELDS
 from embedstore.store.fields import ATTRIBUTE, ID, URI, Texts
+from embedstore.teachers.reduction import KIND, Reduction
 
 if TYPE_CHECKING:
     from embedstore.store.embedding_store import EmbeddingStore
@@ -27,7 +28,7 @@ class Selection:
     Attributes:
         positions: (n,) in the store.
         dim: of the vectors.
-        about: what a file says of where it is from, as plain values.
+        about: what a file says of where it is from, as plain values; of a thinned store `reduced`, see `Reduction.to_texts`.
 
     Raises:
         SettingsError: no sample meets the conditions.
@@ -49,6 +50,8 @@ class Selection:
             "version": store.version,
             "view": view,
         }
+        if KIND in store.space:  # no name loads the teacher of a thinned store: its axes are known here alone
+            self.about[KIND] = Reduction.from_dict(store.space[KIND]).to_texts()
         taken = sorted(set(store.attribute_names) & set(COLUMNS))
         if taken:
             raise SettingsError(

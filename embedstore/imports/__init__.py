@@ -30,6 +30,7 @@ from embedstore.store.fields import as_stored
 from embedstore.store.layout import id_key
 from embedstore.store.writing import writer
 from embedstore.teachers.protocol import EMBEDDING
+from embedstore.teachers.reduction import KIND, is_reduced
 
 FOLDER = "folder"
 IMPORTS: dict[str, Callable[[Path, Options], Source]] = {
@@ -49,6 +50,8 @@ class ImportReport:
     Attributes:
         count: rows that were read.
         replaced: how many of them took the place of samples that were there.
+        unknown_pictures: how many of those are other vectors than the teacher's of a picture that was known; nothing says any
+            more which picture they are of, so a refresh embeds their pictures anew.
         dim: of the vectors.
         teacher: of the store.
         samples, version: of the store afterwards.
@@ -59,6 +62,7 @@ class ImportReport:
 
     count: int
     replaced: int
+    unknown_pictures: int
     dim: int
     teacher: str
     samples: int
@@ -108,9 +112,11 @@ def import_vectors(
             fingerprint decides, and more can be built.
         fields: a CSV file with the fields of a `.npy` file's vectors; where none is given, the one of the same name beside it.
         column: the Parquet column that holds the vectors, or `text_emb` for the captions of a clip-retrieval folder.
-        images: the folder of the pictures: paths that lead into it become relative to it. A new store remembers it.
+        images: the folder of the pictures: paths that lead into it become relative to it. A new store remembers it; where none is
+            given, it takes the folder that it lies in, which no build goes on with where the pictures lie in a folder of that.
         strip: what every path begins with, such as the folder on another machine; it is taken off.
         replace: samples that are there already get these vectors and the fields that the source has; else they are refused.
+            Where the vector is the one that is there, it stays known which picture it is of.
         progress: called with (rows done, rows in all).
 
     Raises:
@@ -143,6 +149,7 @@ def import_vectors(
     return ImportReport(
         count=found.count,
         replaced=before + found.count - samples,
+        unknown_pictures=changes.unknown_pictures,
         dim=found.dim,
         teacher=named,
         samples=samples,
@@ -176,12 +183,23 @@ def _teacher_of(source: Source, teacher: str | None) -> str:
 
 
 def _created(path: Path, teacher: str, source: Source, images: Path | None) -> EmbeddingStore:
-    """Make a store: under the teacher's fingerprint where the source has it, or else under the name alone."""
+    """Make a store: under the teacher's fingerprint where the source has it and its axes, or else under the name alone.
+
+    Raises:
+        SourceError: the axes are not those of the vectors.
+    """
     origin = source.origin
-    if origin is None or origin.fingerprint is None:
-        return create(path, teacher=teacher, dim=source.dim, images=images)
+    if origin is None or origin.fingerprint is None or (origin.reduction is None and is_reduced(teacher)):
+        return create(path, teacher=teacher, dim=source.dim, images=images)  # an early export lacks the axes
     settings = {"recipe": origin.recipe.to_dict(), "image_root": str((images or path.parent).resolve())}
     space = {"teacher": teacher, "outputs": {EMBEDDING: source.dim}, "input_size": origin.input_size}
+    if origin.reduction is not None:
+        if origin.reduction.dim != source.dim:
+            raise SourceError(
+                f"'{source.path}' holds vectors of {source.dim} numbers, but says that they are on {origin.reduction.dim} axes; "
+                "export it again."
+            )
+        space[KIND] = origin.reduction.to_dict()
     create_store(path, settings, origin.fingerprint, space)
     return open_store(path)
 

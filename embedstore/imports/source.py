@@ -16,6 +16,7 @@ from embedstore.errors import SourceError
 from embedstore.images import SPLITS, leaves, sample_id
 from embedstore.store.fields import Texts
 from embedstore.teachers.protocol import EMBEDDING
+from embedstore.teachers.reduction import KIND, Reduction
 from embedstore.views import Recipe
 
 BATCH = 16_384  # rows
@@ -50,12 +51,14 @@ class Origin:
             only declared.
         input_size: side of the pictures that it takes, in pixels.
         recipe: how the store draws views.
+        reduction: how that teacher's vectors were brought to fewer axes, where they are of a thinned store.
     """
 
     teacher: str
     fingerprint: str | None
     input_size: int
     recipe: Recipe
+    reduction: Reduction | None = None
 
 
 def origin_of(about: Any, path: Path) -> Origin | None:
@@ -71,7 +74,11 @@ def origin_of(about: Any, path: Path) -> Origin | None:
         fingerprint = str(about["fingerprint"]) if checked else None
         if not isinstance(about["teacher"], str) or not re.fullmatch("[0-9a-f]{32}", fingerprint or "0" * 32):
             raise ValueError("neither a name nor a fingerprint")
-        return Origin(about["teacher"], fingerprint, int(about["input_size"]), Recipe.from_dict(about["recipe"]))
+        reduction = Reduction.from_texts(about[KIND]) if KIND in about else None
+        if reduction and (reduction.name, reduction.fingerprint) != (about["teacher"], about["fingerprint"]):
+            raise ValueError("axes of another teacher")
+        recipe = Recipe.from_dict(about["recipe"])
+        return Origin(about["teacher"], fingerprint, int(about["input_size"]), recipe, reduction)
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise SourceError(f"What '{path}' says of its teacher can't be read; export it again.") from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import write_pictures
 from toy_commands import call
 
 import embedstore
@@ -36,6 +37,7 @@ def test_what_leaves_comes_back(place: Path) -> None:
     assert facts == {
         "count": 6,
         "replaced": 0,
+        "unknown_pictures": 0,
         "dim": 2,
         "teacher": TEACHER,
         "samples": 6,
@@ -45,6 +47,20 @@ def test_what_leaves_comes_back(place: Path) -> None:
     }
     with embedstore.open(place / "s") as one, embedstore.open(place / "again") as other:
         assert other.samples == one.samples
+
+
+def test_samples_whose_picture_is_unknown_now_are_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "photos", ["good/1.png", "good/2.png"])
+    call("embedstore", "build", "s", "photos", "--teacher", "pixels", "--views", "0", cwd=tmp_path)
+    call("embedstore", "export", "s", "v.safetensors", cwd=tmp_path)
+    replaced = ("embedstore", "import", "s", "v.safetensors", "--replace")
+    assert "picture" not in call(*replaced, cwd=tmp_path).stdout
+    write_pictures(tmp_path / "photos", ["good/1.png"], seed=1)
+    embedstore.build(tmp_path / "s", tmp_path / "photos")  # the export has another vector by now
+    assert (
+        "1 sample got another vector than that of the picture, so nothing says any more which picture it is of; embedstore "
+        "refresh embeds the pictures of such samples anew."
+    ) in call(*replaced, cwd=tmp_path).stdout
 
 
 def test_a_part_leaves(place: Path) -> None:

@@ -80,6 +80,11 @@ def import_(
         f"{report.seconds:.1f} s; {report.replaced} of them took the place of others.",
         f"'{store}' holds {console.count(report.samples, 'sample', 'samples')} at version {report.version}.",
     )
+    if report.unknown_pictures:
+        console.say(
+            f"{console.count(report.unknown_pictures, 'sample', 'samples')} got another vector than that of the picture, so "
+            "nothing says any more which picture it is of; embedstore refresh embeds the pictures of such samples anew."
+        )
     if report.attributes:
         names = ", ".join(f"'{name}'" for name in report.attributes)
         console.say(f"Taken as attributes, which --where can ask for: the columns {names}.")
