@@ -2,7 +2,7 @@
 
 from embedstore.refreshing.plan import Plan, SummaryPlan
 from embedstore.refreshing.settings import CONFIG, LIMIT, RefreshSettings, read_config, write_config
-from embedstore.refreshing.work import RefreshReport, refresh
+from embedstore.refreshing.work import RefreshReport, check, refresh
 
 __all__ = [
     "CONFIG",
@@ -11,6 +11,7 @@ __all__ = [
     "RefreshReport",
     "RefreshSettings",
     "SummaryPlan",
+    "check",
     "read_config",
     "refresh",
     "write_config",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embedstore.errors import ImagesError, PictureError, StoreError, SummaryError
-from embedstore.images import Listing, Sample
+from embedstore.images import ABSENT, Listing, Sample
 from embedstore.pictures import content_hash, decode
 from embedstore.refreshing.dealing import sides_by_picture, sides_of
 from embedstore.refreshing.settings import RefreshSettings
@@ -153,12 +153,11 @@ def make_plan(
 
     Raises:
         SettingsError: a side is asked for that the store has no use of, or a store of a manifest is to be refreshed without it.
-        ImagesError: most samples would be removed.
+        ImagesError: most samples would be removed, or a known picture changed or leaves while a listed file is absent.
         TeacherError, TeacherMismatchError: the teacher can't be loaded, or is another.
     """
     known = {record.id: record for record in store.records()}
-    if settings.manifest is None:
-        refuse_lost_manifest(listing, known, f"embedstore refresh '{store.path}'")
+    refuse_without_manifest(store, listing, settings, known)
     looked = _Look(store, listing, known, progress or (lambda done, total: None))
     after = dict(known)
     gone = tuple(one for one in known if one not in looked.listed)
@@ -176,6 +175,7 @@ def make_plan(
     new = tuple(one for one in after if one not in known)
     stay = tuple(one for one in known if one in after)
     changed = tuple(one for one in stay if after[one].content != known[one].content)
+    _refuse_waiting(looked.unreadable, len(known) - len(stay) + len(changed))
     to_embed = {*new, *changed}
     updated = tuple(
         one for one in stay if one not in to_embed and replace(after[one], row=known[one].row) != known[one]
@@ -219,6 +219,14 @@ def make_plan(
         prune=settings.prune,
     )
     return plan, looked.contents
+
+
+def refuse_without_manifest(
+    store: EmbeddingStore, listing: Listing, settings: RefreshSettings, known: Mapping[str, Record]
+) -> None:
+    """Refuse to refresh a store of a manifest without one; `known` is what the store has: id -> record."""
+    if settings.manifest is None:
+        refuse_lost_manifest(listing, known, f"embedstore refresh '{store.path}'")
 
 
 class _Look:
@@ -290,6 +298,17 @@ def _refuse_half(listing: Listing, gone: int, known: int) -> None:
         raise ImagesError(
             f"{gone} of the store's {known} pictures are not listed under '{listing.root}', so nothing was removed; put them "
             "back, or if they are to go, remove them by hand: embedstore build with --prune"
+        )
+
+
+def _refuse_waiting(unreadable: Mapping[str, str], touched: int) -> None:
+    """Refuse to change or remove known pictures while a listed file is absent: it may be one of them under another name."""
+    waiting = [path for path, reason in unreadable.items() if reason == ABSENT]
+    if waiting and touched:
+        raise ImagesError(
+            f"Listed files are not there ({len(waiting)}, such as '{waiting[0]}'), and pictures of the store changed or leave "
+            f"({touched}), which these may be under other names, so nothing was done; take these rows out, or wait until the "
+            "files are there."
         )
 
 

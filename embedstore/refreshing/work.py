@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from embedstore.images import Listing, list_images
-from embedstore.refreshing.plan import STAYS, Plan, make_plan
+from embedstore.images import Listing, list_images, sample_id
+from embedstore.refreshing.plan import STAYS, Plan, make_plan, refuse_without_manifest
 from embedstore.refreshing.settings import LIMIT, RefreshSettings
 from embedstore.store.build_report import BuildReport
 from embedstore.store.compaction import compact_if_wasteful
@@ -30,12 +30,10 @@ from embedstore.store.kept_summaries import drop_superseded, put_refreshed
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.publishing import publish
 from embedstore.store.tables import Tables
-from embedstore.store.versions import BEFORE, STEP, STEPS
+from embedstore.store.versions import BEFORE, REFRESH_TAG, STEP, STEPS, is_refresh_tag
 from embedstore.store.writing import Writer, next_head, writer
 from embedstore.summaries.updating import Renewal, update
 from embedstore.teachers import Teacher
-
-TAG = "before-refresh-"
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,29 @@ def refresh(
     return replace(report, seconds=time.monotonic() - started)
 
 
+def check(path: str | os.PathLike[str], settings: RefreshSettings) -> None:
+    """Refuse settings of which every refresh would be refused before it looks at pictures; write nothing.
+
+    Args:
+        path: the store.
+        settings: such as those that a nightly job is to have.
+
+    Raises:
+        LostManifestError: the store was built with a manifest, and the settings name none.
+        ImagesError: the folder or the manifest can't be used, or the folder is not the store's.
+        StoreError: there is no store, or its first build was not finished.
+    """
+    with EmbeddingStore(path) as store:
+        refuse_unbuilt(store)
+        listing = _listing(store, settings)
+        refuse_without_manifest(store, listing, settings, {record.id: record for record in store.records()})
+
+
 def _listing(store: EmbeddingStore, settings: RefreshSettings) -> Listing:
-    listing = list_images(settings.images or store.image_root, settings.manifest)
+    def known() -> set[str]:
+        return {*store.ids, *store.lost, *(sample_id(uri or "") for uri in store.text_field("uri").to_list())}
+
+    listing = list_images(settings.images or store.image_root, settings.manifest, known=known)
     refuse_another_folder(store, listing)
     return listing
 
@@ -161,9 +180,11 @@ class _Work:
             self._give_sides()
         sides = int((store.find(list(plan.sides)) >= 0).sum())  # a picture may be unreadable since
         summaries = self._update_summaries()
+        if _interrupted(store) is not None:
+            self._session.write(_end)
         if self._settings.keep is not None:
             self._session.write(self._forget_older)
-        tag = f"{TAG}{self._before}" if store.version > self._before else None
+        tag = f"{REFRESH_TAG}{self._before}" if store.version > self._before else None
         return RefreshReport(plan, self._before, store.version, tag, pictures, sides, summaries)
 
     def _embed(self, listing: Listing, teacher: Teacher | None, progress: Progress | None) -> BuildReport:
@@ -233,12 +254,12 @@ class _Work:
     def _tag(self, tables: Tables) -> None:
         """Tag the version before the refresh, in the step that is its first."""
         if tables.head().version > self._before:
-            tables.put_tag(f"{TAG}{self._before}", self._before)
+            tables.put_tag(f"{REFRESH_TAG}{self._before}", self._before)
 
     def _forget_older(self, tables: Tables) -> None:
         """Drop the tags, and the summaries kept aside, of refreshes that need not be rolled back any more."""
         assert self._settings.keep is not None  # noqa: S101  else nobody asks
-        tags = {name: version for name, version in tables.tags().items() if is_own_tag(name)}
+        tags = {name: version for name, version in tables.tags().items() if is_refresh_tag(name)}
         oldest = sorted(tags.values())[-self._settings.keep :][:1]
         for name, version in tags.items():
             if oldest and version < oldest[0]:
@@ -256,9 +277,11 @@ def _interrupted(store: EmbeddingStore) -> int | None:
     return None
 
 
-def is_own_tag(tag: str) -> bool:
-    """Return whether a refresh gave this tag, and no person."""
-    return tag.startswith(TAG) and tag.removeprefix(TAG).isdigit()
+def _end(tables: Tables) -> None:
+    """Say that the newest version ended its refresh: the next is not taken for the rest of it where no step was left to do."""
+    entry = tables.log()[-1]
+    details = entry["details"]
+    tables.put_log_entry(entry["version"], entry | {"details": details | {STEPS: details[STEP]}})
 
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:

@@ -14,7 +14,7 @@ from embedstore.store.build_report import BuildReport
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
 from embedstore.store.embedding_store import EmbeddingStore, refuse_unbuilt
 from embedstore.store.fields import Record, as_stored
-from embedstore.store.ingest import keeping
+from embedstore.store.ingest import keeping, refuse_folder_above
 from embedstore.store.lost_manifest import refuse_lost_manifest
 from embedstore.store.own_teacher import checked_teacher, kept_by
 from embedstore.store.publishing import publish
@@ -54,7 +54,8 @@ def add(
     Raises:
         ImagesError: a picture is not there or lies outside of the store's image folder, or the manifest can't be used; or what
             is named does not tell what became of a known picture: another known one has its name, and it is not named itself,
-            or it is named under another name, and the folder of the old one is not there.
+            or it is named under another name, and the folder of the old one is not there; or the vectors were imported, and
+            the pictures of the samples lie in another folder than the store has.
         SettingsError: neither pictures nor a manifest are given, or a label and a manifest; or a manifest is missing that gave
             known pictures other labels than their folders.
         TeacherError: the teacher can't be loaded.
@@ -73,6 +74,7 @@ def add(
         refuse_unbuilt(store)
         uris = [_uri(store, one) for one in named] or None
         listing = list_images(store.image_root, manifest, uris=uris)
+        refuse_folder_above(store, listing)
         with writer(store.path) as session, keeping(store) as kept:
             store.refresh()
             if manifest is None:

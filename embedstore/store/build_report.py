@@ -29,6 +29,7 @@ class BuildReport:
     ignored: int  # files that are no pictures by their ending
     teacher: str
     seconds: float
+    broken: int = 0  # samples that keep the vectors they have, though their picture is among those set aside
     moved: int = 0  # pictures that the store had under another name: what was known of them went along
     overwritten: int = 0  # samples that left as another picture has their name, see `identities.Identities`
     verdicts_dropped: tuple[str, ...] = ()  # ids of pictures taken again, so that the verdict on the old one went

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from embedstore.errors import StoreError
 from embedstore.images import FIELDS
 from embedstore.store.fields import ID, URI, Field, as_stored
-from embedstore.store.layout import BLOCK, Column, id_keys
+from embedstore.store.layout import BLOCK, UNKNOWN_CONTENT, Column, id_keys
 from embedstore.store.row_stream import NewRows, RowStream
 from embedstore.store.texts import Texts, attribute_field, attribute_fields, checked_texts, refuse_surrogates
 from embedstore.store.writing import Writer, next_head
@@ -34,9 +34,14 @@ class StoreWriter:
 
     A change is open until one of its methods raises, whatever the reason: then it has failed as a whole and nothing of it is
     stored, even where the caller catches that. After the `with` it is over.
+
+    Attributes:
+        unknown_pictures: samples whose picture was known, and which got other vectors: nothing says any more which one they are
+            of, and a refresh embeds their pictures anew.
     """
 
     def __init__(self, store: EmbeddingStore, session: Writer):
+        self.unknown_pictures = 0
         self._store, self._session = store, session
         self._failure: BaseException | None = None
         self._closed = False
@@ -74,7 +79,8 @@ class StoreWriter:
             splits: the same.
             uris: n paths below the image folder; where not given, the ids.
             attributes: name -> n texts; a name is none of `texts.RESERVED`.
-            replace: give samples that are there already these vectors; of their fields those that are not given stay.
+            replace: give samples that are there already these vectors; of their fields those that are not given stay, and
+                so does what is known of the picture where its plain vector stays the same, bit for bit.
 
         A sample whose vectors a repair had to give up takes back what was known of it, in the fields that are not given.
 
@@ -110,7 +116,8 @@ class StoreWriter:
         fields = {name: checked_texts(name, texts, len(names)) for name, texts in given.items() if texts is not None}
         if URI in fields:
             fields[URI] = [None if uri == name else uri for uri, name in zip(fields[URI], names, strict=True)]
-        kept = self._end_replaced(names, fields, replace=replace)
+        replaced = self._replaced(names, replace=replace)
+        kept = self._end_replaced(replaced, fields)
         self._take_back_lost(names, fields, kept)
         fields |= kept
         fields[ID] = list(names)
@@ -118,7 +125,8 @@ class StoreWriter:
         for start in range(0, len(names), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             values = _as_float16(names[part], stacked[:, part])
-            self._rows.append(NewRows(keys[part], [values], {name: texts[part] for name, texts in fields.items()}))
+            told = {name: texts[part] for name, texts in fields.items()}
+            self._rows.append(NewRows(keys[part], [values], told, self._contents(replaced[part], values[0])))
         self._added.append(keys.reshape(-1).view("S16"))
         self._details["new"] += len(names)
 
@@ -235,34 +243,51 @@ class StoreWriter:
         self._views = len(given) - 1
         return given
 
-    def _end_replaced(
-        self, ids: list[str], fields: Mapping[str, list[str | None]], *, replace: bool
-    ) -> dict[str, list[str | None]]:
-        """End the rows of samples that are there already, and return what they had in fields that are not given anew."""
-        kept: dict[str, list[str | None]] = {}
-        if not len(self._store):
-            return kept
-        positions = self._store.find(ids)
-        there = np.flatnonzero((positions >= 0) & ~np.isin(self._store.rows[positions], list(self._ended)))
-        if not len(there):
-            return kept
-        if not replace:
+    def _replaced(self, ids: list[str], *, replace: bool) -> _Numbers:
+        """Return the positions (n,) of the samples that are to be replaced, -1 where one is new."""
+        positions = self._store.find(ids) if len(self._store) else np.full(len(ids), -1, np.int64)
+        there = np.flatnonzero(positions >= 0)
+        positions[there[np.isin(self._store.rows[positions[there]], list(self._ended))]] = -1
+        there = np.flatnonzero(positions >= 0)
+        if len(there) and not replace:
             raise StoreError(
                 f"{len(there)} of the {len(ids)} samples are in the store already, such as '{ids[there[0]]}'; leave them out, or "
                 "replace them."
             )
+        return positions
+
+    def _end_replaced(self, replaced: _Numbers, fields: Mapping[str, list[str | None]]) -> dict[str, list[str | None]]:
+        """End the rows of samples that are replaced, and return what they had in fields that are not given anew."""
+        kept: dict[str, list[str | None]] = {}
+        there = np.flatnonzero(replaced >= 0)
+        if not len(there):
+            return kept
         for name in dict.fromkeys([*self._store.field_names, *self._changed]):
             if name not in fields and name != ID:
-                texts: list[str | None] = [None] * len(ids)
+                texts: list[str | None] = [None] * len(replaced)
                 before = self._by_now(name)
                 for at in there.tolist():
-                    texts[at] = before.at(int(positions[at]))
+                    texts[at] = before.at(int(replaced[at]))
                 if any(text is not None for text in texts):
                     kept[name] = texts
-        self._end(self._store.rows[positions[there]])
+        self._end(self._store.rows[replaced[there]])
         self._details["changed"] += len(there)
         self._details["new"] -= len(there)
         return kept
+
+    def _contents(self, replaced: _Numbers, plain: npt.NDArray[np.float16]) -> npt.NDArray[np.uint8]:
+        """Return the hashes (n, 16) of the pictures that plain vectors (n, d) are of: those of replaced samples with the same."""
+        found = np.tile(np.frombuffer(UNKNOWN_CONTENT, np.uint8), (len(plain), 1))
+        if not (replaced >= 0).any():
+            return found
+        contents = self._store.alive["content"][replaced]
+        known = np.flatnonzero((replaced >= 0) & contents.any(axis=1))
+        if len(known):
+            before = self._store.read(replaced[known]).astype(np.float16)
+            same = known[(before.view(np.uint16) == plain[known].view(np.uint16)).all(axis=1)]
+            found[same] = contents[same]
+            self.unknown_pictures += len(known) - len(same)
+        return found
 
     def _take_back_lost(
         self, ids: list[str], fields: Mapping[str, list[str | None]], kept: dict[str, list[str | None]]

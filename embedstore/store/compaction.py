@@ -40,7 +40,7 @@ class CompactionReport:
     """What a compaction did.
 
     Attributes:
-        kept: the versions that can still be read: the newest, those with a tag, and those that saved summaries were made of.
+        kept: the versions that can still be read, see `kept_versions`.
         removed: how many versions can't be read any more.
         rows_before, rows: how many rows there were and are.
         bytes_before, bytes: how large the data file was and is.
@@ -63,11 +63,14 @@ def kept_versions(tables: Tables, only: str | None = None, *, before: bool = Fal
 
     Args:
         tables: of the store.
-        only: the fingerprint of a teacher: of these versions those that are read with its vectors.
+        only: the fingerprint of a teacher: in place of these, all that are left and are read with its vectors.
         before: the version before the newest as well, where it is left.
     """
     from embedstore.summaries import Summary
 
+    if only is not None:
+        compacted, log = tables.compacted(), tables.log()
+        return tuple(entry["version"] for entry in log if entry["space"] == only and compacted.left(entry["version"]))
     summaries = (tables.summary(name) for name in tables.summary_names())
     made_of = {Summary.from_bytes(data).store_version for data in summaries if data is not None}
     left = {version for version in made_of if tables.compacted().left(version)}
@@ -75,9 +78,6 @@ def kept_versions(tables: Tables, only: str | None = None, *, before: bool = Fal
     versions = {newest, *tables.tags().values(), *left}
     if before and newest > 0 and tables.compacted().left(newest - 1):
         versions.add(newest - 1)
-    if only is not None:
-        spaces = {version: entry["space"] for version in versions if (entry := tables.log_entry(version)) is not None}
-        versions = {version for version in versions if spaces.get(version) == only}
     return tuple(sorted(versions))
 
 

@@ -221,7 +221,8 @@ class EmbeddingStore(SearchableStore):
         def refuse_taken(tables: Tables) -> None:
             if name is not None and name in tables.summary_names():
                 raise SummaryError(
-                    f"The store already has a summary '{name}', and summaries never change; choose another name."
+                    f"The store already has a summary '{name}', and summaries never change; choose another name, or delete it: "
+                    f"embedstore summaries '{self.path}' --delete '{name}'"
                 )
 
         self._read(refuse_taken)  # before the work is done, and again under the lock

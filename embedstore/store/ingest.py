@@ -8,17 +8,17 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from embedstore.engines import Engine, RayEngine
 from embedstore.engines.shards import folder_of
 from embedstore.errors import EmbedstoreError, ImagesError, SettingsError, StoreError, TeacherError
-from embedstore.images import Listing, list_images
+from embedstore.images import Listing, leaves, list_images
 from embedstore.store import layout
 from embedstore.store.build_report import BuildReport
 from embedstore.store.creating import create_store, refuse_other_content
 from embedstore.store.embedding_pass import EmbeddingPass, Progress
-from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.embedding_store import EmbeddingStore, awaits_first_build
 from embedstore.store.kept_pictures import KeptPictures, make_kept, open_kept, remove_kept
 from embedstore.store.lost_manifest import refuse_lost_manifest
 from embedstore.store.own_teacher import checked_teacher, description_of, kept_by
@@ -30,6 +30,7 @@ from embedstore.teachers.outputs import refuse_text
 from embedstore.views import Recipe
 
 DEFAULT_VIEWS = 2
+_PROBED = 10  # pictures that are looked for in each folder before all are
 
 
 def build(
@@ -245,15 +246,60 @@ def kept_only(store: EmbeddingStore, kept: KeptPictures | None) -> int:
 def refuse_another_folder(store: EmbeddingStore, listing: Listing) -> None:
     """Refuse a folder that is not the store's: its pictures would come in again under other ids, twins of the old.
 
-    A folder that was moved still holds most of the store's pictures.
+    A folder that was moved still holds most of the store's pictures, or of those that its first build had embedded when it was
+    interrupted.
     """
+    refuse_folder_above(store, listing)
+    if str(listing.root.resolve()) == store.settings.get("image_root"):
+        return
     known = set(store.ids)
     found = sum(sample.id in known for sample in listing.samples)
-    if known and str(listing.root.resolve()) != store.settings["image_root"] and found * 2 < len(known):
+    if awaits_first_build(store):
+        rows = store.look(lambda tables: tables.rows())
+        begun = {key.tobytes() for key in rows["key"][staged(rows)]}
+        there = sum(layout.id_key(sample.id) in begun for sample in listing.samples)
+        if there * 2 < len(begun):
+            raise ImagesError(
+                f"The first build of '{store.path}' was interrupted with {len(begun)} pictures of '{store.image_root}', and "
+                f"{there} of them are under '{listing.root}'; give that folder, or build another store."
+            )
+    if found * 2 < len(known):
         raise ImagesError(
             f"Only {found} of the store's {len(known)} pictures are under '{listing.root}', and the store was built from "
             f"'{store.image_root}'; give that folder, or build another store."
         )
+
+
+def refuse_folder_above(store: EmbeddingStore, listing: Listing) -> None:
+    """Refuse a folder in one of whose folders a store's pictures lie: they would come in again, under other ids.
+
+    So it may be where an import was not told the folder, and took the one that the store lies in. Only files tell, of samples
+    whose picture no build has looked at yet.
+
+    Args:
+        store: whose samples are looked for.
+        listing: what is to be embedded.
+
+    Raises:
+        ImagesError: at least half of these have their file there, and not where the store has it.
+    """
+    if store.alive["content"].any(axis=1).all():
+        return
+    uris = [one.uri for one in store.records() if not any(one.content) and not leaves(one.uri)]
+
+    def there(folder: str, some: Sequence[str] = uris) -> int:
+        return sum(os.path.isfile(listing.root / folder / uri) for uri in some)
+
+    if 2 * there(".") >= len(uris):
+        return
+    probe = uris[:: max(1, len(uris) // _PROBED)]
+    for folder in dict.fromkeys(str(one) for sample in listing.samples for one in PurePosixPath(sample.uri).parents):
+        if there(folder, probe) and 2 * there(folder) >= len(uris):
+            place = listing.root / folder
+            raise ImagesError(
+                f"The pictures of '{store.path}' lie under '{place}', and those that are there would come in under other names "
+                f"from '{listing.root}'; say first where they are: embedstore build '{store.path}' '{place}'"
+            )
 
 
 def _refuse_all_unreadable(listing: Listing) -> None:

@@ -45,6 +45,19 @@ def _older(tables: Tables, name: str, kept: Iterable[int], target: int, rollback
     return None if then in now else then
 
 
+def later_summaries(tables: Tables, target: int) -> dict[str, int]:
+    """Return the summaries that stay although their versions go out of sight, where a store goes back: name -> of which they are.
+
+    None was kept that they took the place of: they came later, or were made by hand in place of another.
+    """
+    back = older_summaries(tables, target)
+    names = [name for name in tables.summary_names() if split_name(name)[1] is None and name not in back]
+    made = {
+        name: Summary.from_bytes(data).store_version for name in names if (data := tables.summary(name)) is not None
+    }
+    return {name: version for name, version in made.items() if _newest([version], target, _rollbacks(tables)) is None}
+
+
 def set_back(tables: Tables, summaries: Mapping[str, int]) -> None:
     """Do what `older_summaries` said; those that had the names stay as NAME@VERSION."""
     for name, version in summaries.items():
@@ -56,9 +69,9 @@ def set_back(tables: Tables, summaries: Mapping[str, int]) -> None:
 
 
 def drop_superseded(tables: Tables, version: int) -> None:
-    """Delete the kept summaries that no rollback to a version or a later one would bring back."""
+    """Delete the kept summaries that no rollback to a version, to a later one or to one with a tag would bring back."""
     rollbacks = _rollbacks(tables)
-    ends = [version, *(made for made in rollbacks if made > version)]
+    ends = [version, *(made for made in rollbacks if made > version), *tables.tags().values()]
     for name, versions in _kept(tables).items():
         needed = {_newest(versions, end, rollbacks) for end in ends}
         for made_of in versions:

@@ -9,6 +9,14 @@ from embedstore.images import Listing, sample_id
 from embedstore.store.fields import Record
 
 
+class LostManifestError(SettingsError):
+    """A manifest said otherwise than names of folders and files; `said` is what, for a caller who knows another remedy."""
+
+    def __init__(self, said: str, remedy: str):
+        super().__init__(f"{said}; give a manifest that names all pictures: {remedy}")
+        self.said = said
+
+
 def refuse_lost_manifest(
     listing: Listing, known: Mapping[str, Record], command: str, *, labels: bool = True, instead: str = ""
 ) -> None:
@@ -22,7 +30,7 @@ def refuse_lost_manifest(
         instead: what else can be done, as the end of a sentence.
 
     Raises:
-        SettingsError: a manifest said otherwise.
+        LostManifestError: a manifest said otherwise.
     """
     ids = {sample_id(record.uri): one for one, record in known.items()}
     for sample in listing.samples:
@@ -34,7 +42,4 @@ def refuse_lost_manifest(
             was, now = f"label of '{one}' is '{said['label']}'", f"its folder's name is '{sample.label}'"
         else:
             continue
-        raise SettingsError(
-            f"A manifest said that the {was}, and {now}; give a manifest that names all pictures: {command} --manifest "
-            f"FILE{instead}"
-        )
+        raise LostManifestError(f"A manifest said that the {was}, and {now}", f"{command} --manifest FILE{instead}")

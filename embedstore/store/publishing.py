@@ -137,6 +137,7 @@ def publish(
         outputs=store.outputs,
         outputs_incomplete=sorted(store.space["outputs"].keys() - store.outputs.keys()),
         set_aside=len(embedding.aside),
+        broken=sum(known[one].uri in embedding.aside for one in known.keys() - set(pruned)),
         kept=embedding.kept,
         not_kept=embedding.not_kept,
         ignored=sum(listing.ignored.values()),

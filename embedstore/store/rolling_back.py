@@ -16,7 +16,7 @@ import numpy.typing as npt
 from embedstore.errors import StoreError
 from embedstore.store import layout
 from embedstore.store.embedding_store import EmbeddingStore
-from embedstore.store.kept_summaries import older_summaries, set_back
+from embedstore.store.kept_summaries import later_summaries, older_summaries, set_back
 from embedstore.store.layout import BLOCK, NEVER, Head
 from embedstore.store.rows import Rows, by_block, staged, visible
 from embedstore.store.tables import Tables
@@ -41,6 +41,7 @@ class RollbackReport:
         gone: samples, or pictures of them, that had come since and are out.
         updated: samples that stayed and got texts back.
         summaries: name -> the version that the one now of this name was made of, of those that were set back.
+        later_summaries: of those that stay although their versions go out of sight; see `kept_summaries.later_summaries`.
         other_vectors: the vectors in use are others again: of another teacher, or of more or fewer outputs or views.
         dry_run: nothing was written.
     """
@@ -51,6 +52,7 @@ class RollbackReport:
     gone: int
     updated: int
     summaries: dict[str, int]
+    later_summaries: dict[str, int]
     other_vectors: bool = False
     dry_run: bool = False
 
@@ -96,7 +98,7 @@ class _Return:
         born: rows (n,) of that version that have died since, ascending, but for those that have a copy now.
         died: rows that were born since, but for such copies.
         texts: field -> row -> its text then, of rows that both see, and of copies.
-        summaries: see `kept_summaries.older_summaries`.
+        summaries, later: see `kept_summaries.older_summaries` and `later_summaries`.
     """
 
     def __init__(self, tables: Tables, asked: int | str):
@@ -121,13 +123,16 @@ class _Return:
             if found:
                 self.texts[name] = found
         self.summaries = older_summaries(tables, self.target)
+        self.later = later_summaries(tables, self.target)
 
     def report(self, version: int, *, dry_run: bool = False) -> RollbackReport:
         """Return what is done, or would be."""
         updated = len({row for texts in self.texts.values() for row in texts})
         back, gone = len(self.born), len(self.died)
         other_vectors = (self.head.space, self.head.columns) != (self.now.space, self.now.columns)
-        return RollbackReport(version, self.target, back, gone, updated, self.summaries, other_vectors, dry_run)
+        return RollbackReport(
+            version, self.target, back, gone, updated, self.summaries, self.later, other_vectors, dry_run
+        )
 
     def write(self, session: Writer) -> None:
         """Write it as one version; a kill at any moment leaves the version before it or this one."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.store.fields import Texts
-from embedstore.store.layout import BLOCK, NEVER, UNKNOWN_CONTENT, Column
+from embedstore.store.layout import BLOCK, NEVER, Column
 from embedstore.store.rows import by_block
 from embedstore.store.tables import Tables
 from embedstore.store.writing import Writer
@@ -28,11 +28,13 @@ class NewRows:
         keys: (n, 16) of their ids.
         vectors: (views + 1, n, d), in parts that follow each other along n.
         fields: name -> n texts.
+        contents: (n, 16) hashes of the pictures that the vectors are of; `layout.UNKNOWN_CONTENT` where nothing says which.
     """
 
     keys: npt.NDArray[np.uint8]
     vectors: Sequence[npt.NDArray[np.float16]]
     fields: Mapping[str, Texts]
+    contents: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -112,7 +114,7 @@ class RowStream:
             for block, inside in by_block(numbers):
                 own, at = tables.row_block(block), numbers[inside] % BLOCK
                 own["born"][at], own["died"][at], own["key"][at] = version, NEVER, rows.keys[inside]
-                own["content"][at] = np.frombuffer(UNKNOWN_CONTENT, np.uint8)
+                own["content"][at] = rows.contents[inside]
                 tables.put_row_block(block, own)
             ends = np.cumsum([part.shape[1] for part in rows.vectors]).tolist()
             for end, part in zip(ends, rows.vectors, strict=True):
@@ -130,8 +132,8 @@ def _joined(parts: list[NewRows]) -> NewRows:
     fields: dict[str, Texts] = {}
     for name in dict.fromkeys(name for part in parts for name in part.fields):
         fields[name] = [text for part in parts for text in part.fields.get(name, [None] * len(part))]
-    keys = np.concatenate([part.keys for part in parts])
-    return NewRows(keys, _large([values for part in parts for values in part.vectors]), fields)
+    keys, contents = (np.concatenate(found) for found in zip(*((p.keys, p.contents) for p in parts), strict=True))
+    return NewRows(keys, _large([values for part in parts for values in part.vectors]), fields, contents)
 
 
 def _large(parts: Sequence[npt.NDArray[np.float16]]) -> list[npt.NDArray[np.float16]]:

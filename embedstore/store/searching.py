@@ -162,7 +162,7 @@ class SearchableStore(StoreReader):
 
         Raises:
             TeacherError: the teacher can't be loaded, or reads no text.
-            TeacherMismatchError: what loads under its name is another teacher.
+            TeacherMismatchError: what loads under its name is another teacher, or the vectors were imported under the name alone.
         """
         from embedstore.analysis.search import text_vectors
 
@@ -176,10 +176,11 @@ class SearchableStore(StoreReader):
 
         Raises:
             TeacherError: the teacher can't be loaded.
-            TeacherMismatchError: what loads under its name is another teacher.
+            TeacherMismatchError: what loads under its name is another teacher, or the vectors were imported under the name alone.
         """
         from embedstore.teachers import load_described
 
+        self._refuse_declared()  # before it is loaded: the name may be of something that this program can't load
         teacher = load_described(self.space, outputs)
         self.check_teacher(teacher)
         return teacher
@@ -190,14 +191,17 @@ class SearchableStore(StoreReader):
         Raises:
             TeacherMismatchError: the fingerprints differ; the message names both teachers.
         """
-        if self.declared:
-            raise TeacherMismatchError(
-                f"The vectors of the store '{self.path}' were imported as those of the teacher '{self.teacher}', which nobody "
-                "checked, so no picture or text is embedded for it; ask by --id or by vectors, and add vectors by import."
-            )
+        self._refuse_declared()
         if teacher.fingerprint != self.fingerprint:
             raise TeacherMismatchError(
                 f"The store '{self.path}' was filled by the teacher '{self.teacher}' (fingerprint "
                 f"{self.fingerprint[:12]}), but '{teacher.name}' (fingerprint {teacher.fingerprint[:12]}) was given; "
                 "use the store's teacher, or build another store."
+            )
+
+    def _refuse_declared(self) -> None:
+        if self.declared:
+            raise TeacherMismatchError(
+                f"The vectors of the store '{self.path}' were imported as those of the teacher '{self.teacher}', which nobody "
+                "checked, so no picture or text is embedded for it; ask by --id or by vectors, and add vectors by import."
             )

@@ -310,8 +310,8 @@ class Tables(MetaTable):
     # Summaries
 
     def summary(self, name: str) -> bytes | None:
-        """Return a saved summary's bytes."""
-        payload = self._get(layout.SUMMARIES, name.encode())
+        """Return a saved summary's bytes; None where there is none of the name."""
+        payload = self._get(layout.SUMMARIES, name.encode()) if name else None  # LMDB takes no empty key
         return None if payload is None else bytes(payload)
 
     def put_summary(self, name: str, data: bytes) -> None:
@@ -329,7 +329,7 @@ class Tables(MetaTable):
 
     def drop_summary(self, name: str) -> bool:
         """Delete a saved summary; return whether there was one."""
-        return bool(self._transaction.delete(name.encode(), db=self._environment.database(layout.SUMMARIES)))
+        return bool(name) and self._transaction.delete(name.encode(), db=self._environment.database(layout.SUMMARIES))
 
     def summary_names(self) -> list[str]:
         """Return the names of the saved summaries, sorted."""

@@ -17,6 +17,10 @@ from embedstore.visible import visible
 # and the version that a rollback went back to.
 STEP, STEPS, BEFORE, TARGET = "step", "of steps", "refresh since", "rolled back to"
 
+REFRESH_TAG = (
+    "before-refresh-"  # with the number of a version: a refresh gives such tags, and drops them when they are old
+)
+
 _LONGEST_TAG = 100
 
 
@@ -108,8 +112,13 @@ def refuse_tag(tables: Tables, name: str) -> None:
     """Raise where a name can't be a new tag.
 
     Raises:
-        StoreError: it is empty, too long, a number, not visible, or taken.
+        StoreError: it is empty, too long, a number, not visible, one of those that refreshes give, or taken.
     """
+    if is_refresh_tag(name):
+        raise StoreError(
+            f"The name '{name}' can't be a tag: refreshes give names like this to versions and take them away again; "
+            "choose another."
+        )
     if not name or visible(name) != name or len(name) > _LONGEST_TAG or name.lstrip("-").isdigit():
         raise StoreError(
             f"The name {name!r} can't be a tag; give up to {_LONGEST_TAG} visible characters that are not only digits."
@@ -117,6 +126,11 @@ def refuse_tag(tables: Tables, name: str) -> None:
     tags = tables.tags()
     if (taken := _spelt(tags, name)) is not None:
         raise StoreError(f"The tag '{name}' names version {tags[taken]} already; delete it first, or choose another.")
+
+
+def is_refresh_tag(tag: str) -> bool:
+    """Return whether a refresh gave this tag, and no person."""
+    return tag.startswith(REFRESH_TAG) and tag.removeprefix(REFRESH_TAG).isdigit()
 
 
 def _spelt(tags: Mapping[str, int], name: str) -> str | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embedstore.errors import SettingsError, StoreError
+from embedstore.errors import ImagesError, SettingsError, StoreError
+from embedstore.images import list_images
+from embedstore.pictures import content_hash
 from embedstore.store import index_file
 from embedstore.store.embedding_store import EmbeddingStore
+from embedstore.store.lost_manifest import LostManifestError, refuse_lost_manifest
 from embedstore.store.writing import Writer, next_head, writer
 from embedstore.teacher_change.filling import PATIENCE_SECONDS, Filled, Progress, fill
 from embedstore.teacher_change.mapped_summaries import MapReport, map_summaries
@@ -110,7 +114,8 @@ def migrate(
         SettingsError: neither a teacher nor `back` is given, or both; or the map is unknown.
         TeacherError: the teacher can't be loaded, or gives no such output.
         TeacherMismatchError: the store's vectors were imported, or an output is something else now under the same name.
-        StoreError: the store can't get another teacher, has had one only, or has too few samples for a map.
+        StoreError: the store can't get another teacher, has had one only, or has too few samples for a map; or a sample that is
+            to be left out has its picture under another name.
         StoreLockedError: another process writes for more than an hour.
     """
     started = time.monotonic()
@@ -161,6 +166,8 @@ class _Migration:
     def switch(self, *, without_missing: bool) -> None:
         """Change over, where nothing is missing or what is missing is to be left out."""
         while not self._switched:
+            if without_missing:
+                _refuse_renamed(self._store, self._missing_rows())  # before the lock: it reads files
             with writer(self._store.path, wait=PATIENCE_SECONDS) as session:
                 self._store.refresh()
                 if self._store.fingerprint == self._space.fingerprint:  # another migration was faster
@@ -210,6 +217,8 @@ class _Migration:
                 f"{ACTION} {space.name}",
                 details={name: count for name, count in details.items() if count},
                 died=gone.tolist(),
+                # Its first vectors were written with it, and a store without samples has none.
+                also=lambda tables: tables.put_space(space.fingerprint, space.description),
             )
         # No compaction here: who left samples out by mistake can go back to the version that has them.
         self._before, self._removed, self._switched = store.teacher, len(gone), True
@@ -235,6 +244,32 @@ class _Migration:
             index_removed=self._index_removed,
             map=mapped,
             seconds=seconds,
+        )
+
+
+def _refuse_renamed(store: EmbeddingStore, gone: Positions) -> None:
+    """Raise where the picture of a sample that is to be left out lies in the image folder under a name that the store lacks.
+
+    Once it is left out, a refresh takes it for a new one, without the label, verdict and side that people gave it. Not so where
+    a refresh needs a manifest: it takes what that names, and nobody knows whether the other name is in it.
+    """
+    rows, records = set(gone.tolist()), store.records()
+    lost = {record.content: record.id for record in records if record.row in rows}
+    known, root, found = {record.uri for record in records}, store.image_root, dict[str, str]()
+    with suppress(ImagesError, LostManifestError):  # where there is no folder, nothing lies in it
+        listing = list_images(root)
+        refuse_lost_manifest(listing, {record.id: record for record in records}, "")
+        for sample in listing.samples if lost else ():
+            if sample.uri not in known:
+                with suppress(OSError):
+                    if (name := lost.get(content_hash((root / sample.uri).read_bytes()))) is not None:
+                        found[name] = sample.uri
+    if found:
+        name, uri = min(found.items())
+        others = f", and {len(found) - 1} more," if len(found) > 1 else ""
+        raise StoreError(
+            f"'{name}'{others} can't be left out: the picture is in the image folder under another name ('{uri}'), and would "
+            f"come back without its label and its side; bring the names up to date first: embedstore refresh '{store.path}'"
         )
 
 

@@ -456,6 +456,7 @@ def test_tags_are_made_listed_used_and_deleted(line: Line) -> None:
     for arguments, message in {
         ("now",): "The tag 'now' names version 2 already; delete it first",
         ("7",): "can't be a tag",
+        ("before-refresh-2026",): "refreshes give names like this to versions and take them away again; choose another",
         ("x", "--version", "9"): "has no version 9; it has 0 to 2",
         ("x", "--delete"): "has no tag 'x' (it has: now)",
         ("--delete",): "--delete takes the name of one tag and no version",

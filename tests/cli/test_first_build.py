@@ -74,6 +74,7 @@ def test_a_first_build_that_runs_is_the_reason_that_commands_give(
         assert "The first build of the store 'begun' is running in another process; try again when it is done." in err
         _, out, _ = given(monkeypatch, capsys, "info", "begun")
         assert " of a first build that is running.\n" in out
+        assert "\nviews       none is complete yet (crops" in out
     code, out, _ = given(monkeypatch, capsys, "info", "begun")
     assert code == 0
     assert " of a first build that was interrupted; give the same command again.\n" in out

@@ -9,6 +9,8 @@ import pytest
 from helpers import CountingTeacher, write_pictures
 
 import embedstore
+from embedstore.store.versions import REFRESH_TAG
+from embedstore.store.writing import writer
 from embedstore.teachers import TEACHERS
 from embedstore_cli.main import main
 
@@ -52,8 +54,8 @@ def test_there_and_back_and_gone(embedstore_: Command) -> None:
 
 
 def test_tags_of_refreshes_that_go_are_told(embedstore_: Command) -> None:
-    with embedstore.open("s") as store:
-        store.tag("before-refresh-1")
+    with writer(Path("s")) as session:
+        session.write(lambda tables: tables.put_tag(f"{REFRESH_TAG}1", 1))
     embedstore_("migrate", "s", "--teacher", "two")
     assert (
         "What was refreshed by the old teacher can't be rolled back any more; the tags for it are gone: 'before-refresh-1'"

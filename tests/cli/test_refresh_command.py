@@ -93,6 +93,25 @@ def test_from_cron_it_prints_one_line_and_its_exit_code_tells(line: Path, tmp_pa
     assert "did you mean 'limit'" in refused("embedstore", "refresh", "s", "--config", written(line), cwd=line)
 
 
+def test_a_store_of_a_manifest_gets_no_config_without_it(line: Path) -> None:
+    pictures = sorted(file.relative_to(line / "photos").as_posix() for file in (line / "photos").rglob("*.png"))
+    (line / "m.csv").write_text("path,label\n" + "".join(f"{one},defect\n" for one in pictures), "utf-8")
+    call("embedstore", "build", "s", "photos", "--manifest", "m.csv", cwd=line)
+    told = "Error: A manifest said that the label of 'crack/00.png' is 'defect', and its folder's name is 'crack'"
+    said = f"{told}; give a manifest that names all pictures"
+    command = ("embedstore", "refresh", "s", "--images", "photos", "--keep", "7")
+    written_by = (*command, "--write-config", "refresh.toml")
+    assert refused(*written_by, cwd=line) == f"{said}, and name it beside the other options: --manifest FILE"
+    assert not (line / "refresh.toml").exists()
+    assert refused(*command, cwd=line) == f"{said}: embedstore refresh 's' --manifest FILE"
+    call(*written_by, "--manifest", "m.csv", cwd=line)
+    config = ("embedstore", "refresh", "s", "--config", "refresh.toml", "--quiet")
+    assert call(*config, cwd=line).stdout.startswith("'s' went from version 2 to 3 in ")
+    text = (line / "refresh.toml").read_text("utf-8")
+    (line / "refresh.toml").write_text(re.sub("(?m)^manifest = .*", "", text), "utf-8")
+    assert refused(*config, cwd=line) == f"{said}, and name it in 'refresh.toml' by the line: manifest = \"FILE\""
+
+
 def test_two_steps_have_two_bars(line: Path) -> None:
     changed(line)
     bars = call("embedstore", "refresh", "s", "--images", "photos", cwd=line).stderr

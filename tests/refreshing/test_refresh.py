@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from helpers import CountingTeacher, Killed, noise_picture, write_picture, write_pictures
 from killing import killed_at
@@ -25,6 +26,7 @@ from toy_refresh import (
 import embedstore
 from embedstore.engines import local
 from embedstore.errors import ImagesError, SettingsError, StoreLockedError, TeacherMismatchError
+from embedstore.refreshing import work
 from embedstore.store import embedding_pass
 from embedstore.store.kept_pictures import open_kept
 from embedstore.store.writing import writer
@@ -245,6 +247,42 @@ def test_summaries_kept_aside_are_listed_only_where_asked_and_thinning_tells_eac
         assert store.all_summary_names == sorted([*names, *(f"{name}@{made_of}" for name in names)])
     thinned = embedstore.thin(root / "store", root / "small", views=0)
     assert thinned.summaries_left_out == tuple(names)
+
+
+class NoNumberForBlack(CountingTeacher):
+    """Gives no number for a black picture."""
+
+    def embed(self, pictures: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        found = super().embed(pictures)
+        found["embedding"][pictures.reshape(len(pictures), -1).max(1) == 0] = np.nan
+        return found
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_refresh_whose_last_step_had_nothing_to_do_is_not_gone_on_with(
+    root: Path, interrupted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(root / "images" / "unlabelled.png", noise_picture(700, (5, 4)))
+    black = root / "images" / "good" / "black.png"
+    write_picture(black, noise_picture(0, (5, 4), "L").point(lambda level: 0))
+    if interrupted:
+        with monkeypatch.context() as patch:
+            patch.setattr(work, "update", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                refresh_at(root, teacher=NoNumberForBlack())
+    first = refresh_at(root, teacher=NoNumberForBlack())
+    assert (first.before, first.version, first.summaries) == (2, 3, {})
+    black.unlink()
+    write_picture(root / "images" / GOOD[5], noise_picture(600, (5, 4)))
+    second = refresh_at(root)
+    assert (second.before, second.version, second.tag) == (3, 5, "before-refresh-3")
+    with embedstore.open(root / "store") as store:
+        assert store.tags == {"before-refresh-2": 2, "before-refresh-3": 3}
+        assert store.log()[3].details["step"] == store.log()[3].details["of steps"] == 1
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_interrupted_embedding_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

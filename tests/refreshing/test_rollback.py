@@ -118,6 +118,37 @@ def test_a_rollback_keeps_the_summaries_of_a_version_that_a_rollback_made(path: 
     assert {name: after[name] for name in names} == {name: between[name] for name in names}
 
 
+def test_a_tag_of_a_persons_keeps_the_summaries_of_its_version_from_refreshes(tmp_path: Path) -> None:
+    path = toy_store(tmp_path)
+    then = summaries(path)
+    with embedstore.open(path) as store:
+        store.tag("start")
+    for night in range(3):
+        write_picture(tmp_path / "images" / f"good/night {night}.png", noise_picture(700 + night, (5, 4)))
+        refreshed(path, keep=1)
+    with embedstore.open(path, version="start") as store:
+        assert store.summary("class-mean").to_bytes() == then["class-mean"]
+    report = embedstore.rollback(path, "start")
+    assert report.summaries.keys() == then.keys()
+    assert report.later_summaries == {}
+    after = summaries(path)
+    assert {name: after[name] for name in then} == then
+
+
+def test_a_summary_with_nothing_to_go_back_to_is_told(path: Path) -> None:
+    last = newest(path)
+    with embedstore.open(path) as store:
+        store.summarize("medoids", name="late", k=1)
+    assert embedstore.rollback(path, last, dry_run=True).later_summaries == {}
+    report = embedstore.rollback(path, 2)
+    assert report.later_summaries == {"late": last}
+    assert "late" not in report.summaries
+    with embedstore.open(path) as store:
+        store.summarize("medoids", name="last", k=1)  # of what version 2 looks like
+    assert embedstore.rollback(path, report.version, dry_run=True).later_summaries.keys() == {"late"}
+    assert embedstore.rollback(path, 2, dry_run=True).later_summaries.keys() == {"late", "last"}
+
+
 def test_kept_pictures_of_older_versions_are_still_there(path: Path) -> None:
     embedstore.rollback(path, 2)
     kept = open_kept(path, 16)

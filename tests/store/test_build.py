@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -476,7 +477,7 @@ def test_a_known_picture_that_gets_damaged_keeps_its_vectors_even_with_prune(pat
     (images / "good" / "0.png").write_bytes(b"no picture")
     report = embedstore.build(path, images, teacher=CountingTeacher(), prune=True, views=2)
     assert (report.version, report.samples) == (1, 12)
-    assert counts(report) == {"embedded": 11, "set_aside": 1, "views_incomplete": 1}
+    assert counts(report) == {"embedded": 11, "set_aside": 1, "broken": 1, "views_incomplete": 1}
     after = view(path)
     assert after.pop("aside") == {"good/0.png": "is not a picture in a known format"}
     assert after == {name: value for name, value in before.items() if name != "aside"}
@@ -670,3 +671,21 @@ def test_a_folder_that_was_moved_is_taken(path: Path, tmp_path: Path) -> None:
     assert (report.embedded, report.gone) == (0, 1)
     with embedstore.open(path) as store:
         assert store.image_root == (tmp_path / "moved").resolve()
+
+
+def test_an_interrupted_first_build_goes_on_with_its_own_folder_or_where_that_was_moved(
+    path: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_CROPS_AT_ONCE", 2)
+    with pytest.raises(KeyboardInterrupt):
+        embedstore.build(path, images, teacher=CountingTeacher(stop_after=6), views=0)
+    with embedstore.open(path) as store:
+        begun = store.unfinished()
+    assert begun > 1
+    write_pictures(tmp_path / "photos", ["good/a.png", "good/b.png"], seed=4)
+    said = rf"was interrupted with {begun} pictures of '{re.escape(str(images))}', and 0 of them are under '.*photos'; give"
+    with pytest.raises(ImagesError, match=said):
+        embedstore.build(path, tmp_path / "photos", teacher=CountingTeacher())
+    images.rename(tmp_path / "moved")
+    report = embedstore.build(path, tmp_path / "moved", teacher=CountingTeacher(), views=0)
+    assert (report.resumed, report.samples) == (begun, 12)

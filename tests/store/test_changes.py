@@ -494,7 +494,7 @@ def test_rows_that_could_not_be_written_are_told_again_and_again(
         raise StoreError("The disk is full.")
 
     monkeypatch.setattr(row_stream, "_MOST_BYTES", 1)
-    rows = NewRows(np.zeros((1, 16), np.uint8), views_of(1), {})
+    rows = NewRows(np.zeros((1, 16), np.uint8), views_of(1), {}, np.zeros((1, 16), np.uint8))
     with writer_of(filled.path) as session:
         session.begin()
         stream = RowStream(session, filled.fingerprint)

@@ -359,8 +359,10 @@ def test_a_summary_is_saved_under_its_name_for_good_and_raises_no_version(tmp_pa
         found = store.summary("平均.1")
         assert found.to_bytes() == made.to_bytes()
         assert (found.vectors == made.vectors).all()
-        with pytest.raises(SummaryError, match=r"no summary 'x' \(it has: other, 平均\.1\)"):
-            store.summary("x")
+        for unknown in ("x", ""):
+            for asked in (store.summary, store.delete_summary):
+                with pytest.raises(SummaryError, match=rf"no summary '{unknown}' \(it has: other, 平均\.1\)"):
+                    asked(unknown)
         with pytest.raises(SummaryError, match=r"already has a summary '平均\.1', and summaries never"):
             store.summarize("class-mean", name="平均.1", per_class=2)
         assert store.summary("平均.1").to_bytes() == made.to_bytes()

@@ -272,6 +272,23 @@ def test_dropping_takes_the_tags_of_the_old_teachers_refreshes_along(store: Path
     assert embedstore.verify(store).findings == ()
 
 
+def test_dropping_leaves_the_versions_of_the_teacher_in_use_to_go_back_to(store: Path) -> None:
+    embedstore.migrate(store, TurnedTeacher())
+    with embedstore.open(store) as opened:
+        with opened.write("relabel") as writing:
+            writing.set("label", {"good/00.png": "pore"})
+        with opened.write("delete") as writing:
+            writing.delete(["good/01.png", "good/02.png"])
+    report = drop_old(store)
+    assert report.kept == (2, 3, 4)
+    with embedstore.open(store) as opened:
+        assert [one.number for one in opened.log() if one.readable] == [2, 3, 4]
+    assert embedstore.rollback(store, 3).back == 2
+    with embedstore.open(store) as opened:
+        assert (len(opened), opened.sample("good/00.png").label) == (24, "pore")
+    assert embedstore.verify(store).findings == ()
+
+
 def test_an_index_of_old_vectors_goes_with_the_switch(store: Path) -> None:
     with embedstore.open(store) as opened:
         opened.build_index("Flat")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import CountingTeacher
+from helpers import CountingTeacher, write_pictures
 from two_teachers import TurnedTeacher, built
 
 import embedstore
@@ -129,3 +129,47 @@ def test_who_stops_it_does_not_wait_for_another_writer(store: Path, monkeypatch:
         assert time.monotonic() - begun < 2.5
     with embedstore.open(store) as opened:
         assert opened.fingerprint == FIRST
+
+
+def test_a_store_that_was_emptied_gets_another_teacher_and_keeps_its_history(store: Path) -> None:
+    with embedstore.open(store) as opened, opened.write("delete") as writing:
+        writing.delete(opened.ids)
+    report = embedstore.migrate(store, TurnedTeacher())
+    assert (report.switched, report.samples) == (True, 0)
+    assert embedstore.verify(store).findings == ()
+    assert embedstore.build(store, store.parent / "images", teacher=TurnedTeacher(), views=1).new == 24
+    with embedstore.open(store) as opened:
+        assert (opened.fingerprint, len(opened)) == (SECOND, 24)
+    assert embedstore.rollback(store, 1).back == 24
+    with embedstore.open(store) as opened:
+        assert opened.fingerprint == FIRST
+
+
+def test_what_was_only_renamed_is_not_left_out(store: Path) -> None:
+    images, names = store.parent / "images", ["good/00.png", "crack/03.png"]
+    with embedstore.open(store) as opened, opened.write("relabel") as writing:
+        writing.set("label", {names[0]: "pore"})
+        writing.set("split", {names[0]: "test"})
+    for name in names:
+        (images / name).rename(images / "good" / f"renamed {name.replace('/', ' ')}")
+    (images / "good/01.png").unlink()
+    told = "'crack/03.png', and 1 more, can't be left out: the picture is in the image folder under another name "
+    with pytest.raises(StoreError, match=rf"^{told}\('good/renamed crack 03.png'\), .* first: embedstore refresh"):
+        embedstore.migrate(store, TurnedTeacher(), without_missing=True)
+    embedstore.refresh(store, teacher=CountingTeacher(), prune=False)
+    report = embedstore.migrate(store, TurnedTeacher(), without_missing=True)
+    assert (report.switched, report.removed, report.samples) == (True, 1, 23)
+    with embedstore.open(store) as opened:
+        renamed = opened.sample("good/renamed good 00.png")
+    assert (renamed.label, renamed.split) == ("pore", "test")
+
+
+def test_what_a_manifest_does_not_name_under_its_new_name_is_left_out(tmp_path: Path) -> None:
+    names = [f"pile/{number}.png" for number in range(4)]
+    write_pictures(tmp_path / "images", names)
+    rows = [f"{name},{'good' if number else 'crack'}\n" for number, name in enumerate(names)]
+    (tmp_path / "m.csv").write_text("path,label\n" + "".join(rows), "utf-8")
+    store = built(tmp_path / "store", names, manifest=tmp_path / "m.csv")
+    (tmp_path / "images" / names[3]).rename(tmp_path / "images" / "backup.png")
+    report = embedstore.migrate(store, TurnedTeacher(), without_missing=True)
+    assert (report.switched, report.removed, report.samples) == (True, 1, 3)

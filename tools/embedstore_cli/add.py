@@ -62,7 +62,7 @@ def add(
 
 
 def _tell(store: Path, report: "BuildReport") -> None:
-    from embedstore_cli.build import tell_who_left
+    from embedstore_cli.build import tell_of_aside, tell_who_left
 
     console.say(
         f"{console.count(report.new, 'sample was', 'samples were')} added, {report.changed} have another picture, "
@@ -74,11 +74,7 @@ def _tell(store: Path, report: "BuildReport") -> None:
     if report.resumed:
         resumed = console.count(report.resumed, "sample was", "samples were")
         console.say(f"{resumed} embedded by an interrupted run before, and not again.")
-    if report.set_aside:
-        console.say(
-            console.count(report.set_aside, "picture was", "pictures were")
-            + f" set aside, which can't be used; see why: embedstore info '{store}'"
-        )
+    tell_of_aside(store, report)
     if report.ignored:
         console.say(
             console.count(report.ignored, "file was", "files were") + " passed over: no picture, by the ending."

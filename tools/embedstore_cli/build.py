@@ -166,11 +166,7 @@ def build(
         resumed = console.count(report.resumed, "sample was", "samples were")
         console.say(f"{resumed} embedded by an interrupted run before, and not again.")
     _tell_of_shards(report)
-    if report.set_aside:
-        console.say(
-            console.count(report.set_aside, "picture was", "pictures were")
-            + f" set aside, which can't be used; see why: embedstore info '{store}'"
-        )
+    tell_of_aside(store, report)
     if report.ignored:
         console.say(
             console.count(report.ignored, "file was", "files were") + " passed over: no picture, by the ending."
@@ -213,6 +209,28 @@ def tell_who_left(store: Path, report: "BuildReport") -> None:
     console.say(*(f"{sentence}." for sentence in told_of_pictures(store, report)))
     if report.removed or report.overwritten or report.verdicts_dropped:
         console.say(f"To take that back: embedstore rollback '{store}' {report.version - 1}")
+
+
+def tell_of_aside(store: Path, report: "BuildReport") -> None:
+    """Say how many pictures can't be used, and which of them are samples."""
+    if report.set_aside:
+        console.say(
+            console.count(report.set_aside, "picture was", "pictures were")
+            + f" set aside, which can't be used; see why: embedstore info '{store}'"
+        )
+    if report.broken:
+        console.say(f"{broken_samples(report, store)}.")
+
+
+def broken_samples(report: "BuildReport", store: Path) -> str:
+    """Return what is to be known and done where the pictures of some samples can't be used any more."""
+    return (
+        console.count(
+            report.broken, "of them is a sample and keeps its vectors", "of them are samples and keep their vectors"
+        )
+        + ", but training that reads the files refuses them: put the pictures back, or delete the broken files and run: "
+        f"embedstore build '{store}' IMAGES --prune"
+    )
 
 
 def _tell_of_shards(report: "BuildReport") -> None:

@@ -4,13 +4,15 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -34,11 +36,18 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
         interrupted: what to say after Ctrl-C.
     """
     _open_streams()
+    with _interrupts_noted() as stopped:
+        _run(app, stopped, interrupted)
+
+
+def _run(app: typer.Typer, stopped: list[int], interrupted: str) -> None:
     try:
         _call(app)
     except StoreLockedError as error:
         fail(str(error), ExitCode.LOCKED)
     except EmbedstoreError as error:
+        if stopped and error.__cause__ is not None:  # what a library made of Ctrl-C may look like damage
+            fail(interrupted, ExitCode.INTERRUPTED)
         fail(str(error), ExitCode.ERROR)
     except KeyboardInterrupt:
         fail(interrupted, ExitCode.INTERRUPTED)
@@ -48,11 +57,36 @@ def run(app: typer.Typer, *, interrupted: str) -> None:
         _drop(sys.stdout)
         sys.exit(ExitCode.BROKEN_PIPE)
     except Exception as error:  # noqa: BLE001  it is told whole
+        if stopped:
+            fail(interrupted, ExitCode.INTERRUPTED)
         if isinstance(error, OSError) and error.strerror is not None:
             _fail_by_system(error)
         with contextlib.suppress(OSError):
             traceback.print_exc()
         sys.exit(ExitCode.ERROR)
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Note Ctrl-C, which a library may make another error of: NumPy, comparing rows in `np.unique`, was seen to make a TypeError.
+
+    Where another handles it, or it is ignored, as under nohup, that stays so.
+    """
+    stopped: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = ours and threading.current_thread() is threading.main_thread()  # no other may ask for signals
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield stopped
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _call(app: typer.Typer) -> None:

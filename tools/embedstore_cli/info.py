@@ -38,7 +38,7 @@ def info(
         f"{facts['path']}: {console.count(facts['samples'], 'sample', 'samples')} at version {facts['version']}",
         f"teacher     {facts['teacher']} ({_origin(facts)}, {facts['dim']} dimensions)",
         f"outputs     {console.outputs(facts['outputs']) or 'none is complete yet'}",
-        f"views       the plain picture and {facts['views']} augmented ones ({_recipe(facts['recipe'])})",
+        f"views       {_views(facts)} ({_recipe(facts['recipe'])})",
         f"images      {facts['image_root'] or 'not known, since the vectors were imported'}",
         f"labels      {_line(facts['labels'])}",
         f"modes       {_line(facts['modes'])}",
@@ -164,6 +164,12 @@ def _counts(counts: dict[str | None, int]) -> dict[str, int]:
 def _line(counts: dict[str, int]) -> str:
     shown = [f"{name} {count}" for name, count in list(counts.items())[:12]]
     return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "") or "none"
+
+
+def _views(facts: dict[str, Any]) -> str:
+    if facts.get("first_build"):
+        return "none is complete yet"
+    return f"the plain picture and {facts['views']} augmented ones"
 
 
 def _recipe(recipe: dict[str, Any]) -> str:

@@ -128,8 +128,9 @@ def _show(store: Path, report: "MigrationReport") -> None:
         console.say(f"'{store}' has '{report.teacher}' in use, at version {report.version}.")
     elif report.missing:
         console.say(
-            f"'{store}' stays with '{report.teacher_before}': put the pictures back and give the same command again, or leave "
-            "these samples out with --without-missing."
+            f"'{store}' stays with '{report.teacher_before}': put the pictures back and give the same command again "
+            f"(where they have other names now, first: embedstore refresh '{store}'), or leave these samples out with "
+            "--without-missing."
         )
     else:
         console.say(

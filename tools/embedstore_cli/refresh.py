@@ -3,6 +3,8 @@
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +80,7 @@ def refresh(
     Example: embedstore refresh parts.store --config refresh.toml --quiet
     """
     import embedstore
-    from embedstore.refreshing import RefreshSettings, read_config
+    from embedstore.refreshing import RefreshSettings, check, read_config
     from embedstore.refreshing import write_config as write
 
     given: dict[str, Any] = {
@@ -93,6 +95,8 @@ def refresh(
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = RefreshSettings(**chosen) if config is None else read_config(config, chosen)
     if write_config is not None:
+        with _telling_where_to_name_it("name it beside the other options: --manifest FILE"):
+            check(store, settings)
         write(write_config, settings)
         command = ["embedstore", "refresh", str(store.resolve()), "--config", str(write_config.resolve()), "--quiet"]
         console.say(
@@ -102,7 +106,8 @@ def refresh(
         return
     silent = quiet or json
 
-    with console.Steps() as steps:
+    in_config = None if config is None else f"name it in '{config}' by the line: manifest = \"FILE\""
+    with _telling_where_to_name_it(in_config), console.Steps() as steps:
         step = "Looking at pictures"
 
         def progress(done: int, total: int) -> None:
@@ -129,6 +134,20 @@ def refresh(
         console.say(_outcome(store, report, dry_run=dry_run, alone=silent))
     if report.plan.unreadable and not dry_run:
         raise typer.Exit(ExitCode.ATTENTION)
+
+
+@contextmanager
+def _telling_where_to_name_it(remedy: str | None) -> Iterator[None]:
+    """Say of a manifest that is lacking how to name it; a command would drop the config or the options given; None: say that."""
+    from embedstore.errors import SettingsError
+    from embedstore.store.lost_manifest import LostManifestError
+
+    try:
+        yield
+    except LostManifestError as error:
+        if remedy is None:
+            raise
+        raise SettingsError(f"{error.said}; give a manifest that names all pictures, and {remedy}") from error
 
 
 def _in_words(store: Path, plan: "Plan") -> list[str]:
@@ -202,10 +221,14 @@ def _on(plan: "SummaryPlan") -> str:
 
 def _outcome(store: Path, report: "RefreshReport", *, dry_run: bool, alone: bool) -> str:
     """Say what was done in one line; `alone`, where the plan was not told, with what is to be looked at."""
+    from embedstore_cli.build import broken_samples
+
     plan = report.plan
     told = "".join(f"; {sentence}" for sentence in _doubts(store, plan)) if alone else ""
     if plan.unreadable:
         told += f"; {console.count(len(plan.unreadable), 'picture', 'pictures')} can't be used, see: embedstore info '{store}'"
+    if report.pictures is not None and report.pictures.broken:
+        told += f"; {broken_samples(report.pictures, store)}"
     if plan.nothing:
         return f"'{store}' is fresh at version {report.version}: nothing to do{told}."
     if dry_run:

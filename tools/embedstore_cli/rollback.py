@@ -44,6 +44,11 @@ def rollback(
             console.say(f"The teacher '{then.teacher}' {would} in use again, with {views} a picture.")
     for name, made_of in report.summaries.items():
         console.say(f"The summary '{name}' {would} the one made of version {made_of} again.")
+    for name, made_of in report.later_summaries.items():
+        console.say(
+            f"The summary '{name}' stays, and was made of version {made_of}, which the store does not look like any more; make "
+            "it again, or delete it."
+        )
     if dry_run:
         console.say("Nothing was changed.")
         return
