@@ -68,11 +68,11 @@ def query(
     if id is not None:
         return search(store, store.vectors([id]), top=top, where=where, exclude=[id], exact=exact, via=via)[0]
     if image is not None:
-        teacher = store.load_teacher()
         try:
-            picture, _ = read_picture(image)
+            picture, _ = read_picture(image)  # before the teacher is loaded, which takes long
         except PictureError as error:
             raise PictureError(f"The picture '{image}' can't be used: {error}; give a readable picture.") from error
+        teacher = store.load_teacher()
         pixels = render(picture, WHOLE, teacher.input_size, store.recipe.fit)
         return search(store, teacher.embed(pixels[None])[EMBEDDING], top=top, where=where, exact=exact, via=via)[0]
     return search(store, text_vectors(store, [text or ""]), top=top, where=where, exact=exact, via=via)[0]

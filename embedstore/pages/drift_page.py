@@ -199,10 +199,16 @@ def _card(moved: MovedPicture, picture: Path | None, store: EmbeddingStore) -> g
         prototype_pictures=[
             gallery.Picture(typical.id, None if leaves(typical.uri) else store.image_root / typical.uri, typical.mode)
         ],
-        reason=Text("Outside of all that the store has", "ストアのどの画像からも離れている")
-        if moved.outside
-        else Text("Among the usual", "通常の範囲内"),
+        reason=_reason(moved),
     )
+
+
+def _reason(moved: MovedPicture) -> Text:
+    if moved.outside:
+        return Text("Outside of all that the store has", "ストアのどの画像からも離れている")
+    if moved.distance > moved.radius:
+        return Text("Beyond the radius of its prototype", "代表例の半径の外")
+    return Text("Among the usual", "通常の範囲内")
 
 
 def _explanation(found: DriftReport) -> Markup:

@@ -15,6 +15,7 @@ _JAPANESE = {
     r"is not a picture in a known format": "対応する形式の画像ではありません",
     r"has floating-point pixels; .+": "画素が浮動小数点数です。8 か 16 ビットのグレースケールで保存してください",
     r"has integer pixels beyond 16 bits; .+": "画素が 16 ビットを超えています。8 か 16 ビットのグレースケールで保存してください",
+    r"its file is not there": "ファイルがありません",
     r"its name is not valid UTF-8; rename it": "ファイル名が UTF-8 ではありません。名前を変えてください",
     r"its path leads out of the image folder on Windows; rename it": "Windows ではパスが画像フォルダの外を指します。"
     "名前を変えてください",

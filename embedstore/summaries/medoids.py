@@ -35,7 +35,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
             else spherical_clusters(points, k, seed)
         )
         chosen[label] = members[cluster_medoids(points, clusters)]
-        remarks += on_fewer(label, len(chosen[label]), k)
+        remarks += on_fewer(label, len(chosen[label]), k, len(samples))
         remarks += single_part_remarks(training, label, members, clusters)
     return Prototypes.from_samples(training, chosen, tuple(remarks))
 

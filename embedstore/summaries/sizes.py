@@ -49,17 +49,18 @@ def on_most_kept(counts: Mapping[str, int], share: float) -> list[str]:
     ]
 
 
-def on_fewer(label: str, made: int, k: int | None) -> list[str]:
-    """Say where k-means made fewer prototypes of a label than asked.
+def on_fewer(label: str, made: int, k: int | None, samples: int) -> list[str]:
+    """Say where k-means made fewer prototypes of a label, which has so many samples, than asked.
 
     It may leave a cluster empty though there are enough different vectors, above all where many are copies of each other.
     """
     if k is None or made >= k:
         return []
-    return [
-        f"The label '{label}' gets {made} prototypes, not {k}, since k-means left the other clusters empty, as where "
-        "pictures are alike."
-    ]
+    if samples < k:
+        reason = f"it has {samples} sample{'s' * (samples > 1)}{', some of them alike' * (made < samples)}"
+    else:
+        reason = "k-means left the other clusters empty, as where pictures are alike"
+    return [f"The label '{label}' gets {made} prototype{'s' * (made > 1)}, not {k}, since {reason}."]
 
 
 def sizes(

@@ -41,7 +41,7 @@ def fit(training: TrainingVectors, seed: int, *, k: int | None = None) -> Protot
         means = cluster_means(samples, clusters)
         vectors.append(means)
         labels += [label] * len(means)
-        remarks += on_fewer(label, len(means), k)
+        remarks += on_fewer(label, len(means), k, len(samples))
         remarks += single_part_remarks(training, label, members, clusters)
     made = np.concatenate(vectors)
     return Prototypes(made, labels, np.full(len(made), -1, np.int64), np.ones(len(training.ids), bool), tuple(remarks))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from embedstore.errors import TeacherError
 from embedstore.teachers.protocol import EMBEDDING, Teacher
-from embedstore.teachers.reduction import KIND, Reduction
+from embedstore.teachers.reduction import KIND, Reduction, is_reduced
 from embedstore.vectors import Vectors
 
 
@@ -66,7 +66,7 @@ def refuse_spec(spec: str) -> None:
     Raises:
         TeacherError: always so for such a name.
     """
-    if spec.partition(":")[0] == KIND:
+    if is_reduced(spec):
         raise TeacherError(
             f"The teacher '{spec}' can't be loaded by its name, for its axes are in the thinned store alone; open that store and "
             "take store.load_teacher()."

@@ -7,6 +7,7 @@ comes out has unit length again. Centre and axes are rounded to float16 before t
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,26 @@ class Reduction:
         if found.dim >= len(centre) or not (np.isfinite(centre).all() and np.isfinite(axes).all()):
             raise ValueError("no axes")
         return found
+
+    def to_texts(self) -> dict[str, str]:
+        """Return it as texts alone, as JSON takes them: the bytes of centre and axes in base64."""
+        values = self.to_dict()
+        return values | {name: b64encode(values[name]).decode("ascii") for name in ("centre", "axes")}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, Any]) -> Reduction:
+        """Return what `to_texts` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        parts = {name: b64decode(texts[name], validate=True) for name in ("centre", "axes")}
+        return cls.from_dict({"teacher": texts["teacher"], "of": texts["of"]} | parts)
+
+
+def is_reduced(teacher: str) -> bool:
+    """Return whether a teacher has the name of one whose vectors were brought to fewer axes."""
+    return teacher.partition(":")[0] == KIND
 
 
 def projected(vectors: npt.NDArray[np.floating], centre: Halves, axes: Halves | None = None) -> Vectors:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import embedstore
 from embedstore import EmbeddingStore
-from embedstore.errors import SettingsError, StoreError, TeacherError, TeacherMismatchError
+from embedstore.errors import PictureError, SettingsError, StoreError, TeacherError, TeacherMismatchError
 from embedstore.store import reading
 from embedstore.store.layout import BLOCK, Column
 from embedstore.store.tables import Tables
@@ -295,3 +295,11 @@ def test_a_picture_or_a_text_is_looked_for_through_the_stores_own_teacher(
         monkeypatch.setattr("embedstore.teachers.load_teacher", lambda spec, outputs: other)
         with pytest.raises(TeacherMismatchError):
             store.query(text="dark")
+
+
+def test_a_picture_that_is_not_there_is_refused_before_a_teacher_is_loaded(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmbeddingStore, "load_teacher", lambda *_: pytest.fail("a teacher is loaded"))
+    with pytest.raises(PictureError, match=r"gone\.png' can't be used: can't be read: No such file or directory"):
+        store.query(image=tmp_path / "gone.png")

@@ -211,7 +211,7 @@ def test_with_a_medoid_for_each_sample_they_are_the_samples_and_the_rest_is_said
     found = medoids.fit(training_of(vectors, ["x"] * 6, groups=["p", "q", "r", "p", "q", "p"]), 0, k=9)
     assert sorted(found.source.tolist()) == [0, 1, 2, 3, 4]
     assert found.remarks == (
-        "The label 'x' gets 5 prototypes, not 9, since k-means left the other clusters empty, as where pictures are alike.",
+        "The label 'x' gets 5 prototypes, not 9, since it has 6 samples, some of them alike.",
         "5 of the 5 prototypes of 'x' stand for pictures of one part only.",
     )
 

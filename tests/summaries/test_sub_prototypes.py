@@ -137,6 +137,15 @@ def test_a_label_with_less_to_tell_apart_than_asked_is_named() -> None:
     assert not any("'a' gets" in remark for remark in found.remarks)
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 prototype, not 5, since it has 1 sample."), (4, "4 prototypes, not 5, since it has 4 samples.")],
+)
+def test_a_label_with_fewer_samples_than_asked_is_named_with_that(count: int, said: str) -> None:
+    found = sub_prototypes.fit(training_of(unit_vectors(0, count), ["hole"] * count), 0, k=5)
+    assert found.remarks[0] == f"The label 'hole' gets {said}"
+
+
 def test_fewer_than_asked_is_not_laid_to_too_few_different_pictures() -> None:
     """Of 60 directions, each there twice, k-means may make fewer than 50 clusters."""
     training = training_of(np.repeat(unit_vectors(0, 60), 2, axis=0), ["x"] * 120)

@@ -273,11 +273,20 @@ def _prototype_rows(
 
 
 def _moved(usual: Reference, batch: Batch, measured: Measured, comparison: Comparison, top: int) -> list[MovedPicture]:
+    """Return the pictures that moved most: those outside, the farthest apart first, then by how far they lie beyond the radius.
+
+    Where all moved alike they lie close to one another, and none stands apart.
+    """
     ours = comparison.pool.batch
     apart, theirs = comparison.space.apart[ours], np.sort(comparison.space.apart[~ours])
     outside = comparison.outside[ours]
     found = []
-    for at in sorted(range(len(batch)), key=lambda one: (-apart[one], batch.samples[one].id))[:top]:
+    beyond = measured.distance - usual.radius[measured.region]
+
+    def order(at: int) -> tuple[float, float, str]:
+        return -apart[at] if outside[at] else 0.0, -beyond[at], batch.samples[at].id
+
+    for at in sorted(range(len(batch)), key=order)[:top]:
         sample, region = batch.samples[at], int(measured.region[at])
         found.append(
             MovedPicture(

@@ -68,7 +68,7 @@ class MovedPicture:
 
     Attributes:
         id, uri, group: of the picture.
-        percentile: of 100 pictures of the store, so many stand less apart from those of other parts.
+        percentile: of 100 pictures of the store, so many stand less apart from those of other parts, of the batch or the store.
         outside: whether it stands apart more than 99 of 100 do.
         distance: to its nearest prototype, held out.
         radius: of that prototype.

@@ -90,7 +90,7 @@ def _on_clusters(shards: Shards, found: Clusters, k: int | None) -> tuple[str, .
     remarks = [_FROM_PART]
     for number, label in enumerate(shards.labels):
         own = found.label == number
-        remarks += on_fewer(label, int(own.sum()), k)
+        remarks += on_fewer(label, int(own.sum()), k, int(shards.counts[number]))
         single = int((found.part[own] >= 0).sum())
         if single and not shards.lone[number]:
             remarks.append(f"{single} of the {own.sum()} prototypes of '{label}' stand for pictures of one part only.")

@@ -58,6 +58,10 @@ def test_all_moved_alike_is_the_camera(store: EmbeddingStore, usual: Reference) 
     assert all(
         row.shift is not None and row.usual_shift is not None and row.shift > row.usual_shift for row in found.labels
     )
+    inside = [one.distance - one.radius for one in found.moved if not one.outside]  # they lie close to one another
+    assert len(inside) > 10
+    assert inside == sorted(inside, reverse=True)
+    assert inside[0] > 0
 
 
 def test_a_few_near_each_other_and_far_from_all_are_a_new_defect(store: EmbeddingStore, usual: Reference) -> None:
