@@ -46,6 +46,11 @@ def begun_version(trials: Path) -> int | None:
     return version if type(version) is int else None
 
 
+def _holds_more(trials: Path) -> bool:
+    """Return whether a directory holds more than what a process that was killed as it wrote the plan may have left."""
+    return any(not one.match(f".{PLAN}.new-*") for one in trials.iterdir())
+
+
 def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     """Return what the trials in a directory were begun for; None where none were begun.
 
@@ -54,7 +59,7 @@ def read_agreed(trials: Path, request: Mapping[str, Any]) -> Agreed | None:
     """
     path = trials / PLAN
     if not path.exists():
-        if trials.exists() and (not trials.is_dir() or any(one.name != f"{PLAN}.new" for one in trials.iterdir())):
+        if trials.exists() and (not trials.is_dir() or _holds_more(trials)):
             raise SettingsError(f"'{trials}' holds other files and no trials; choose another directory: --trials DIR")
         return None
     try:

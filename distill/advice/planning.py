@@ -15,7 +15,7 @@ from distill.advice.candidates import Candidate
 from distill.advice.footprint import LeftOut, fitting
 from distill.advice.needs import Needs
 from distill.advice.patches import PatchPace, TrialPatches
-from distill.advice.trials import Pace, Plan, TooShortError
+from distill.advice.trials import Budget, Pace, Plan, TooShortError
 from distill.training.run_data import RunData
 from distill.training.scoring import flips_of
 from distill.training.settings import Settings
@@ -92,9 +92,11 @@ def plan_all(basis: Basis, request: dict[str, Any]) -> Agreed:
     if not candidates:
         raise SettingsError(f"None of the ways can be tried: {none[-1].why.en}")
     trained = trained_ways(candidates, ways)
+    budget = Budget(60 * needs.minutes, time.monotonic() - started, {} if patches is None else patches.again)
     measured = trials.measure_paces(
         basis.store.path,
         trained,
+        budget,
         folds=fewest,
         pictures=basis.learned[fewest],
         images=basis.images,
@@ -103,18 +105,20 @@ def plan_all(basis: Basis, request: dict[str, Any]) -> Agreed:
         version=basis.store.version,
     )
     paces = {one.name: _beside(measured[one.trained], patches if one.alone else None) for one in candidates}
-    paces, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
-    candidates = _without(candidates, too_slow)
+    budget = replace(budget, spent=time.monotonic() - started)
+    in_time, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
+    if not in_time:
+        raise _too_short_to_train(basis, candidates, measured, paces, budget)
+    candidates, paces = _without(candidates, too_slow), in_time
     left_out += [*none, *too_slow]
-    spent = time.monotonic() - started
     try:
-        plan = _plan(basis, candidates, measured, paces, patches, spent)
+        plan = _plan(basis, candidates, measured, paces, budget, train_minutes=needs.train_minutes)
     except TooShortError as error:
         beside = [one for one in candidates if one.alone]
         candidates = [one for one in candidates if not one.alone]
         if not beside or not candidates:
             raise
-        plan = _plan(basis, candidates, measured, paces, None, spent)
+        plan = _plan(basis, candidates, measured, paces, budget, train_minutes=needs.train_minutes)
         left_out += [LeftOut(one.name, why=_no_time(error)) for one in beside]
     names = [one.name for one in candidates]
     return Agreed(
@@ -145,25 +149,52 @@ def _look_at_patches(basis: Basis, beside: list[Candidate]) -> tuple[PatchPace |
     return None, [LeftOut(one.name, why=why) for one in beside]
 
 
-def _plan(  # noqa: PLR0917
+def _too_short_to_train(
     basis: Basis,
     candidates: Sequence[Candidate],
     measured: Mapping[str, Pace],
     paces: Mapping[str, Pace],
-    patches: PatchPace | None,
-    spent: float,
+    budget: Budget,
+) -> SettingsError:
+    """Return the error of a training that may not take as long as any way needs: measuring took long, so it tells all limits."""
+    training = len(basis.data.sides["train"])
+    needed = {name: trials.least_minutes(pace, training) for name, pace in paces.items()}
+    quickest = min(needed, key=needed.__getitem__)
+    enough = math.ceil(10 * needed[quickest]) / 10
+    also = ""
+    try:
+        one = [one for one in candidates if one.name == quickest]
+        _plan(basis, one, measured, paces, budget, train_minutes=enough)
+    except TooShortError as error:
+        also = f", and --minutes {error.enough:g} or more for its trials"
+    return SettingsError(
+        f"The time for the training is too short: {trials.FEWEST_EPOCHS} epochs of the quickest way, '{quickest}', take about "
+        f"{needed[quickest]:.1f} minutes, and {basis.needs.train_minutes:g} were given; give --train-minutes {enough:g} or "
+        f"more{also}."
+    )
+
+
+def _plan(
+    basis: Basis,
+    candidates: Sequence[Candidate],
+    measured: Mapping[str, Pace],
+    paces: Mapping[str, Pace],
+    budget: Budget,
+    *,
+    train_minutes: float | None,
 ) -> Plan:
     """Return what is trained of each candidate: on folds on which patches can be learned, where some candidate needs them."""
-    beside = patches.again if patches is not None and any(one.alone for one in candidates) else None
-    most, training = basis.needs.train_minutes, len(basis.data.sides["train"])
+    training, learned = len(basis.data.sides["train"]), basis.learned
+    if any(one.alone for one in candidates):
+        learned = {folds: learned[folds] for folds in budget.each}
+    else:
+        budget = replace(budget, each={})
     return trials.plan_trials(
         {one.trained: measured[one.trained] for one in candidates},
-        basis.learned if beside is None else {folds: basis.learned[folds] for folds in beside},
-        seconds=60 * basis.needs.minutes,
-        spent=spent,
-        each=beside,
+        learned,
+        budget,
         jobs=basis.jobs,
-        wanted=min(trials.training_epochs(paces[one.name], training, most) for one in candidates),
+        wanted=min(trials.training_epochs(paces[one.name], training, train_minutes) for one in candidates),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from distill.advice.footprint import LeftOut
@@ -65,6 +65,25 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """The time for the trials.
+
+    Attributes:
+        seconds: in all.
+        spent: of these, so far.
+        each: number of folds -> seconds for each fold and seed, beside what is trained; nothing where not given.
+    """
+
+    seconds: float
+    spent: float = 0.0
+    each: Mapping[int, float] = field(default_factory=dict[int, float])
+
+    def beside(self, folds: int) -> float:
+        """Return how many seconds a seed takes on all its folds, beside what is trained."""
+        return folds * self.each.get(folds, 0.0)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What is trained of each candidate.
 
@@ -109,31 +128,35 @@ def on_fold(settings: Settings, folds: int, fold: int) -> Settings:
 def measure_paces(
     store: Path,
     ways: Mapping[str, Settings],
+    budget: Budget,
     *,
     folds: int,
     pictures: int,
     images: Path | None,
     jobs: int,
     progress: Callable[[int, int], None],
-    version: int | None = None,
+    version: int,
 ) -> dict[str, Pace]:
     """Train each way for two epochs on one fold, as many times beside each other as trials will run, and time it.
 
     Args:
         store: path of the store.
         ways: name -> settings.
+        budget: the time for the trials, this included.
         folds: how many are dealt.
         pictures: that a run then learns from.
         images: the image folder, where it is not where the store remembers it.
         jobs: runs at a time.
         progress: called with (ways done, of all).
-        version: of the store; the newest where not given.
+        version: of the store.
 
     Raises:
         TrainingError: a run can't be done.
+        TooShortError: the time is over while ways are left to measure.
     """
-    paces = {}
+    paces = dict[str, Pace]()
     progress(0, len(ways))
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="distill-pace-", ignore_cleanup_errors=True) as place:
         for number, (name, settings) in enumerate(ways.items()):
             chosen = replace(on_fold(settings, folds, 0), epochs=_PACE_EPOCHS, pretrain_epochs=0)
@@ -153,7 +176,24 @@ def measure_paces(
                 [reached[one.path.name, 2] - reached[one.path.name, 1] for one in planned], wall, pictures
             )
             progress(number + 1, len(ways))
+            measuring = time.monotonic() - began
+            if budget.spent + measuring > budget.seconds and len(paces) < len(ways):
+                of_these = (
+                    measuring + _seconds(paces, folds, pictures, FEWEST_EPOCHS) / _beside(jobs, folds, ways) / SPARE
+                )
+                needed = budget.spent + of_these * len(ways) / len(paces) + budget.beside(folds) / SPARE
+                enough = math.ceil(needed / 60)
+                raise TooShortError(
+                    f"The time is too short: measuring how long an epoch takes used it up with {len(paces)} of {len(ways)} ways, "
+                    f"and all with their trials need about {enough} minutes; give --minutes {enough} or more, or fewer --ways.",
+                    enough,
+                )
     return paces
+
+
+def least_minutes(pace: Pace, pictures: int) -> float:
+    """Return how long the shortest training of some use takes where it learns from so many pictures."""
+    return pace.seconds(FEWEST_EPOCHS, pictures) / 60
 
 
 def fast_enough(
@@ -165,20 +205,11 @@ def fast_enough(
         paces: of each candidate.
         pictures: that the training will learn from.
         minutes: that it may take; None: any time.
-
-    Raises:
-        SettingsError: none can.
     """
     if minutes is None:
         return dict(paces), []
-    needed = {name: pace.seconds(FEWEST_EPOCHS, pictures) / 60 for name, pace in paces.items()}
+    needed = {name: least_minutes(pace, pictures) for name, pace in paces.items()}
     within = {name: paces[name] for name, time_needed in needed.items() if time_needed <= minutes}
-    if not within:
-        quickest = min(needed, key=needed.__getitem__)
-        raise SettingsError(
-            f"The time for the training is too short: {FEWEST_EPOCHS} epochs of the quickest way, '{quickest}', take about "
-            f"{needed[quickest]:.1f} minutes, and {minutes:g} were given; give more --train-minutes."
-        )
     return within, [
         LeftOut(
             name,
@@ -208,10 +239,8 @@ def pace_of(seconds: Sequence[float], wall: float, pictures: int) -> Pace:
 def plan_trials(
     paces: Mapping[str, Pace],
     learned: Mapping[int, int],
+    budget: Budget,
     *,
-    seconds: float,
-    spent: float = 0.0,
-    each: Mapping[int, float] | None = None,
     jobs: int,
     wanted: int,
 ) -> Plan:
@@ -224,44 +253,42 @@ def plan_trials(
     Args:
         paces: of each candidate.
         learned: number of folds -> pictures that a run learns from.
-        seconds: for the trials.
-        spent: of these, on measuring the paces.
-        each: number of folds -> seconds for each fold and seed, beside what is trained; none where not given.
+        budget: the time for the trials; spent, of it, on measuring the paces.
         jobs: runs at a time.
         wanted: epochs of the training after the trials, the most that a trial has.
 
     Raises:
         TooShortError: not even `FEWEST_EPOCHS` fit, or those wanted where they are fewer.
     """
-    usable, beside, fewest = SPARE * (seconds - spent), each or {}, min(FEWEST_EPOCHS, wanted)
+    usable, fewest = SPARE * (budget.seconds - budget.spent), min(FEWEST_EPOCHS, wanted)
     folds = epochs = 0
     for folds in sorted(learned, reverse=True):
-        training = usable - folds * beside.get(folds, 0.0)
+        training = usable - budget.beside(folds)
         epochs = _epochs_within(paces, folds, learned[folds], training * _beside(jobs, folds, paces))
         if 2 * epochs >= wanted and epochs >= fewest:
             break
     epochs = min(epochs, wanted)
     if epochs < fewest:
         needed = (
-            _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces)
-            + folds * beside.get(folds, 0.0)
+            _seconds(paces, folds, learned[folds], fewest) / _beside(jobs, folds, paces) + budget.beside(folds)
         ) / SPARE
-        enough = math.ceil((spent + needed) / 6) / 10
+        enough = math.ceil((budget.spent + needed) / 6) / 10
+        ways = "one way" if len(paces) == 1 else f"{len(paces)} ways"
         raise TooShortError(
-            f"The time is too short: {fewest} epochs of {len(paces)} ways on {folds} folds, and measuring how long one takes, "
-            f"need about {enough:.1f} minutes, and {seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or fewer "
-            "--ways.",
+            f"The time is too short: {fewest} epochs of {ways} on {folds} folds, and measuring how long one takes, "
+            f"need about {enough:.1f} minutes, and {budget.seconds / 60:.1f} were given; give --minutes {enough:.1f} or more, or "
+            "fewer --ways.",
             enough,
         )
     of_seed = _seconds(paces, folds, learned[folds], epochs) / _beside(jobs, folds, paces)
-    of_seed += folds * beside.get(folds, 0.0)
+    of_seed += budget.beside(folds)
     seeds = max(1, min(SEEDS, int(usable / of_seed))) if epochs == wanted else 1
     return Plan(folds, seeds, epochs, seeds * of_seed)
 
 
-def _beside(jobs: int, folds: int, paces: Mapping[str, Pace]) -> int:
+def _beside(jobs: int, folds: int, ways: Collection[str]) -> int:
     """Return how many runs of one seed can train beside each other: more jobs than runs save no time."""
-    return min(jobs, folds * len(paces))
+    return min(jobs, folds * len(ways))
 
 
 def _seconds(paces: Mapping[str, Pace], folds: int, pictures: int, epochs: int) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from distill.evaluation.intervals import Difference
+from distill.evaluation.report import ModeFigures
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values without NaN."""
         return asdict(self)
+
+
+def finds_none(kinds: Sequence[RecallFigures | ModeFigures]) -> bool:
+    """Return whether nothing is caught of several kinds of defect, so that none of them is the worst."""
+    return len(kinds) > 1 and not any(one.caught for one in kinds)
 
 
 def main_figure(good: str | None) -> str:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -62,11 +63,11 @@ class Change:
         rise: (new - old) / pictures; None of no picture.
         low, high: interval of the rise over parts; None: so few parts have no such end.
         parts_worse, parts_better: with more pictures, or fewer, judged wrongly than before.
-        needed: so many parts must get worse, and none better, before a rise is beyond chance.
+        needed: so many test parts it needs; once each row that decides has them, a rise of each can be shown.
         detectable: the rise, as a share of parts that get worse with none better, that is found in `POWER` of cases; None: no
             rise can be found.
         verdict: `more` or `less` is wrong where the interval excludes zero, `noise` where it does not, `unknown` where there
-            are fewer parts than needed.
+            are too few parts to have one.
     """
 
     kind: str | None
@@ -202,16 +203,21 @@ def make_gate(
     goods = [one for one in tested if one.kind is None]
     # Decided by how many parts there are, before anyone looks at what the students say.
     together = [] if len(rows) == 1 and len(rows[0]) == len(defects) else [defects]  # as in `Gate.gated`
-    level = row_level([_part_count(row) for row in [*together, *rows, *([goods] if overkill else [])]])
-    changes = [_change(name, row, level, draws, seed) for name, row in zip(names, rows, strict=True)]
+    counts = [_part_count(row) for row in [*together, *rows, *([goods] if overkill else [])]]
+    level = row_level(counts)
+    # Today's level is shared among fewer rows where some have too few parts, and falls as these get more. All rows can show a
+    # rise just where each has its parts at the level that is shared among all, whatever the parts of the others.
+    needed = parts_needed(FALSE_ALARMS / len(counts))
+    compare = partial(_change, level=level, needed=needed, draws=draws, seed=seed)
+    changes = [compare(name, row) for name, row in zip(names, rows, strict=True)]
     changes.sort(key=lambda one: (one.rise is None, -(one.rise or 0), one.kind))
     gate = Gate(
         outcome="passed",
         old=old,
         new=new,
         kinds=changes,
-        defects=_change(None, defects, level, draws, seed),
-        goods=_change(None, goods, level, draws, seed),
+        defects=compare(None, defects),
+        goods=compare(None, goods),
         overkill_gated=overkill,
         level=level,
         left_out=left_out or LeftOut(0, 0),
@@ -289,7 +295,7 @@ def _part_count(row: Sequence[Judged]) -> int:
     return len({one.part for one in row})
 
 
-def _change(kind: str | None, row: Sequence[Judged], level: float, draws: int, seed: int) -> Change:
+def _change(kind: str | None, row: Sequence[Judged], *, level: float, needed: int, draws: int, seed: int) -> Change:
     """Compare on pictures that are all of defects, or all of good parts."""
     wrong = [(one.old == (one.kind is None), one.new == (one.kind is None)) for one in row]
     names = sorted({one.part for one in row})
@@ -298,8 +304,8 @@ def _change(kind: str | None, row: Sequence[Judged], level: float, draws: int, s
     for one, (old, new) in zip(row, wrong, strict=True):
         rises[number[one.part]] += int(new) - int(old)
         sizes[number[one.part]] += 1
-    needed = parts_needed(level)
-    low, high = rise_interval(rises, sizes, level, draws=draws, seed=seed) if len(names) >= needed else (None, None)
+    worse = parts_needed(level)
+    low, high = rise_interval(rises, sizes, level, draws=draws, seed=seed) if len(names) >= worse else (None, None)
     verdict: Verdict = "noise"
     if low is None or high is None:
         verdict = "unknown"
@@ -317,6 +323,6 @@ def _change(kind: str | None, row: Sequence[Judged], level: float, draws: int, s
         parts_worse=int((rises > 0).sum()),
         parts_better=int((rises < 0).sum()),
         needed=needed,
-        detectable=detectable_rise(len(names), needed),
+        detectable=detectable_rise(len(names), worse),
         verdict=verdict,
     )

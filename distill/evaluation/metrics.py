@@ -1,5 +1,7 @@
 """Thresholds, escape, overkill, and the areas under curves. Higher scores mean more likely a defect."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,10 +32,44 @@ def allowed_above(scores: int, overkill: float) -> int:
     return int(np.floor(overkill * scores + 1e-9))
 
 
+def too_few(scores: int, overkill: float) -> tuple[float, int] | None:
+    """Return what a threshold from too few scores does, and how many would be enough; None where there are enough.
+
+    It rejects k of n good parts, and (k + 1) / (n + 1) of new ones on average, since a new one falls into each of the n + 1 gaps
+    between the scores as often. From 2 / `overkill` scores on that is at most half more than was asked, and it varies less.
+
+    Args:
+        scores: n, of good parts; without any there is no threshold.
+        overkill: what was asked; for none no number is enough.
+
+    Returns:
+        The share of new good parts on average, and the number.
+    """
+    if not scores or not overkill or scores >= (enough := math.ceil(2 / overkill - 1e-9)):
+        return None
+    return (allowed_above(scores, overkill) + 1) / (scores + 1), enough
+
+
 def rejected_share(scores: npt.ArrayLike, threshold: float) -> float:
     """Return which share is rejected: recall on defects, overkill on good parts; NaN of nothing."""
     values = np.asarray(scores, np.float64)
     return float((values > threshold).mean()) if len(values) else float("nan")
+
+
+def no_better_than_chance(recall: float | None, overkill: float | None) -> bool:
+    """Return whether a threshold tells defects from good parts no better than rejecting pictures at random.
+
+    So it is where recall - overkill, Youden's index (Youden, Index for rating diagnostic tests, 1950), is not above 0: who
+    rejects a share of all pictures by lot rejects it of the defects and of the good parts alike, whatever the share.
+
+    Args:
+        recall: share of the tested defects that is rejected; NaN or None of no defect.
+        overkill: share of the good parts tested with them that is rejected; NaN or None of no good part.
+
+    Returns:
+        False where one of them is not known.
+    """
+    return recall is not None and overkill is not None and recall <= overkill
 
 
 def mean_recall(val_good: npt.ArrayLike, test_defect: npt.ArrayLike) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from distill.evaluation.comparison import Comparison
 from distill.evaluation.intervals import FEW_PARTS
-from distill.evaluation.metrics import allowed_above
-from distill.reports.words import named
-from embedstore.pages import Text
+from distill.evaluation.metrics import no_better_than_chance, too_few
+from distill.evaluation.report import Report
+from distill.reports.words import named, quoted
+from embedstore.pages import Text, percent
 
 MANY_INTERVALS = 10  # from so many on, one that excludes zero by chance is to be expected
 
@@ -20,12 +19,44 @@ def caveats(comparison: Comparison) -> list[Text]:
     """
     return [
         _trainings(comparison.looks, comparison.seeds),
+        *_guessing(comparison),
         *_few_parts(comparison),
         *_chance(comparison),
         *_groups(comparison),
         *_learned(comparison),
         *_thresholds(comparison),
         *_gaps(comparison),
+    ]
+
+
+def remarks_on(report: Report) -> list[str]:
+    """Return what a reader of a run's figures should know of the student, once it is tested."""
+    recall, overkill = report.recall, report.overkill
+    if not no_better_than_chance(recall, overkill):
+        return []
+    return [
+        f"At its threshold the student is no better than chance, for it rejects {recall:.1%} of the defects and {overkill:.1%} "
+        "of the good parts on the test side; train it longer or in another way (distill advise) before you use it."
+    ]
+
+
+def _guessing(comparison: Comparison) -> list[Text]:
+    """Say which ways catch no larger share of defects than they reject of good parts."""
+    none = [one for one in comparison.policies if no_better_than_chance(one.recall, one.overkill)]
+    if not none:
+        return []
+    names = [quoted(one.policy) for one in none]
+    shares = [(percent(one.recall, 1), percent(one.overkill, 1)) for one in none]
+    en = ", ".join(f"{name.en} ({caught}, {lost})" for name, (caught, lost) in zip(names, shares, strict=True))
+    ja = "、".join(
+        f"{name.ja}（検出率 {caught}、誤判定率 {lost}）" for name, (caught, lost) in zip(names, shares, strict=True)
+    )
+    return [
+        Text(
+            "No better than chance at the threshold, for no larger share of the defects is rejected than of the good parts "
+            f"(shares of both): {en}.",
+            f"しきい値での検出率が誤判定率を上回らず、偶然と変わらない方法：{ja}。",
+        )
     ]
 
 
@@ -129,17 +160,18 @@ def _thresholds(comparison: Comparison) -> list[Text]:
 
 
 def _few_scores(scores: int | None, overkill: float | None) -> list[Text]:
-    """Say where a threshold can reject none of the good pictures that it comes from."""
-    if not scores or not overkill or allowed_above(scores, overkill):
+    """Say where there are too few good pictures for a threshold."""
+    if (few := too_few(scores or 0, overkill or 0.0)) is None:
         return []
-    needed = math.ceil(1 / overkill)
+    rejected, enough = few
     return [
         Text(
             f"A threshold comes from {scores:,} scores of good pictures where there are fewest, too few for an overkill of "
-            f"{overkill:.1%}: it may reject none of them, so it lies too high and more defects escape than need to; it takes "
-            f"{needed:,} or more.",
+            f"{overkill:.1%}: on so few it rejects about {rejected:.1%} of new good parts on average, and far more or fewer in a "
+            f"single case; from {enough:,} on it is at most half more than asked on average.",
             f"しきい値を決める良品のスコアは、最も少ない分割で {scores:,} 個しかなく、誤判定率 {overkill:.1%} には足りません。"
-            f"1 個も不良とできないため、しきい値が高すぎ、見逃しが必要以上に増えます。{needed:,} 個以上が必要です。",
+            f"これほど少ないと、新しい良品の平均およそ {rejected:.1%} が誤判定になり、個々の場合には大きく増減します。"
+            f"{enough:,} 個以上あれば、平均で指定の 1.5 倍以内です。",
         )
     ]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures, main_figure
+from distill.evaluation.figures import finds_none
 from distill.reports import caveats as words
 from distill.reports.answer import answer, trained_once
 from distill.reports.comparison_tables import (
+    NONE_CAUGHT,
     between,
     costs,
     counted,
@@ -91,6 +93,10 @@ def headline(comparison: Comparison) -> Markup:
         )
     else:
         figures.append(key_figure(percent(chosen.accuracy), Text("of pictures get the right label", "正解率")))
+    if finds_none(chosen.by_mode):
+        pictures = sum(kind.pictures for kind in chosen.by_mode)
+        nothing = Text(f"0 of {pictures}", f"{pictures} 件中 0 件")
+        return key_figures(*figures, key_figure(nothing, NONE_CAUGHT))
     return key_figures(*figures, *(_worst_kind(comparison, one) for one in kinds_of(comparison, chosen)[:1]))
 
 

@@ -7,6 +7,7 @@ import math
 from markupsafe import Markup
 
 from distill.evaluation.comparison import Comparison, PolicyFigures, RecallFigures
+from distill.evaluation.figures import finds_none
 from distill.reports.words import LIVE, NO_ESCAPE, order, short, taught
 from embedstore.pages import (
     Cell,
@@ -124,6 +125,9 @@ def intervals_title(comparison: Comparison) -> Text:
     return Text("By kind, with intervals", "種類別の区間")
 
 
+NONE_CAUGHT = Text("none is caught of any kind", "どの種類も検出なし")  # so that none is the worst
+
+
 def kinds_of(comparison: Comparison, one: PolicyFigures) -> list[RecallFigures]:
     """Return a policy's figures of each kind of defect; without a good label, of each label."""
     return one.by_class if comparison.good is None else one.by_mode
@@ -207,16 +211,17 @@ def _note(comparison: Comparison) -> Text:
 
 def _worst_table(comparison: Comparison) -> Markup:
     """Return which kind of defect, or label, each way finds worst, with its interval."""
-    rows: list[list[Value | Cell]] = [
-        [
-            Cell(short(one.policy), _code(one.policy)),
-            worst.name,
-            Text(f"{counted(worst.caught)} of {worst.pictures}", f"{worst.pictures} 件中 {counted(worst.caught)} 件"),
-            Cell(worst.recall, between(worst)),
-        ]
-        for one in comparison.policies
-        for worst in kinds_of(comparison, one)[:1]
-    ]
+    rows: list[list[Value | Cell]] = []
+    for one in comparison.policies:
+        way = Cell(short(one.policy), _code(one.policy))
+        if finds_none(one.by_mode):
+            pictures = sum(kind.pictures for kind in one.by_mode)
+            rows.append([way, NONE_CAUGHT, Text(f"0 of {pictures}", f"{pictures} 件中 0 件"), Cell(0.0)])
+            continue
+        for worst in kinds_of(comparison, one)[:1]:
+            right, pictures = counted(worst.caught), worst.pictures
+            told = Text(f"{right} of {pictures}", f"{pictures} 件中 {right} 件")
+            rows.append([way, worst.name, told, Cell(worst.recall, between(worst))])
     if not rows:
         return Markup("")
     kind, caught = (

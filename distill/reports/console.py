@@ -6,11 +6,12 @@ from rich.table import Table
 from rich.text import Text
 
 from distill.evaluation.comparison import Comparison, PolicyFigures
+from distill.evaluation.figures import finds_none
 from distill.evaluation.gate import Gate
 from distill.evaluation.intervals import FIGURES, Difference
 from distill.evaluation.report import Report
 from distill.reports import gate as gate_words
-from distill.reports.caveats import caveats
+from distill.reports.caveats import caveats, remarks_on
 from distill.reports.words import NO_ESCAPE, order
 from embedstore.visible import visible
 
@@ -47,7 +48,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 
 def sentences(report: Report) -> list[str]:
-    """Say the main figures in words."""
+    """Say the main figures in words, and what is doubtful about them."""
     if report.good is None:
         return [
             f"Policy '{report.policy}': {report.accuracy:.1%} of {report.counts['test']} test pictures get the right "
@@ -55,15 +56,17 @@ def sentences(report: Report) -> list[str]:
             "good label (--good) to get escapes and overkill."
         ]
     assert report.recall is not None  # noqa: S101  a report with a good label has all figures
-    worst = report.by_mode[0]
+    worst = f"the worst kind is '{report.by_mode[0].mode}' ({report.by_mode[0].recall:.0%})"
+    if finds_none(report.by_mode):
+        worst = f"none is caught of any of the {len(report.by_mode)} kinds"
     return [
         f"Policy '{report.policy}': with a threshold for {report.overkill_wanted:.0%} overkill, chosen on the good ones of "
         f"{report.counts['val']} validation pictures, {report.recall:.1%} of the defects in {report.counts['test']} "
         f"test pictures are caught and {1 - report.recall:.1%} escape; {report.overkill:.1%} of the good ones are "
         "rejected.",
         f"AUROC {report.auroc:.3f}, AUPR {report.aupr:.3f}, recall averaged over 2 to 10 % overkill "
-        f"{report.mean_recall:.3f}, averaged over kinds of defect {report.macro_mode_recall:.3f}; the worst kind is "
-        f"'{worst.mode}' ({worst.recall:.0%}).",
+        f"{report.mean_recall:.3f}, averaged over kinds of defect {report.macro_mode_recall:.3f}; {worst}.",
+        *remarks_on(report),
     ]
 
 
@@ -159,6 +162,10 @@ def _worst_table(comparison: Comparison) -> Table:
     good = comparison.good
     rows = []
     for one in comparison.policies:
+        if good is not None and finds_none(one.by_mode):
+            caught = f"0 of {sum(kind.pictures for kind in one.by_mode)}"
+            rows.append([one.policy, "none is caught of any kind", caught, "0.00", "–"])
+            continue
         for worst in (one.by_class if good is None else one.by_mode)[:1]:
             span = "one part" if worst.low is None or worst.high is None else f"{worst.low:.2f} to {worst.high:.2f}"
             caught = f"{worst.caught:.{0 if comparison.looks == 1 else 1}f} of {worst.pictures}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from distill.evaluation.gate import FALSE_ALARMS, POWER, Change, Gate
+from distill.evaluation.gate import FALSE_ALARMS, POWER, Change, Gate, parts_needed
 from embedstore.pages import Column, Text, bullets, percent, points, section, table
 
 COLUMNS = (
@@ -44,14 +44,15 @@ def answer(gate: Gate) -> Text:
         )
     doubt = _doubt(gate)
     if gate.outcome == "unknown":
-        few = _listed([_counted(gate, one) for one in gate.gated if one.verdict == "unknown"])
+        # Also those that can be told today, but not any more once the others have their parts.
+        few = _listed([_counted(gate, one) for one in gate.gated if one.parts < one.needed])
         needed = gate.defects.needed
         return Text(
-            f"CAN'T TELL: nothing is shown to be worse than with '{old}', but no rise could be shown of {few.en}: it needs "
-            f"{needed} test parts. Add pictures of other such parts to the test side, or look at what escapes and decide "
+            f"CAN'T TELL: nothing is shown to be worse than with '{old}', but too few test parts show {few.en}: for all to be "
+            f"told, each needs {needed}. Add pictures of other such parts to the test side, or look at what escapes and decide "
             f"yourself (--accept-unknown).{doubt.en}",
-            f"判定不能：「{old}」より悪化したものは見つかりませんが、{few.ja}は増加を示せません"
-            f"（テスト部品が {needed} 個必要です）。同じ種類の別の部品の画像をテスト側に追加するか、"
+            f"判定不能：「{old}」より悪化したものは見つかりませんが、{few.ja}のテスト部品が足りません"
+            f"（すべてを判定するには、それぞれ {needed} 個必要です）。同じ種類の別の部品の画像をテスト側に追加するか、"
             "見逃しを目で確認して判断してください（--accept-unknown）。"
             f"{doubt.ja}",
         )
@@ -73,21 +74,24 @@ def rows(gate: Gate) -> list[list[Text]]:
 def notes(gate: Gate) -> list[Text]:
     """Return what a reader of the figures should know."""
     count = len(gate.gated)
+    able = sum(one.verdict != "unknown" for one in gate.gated)
+    worse = parts_needed(gate.level)
     said = [
         Text(
             "Both students judge the same pictures, each with its own threshold. Intervals are paired and over parts: would "
             f"other parts say the same? Each end of an interval is passed by chance in {percent(gate.level, 1)} of cases, so "
-            f"that the {count} rows that decide raise a false alarm in {percent(FALSE_ALARMS)} of comparisons at most, where the "
-            "students are equally good.",
+            f"that one of the rows that have parts enough to be told ({able} of the {count} that decide) raises a false alarm in "
+            f"{percent(FALSE_ALARMS)} of comparisons at most, where the students are equally good.",
             "2 つの生徒モデルは同じ画像を、それぞれ自分のしきい値で判定しています。区間は部品を単位とする対の差で、別の部品でも"
             f"同じ結果になるかを示します。区間の各端を偶然に超える確率は {percent(gate.level, 1)} で、同等のモデルであれば、"
-            f"判定に使う {count} 行のどれかが誤って不合格になる確率は {percent(FALSE_ALARMS)} 以下です。",
+            f"部品が足りて判定できる行（判定に使う {count} 行のうち {able} 行）のどれかが誤って不合格になる確率は "
+            f"{percent(FALSE_ALARMS)} 以下です。",
         ),
         Text(
             f"Where so large a share of all parts gets worse, and none better, it is found in {percent(POWER)} of cases; a "
-            f"smaller one often goes unseen. To be shown at all, a rise needs {gate.defects.needed} parts that get worse.",
+            f"smaller one often goes unseen. To be shown at all, a rise needs {worse} parts that get worse.",
             f"「検出できる悪化」の割合の部品が悪化し、改善する部品がなければ、{percent(POWER)} の確率で検出できます。それより"
-            f"少ない悪化は見落としがちです。増加が示されるには、少なくとも {gate.defects.needed} 部品の悪化が必要です。",
+            f"少ない悪化は見落としがちです。増加が示されるには、少なくとも {worse} 部品の悪化が必要です。",
         ),
     ]
     if not gate.overkill_gated:

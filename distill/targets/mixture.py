@@ -49,6 +49,16 @@ class Mixture:
         return Targets(vectors, known)
 
 
+class LabelWithoutPolicyError(SettingsError):
+    """A mixture leaves out `label`, which is learned."""
+
+    def __init__(self, label: str):
+        super().__init__(
+            f"The mixture gives no policy for the label '{label}'; name one for each of the training labels."
+        )
+        self.label = label
+
+
 def fit(
     training: TrainingSet,
     summary: Summary | None,
@@ -67,13 +77,12 @@ def fit(
         members: the policies that the weights name, fitted.
 
     Raises:
-        SettingsError: a training label has no weights, or the members' targets are of different lengths.
+        LabelWithoutPolicyError: a training label has no weights.
+        SettingsError: the members' targets are of different lengths.
     """
     missing = sorted({label for label in training.labels if label is not None} - weights.keys())
     if missing:
-        raise SettingsError(
-            f"The mixture gives no policy for the label '{missing[0]}'; name one for each of the training labels."
-        )
+        raise LabelWithoutPolicyError(missing[0])
     lengths = {name: member.dim for name, member in members.items() if member is not None}
     if len(set(lengths.values())) > 1:
         each = ", ".join(f"{name}: {length}" for name, length in sorted(lengths.items()))

@@ -147,8 +147,12 @@ def of_light_file(model: TerminalModel, path: Path) -> Gallery:
     return found
 
 
-def of_images(model: TerminalModel, listed: Listing, known: Gallery | None, progress: Progress) -> Gallery:
+def of_images(
+    model: TerminalModel, listed: Listing, known: Gallery | None, progress: Progress
+) -> tuple[Gallery, dict[str, str]]:
     """Make a gallery of labelled pictures as the model sees them: the folder's name is the label, or a manifest tells.
+
+    With it come those that were to be in it and can't be read: path -> why.
 
     Args:
         model: that looks at them.
@@ -157,56 +161,81 @@ def of_images(model: TerminalModel, listed: Listing, known: Gallery | None, prog
         progress: called with the step, and how far it is.
 
     Raises:
-        ModelError: the model knows no good label, a picture can't be read, or defects or good parts are lacking.
+        ModelError: the model knows no good label, no picture can be read, or defects or good parts are lacking.
     """
     good, folder, samples = needed_good(model), listed.root, listed.samples
-    state = _state_of_images(folder, [one for one in samples if one.label is not None], progress)
-    if known is not None and known.state == state:
-        return known
+    state, contents = _read_images(folder, [one for one in samples if one.label is not None], progress)
     sides = _sides(samples, good)
+    if known is not None and known.state == state:
+        there = {*known.contents, *known.contents_of_good}
+        broken = [samples[at] for at in (*sides.members, *sides.goods) if contents[samples[at].id] not in there]
+        return known, _unreadable(folder, broken)
+    set_aside: dict[str, str] = {}
 
-    def looked(positions: Sequence[int], step: str) -> tuple[list[Vectors], list[str]]:
-        found, contents = list[Vectors](), list[str]()
-        for at in positions:
+    def looked(positions: Sequence[int], step: str) -> tuple[list[int], list[Vectors]]:
+        """Return which pictures could be read, and what the model sees on them."""
+        usable, found = list[int](), list[Vectors]()
+        for done, at in enumerate(positions, start=1):
             try:
                 picture, content = read_picture(folder / samples[at].uri)
+                found.append(model.look(model.prepared(picture)).features)
+                usable.append(at)
+                contents[samples[at].id] = content.hex()
             except PictureError as error:
-                raise ModelError(
-                    f"The picture '{samples[at].uri}' under '{folder}' {error}; take it out of the gallery."
-                ) from error
-            found.append(model.look(model.prepared(picture)).features)
-            contents.append(content.hex())
-            progress(step, len(found), len(positions))
-        return found, contents
+                set_aside[str(folder / samples[at].uri)] = str(error)
+            progress(step, done, len(positions))
+        return usable, found
 
-    members, contents = looked(sides.members, "Looking at the gallery")
+    at_members, members = looked(sides.members, "Looking at the gallery")
+    if set_aside and not members:
+        path, reason = next(iter(set_aside.items()))
+        raise ModelError(
+            f"None of the {len(set_aside)} labelled pictures under '{folder}' can be used (the first, '{path}': {reason}); put "
+            "pictures there that can be read."
+        )
     if not members:
         raise ModelError(f"No picture under '{folder}' has a label; put them in folders with the labels' names.")
-    found = _of_student(model, np.stack(members), [samples[at] for at in sides.members], contents)
-    goods, contents_of_good = looked(sides.goods, "Looking at good pictures")
+    known_contents = [contents[samples[at].id] for at in at_members]
+    found = _of_student(model, np.stack(members), [samples[at] for at in at_members], known_contents)
+    at_goods, goods = looked(sides.goods, "Looking at good pictures")
     found = replace(
         found,
         goods=found.placed(np.stack(goods)) if goods else found.goods,
-        parts_of_good=[samples[at].part for at in sides.goods],
-        contents_of_good=contents_of_good,
+        parts_of_good=[samples[at].part for at in at_goods],
+        contents_of_good=[contents[samples[at].id] for at in at_goods],
         state=state,
         made_of=f"The folder '{folder}'",
     )
     found.refuse_incomplete()
-    return found
+    return found, set_aside
 
 
-def _state_of_images(folder: Path, samples: Sequence[Sample], progress: Progress) -> str:
-    """Return a digest of all of labelled pictures that galleries hang on: what is said of each, and its bytes."""
-    states = []
+def _read_images(folder: Path, samples: Sequence[Sample], progress: Progress) -> tuple[str, dict[str, str]]:
+    """Return a digest of all of labelled pictures that galleries hang on, what is said of each and its bytes; and id -> content.
+
+    A content is the hash of a file as a gallery has it, empty where it can't be read.
+    """
+    states, contents = [], dict[str, str]()
     for done, one in enumerate(samples, start=1):
         try:
             content = content_hash((folder / one.uri).read_bytes())
         except OSError:  # told where the model is to look at it
             content = b""
         states.append((one.id, one.label, one.part, one.split, content))
+        contents[one.id] = content.hex()
         progress("Reading the labelled pictures", done, len(samples))
-    return content_hash(msgpack.packb(states)).hex()
+    return content_hash(msgpack.packb(states)).hex(), contents
+
+
+def _unreadable(folder: Path, samples: Iterable[Sample]) -> dict[str, str]:
+    """Return which of some pictures can't be read: path -> why."""
+    found = {}
+    for one in samples:
+        try:
+            read_picture(folder / one.uri)
+        except PictureError as error:
+            found[str(folder / one.uri)] = str(error)
+    return found
 
 
 def needed_good(model: TerminalModel) -> str:

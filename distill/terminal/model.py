@@ -76,6 +76,10 @@ class TerminalModel:
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
         self.path = Path(path)
         if not os.path.isfile(self.path):
+            if self.path.is_dir():
+                raise ModelError(
+                    f"'{self.path}' is a directory and no model; give the .onnx file that distill export wrote."
+                )
             raise ModelError(f"There is no file '{self.path}'; write one with: distill export RUN '{self.path}'")
         if self.path.stat().st_size > MOST_BYTES:
             raise ModelError(f"'{self.path}' is larger than any ONNX file can be; take the model from a copy.")

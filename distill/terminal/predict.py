@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -55,12 +56,19 @@ class Comparing:
     overkill: float | None = None
 
 
+_OPTIONS = {one.name: f"--{one.name}" for one in fields(Comparing)} | {"images": "--store-images"}
+
+
 class _Compared(NamedTuple):
-    """What pictures are compared with, what is to be said of it, and what is doubtful of good pictures that set a threshold."""
+    """What pictures are compared with, what is to be said of it, and what is doubtful of good pictures that set a threshold.
+
+    `set_aside` are labelled pictures that were to be compared with and can't be read: path -> why.
+    """
 
     gallery: Gallery
     said: list[Text]
     doubts: list[Text]
+    set_aside: Mapping[str, str] = MappingProxyType({})
 
 
 def predict(
@@ -94,12 +102,13 @@ def predict(
     _refuse_threshold(opened, way, threshold)
     _refuse_combination(way, against, threshold)
     found, set_aside = _listed(images)
-    gallery, said = None, list[Text]()
+    gallery, said, labelled_aside = None, list[Text](), dict[str, str]()
     if way is By.head:
         limit = opened.facts.threshold if threshold is None else threshold
     else:
         compared = _gallery(opened, way, against, tell)
         gallery, said = compared.gallery, compared.said
+        labelled_aside = dict(compared.set_aside)
         limit, told = _limit(opened, way, compared, against, threshold)
         said[1:1] = told
     seen: dict[str, Seen] = {}
@@ -125,7 +134,7 @@ def predict(
     form = opened.facts.where
     if form is not None:
         pictures = [replace(one, where=peak(maps[one.path], form.fit, sizes[one.path])) for one in pictures]
-    return Predictions(way, pictures, set_aside, said, maps, form, opened.facts.answer)
+    return Predictions(way, pictures, set_aside, said, maps, form, opened.facts.answer, labelled_aside)
 
 
 def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> None:
@@ -143,8 +152,9 @@ def _refuse_threshold(model: TerminalModel, by: By, threshold: float | None) -> 
 def _refuse_combination(by: By, against: Comparing, threshold: float | None) -> None:
     """Refuse what would be ignored beside something else, so that nobody takes it for heeded."""
     if by is By.head and against != Comparing():
+        given = [name for field, name in _OPTIONS.items() if getattr(against, field) != getattr(Comparing(), field)]
         raise ModelError(
-            "By the head nothing is compared, so leave the store, gallery and overkill out, or ask by retrieval."
+            f"By the head nothing is compared, so leave {' and '.join(given)} out, or ask by retrieval or prototypes (--by)."
         )
     if by is By.prototypes and (against.vectors is Space.student or against.gallery or against.labelled):
         raise ModelError("Prototypes are the teacher's vectors; leave --vectors, --gallery and --labelled out.")
@@ -233,7 +243,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     file = against.gallery
     if file is not None and is_light_file(file):
         return _light(model, against, file, progress)
-    made, left_out, doubts = None, list[Text](), list[Text]()
+    made, left_out, doubts, broken = None, list[Text](), list[Text](), dict[str, str]()
     if file is not None and file.exists():
         made = Gallery.load(file)
         _refuse_other(model, made, against.vectors, file)
@@ -249,7 +259,8 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     elif against.labelled is not None:
         _refuse_teachers(space, known, file)
         listed = list_images(against.labelled, against.manifest)
-        made, left_out = gathering.of_images(model, listed, known, progress), remarks.left_out(listed)
+        made, broken = gathering.of_images(model, listed, known, progress)
+        left_out = remarks.left_out(listed, list(broken))
     if made is None:
         raise ModelError(
             "By retrieval pictures are compared with others; name a store (--store STORE), a folder of labelled pictures "
@@ -260,7 +271,7 @@ def _gallery(model: TerminalModel, by: By, against: Comparing, progress: Progres
     said = [remarks.pictures(made), *left_out]
     if file is None and space is Space.student:
         said.append(remarks.NOT_KEPT)
-    return _Compared(made, said, doubts)
+    return _Compared(made, said, doubts, broken)
 
 
 def _light(model: TerminalModel, against: Comparing, file: Path, progress: Progress) -> _Compared:
@@ -286,6 +297,11 @@ def _prototypes(model: TerminalModel, against: Comparing, progress: Progress) ->
             "store and a summary of it (--store STORE --summary NAME)."
         )
     if against.store is None:
+        if not against.summary.endswith(".safetensors") and not os.path.isfile(against.summary):
+            raise ModelError(
+                f"There is no file '{against.summary}'; for a saved summary of that name, name its store, too (--store STORE), "
+                "or give a file that ends in .safetensors, which embedstore export writes."
+            )
         summary = read_prototypes(against.summary)
         return _Compared(gathering.of_summary(model, summary), remarks.prototypes(summary, against.summary), [])
     with embedstore.open(against.store) as store:

@@ -70,6 +70,8 @@ class Predictions:
         maps: path -> (side, side) how much each place looks like a defect; see `model.Seen`. None are written to files.
         map: of which form these are; None where the model makes none.
         answer: who was taught to say what a picture is, one of `settings.ANSWERS`; None where that is not known.
+        labelled_set_aside: the same as `set_aside`, of labelled pictures that were to be compared with: no part goes without a
+            decision for them.
     """
 
     by: By
@@ -79,6 +81,7 @@ class Predictions:
     maps: dict[str, Numbers] = field(default_factory=dict, repr=False, compare=False)
     map: Map | None = None
     answer: str | None = None
+    labelled_set_aside: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the maps; remarks in English."""
@@ -86,6 +89,7 @@ class Predictions:
             "by": self.by,
             "pictures": [asdict(one) for one in self.pictures],
             "set_aside": dict(self.set_aside),
+            "labelled_set_aside": dict(self.labelled_set_aside),
             "remarks": [one.en for one in self.remarks],
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,13 @@ def predictions_page(found: Predictions, progress: Progress | None = None) -> st
         title = Text("Not rejected, the highest score first", "良品と判定した画像（スコアの高い順）")
         sections.append(_listed(cards, title if judged else Text("Pictures", "画像"), others, MOST_OTHERS))
     if found.set_aside:
-        sections.append(_set_aside(found))
+        by_hand = Text("Inspect these parts by hand", "これらの部品は人が検査してください")
+        sections.append(_set_aside(Text("Could not be read", "読めなかった画像"), found.set_aside, by_hand))
+    if found.labelled_set_aside:
+        title = Text("Labelled pictures that could not be read", "読めなかったラベル付き画像")
+        sections.append(
+            _set_aside(title, found.labelled_set_aside, Text("Not compared with", "比較の相手に含まれません"))
+        )
     return render_page(
         _TITLE,
         sections,
@@ -256,12 +262,12 @@ def _marked(small: Image.Image, centre: tuple[float, float]) -> Image.Image:
     return small
 
 
-def _set_aside(found: Predictions) -> Markup:
+def _set_aside(title: Text, reasons: Mapping[str, str], caption: Text) -> Markup:
     return section(
-        Text("Could not be read", "読めなかった画像"),
+        title,
         table(
             [Column(Text("Picture", "画像")), Column(Text("Reason", "理由"))],
-            [[path, reason_text(reason)] for path, reason in sorted(found.set_aside.items())],
-            caption=Text("Inspect these parts by hand", "これらの部品は人が検査してください"),
+            [[path, reason_text(reason)] for path, reason in sorted(reasons.items())],
+            caption=caption,
         ),
     )

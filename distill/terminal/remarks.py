@@ -1,10 +1,9 @@
 """What is said of predictions: what pictures were compared with, and where the threshold comes from. Needs no PyTorch."""
 
-import math
 import re
 from collections.abc import Sequence
 
-from distill.evaluation.metrics import allowed_above
+from distill.evaluation.metrics import too_few
 from distill.terminal.gallery import Gallery
 from embedstore.images import Listing
 from embedstore.pages.words import Text
@@ -40,14 +39,16 @@ def set_on(gallery: Gallery, threshold: float, overkill: float, *, without_own: 
             f"以下です{ja}。",
         )
     ]
-    if goods and overkill and not allowed_above(goods, overkill):
-        enough = math.ceil(1 / overkill)
+    if (few := too_few(goods, overkill)) is not None:
+        rejected, enough = few
         said.append(
             Text(
-                f"{goods} good pictures are too few for an overkill of {overkill:.1%}: the threshold may reject none of them, so "
-                f"it lies too high and more defects escape than need to; it takes {enough} or more.",
-                f"良品画像 {goods} 枚は、誤判定率 {overkill:.1%} には少なすぎます。しきい値を超える良品が 1 枚もないことがあり、"
-                f"しきい値が高すぎて、本来より多くの不良を見逃します。{enough} 枚以上が必要です。",
+                f"{goods} good pictures are too few for an overkill of {overkill:.1%}: a threshold on so few "
+                f"rejects {rejected:.1%} of new good parts on average, and far more or fewer in a single case; from {enough} "
+                "on it is at most half more than asked on average.",
+                f"良品画像 {goods} 枚は、誤判定率 {overkill:.1%} には少なすぎます。これほど少ないと、新しい良品の平均 "
+                f"{rejected:.1%} が誤判定になり、個々の場合には大きく増減します。"
+                f"{enough} 枚以上あれば、平均で指定の 1.5 倍以内です。",
             )
         )
     return said
@@ -62,9 +63,18 @@ def pictures(gallery: Gallery) -> Text:
     )
 
 
-def left_out(listed: Listing) -> list[Text]:
-    """Say which pictures of a labelled folder are compared with none, since they can't be used or have no label."""
+def left_out(listed: Listing, broken: Sequence[str] = ()) -> list[Text]:
+    """Say which pictures of a labelled folder are compared with none: `broken` ones, and those without a usable path or label."""
     said = []
+    if broken:
+        said.append(
+            Text(
+                f"{len(broken)} of the labelled pictures under '{listed.root}' (such as '{broken[0]}') can't be read and are not "
+                "compared with; each is told with the reason.",
+                f"「{listed.root}」にあるラベル付き画像のうち {len(broken)} 枚（「{broken[0]}」など）は、読めないため、比較の"
+                "相手に含まれません。1 枚ずつ理由とともに挙げてあります。",
+            )
+        )
     if unusable := list(listed.unreadable):
         said.append(
             Text(

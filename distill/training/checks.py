@@ -13,7 +13,7 @@ from distill.source import Source, contents_of
 from distill.students import device, make_student
 from distill.targets import MIXTURE, POLICIES, LivePolicy, TrainingSet
 from distill.targets.making import SAVED, make_policy, mixed
-from distill.training import run_directory
+from distill.training import beginning
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import has_outdated_scores
 from distill.training.precision import layers_dtype
@@ -53,7 +53,7 @@ def finished_runs(source: Source, planned: Sequence[Planned], images: Path | Non
         _check_targets(source, settings, data)
         if all((run / name).is_file() for name in (STUDENT, SCORES, REPORT, COST)):
             described = describe(source, settings, data, _saved(source, settings), contents=contents)
-            run_directory.begin(run, described, resume=True)
+            beginning.begin(run, described, resume=True)
             if not has_outdated_scores(run, settings):  # else its trained student is asked anew
                 finished.add(run)
         elif (which := (settings.student, settings.size, settings.precision)) not in students:

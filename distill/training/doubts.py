@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from distill.evaluation.metrics import allowed_above
+from distill.evaluation.metrics import too_few
 from distill.source import Source
 from distill.training.settings import Settings
 
@@ -33,12 +32,13 @@ def doubts(data: RunData, store: Source, settings: Settings) -> list[str]:
 
 def few_goods(goods: int, settings: Settings) -> str | None:
     """Return what is to be said where a run's validation side has so few good pictures, if anything."""
-    if not goods or not settings.overkill or allowed_above(goods, settings.overkill):
+    if (few := too_few(goods, settings.overkill)) is None:
         return None
+    rejected, enough = few
     return (
         f"The validation side has {goods} '{settings.good}' pictures, too few for an overkill of {settings.overkill:.1%}: "
-        "the threshold may reject none of them, so it lies too high and more defects escape than need to; it takes "
-        f"{math.ceil(1 / settings.overkill)} or more."
+        f"a threshold on so few rejects {rejected:.1%} of new good parts on average, and far more or fewer in a single case; "
+        f"from {enough} on it is at most half more than asked on average."
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from distill.evaluation.report import Held, Report, make_report
 from distill.source import Source, opened_source
 from distill.students import Student, device, make_student
-from distill.training import run_directory
+from distill.training import beginning, run_directory
 from distill.training.answers import asked_of, memory_of, through
 from distill.training.description import settings_of
 from distill.training.pictures import StudentPictures
@@ -61,7 +61,7 @@ def evaluate(
             have left the store.
         SettingsError: the student is the user's own, and `student` does not say so.
     """
-    with finished_run(run, store=store, images=images, student=student) as run_of, run_directory.held(run_of.path):
+    with finished_run(run, store=store, images=images, student=student) as run_of, beginning.held(run_of.path):
         return write_report(run_of.path, run_of.student, run_of.data, run_of.settings, run_of.pictures, run_of.flips)
 
 

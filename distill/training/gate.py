@@ -16,7 +16,7 @@ from distill.reports.curves_page import curves_page
 from distill.reports.gate import gate_section
 from distill.source import Source
 from distill.students import Student
-from distill.training import run_directory
+from distill.training import beginning, run_directory
 from distill.training.answers import asked_of
 from distill.training.description import settings_of
 from distill.training.evaluate import FinishedRun, finished_run, run_threshold, trained_student
@@ -73,7 +73,7 @@ def gate(
     old_student, settings = trained_student(replaced.path, _own(student, replaced))
     with (
         finished_run(path, store=store, images=images, student=_own(student, follows)) as run_of,
-        run_directory.held(path),
+        beginning.held(path),
     ):
         _refuse_other_recipe(replaced, run_of.source)
         positions, left_out = _held_out(run_of, replaced, follows)

@@ -24,15 +24,16 @@ from distill.source import Source
 from distill.students import Student, device, make_student
 from distill.targets import LivePolicy, Policy, TrainingSet
 from distill.targets.making import make_policy
-from distill.training import projection, run_directory
+from distill.training import beginning, projection, run_directory
 from distill.training.answers import keep_memory, refuse_unanswerable
-from distill.training.batches import WHOLE_CUTS, class_shares, steps_of
+from distill.training.batches import WHOLE_CUTS, class_shares
 from distill.training.description import describe, describe_summary
 from distill.training.evaluate import write_report
 from distill.training.memory import peak_bytes
 from distill.training.origin import Origin, keep_inherited, read_origin, run_data_after, settings_after, take_over
 from distill.training.pictures import StudentPictures
 from distill.training.precision import lay_out, lay_out_averages, layers_dtype
+from distill.training.rank_checks import refuse_ranks
 from distill.training.ranks import Ranks, joined
 from distill.training.run_data import RunData, make_run_data, views_used
 from distill.training.run_summary import summary_for
@@ -44,7 +45,6 @@ from distill.training.store_version import opened_to_train
 from distill.training.task_file import keep_task
 from distill.training.weights import averaged, best_epoch
 from embedstore import Summary
-from embedstore.errors import SettingsError
 from embedstore.vectors import Vectors
 
 _CURVES_EVERY = 10.0  # seconds between two writings of the page, at least
@@ -111,9 +111,9 @@ def train(
             data = make_run_data(source, settings) if began is None else run_data_after(began, source, settings)
             described = describe(source, settings, data)
             if ranks.size > 1:
-                _check_ranks(ranks, settings, len(data.sides["train"]), described)
+                refuse_ranks(ranks, settings, len(data.sides["train"]), described)
             if ranks.first:  # before targets are made, which may take long
-                run_directory.refuse_beforehand(path, described, resume=resume)
+                beginning.refuse_beforehand(path, described, resume=resume)
             pictures = StudentPictures(source, settings.size, None if images is None else Path(images), runs=runs)
             training = None
             try:
@@ -123,7 +123,7 @@ def train(
                 described = describe(
                     source, settings, data, training.summaries, contents=contents, layers=training.layers
                 )
-                with run_directory.begun(path, described, resume=resume) if ranks.first else nullcontext():
+                with beginning.begun(path, described, resume=resume) if ranks.first else nullcontext():
                     if ranks.first:
                         keep_task(path, settings, source, None if began is None else began.path)
                         keep_inherited(path, data)
@@ -141,26 +141,6 @@ def train(
                     training.close()
                 pictures.close()
     return Run(path, Report.from_dict(report), data.remarks, epoch)
-
-
-def _check_ranks(ranks: Ranks, settings: Settings, samples: int, described: Mapping[str, Any]) -> None:
-    """Refuse what several ranks can't train, and ranks that would train something else than the first."""
-    first = ranks.agree(lambda: described)
-    for part in ("settings", "store"):
-        for name, expected in first[part].items():
-            if described[part].get(name) != expected and name != "path":  # of a machine of its own
-                raise SettingsError(
-                    f"Rank {ranks.rank} has {name} = {described[part].get(name)}, but rank 0 has {expected}; give all processes "
-                    "the same command and the same store."
-                )
-    if settings.policy == "live-teacher":
-        raise SettingsError("The policy 'live-teacher' asks its teacher in one process; train it without torchrun.")
-    smallest = samples // steps_of(samples, settings.batch)
-    if smallest < ranks.size:
-        raise SettingsError(
-            f"The smallest batch has {smallest} pictures, which {ranks.size} processes can't share; start fewer: torchrun "
-            f"--nproc-per-node {smallest}"
-        )
 
 
 class _Training:
@@ -345,10 +325,6 @@ class _Training:
         ).to(self._device)
 
     def _save(self) -> None:
-        # The checkpoint last: a run that is killed in between draws the epoch again and writes the same again.
-        if self._history and best_epoch(self._history) == len(self._history):
-            run_directory.save_best(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
-            self._keep_map()
         for name, history in ((run_directory.PRETRAINING, self._pretraining), (run_directory.METRICS, self._history)):
             if history:
                 names = list(history[-1])  # epochs of an earlier release may lack some
@@ -357,7 +333,7 @@ class _Training:
         if time.monotonic() - self._curves_at > _CURVES_EVERY:
             with suppress(
                 OSError
-            ):  # no run ends for a page, which a browser may hold open; on a full disk the next line fails
+            ):  # no run ends for a page that a browser holds open; a full disk stops the checkpoint
                 self._write_curves()
         run_directory.save_checkpoint(
             self._path,
@@ -372,6 +348,13 @@ class _Training:
                 "peak_memory": peak_bytes(),
             },
         )
+        self._keep_best()
+
+    def _keep_best(self) -> None:
+        """Keep the last epoch's student where it is the best, after the checkpoint: an epoch drawn again may round otherwise."""
+        if self._history and best_epoch(self._history) == len(self._history):
+            run_directory.save_best(self._path, self.shown.state_dict(), epoch=int(self._history[-1]["epoch"]))
+            self._keep_map()
 
     def _write_curves(self) -> None:
         page = curves_page(self._path.name, self._settings.policy, self._pretraining, self._history)
@@ -398,3 +381,5 @@ class _Training:
             self._seconds_targets = checkpoint.get("seconds_targets", self._seconds_targets)
         except Exception as error:  # whatever the parts raise where it is of something else
             raise run_directory.damaged_checkpoint(self._path) from error
+        if self._ranks.first:
+            self._keep_best()

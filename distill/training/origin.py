@@ -33,7 +33,6 @@ from embedstore.errors import SettingsError, TrainingError
 from embedstore.images import SPLITS
 from embedstore.store.earlier_pictures import PicturesSince, pictures_since
 
-INHERITED = "inherited.csv"
 FROM = "from"
 FEWER = 5  # of the old run's epochs, the new one has a fifth by default: see CHANGELOG for what was measured
 FEWEST = 3
@@ -102,7 +101,7 @@ def read_origin(path: str | os.PathLike[str]) -> Origin:
     sides: dict[str, list[Picture]] = {side: [] for side in SPLITS}
     for row in _rows(run / run_directory.SPLIT, ("id", "group")):
         sides[side_of[row["id"]]].append((row["id"], row["group"]))
-    before = _rows(run / INHERITED, ("id", "group")) if FROM in description else []
+    before = _rows(run / run_directory.INHERITED, ("id", "group")) if FROM in description else []
     try:
         student = hashlib.sha256((run / run_directory.STUDENT).read_bytes()).hexdigest()
     except PermissionError as error:
@@ -280,7 +279,7 @@ def keep_inherited(run: Path, data: RunData) -> None:
         return
     own = {data.samples[at].id for at in data.sides["train"]}
     rows = sorted({picture for picture in data.origin.learned if picture[0] not in own and any(picture)})
-    run_directory.write_table(run / INHERITED, ("id", "group"), rows)
+    run_directory.write_table(run / run_directory.INHERITED, ("id", "group"), rows)
 
 
 def parts_of(pictures: Collection[Picture], samples: Sequence[Sample]) -> set[str]:

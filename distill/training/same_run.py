@@ -77,8 +77,8 @@ def _refuse_other_settings(path: Path, begun: Mapping[str, Any], asked: Mapping[
     ]
     if others:
         raise TrainingError(
-            f"The run in '{path}' was begun with {'; '.join(others)}; resume it with what it was begun with, as "
-            f"'{path / TASK}' says, or choose another directory."
+            f"The run in '{path}' was begun with {'; '.join(others)}; resume it with what it was begun with, "
+            f"which `distill train --resume` takes from '{path / TASK}' where no setting is given, or choose another directory."
         )
 
 

@@ -71,13 +71,15 @@ def test_too_few_parts_are_neither(tmp_path: Path) -> None:
     told = call("distill", "train", "s", "--from", "old", "--epochs", "1", "--out", "told", cwd=tmp_path).stdout
     # Told, and no failure without --gate.
     assert (
-        "CAN'T TELL: nothing is shown to be worse than with 'old', but no rise could be shown of all defects together (4), "
-        "'stripe' (2), '傷' (2): it needs 5 test parts. Add pictures of other such parts to the test side" in told
+        "CAN'T TELL: nothing is shown to be worse than with 'old', but too few test parts show all defects together (4), "
+        "'stripe' (2), '傷' (2): for all to be told, each needs 6. Add pictures of other such parts to the test side"
+        in told
     )
     again = ("train", "s", "--from", "old", "--epochs", "1", "--out", "told", "--resume", "--gate", "--json")
     printed = json.loads(call("distill", *again, cwd=tmp_path, code=3).stdout)
     assert printed["gate"]["outcome"] == "unknown"
     assert {one["verdict"] for one in printed["gate"]["kinds"]} == {"unknown"}
+    assert {one["needed"] for one in printed["gate"]["kinds"]} == {6}
     assert {one["detectable"] for one in printed["gate"]["kinds"]} == {None}
     call("distill", "gate", "told", "--accept-unknown", cwd=tmp_path)
 

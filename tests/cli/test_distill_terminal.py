@@ -91,8 +91,7 @@ def test_an_unreadable_picture_is_listed_and_the_exit_code_tells(line: Path, tol
     done = call("distill", "predict", "part.onnx", "mixed", cwd=line, code=1)
     assert told
     assert [row["path"] for row in csv.DictReader(io.StringIO(done.stdout))] == [str(Path("mixed", "a.png"))]
-    assert "Set aside: " in done.stderr
-    assert "b.png' is not a picture in a known format." in done.stderr
+    assert f"Set aside: '{Path('mixed', 'b.png')}': is not a picture in a known format." in done.stderr
 
 
 def test_predict_writes_a_page_beside_its_table(line: Path, told: str) -> None:
@@ -143,6 +142,7 @@ def test_mistakes_end_in_one_sentence(line: Path, told: str) -> None:
         "distill", "predict", "part.onnx", "photos", "--threshold", "nan", cwd=line
     )
     assert "There is no file 'none.onnx'" in refused("distill", "predict", "none.onnx", "photos", cwd=line)
+    assert "'photos' is a directory and no model" in refused("distill", "predict", "photos", "photos", cwd=line)
     assert "does not end in .onnx" in refused("distill", "export", "run", "part.pt", cwd=line)
 
 

@@ -50,9 +50,9 @@ def test_a_run_goes_on_by_its_own_task_file(line: Path) -> None:
     call("distill", "train", "s", *given, "--out", "half", cwd=line)
     begun = settings_of(line / "half")
     (line / "half" / "student.safetensors").unlink()
-    sentence = refused("distill", "train", "s", "--epochs", "1", "--out", "half", "--resume", cwd=line)
-    assert "was begun with policy = none, not own; good = 良品, not unset; " in sentence
-    assert "resume it with what it was begun with, as 'half/task.toml' says, or" in sentence.replace("\\", "/")
+    sentence = refused("distill", "train", "s", "--epochs", "2", "--out", "half", "--resume", cwd=line)
+    told = "was begun with epochs = 1, not 2; resume it with what it was begun with, which `distill train --resume` takes from "
+    assert told + "'half/task.toml' where no setting is given, or" in sentence.replace("\\", "/")
     shown = call("distill", "train", "s", "--out", "half", "--resume", cwd=line).stdout.replace("\\", "/")
     assert "Task file 'half/task.toml'.\n" in shown
     assert settings_of(line / "half") == begun
@@ -60,6 +60,16 @@ def test_a_run_goes_on_by_its_own_task_file(line: Path) -> None:
     call("distill", "train", "s", *given, "--out", "half", "--resume", cwd=line)
     shown = call("distill", "train", "s", "--student", "small", "--out", "half", "--resume", cwd=line).stdout
     assert ", but for --student of the command line." in shown
+
+
+def test_a_run_with_a_saved_summary_goes_on_where_that_is_named_again(line: Path) -> None:
+    given = ("--good", "良品", "--size", "32", "--epochs", "1", "--summary", "three")
+    call("distill", "train", "s", *given, "--out", "from-three", cwd=line)
+    begun = settings_of(line / "from-three")
+    (line / "from-three" / "student.safetensors").unlink()
+    call("distill", "train", "s", "--summary", "three", "--out", "from-three", "--resume", cwd=line)
+    assert settings_of(line / "from-three") == begun
+    assert (line / "from-three" / "student.safetensors").is_file()
 
 
 def test_options_and_a_saved_summary_rule_over_the_task_file(line: Path) -> None:
@@ -137,7 +147,11 @@ def test_an_exported_summary_needs_no_store_and_brings_its_policy(line: Path, tm
         ("epoch = 3", ("s",), 'In \'bad.toml\', the key "epoch" is unknown; did you mean "epochs"?'),
         ("epochs = 3\nsize", ("s",), "'bad.toml' is no valid TOML: Expected '=' after a key"),
         ('good = "良"', ("s",), '\'bad.toml\' can\'t be used: The store has no label "良"; did you mean "良品"?'),
-        ('[policy]\n"良品" = "own"', ("s",), "gives no policy for the label '傷'"),
+        (
+            '[policy]\n"良品" = "own"',
+            ("s",),
+            "Error: In 'bad.toml', the table [policy] gives no policy for the label '傷'; add a line for each of the training",
+        ),
         (
             '[policy]\n"良品" = "own"\n"傷" = "class-mean"',
             ("s", "--summary", "three"),

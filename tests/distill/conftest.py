@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import toy_parts
+import toy_stops
 import toy_vectors
 
 import distill
@@ -32,6 +33,12 @@ def store(store_path: Path) -> Iterator[EmbeddingStore]:
 def finished(store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, with the policy `own`."""
     return distill.train(store_path, tmp_path_factory.mktemp("finished") / "run", toy_parts.quick(policy="own"))
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(store: EmbeddingStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run of `toy_stops.SETTINGS` that nobody stopped."""
+    return distill.train(store, tmp_path_factory.mktemp("uninterrupted") / "run", toy_stops.SETTINGS)
 
 
 @pytest.fixture(scope="session")

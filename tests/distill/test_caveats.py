@@ -62,6 +62,19 @@ def test_few_parts_are_told_once_for_all_figures_that_rest_on_them() -> None:
     ]
 
 
+def test_ways_that_guess_are_told_by_name() -> None:
+    guessing = [replace(PLAIN, recall=0.04), replace(PLAIN, policy="own", recall=0.0, overkill=0.118)]
+    assert said(policies=[*guessing, replace(PLAIN, policy="medoids", recall=0.05)]) == [
+        "No better than chance at the threshold, for no larger share of the defects is rejected than of the good parts "
+        "(shares of both): 'plain training' (4.0\u202f%, 4.0\u202f%), 'own embeddings' (0.0\u202f%, 11.8\u202f%)."
+    ]
+    assert said("ja", policies=guessing) == [
+        "しきい値での検出率が誤判定率を上回らず、偶然と変わらない方法：「通常の学習」（検出率 4.0\u202f%、誤判定率 4.0\u202f%）、"
+        "「画像ごとの埋め込み」（検出率 0.0\u202f%、誤判定率 11.8\u202f%）。"
+    ]
+    assert said(policies=[replace(PLAIN, recall=None), replace(PLAIN, policy="own", overkill=None)]) == []
+
+
 def test_many_intervals_are_told_to_find_something_by_chance() -> None:
     many = [difference(policy=f"p{number}") for number in range(MANY_INTERVALS)]
     assert said(differences=many) == [
@@ -72,7 +85,7 @@ def test_many_intervals_are_told_to_find_something_by_chance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "overkill", "told"), [(39, 0.025, True), (40, 0.025, False), (19, 0.05, True), (19, 0.0, False)]
+    ("scores", "overkill", "told"), [(79, 0.025, True), (80, 0.025, False), (19, 0.05, True), (19, 0.0, False)]
 )
 def test_too_few_scores_for_a_threshold_are_told(scores: int, overkill: float, told: bool) -> None:
     changes = {"validation_good": 10, "validation_scores": scores, "overkill_wanted": overkill}
@@ -82,7 +95,9 @@ def test_too_few_scores_for_a_threshold_are_told(scores: int, overkill: float, t
             f"from {scores} scores of good pictures where there are fewest, too few for an overkill"
             in said(**changes)[1]
         )
-        assert said(**changes)[1].endswith(f"it takes {round(1 / overkill)} or more.")
+        assert said(**changes)[1].endswith(
+            f"from {round(2 / overkill)} on it is at most half more than asked on average."
+        )
         assert f"{scores} 個しかなく" in said("ja", **changes)[1]
 
 

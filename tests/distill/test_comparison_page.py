@@ -46,6 +46,16 @@ def test_the_headline_holds_the_highest_against_the_baseline() -> None:
     ]
 
 
+def test_where_nothing_is_caught_no_kind_is_the_worst() -> None:
+    none = replace(PLAIN, by_mode=[replace(one, caught=0.0, recall=0.0) for one in (WORST, OTHER)])
+    alone = comparison(policies=[none])
+    assert figures(page.headline(alone))[-1] == "none is caught of any kind 0 of 20"
+    table = page.details(comparison(policies=[none, OWN])).split("What each way finds worst")[1].split("</table>")[0]
+    assert "none is caught of any kind" in table
+    assert "どの種類も検出なし" in table
+    assert table.count("spot") == 1  # of the other way
+
+
 def test_where_the_baseline_is_best_the_headline_tells_its_overkill() -> None:
     assert figures(page.headline(comparison(policies=[PLAIN, replace(OWN, mean_recall=0.4)]))) == [
         "of defects caught, averaged over 2 to 10 % of good parts rejected 50 % by 'plain training', the highest",

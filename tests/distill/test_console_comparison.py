@@ -162,6 +162,13 @@ def test_what_the_intervals_are_over(looks: int, over: str) -> None:
     assert difference_sentences(comparison(looks=looks))[0] == first
 
 
+def test_where_nothing_is_caught_no_kind_is_the_worst() -> None:
+    none = replace(PLAIN, by_mode=[replace(one, caught=0.0, recall=0.0) for one in PLAIN.by_mode])
+    lines = [" ".join(line.split()) for line in printed(comparison(policies=[none, OWN]), width=120).splitlines()]
+    assert "none none is caught of any kind 0 of 20 0.00 –" in lines
+    assert "sub-prototypes spot 3 of 12 0.25 0.05 to 0.50" in lines
+
+
 def test_each_policy_has_its_own_sentences() -> None:
     two = [difference(), difference(policy="own", value=-0.1, low=-0.2, high=-0.05, verdict="less")]
     said = difference_sentences(comparison(differences=two))

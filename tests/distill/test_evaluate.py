@@ -16,9 +16,10 @@ from toy_parts import quick
 import distill
 import embedstore
 from distill.evaluation.report import make_report
+from distill.training.beginning import held
 from distill.training.evaluate import NewLabelWarning
 from distill.training.loop import Run
-from distill.training.run_directory import held, read_scores
+from distill.training.run_directory import read_scores
 from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
 from embedstore.teachers.pixels import PixelTeacher

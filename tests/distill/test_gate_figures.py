@@ -109,6 +109,29 @@ def test_the_chance_of_a_false_alarm_is_shared_among_rows_that_can_raise_one(cou
     assert row_level(counts) == 0.05 / rows
 
 
+@pytest.mark.parametrize("overkill", [False, True])
+@pytest.mark.parametrize("kinds", range(1, 13))
+def test_who_collects_what_is_asked_for_is_told(kinds: int, overkill: bool) -> None:
+    random = np.random.default_rng(kinds)
+    for few in (2, 4, 6, 8):
+        counts = {f"k{number}": int(random.integers(few + 1)) for number in range(kinds)} | {"k0": few}
+        goods = int(random.integers(few + 1))
+
+        def found(least: int, counts: dict[str, int] = counts, goods: int = goods) -> Gate:
+            some = [parts(max(count, least), kind, ".", ".") for kind, count in counts.items()]
+            return gate(*some, parts(max(goods, least), None, ".", "."), kinds=counts, overkill=overkill)
+
+        needed = {one.needed for one in found(0).gated}
+        assert needed == {one.needed for one in found(20).gated}  # never more than was asked for
+        assert found(*needed).outcome == "passed"
+        assert few >= min(needed) or found(min(needed) - 1).outcome == "unknown"  # and never more than is needed
+
+
+@pytest.mark.parametrize(("kinds", "needed"), [(1, 5), (2, 6), (3, 7), (5, 7), (6, 8), (11, 8), (12, 9)])
+def test_the_parts_that_the_handbook_names_are_needed(kinds: int, needed: int) -> None:
+    assert gate(*(parts(1, f"k{number}", ".", ".") for number in range(kinds))).defects.needed == needed
+
+
 def test_the_detectable_rise_is_found_in_four_cases_of_five() -> None:
     rise = detectable_rise(20, 7)
     assert rise is not None

@@ -20,11 +20,33 @@ def test_what_cannot_be_told_says_how_many_parts_it_needs() -> None:
     found = gate(parts(20, "a", ".", "."), parts(3, "b", ".", "."), parts(2, None, ".", "."), overkill=True)
     said = answer(found)
     assert said.en == (
-        "CAN'T TELL: nothing is shown to be worse than with 'old', but no rise could be shown of 'b' (3), good parts (2): it "
-        "needs 6 test parts. Add pictures of other such parts to the test side, or look at what escapes and decide yourself "
-        "(--accept-unknown)."
+        "CAN'T TELL: nothing is shown to be worse than with 'old', but too few test parts show 'b' (3), good parts (2): for "
+        "all to be told, each needs 7. Add pictures of other such parts to the test side, or look at what escapes and decide "
+        "yourself (--accept-unknown)."
     )
-    assert "「b」（3 個）、良品（2 個）は増加を示せません（テスト部品が 6 個必要です）" in said.ja
+    assert (
+        "「b」（3 個）、良品（2 個）のテスト部品が足りません（すべてを判定するには、それぞれ 7 個必要です）" in said.ja
+    )
+
+
+def test_what_would_be_too_few_once_the_others_have_their_parts_is_told_at_once() -> None:
+    counts = {"a": 6, "b": 6, "c": 0, "d": 0, "e": 0}
+    found = gate(*(parts(count, kind, ".", ".") for kind, count in counts.items()), kinds=counts)
+    assert {one.kind for one in found.kinds if one.verdict == "unknown"} == {"c", "d", "e"}
+    few = "'a' (6), 'b' (6), 'c' (0), 'd' (0), 'e' (0): for all to be told, each needs 7."
+    assert few in answer(found).en
+    grown = gate(*(parts(max(count, 6 + (not count)), kind, ".", ".") for kind, count in counts.items()), kinds=counts)
+    assert {one.kind for one in grown.kinds if one.verdict == "unknown"} == {"a", "b"}  # had they not been told
+
+
+@pytest.mark.parametrize(("count", "able"), [(1, 0), (2, 1), (7, 6)])
+def test_only_rows_with_parts_enough_are_said_to_raise_false_alarms(count: int, able: int) -> None:
+    found = gate(*(parts(count, kind, ".", ".") for kind in "abcde"[: 5 if count > 1 else 4]))
+    rows = len(found.gated)
+    told = notes(found)[0]
+    assert f"that have parts enough to be told ({able} of the {rows} that decide) raises a false alarm in" in told.en
+    assert f"（判定に使う {rows} 行のうち {able} 行）のどれかが" in told.ja
+    assert f"a rise needs {5 if count < 7 else 7} parts that get worse" in notes(found)[1].en
 
 
 def test_a_rise_that_chance_may_do_is_not_passed_over() -> None:

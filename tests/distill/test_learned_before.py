@@ -13,9 +13,10 @@ import distill
 import embedstore
 from distill.evaluation.gate import LeftOut
 from distill.training import run_directory
-from distill.training.origin import INHERITED, read_origin, run_data_after, settings_after
+from distill.training.origin import read_origin, run_data_after, settings_after
 from distill.training.renamed import RenamedWarning
 from distill.training.run_data import RunData
+from distill.training.run_directory import INHERITED
 
 ROWS = [replace(row, group="") for row in toy_parts.parts(30, 10, 10)]
 GOODS = {side: [row.path for row in ROWS if row.kind == "good" and row.split == side] for side in ("train", "test")}
@@ -26,7 +27,7 @@ SWAPPED = dict(zip([*LEARNED, *TESTED], [*TESTED, *LEARNED], strict=True))
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A folder with pictures that are parts of their own, a store of them and a finished run."""
-    distill.train(toy_parts.make_store(tmp_path, ROWS, views=1), tmp_path / "old", quick(epochs=1, overkill=0.2))
+    distill.train(toy_parts.make_store(tmp_path, ROWS, views=1), tmp_path / "old", quick(epochs=1, overkill=0.34))
     return tmp_path
 
 
@@ -114,7 +115,7 @@ def test_the_gate_knows_it_by_the_other_run_s_name_where_its_own_version_is_gone
     rows = [replace(row, split="test") if row.path == LEARNED[0] else row for row in ROWS]
     shutil.copy(here / "images" / LEARNED[0], here / "images" / TESTED[0])
     build(here, rows)
-    distill.train(path, here / "new", quick(epochs=1, overkill=0.2))
+    distill.train(path, here / "new", quick(epochs=1, overkill=0.34))
     with embedstore.open(path) as store:
         store.tag("learned by the new one")
     rename(here, {LEARNED[0]: "away.png"}, rows)
@@ -135,7 +136,7 @@ def test_a_picture_that_has_left_is_not_asked_for_one_student_later(here: Path) 
     ]
     build(here, rows)
     assert after(here).remarks == []
-    second = distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2), origin=here / "old")
+    second = distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.34), origin=here / "old")
     assert (second.path / INHERITED).read_text("utf-8").split() == ["id,group"]
     assert after(here, "second").remarks == []
 
@@ -157,7 +158,7 @@ def test_a_copy_of_what_was_learned_is_left_out(became: str, here: Path) -> None
     data = after(here)
     assert data.left_out == {"val": int(became == "on the validation side"), "test": 1}
     assert TESTED[0] not in {data.samples[at].id for at in data.sides["test"]}
-    distill.train(here / "toy.store", here / "new", quick(epochs=1, seed=1, overkill=0.2))
+    distill.train(here / "toy.store", here / "new", quick(epochs=1, seed=1, overkill=0.34))
     assert distill.gate(here / "new", here / "old").left_out.learned == 1
 
 
@@ -166,7 +167,7 @@ def test_what_was_learned_stays_so_where_its_copy_was_validated_on(here: Path) -
     validated = next(row.path for row in ROWS if row.kind == "good" and row.split == "val")
     shutil.copy(images / learned, images / validated)
     build(here, ROWS)
-    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2))
+    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.34))
     (images / learned).unlink()
     build(here, [row for row in ROWS if row.path != learned])
     assert after(here, "second").left_out == {"val": 1, "test": 0}
@@ -176,7 +177,7 @@ def test_one_of_two_copies_that_was_taken_again_is_the_same_part(here: Path) -> 
     images = here / "images"
     shutil.copy(images / LEARNED[0], images / LEARNED[1])
     build(here, ROWS)
-    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.2))
+    distill.train(here / "toy.store", here / "second", quick(epochs=1, overkill=0.34))
     toy_parts.draw("good", 999).save(images / LEARNED[0])
     build(here, [replace(row, split="test") if row.path == LEARNED[0] else row for row in ROWS])
     assert after(here, "second").left_out == {"val": 0, "test": 1}

@@ -13,9 +13,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from distill.evaluation.metrics import (
     average_precision,
     mean_recall,
+    no_better_than_chance,
     rejected_share,
     roc_area,
     threshold_at_overkill,
+    too_few,
     upper_bound,
 )
 
@@ -107,3 +109,38 @@ def test_the_bound_is_the_share_at_which_so_few_hits_would_be_just_too_unlikely(
 
 def test_of_nothing_nothing_is_known() -> None:
     assert upper_bound(0, 0) == 1
+
+
+@pytest.mark.parametrize(("scores", "overkill"), [(1, 0.05), (4, 0.05), (19, 0.05), (20, 0.05), (39, 0.05), (3, 0.5)])
+def test_too_few_scores_reject_as_many_of_new_good_parts_as_is_said(scores: int, overkill: float) -> None:
+    good = np.random.default_rng(0).normal(size=scores + 1)  # any of which may be the new one
+    rejected = [good[new] > threshold_at_overkill(np.delete(good, new), overkill) for new in range(scores + 1)]
+    found = too_few(scores, overkill)
+    assert found is not None
+    assert found == (pytest.approx(np.mean(rejected)), round(2 / overkill))
+    assert too_few(found[1], overkill) is None
+    for enough in range(found[1], found[1] + 60):
+        assert (math.floor(overkill * enough + 1e-9) + 1) / (enough + 1) <= 1.5 * overkill
+
+
+@pytest.mark.parametrize(
+    ("recall", "overkill", "told"),
+    [
+        (0.0, 0.118, True),
+        (0.05, 0.05, True),  # Youden's index is 0, as of a lot
+        (0.0, 0.0, True),
+        (0.0501, 0.05, False),
+        (1.0, 0.0, False),
+        (None, 0.1, False),
+        (float("nan"), 0.1, False),
+        (0.1, float("nan"), False),
+    ],
+)
+def test_a_threshold_that_finds_no_more_than_a_lot_is_told(
+    recall: float | None, overkill: float | None, told: bool
+) -> None:
+    assert no_better_than_chance(recall, overkill) == told
+
+
+def test_without_scores_or_without_overkill_none_are_too_few() -> None:
+    assert too_few(0, 0.05) is too_few(12, 0.0) is None

@@ -15,8 +15,8 @@ import pytest
 import torch
 import toy_parts
 from safetensors.torch import load_file
-from test_resume import CHILD, NEVER, Stop
 from toy_parts import quick
+from toy_stops import CHILD, NEVER, Stop
 
 import distill
 import embedstore
@@ -26,7 +26,6 @@ from distill.students import make_student
 from distill.training import run_directory
 from distill.training.loop import Run
 from distill.training.origin import (
-    INHERITED,
     fewer,
     parts_of,
     read_origin,
@@ -221,7 +220,7 @@ def test_what_the_old_student_learned_does_not_test_the_new_one(finished: Run, m
     assert run.report.counts["test"] == finished.report.counts["test"]
     assert any(one.startswith("4 test and 0 validation pictures show parts that the run in") for one in run.remarks)
     assert json.loads((run.path / "run.json").read_text("utf-8"))["from"]["left_out"] == {"val": 0, "test": 4}
-    inherited = (run.path / INHERITED).read_text("utf-8").split()
+    inherited = (run.path / run_directory.INHERITED).read_text("utf-8").split()
     assert inherited[0] == "id,group"
     assert {line.split(",")[0] for line in inherited[1:]} >= {"good000.png", "spot001.png"}
     # Two runs later it is still known.

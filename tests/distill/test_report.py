@@ -9,6 +9,7 @@ from rich.console import Console
 
 from distill.evaluation.metrics import upper_bound
 from distill.evaluation.report import AsideFigures, ClassFigures, Held, ModeFigures, Report, make_report
+from distill.reports.caveats import remarks_on
 from distill.reports.console import print_report, sentences
 
 
@@ -153,6 +154,28 @@ def test_sentences_say_the_figures() -> None:
         "61.5% of 13 test pictures get the right label, 65.3% averaged over the labels; the worst is 'defect'"
         in without
     )
+
+
+CHANCE = (
+    "At its threshold the student is no better than chance, for it rejects 0.0% of the defects and 25.0% of the good parts on "
+    "the test side; train it longer or in another way (distill advise) before you use it."
+)
+
+
+def test_a_student_that_guesses_is_told_and_has_no_worst_kind() -> None:
+    low = [replace(one, probabilities=(0.3, 0.7)) if one.label == "defect" else one for one in TEST]
+    found = report([*VAL, *low])
+    assert (found.recall, found.overkill) == (0.0, 0.25)
+    _, second, third = sentences(found)
+    assert second.endswith("averaged over kinds of defect 0.000; none is caught of any of the 3 kinds.")
+    assert third == CHANCE
+    assert remarks_on(found) == [CHANCE]
+    spots = [one for one in low if one.label == "good" or one.mode == "spot"]
+    assert sentences(report([*VAL, *spots]))[1].endswith("the worst kind is 'spot' (0%).")
+
+
+def test_a_student_that_finds_more_than_it_rejects_is_not_remarked_on() -> None:
+    assert remarks_on(report()) == remarks_on(report(good=None)) == []
 
 
 def test_tables_show_names_as_they_are() -> None:

@@ -1,5 +1,6 @@
 """A run that was stopped, however it was stopped, ends as if it had not been."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy_parts
-from safetensors.torch import load_file
 from torch import nn
-from toy_parts import make_store, parts, quick
+from toy_parts import parts
+from toy_stops import CHILD, EPOCHS, NEVER, SETTINGS, Stop, same_run, stopped
 
 import distill
 import embedstore
@@ -26,49 +28,6 @@ from distill.training.loop import Run
 from distill.training.run_directory import read_metrics
 from embedstore import EmbeddingStore
 from embedstore.errors import TrainingError
-from embedstore.exports import export
-
-EPOCHS = 4
-SETTINGS = quick(policy="own", epochs=EPOCHS)
-NEVER = -1
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(store: EmbeddingStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return distill.train(store, tmp_path_factory.mktemp("uninterrupted") / "run", SETTINGS)
-
-
-class Stop:
-    """Stands for a hand on Ctrl-C after an epoch, and counts the epochs."""
-
-    def __init__(self, after: int | None = None):
-        self.after, self.seen = after, list[int]()
-
-    def __call__(self, done: int, total: int, figures: dict[str, float]) -> None:
-        self.seen.append(done)
-        if done == self.after:
-            raise KeyboardInterrupt
-
-
-def stopped(store: EmbeddingStore, path: Path, after: int = 2) -> Path:
-    """Return the directory of a run that was stopped after an epoch."""
-    with pytest.raises(KeyboardInterrupt):
-        distill.train(store, path, SETTINGS, progress=Stop(after))
-    assert not run_directory.is_complete(path)
-    return path
-
-
-def same_run(path: Path, other: Path) -> None:
-    """Assert that two runs agree bit for bit in their weights, and in every figure but the seconds."""
-    found, expected = load_file(path / "student.safetensors"), load_file(other / "student.safetensors")
-    assert found.keys() == expected.keys()
-    for name in expected:
-        assert torch.equal(found[name], expected[name]), name
-    for name in ("scores.csv", "report.json", "split.csv"):
-        assert (path / name).read_bytes() == (other / name).read_bytes()
-    history = [[{**line, "seconds": 0.0, "seconds_steps": 0.0} for line in read_metrics(run)] for run in (path, other)]
-    assert history[0] == history[1]
-    assert [line["epoch"] for line in history[0]] == list(range(1, EPOCHS + 1))
 
 
 @pytest.mark.parametrize("after", [1, 3, EPOCHS])
@@ -171,6 +130,69 @@ def test_a_stop_as_the_best_weights_are_written_loses_nothing(
     assert (tmp_path / "run" / best).read_bytes() == (uninterrupted.path / best).read_bytes()
 
 
+class Kill:
+    """Stands for a kill before the checkpoint of an epoch."""
+
+    def __init__(self, before: int):
+        self.left, self.save = before, run_directory.save_checkpoint
+
+    def __call__(self, path: Path, values: dict[str, Any]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.save(path, values)
+
+
+def validated(*aurocs: float) -> Callable[..., dict[str, float]]:
+    """Return what stands for the validation of epochs that reach this."""
+    given = iter(aurocs)
+    return lambda *_: dict.fromkeys(("val_auroc", "val_aupr"), next(given))
+
+
+def test_an_epoch_that_is_drawn_again_and_rounds_otherwise_is_not_taken_for_the_best(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second epoch is the best; the third was, by a hair, until the run was killed before its checkpoint."""
+    settings, path = dataclasses.replace(SETTINGS, keep="best"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "validation_figures", validated(0.7, 0.9, 0.9001))
+        patch.setattr(run_directory, "save_checkpoint", Kill(before=3))
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, path, settings)
+    second = {name: (path / name).read_bytes() for name in ("best.safetensors", "projection.safetensors")}
+    monkeypatch.setattr(loop, "validation_figures", validated(0.8999, 0.8))
+    run = distill.train(store, path, settings, resume=True)
+    assert [line["val_auroc"] for line in read_metrics(path)] == [0.7, 0.9, 0.8999, 0.8]
+    assert run.epoch == 2
+    assert {name: (path / name).read_bytes() for name in second} == second
+
+
+def test_a_kill_between_the_checkpoint_and_the_best_weights_leaves_the_best_to_the_next_start(
+    store: EmbeddingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second epoch is the best, and the run was killed before its weights were written as such."""
+    settings, work, done = dataclasses.replace(SETTINGS, keep="best"), run_directory.save_best, list[int]()
+
+    def killed(*arguments: Any, **named: Any) -> None:
+        done.append(1)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        work(*arguments, **named)
+
+    monkeypatch.setattr(loop, "validation_figures", validated(0.7, 0.9, 0.8, 0.8))
+    expected = distill.train(store, tmp_path / "uninterrupted", settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "validation_figures", validated(0.7, 0.9))
+        patch.setattr(run_directory, "save_best", killed)
+        with pytest.raises(KeyboardInterrupt):
+            distill.train(store, tmp_path / "run", settings)
+    monkeypatch.setattr(loop, "validation_figures", validated(0.8, 0.8))
+    run = distill.train(store, tmp_path / "run", settings, resume=True)
+    assert (run.epoch, expected.epoch) == (2, 2)
+    for name in ("student.safetensors", "projection.safetensors"):
+        assert (run.path / name).read_bytes() == (expected.path / name).read_bytes()
+
+
 def test_figures_that_can_not_be_written_end_the_run_by_name_and_it_goes_on(
     store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
 ) -> None:
@@ -183,36 +205,6 @@ def test_figures_that_can_not_be_written_end_the_run_by_name_and_it_goes_on(
     (path / "metrics.csv").rmdir()
     distill.train(store, path, SETTINGS, resume=True)
     same_run(path, uninterrupted.path)
-
-
-CHILD = """
-import json, os, signal, sys
-from pathlib import Path
-import torch
-import distill
-
-torch.set_num_threads(1)
-store, out, at_step, at_checkpoint = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-steps = checkpoints = 0
-step, replace = torch.optim.AdamW.step, Path.replace
-
-def killing_step(self, *arguments, **options):
-    global steps
-    steps += 1
-    if steps == at_step:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, *arguments, **options)
-
-def killing_replace(self, target):
-    global checkpoints
-    checkpoints += Path(target).name == "checkpoint.pt"
-    if checkpoints == at_checkpoint:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(self, target)
-
-torch.optim.AdamW.step, Path.replace = killing_step, killing_replace
-distill.train(store, out, distill.Settings(**json.loads(sys.argv[5])))
-"""
 
 
 WAITING = """
@@ -280,98 +272,31 @@ def test_to_resume_what_was_not_begun_begins_it(store: EmbeddingStore, uninterru
     same_run(tmp_path / "run", uninterrupted.path)
 
 
-# Refusals
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"epochs": 9}, "epochs = 4, not 9"),
-        ({"policy": "none"}, "policy = own, not none"),
-        ({"weight": 2.0}, r"weight = 1.0, not 2.0"),
-        ({"good": None}, "good = good, not unset"),
-        ({"seed": 1}, "seed = 0, not 1"),
-    ],
-)
-def test_a_run_goes_on_with_its_own_settings_only(
-    change: dict[str, Any], told: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
-) -> None:
-    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
-    with pytest.raises(TrainingError, match=f"was begun with {told}; resume it with what it was begun with"):
-        distill.train(store, path, quick(**{"policy": "own", "epochs": EPOCHS} | change), resume=True)
+def test_without_its_checkpoint_a_run_begins_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
+    path = stopped(store, tmp_path / "run")
+    (path / "checkpoint.pt").unlink()
+    progress = Stop()
+    distill.train(store, path, SETTINGS, resume=True, progress=progress)
+    assert progress.seen == list(range(1, EPOCHS + 1))
     same_run(path, uninterrupted.path)
 
 
-def test_a_run_goes_on_with_its_own_version_of_the_store_only(tmp_path: Path) -> None:
-    store_path = make_store(tmp_path, parts(20, 10, 10, split=False))
-    with embedstore.open(store_path) as store:
-        stopped(store, tmp_path / "run")
-        store.split(seed=3)
-        with pytest.raises(TrainingError, match="was begun with version = 1, not 2"):
-            distill.train(store, tmp_path / "run", SETTINGS, resume=True)
-
-
-FROM_KEPT = quick(policy="sub-prototypes", options={"sub-prototypes": {"summary": "kept"}})
-
-
-@pytest.fixture
-def with_summary(tmp_path: Path) -> Path:
-    """A folder with a store that has a saved summary `kept`, and a run from that which was stopped."""
-    with embedstore.open(make_store(tmp_path, parts(30, 10, 10))) as store:
-        store.summarize("sub-prototypes", name="kept", split="train", k=2)
-        with pytest.raises(KeyboardInterrupt):
-            distill.train(store, tmp_path / "run", FROM_KEPT, progress=Stop(1))
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        ({"strategy": "sub-prototypes", "k": 3}, r"parameters = \{'k': 3.*\}, then \{'k': 2.*\}"),
-        ({"strategy": "medoids", "k": 2}, "strategy = medoids, then sub-prototypes"),
-        ({"strategy": "sub-prototypes", "k": 2, "seed": 1}, "seed = 1, then 0"),
-    ],
-    ids=["another k", "another strategy", "another seed"],
-)
-def test_a_run_does_not_go_on_with_another_summary_of_the_same_name(
-    how: dict[str, Any], told: str, with_summary: Path
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_failed_before_its_first_epoch_may_be_begun_there_as_if_it_had_not_been(
+    resume: bool, tmp_path: Path
 ) -> None:
-    path = with_summary / "run"
-    before = {file.name: file.read_bytes() for file in path.iterdir()}
-    with embedstore.open(with_summary / "toy.store") as store:
-        store.delete_summary("kept")
-        store.summarize(**how, name="kept", split="train")
-        message = (
-            rf"^The summary 'kept' is another than when the run in '.*run' was begun \({told}\); choose another dir"
-        )
-        with pytest.raises(TrainingError, match=message):
-            distill.train(store, path, FROM_KEPT, resume=True)
-    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
-
-
-def test_a_summary_that_was_made_again_in_the_same_way_is_the_same(with_summary: Path) -> None:
-    with embedstore.open(with_summary / "toy.store") as store:
-        store.delete_summary("kept")
-        store.summarize("sub-prototypes", name="kept", split="train", k=2)
-        went_on = distill.train(store, with_summary / "run", FROM_KEPT, resume=True)
-        whole = distill.train(store, with_summary / "whole", FROM_KEPT)
-    assert (went_on.path / "student.safetensors").read_bytes() == (whole.path / "student.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize("policy", ["none", "sub-prototypes"])
-def test_a_run_does_not_go_on_with_another_file_of_the_same_name(policy: str, with_summary: Path) -> None:
-    """Not even where it takes no summary: the file says which pictures there are, and on which side each is."""
-    file, path, images = with_summary / "kept.safetensors", with_summary / "from file", with_summary / "images"
-    with embedstore.open(with_summary / "toy.store") as store:
-        export(store, file, summary="kept")
-        with pytest.raises(KeyboardInterrupt):
-            distill.train(file, path, quick(policy=policy), images=images, progress=Stop(1))
-        store.delete_summary("kept")
-        store.summarize("sub-prototypes", name="kept", split="train", k=2, seed=1)
-        export(store, file, summary="kept", overwrite=True)
-    told = r"was begun with checksum_of_file = \w{8}, not \w{8}; resume it with what it was begun with"
-    with pytest.raises(TrainingError, match=told):
-        distill.train(file, path, quick(policy=policy), images=images, resume=True)
+    rows = parts(30, 10, 10)
+    store_path, out, images = toy_parts.make_store(tmp_path, rows), tmp_path / "run", tmp_path / "images"
+    spoiled = next(row.path for row in rows if row.split == "train")
+    (images / spoiled).write_bytes(b"no picture")
+    with pytest.raises(TrainingError, match="--prune"):
+        distill.train(store_path, out, SETTINGS)
+    assert [file.name for file in out.iterdir()] == ["run.lock"]
+    (images / spoiled).unlink()
+    manifest = toy_parts.write_manifest(tmp_path / "left.csv", [row for row in rows if row.path != spoiled])
+    embedstore.build(store_path, images, manifest=manifest, teacher="pixels", prune=True)
+    run = distill.train(store_path, out, dataclasses.replace(SETTINGS, epochs=1), resume=resume)
+    assert (run_directory.read(out)["store"]["version"], run.epoch) == (2, 1)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
@@ -397,102 +322,3 @@ def test_two_processes_do_not_train_one_run(store: EmbeddingStore, uninterrupted
         other.kill()
     distill.train(store, path, SETTINGS, resume=True)
     same_run(path, uninterrupted.path)
-
-
-def test_a_name_that_is_not_utf8_is_refused_before_anything_is_trained(store: EmbeddingStore, tmp_path: Path) -> None:
-    progress = Stop()
-    with pytest.raises(TrainingError, match=r"caf\?' is not UTF-8, so nothing can be trained there"):
-        distill.train(store, tmp_path / "caf\udce9", SETTINGS, progress=progress)
-    assert progress.seen == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_is_not_trained_over(store: EmbeddingStore, uninterrupted: Run) -> None:
-    before = {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()}
-    with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
-        distill.train(store, uninterrupted.path, SETTINGS)
-    assert {file.name: file.stat().st_mtime_ns for file in uninterrupted.path.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("change", "resume", "told"),
-    [({}, False, "already holds a run"), ({"epochs": 9}, True, "epochs = 4, not 9"), (None, False, "other files")],
-)
-def test_what_is_wrong_with_the_directory_is_told_before_targets_are_made(
-    change: dict[str, Any] | None,
-    resume: bool,
-    told: str,
-    store: EmbeddingStore,
-    uninterrupted: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
-    if change is None:
-        (path / "run.json").unlink()
-    monkeypatch.setattr(loop, "make_policy", lambda *_, **__: pytest.fail("targets are made"))
-    with pytest.raises(TrainingError, match=told):
-        distill.train(store, path, quick(**{"policy": "own", "epochs": EPOCHS} | (change or {})), resume=resume)
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_directory_of_something_else_is_left_alone(resume: bool, store: EmbeddingStore, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(TrainingError, match="holds other files and no run"):
-        distill.train(store, tmp_path, SETTINGS, resume=resume)
-    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("damage", ["empty", "cut", "nonsense", "a flipped bit"])
-def test_a_damaged_checkpoint_is_refused_and_says_what_to_do(
-    damage: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
-) -> None:
-    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
-    (path / "student.safetensors").unlink()
-    data = (path / "checkpoint.pt").read_bytes()
-    middle = len(data) // 2
-    flipped = data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
-    kinds = {"empty": b"", "cut": data[:middle], "nonsense": b"nonsense", "a flipped bit": flipped}
-    (path / "checkpoint.pt").write_bytes(kinds[damage])
-    with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
-        distill.train(store, path, SETTINGS, resume=True)
-
-
-@pytest.mark.parametrize("what", ["weights alone", "a list", "another student's", "another history"])
-def test_a_checkpoint_of_something_else_is_refused_and_says_what_to_do(
-    what: str, store: EmbeddingStore, uninterrupted: Run, tmp_path: Path
-) -> None:
-    path = shutil.copytree(uninterrupted.path, tmp_path / "run")
-    (path / "student.safetensors").unlink()
-    own = torch.load(path / "checkpoint.pt", weights_only=True)
-    kinds = {
-        "weights alone": own["student"],
-        "a list": [own],
-        "another student's": own | {"student": make_student("small", 3, 32, 0).state_dict()},
-        "another history": own | {"history": 3},
-    }
-    torch.save(kinds[what], path / "checkpoint.pt")
-    with pytest.raises(TrainingError, match=r"checkpoint.pt' is damaged; delete it to begin the run again"):
-        distill.train(store, path, SETTINGS, resume=True)
-
-
-def test_without_its_checkpoint_a_run_begins_again(store: EmbeddingStore, uninterrupted: Run, tmp_path: Path) -> None:
-    path = stopped(store, tmp_path / "run")
-    (path / "checkpoint.pt").unlink()
-    progress = Stop()
-    distill.train(store, path, SETTINGS, resume=True, progress=progress)
-    assert progress.seen == list(range(1, EPOCHS + 1))
-    same_run(path, uninterrupted.path)
-
-
-def test_a_run_goes_on_with_as_many_views_as_it_began_with(tmp_path: Path) -> None:
-    store = toy_parts.make_store(tmp_path, toy_parts.everything(), views=1)
-
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        distill.train(store, tmp_path / "run", quick(policy="own"), progress=stop)
-    embedstore.build(store, tmp_path / "images", manifest=tmp_path / "parts.csv", views=2)
-    with pytest.raises(TrainingError, match="begun with views = 1, not 2"):
-        distill.train(store, tmp_path / "run", quick(policy="own"), resume=True)

@@ -332,7 +332,8 @@ def test_a_label_that_is_not_tested_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("goods", "overkill", "told"), [(19, 0.05, True), (20, 0.05, False), (9, 0.1, True), (9, 0, False)]
+    ("goods", "overkill", "told"),
+    [(19, 0.05, True), (39, 0.05, True), (40, 0.05, False), (9, 0.1, True), (9, 0, False)],
 )
 def test_too_few_good_pictures_for_the_threshold_are_told(goods: int, overkill: float, told: bool) -> None:
     found = run_data_of(written(train="gd", val="g" * goods + "d", test="gd"), good="good", overkill=overkill).remarks
@@ -341,7 +342,7 @@ def test_too_few_good_pictures_for_the_threshold_are_told(goods: int, overkill: 
         assert found[0].startswith(
             f"The validation side has {goods} 'good' pictures, too few for an overkill of {overkill:.1%}"
         )
-        assert found[0].endswith(f"it takes {round(1 / overkill)} or more.")
+        assert found[0].endswith(f"from {round(2 / overkill)} on it is at most half more than asked on average.")
 
 
 def test_a_part_on_two_sides_is_told() -> None:

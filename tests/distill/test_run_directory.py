@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from distill.students import make_student
-from distill.training import projection, run_directory
+from distill.training import beginning, projection, run_directory
 from distill.training.origin import read_origin
 from distill.training.settings import Settings
 from embedstore.errors import TrainingError
@@ -48,16 +48,16 @@ def changed(**parts: Any) -> dict[str, Any]:
 
 def test_a_run_is_described_once_and_found_again(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "own"
-    run_directory.begin(path, DESCRIPTION, resume=False)
+    beginning.begin(path, DESCRIPTION, resume=False)
     assert run_directory.read(path) == DESCRIPTION
     assert [file.name for file in path.iterdir()] == ["run.json"]
     assert "良品" in (path / "run.json").read_text("utf-8")  # a person reads it, too
-    run_directory.begin(path, DESCRIPTION, resume=True)
+    beginning.begin(path, DESCRIPTION, resume=True)
     assert run_directory.read(path) == DESCRIPTION
 
 
 def test_an_empty_directory_and_a_run_yet_to_begin_can_be_resumed(tmp_path: Path) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=True)
+    beginning.begin(tmp_path, DESCRIPTION, resume=True)
     assert run_directory.read(tmp_path) == DESCRIPTION
 
 
@@ -70,26 +70,26 @@ def test_a_kill_while_the_run_is_described_leaves_a_directory_that_can_be_used(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", killed)
         with pytest.raises(KeyboardInterrupt):
-            run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
+            beginning.begin(tmp_path / "run", DESCRIPTION, resume=False)
     assert not list((tmp_path / "run").iterdir())
     (tmp_path / "run" / ".run.json.new-77").write_text("{")  # a kill -9 leaves it
-    run_directory.begin(tmp_path / "run", DESCRIPTION, resume=False)
+    beginning.begin(tmp_path / "run", DESCRIPTION, resume=False)
     assert run_directory.read(tmp_path / "run") == DESCRIPTION
 
 
 def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    beginning.begin(tmp_path, DESCRIPTION, resume=False)
     with pytest.raises(TrainingError, match="already holds a run; go on with it by --resume"):
-        run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+        beginning.begin(tmp_path, DESCRIPTION, resume=False)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_directory_of_something_else_is_left_alone(resume: bool, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(TrainingError, match="holds other files and no run"):
-        run_directory.begin(tmp_path, DESCRIPTION, resume=resume)
+        beginning.begin(tmp_path, DESCRIPTION, resume=resume)
     with pytest.raises(TrainingError, match="holds other files and no run"):
-        run_directory.begin(tmp_path / "thesis.txt", DESCRIPTION, resume=resume)
+        beginning.begin(tmp_path / "thesis.txt", DESCRIPTION, resume=resume)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -98,16 +98,19 @@ def test_a_directory_of_something_else_is_left_alone(resume: bool, tmp_path: Pat
     ("parts", "told"),
     [
         ({"settings": {"epochs": 5}}, "was begun with epochs = 3, not 5"),
-        ({"settings": {"good": None}}, "was begun with good = 良品, not unset; resume .* as '.*task.toml' says"),
+        (
+            {"settings": {"good": None}},
+            "was begun with good = 良品, not unset; resume .* takes from '.*task.toml' where no setting",
+        ),
         ({"settings": {"new": 1}}, "was begun with new = unset, not 1"),
         ({"store": {"version": 5}}, "was begun with version = 4, not 5"),
         ({"store": {"path": "/elsewhere"}}, "was begun with path = /somewhere/toy.store, not /elsewhere"),
     ],
 )
 def test_a_run_goes_on_with_what_it_was_begun_with_only(parts: dict[str, Any], told: str, tmp_path: Path) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    beginning.begin(tmp_path, DESCRIPTION, resume=False)
     with pytest.raises(TrainingError, match=told):
-        run_directory.begin(tmp_path, changed(**parts), resume=True)
+        beginning.begin(tmp_path, changed(**parts), resume=True)
     assert run_directory.read(tmp_path) == DESCRIPTION
 
 
@@ -126,24 +129,24 @@ def test_a_run_goes_on_with_the_summaries_that_it_was_begun_with_only(
 ) -> None:
     other = SUMMARY | {"name": "tuesday"}
     begun_with = DESCRIPTION | {"summaries": [other, SUMMARY]}
-    run_directory.begin(tmp_path, begun_with, resume=False)
-    run_directory.begin(tmp_path, begun_with, resume=True)
-    run_directory.begin(tmp_path, DESCRIPTION, resume=True)  # a caller that does not know them
+    beginning.begin(tmp_path, begun_with, resume=False)
+    beginning.begin(tmp_path, begun_with, resume=True)
+    beginning.begin(tmp_path, DESCRIPTION, resume=True)  # a caller that does not know them
     with pytest.raises(TrainingError) as caught:
-        run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [other, SUMMARY | change]}, resume=True)
+        beginning.begin(tmp_path, DESCRIPTION | {"summaries": [other, SUMMARY | change]}, resume=True)
     assert str(caught.value) == (
         f"The summary 'monday' is another than when the run in '{tmp_path}' was begun ({told}); choose another directory "
         "to train with it as it is now."
     )
     for others in ([other], [other, SUMMARY, SUMMARY], []):
         with pytest.raises(TrainingError, match="is another than when the run"):
-            run_directory.begin(tmp_path, DESCRIPTION | {"summaries": others}, resume=True)
+            beginning.begin(tmp_path, DESCRIPTION | {"summaries": others}, resume=True)
     assert run_directory.read(tmp_path) == begun_with
 
 
 def test_a_run_of_before_summaries_were_written_down_goes_on(tmp_path: Path) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
-    run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
+    beginning.begin(tmp_path, DESCRIPTION, resume=False)
+    beginning.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
 
 
 @pytest.mark.parametrize("which", ["run", "store"])
@@ -153,8 +156,8 @@ def test_a_name_that_can_not_be_written_down_is_refused_before_anything_is_made(
     description = changed(store={"path": odd}) if which == "store" else DESCRIPTION
     message = r"^The name '.*caf\?' is not UTF-8, so nothing can be trained there; give it another name\.$"
     with pytest.raises(TrainingError, match=message):
-        run_directory.begin(out, description, resume=True)
-    with pytest.raises(TrainingError, match=message), run_directory.begun(out, description, resume=False):
+        beginning.begin(out, description, resume=True)
+    with pytest.raises(TrainingError, match=message), beginning.begun(out, description, resume=False):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -164,8 +167,8 @@ def test_a_name_that_can_not_be_written_down_is_refused_before_anything_is_made(
 HOLDER = """
 import os, sys
 from pathlib import Path
-from distill.training import run_directory
-with run_directory.held(Path(sys.argv[1])):
+from distill.training import beginning
+with beginning.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), 9)
@@ -175,14 +178,14 @@ with run_directory.held(Path(sys.argv[1])):
 @pytest.mark.skipif(os.name == "nt", reason="this system has no kill -9")
 def test_one_process_at_a_time_works_on_a_run_until_it_ends_however_it_ends(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run_directory.begin(run, DESCRIPTION, resume=False)
+    beginning.begin(run, DESCRIPTION, resume=False)
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         before = {file.name: file.read_bytes() for file in run.iterdir()}
-        for work in (run_directory.begun(run, DESCRIPTION, resume=True), run_directory.held(run)):
+        for work in (beginning.begun(run, DESCRIPTION, resume=True), beginning.held(run)):
             with pytest.raises(TrainingError) as caught, work:
                 pass
             assert str(caught.value) == (
@@ -193,35 +196,35 @@ def test_one_process_at_a_time_works_on_a_run_until_it_ends_however_it_ends(tmp_
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.wait(30) == -9
-    with run_directory.begun(run, DESCRIPTION, resume=True):
+    with beginning.begun(run, DESCRIPTION, resume=True):
         pass
 
 
 def test_a_run_is_let_go_by_what_ends_in_an_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), run_directory.begun(tmp_path / "run", DESCRIPTION, resume=False):
+    with pytest.raises(KeyboardInterrupt), beginning.begun(tmp_path / "run", DESCRIPTION, resume=False):
         raise KeyboardInterrupt
-    with run_directory.held(tmp_path / "run"):
+    with beginning.held(tmp_path / "run"):
         pass
 
 
 def test_what_another_process_has_only_just_made_is_its_own(tmp_path: Path) -> None:
     """It holds the lock, and has not described its run yet."""
     with (
-        run_directory.held(tmp_path),
+        beginning.held(tmp_path),
         pytest.raises(TrainingError, match="Another process is working on the run"),
-        run_directory.begun(tmp_path, DESCRIPTION, resume=False),
+        beginning.begun(tmp_path, DESCRIPTION, resume=False),
     ):
         pass
     assert not (tmp_path / "run.json").exists()
     (tmp_path / ".run.json.new-77").write_text("{")  # and then it was killed
-    with run_directory.begun(tmp_path, DESCRIPTION, resume=False):
+    with beginning.begun(tmp_path, DESCRIPTION, resume=False):
         assert run_directory.read(tmp_path) == DESCRIPTION
 
 
 def test_what_a_killed_process_left_half_written_goes_when_the_run_goes_on(tmp_path: Path) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    beginning.begin(tmp_path, DESCRIPTION, resume=False)
     (tmp_path / ".checkpoint.pt.new-77").write_bytes(b"half")
-    with run_directory.begun(tmp_path, DESCRIPTION, resume=True):
+    with beginning.begun(tmp_path, DESCRIPTION, resume=True):
         assert {file.name for file in tmp_path.iterdir()} <= {"run.json", "run.lock"}
 
 
@@ -230,7 +233,7 @@ def test_no_lock_is_left_in_a_directory_of_something_else(resume: bool, tmp_path
     (tmp_path / "thesis.txt").write_text("years of work")
     with (
         pytest.raises(TrainingError, match="holds other files and no run"),
-        run_directory.begun(tmp_path, DESCRIPTION, resume=resume),
+        beginning.begun(tmp_path, DESCRIPTION, resume=resume),
     ):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
@@ -240,7 +243,7 @@ def test_a_directory_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> 
     (tmp_path / "run.lock").mkdir()
     with (
         pytest.raises(TrainingError, match=r"^The run's directory '.*' can't be written: "),
-        run_directory.held(tmp_path),
+        beginning.held(tmp_path),
     ):
         pass
 
@@ -266,7 +269,7 @@ def test_a_damaged_description_is_refused(data: bytes, tmp_path: Path) -> None:
 def test_a_description_whose_parts_are_no_tables_is_refused(part: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(DESCRIPTION | part))
     with pytest.raises(TrainingError, match=r"run.json' is damaged"):
-        run_directory.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
+        beginning.begin(tmp_path, DESCRIPTION | {"summaries": [SUMMARY]}, resume=True)
 
 
 def test_what_a_run_cost_is_read_and_may_not_have_been_measured(tmp_path: Path) -> None:
@@ -428,7 +431,7 @@ READS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("what", READS)
 def test_what_may_not_be_read_is_not_called_damaged(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_directory.begin(tmp_path, DESCRIPTION, resume=False)
+    beginning.begin(tmp_path, DESCRIPTION, resume=False)
     for keep in KEPT.values():
         keep(tmp_path)
     file = tmp_path / what.partition(" ")[0]

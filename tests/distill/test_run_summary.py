@@ -25,7 +25,7 @@ def of_policy(summary: str) -> distill.Settings:
 
 
 def test_a_summary_of_the_training_side_fits(store: EmbeddingStore) -> None:
-    data = make_run_data(store, quick(overkill=0.2))
+    data = make_run_data(store, quick(overkill=0.34))
     check_summary(summarize(store, "class-mean", positions=data.sides["train"]), store, data)
     assert data.remarks == []
 
@@ -78,7 +78,7 @@ def test_how_to_mend_a_leak_fits_the_source_and_the_split(store: EmbeddingStore,
 
 
 def test_a_file_with_samples_without_a_split_names_no_command_that_can_not_work(files: dict[str, SummaryFile]) -> None:
-    assert make_run_data(files["train"], quick(overkill=0.2)).remarks == [
+    assert make_run_data(files["train"], quick(overkill=0.34)).remarks == [
         "2 pictures have no split and take no part; give them one in the store that they were exported from, and export "
         "again"
     ]
@@ -142,7 +142,7 @@ def test_a_summary_of_an_older_version_is_told(tmp_path: Path) -> None:
 
     def remarks() -> list[str]:
         with embedstore.open(path) as store:
-            data = make_run_data(store, quick(overkill=0.2))
+            data = make_run_data(store, quick(overkill=0.34))
             check_summary(store.summary("old"), store, data)
             return data.remarks
 

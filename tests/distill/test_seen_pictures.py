@@ -61,7 +61,7 @@ def swap(here: Path, one: str, other: str) -> None:
 def remarks(here: Path, name: str) -> list[str]:
     """Return what is said of a summary, but for its version."""
     with embedstore.open(here / "toy.store") as store:
-        data = make_run_data(store, quick(overkill=0.2))
+        data = make_run_data(store, quick(overkill=0.34))
         check_summary(store.summary(name), store, data)
         return [one for one in data.remarks if "what changed since then" not in one]
 
@@ -146,7 +146,7 @@ def test_without_the_version_of_the_summary_it_is_told_what_is_not_there(here: P
             store.delete_summary(name)
         store.compact()
     with embedstore.open(here / "toy.store") as store:
-        data = make_run_data(store, quick(overkill=0.2))
+        data = make_run_data(store, quick(overkill=0.34))
         check_summary(replace(saw, seen=[TESTED, *saw.seen[1:]]), store, data)
     assert data.remarks[1:] == [
         f"1 pictures that the summary 'train' saw (such as '{TESTED}') are not in this store; should it have them under other "

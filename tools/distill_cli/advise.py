@@ -43,7 +43,9 @@ def advise(
         float | None,
         typer.Option(help="Share of defects that may pass, instead of the overkill: only 0.", show_default=False),
     ] = None,
-    minutes: Annotated[float, typer.Option(help="How long the trials may take.")] = _DEFAULT.minutes,
+    minutes: Annotated[
+        float, typer.Option(help="How long the trials may take, with measuring how long an epoch takes.")
+    ] = _DEFAULT.minutes,
     train_minutes: Annotated[
         float | None,
         typer.Option(

@@ -104,7 +104,7 @@ def compare(
     dealt = (settings.folds or FOLDS) if folds is None else folds
     import distill
 
-    with _progress(settings) as progress:
+    with options.naming_the_table(task), _progress(settings) as progress:
         comparison = distill.compare(
             store,
             out,

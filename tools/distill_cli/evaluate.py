@@ -22,10 +22,11 @@ def evaluate(
     Example: distill evaluate runs/own
     """
     import distill
+    from distill.reports.caveats import remarks_on
 
     report = distill.evaluate(run, store=store, images=images, student=student)
     if json:
-        console.print_json(report.to_dict())
+        console.print_json(report.to_dict() | {"remarks": remarks_on(report)})
         return
     from distill.reports.console import print_report
 

@@ -1,9 +1,13 @@
 """Options that several verbs take, with one help text each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from distill.targets.mixture import LabelWithoutPolicyError
 from distill.training.settings import ANSWERS, PATCHES, Settings
 from embedstore.errors import SettingsError
 
@@ -13,6 +17,20 @@ _DEFAULT = Settings()
 def explained(says: str, default: object) -> str:
     """Return an option's help with its default, which is None in the signature: a task file may have another."""
     return f"{says} [default: {default}]"
+
+
+@contextmanager
+def naming_the_table(task: Path | None) -> Iterator[None]:
+    """Name the task file and its table where a mixture leaves a label out; None: it came from no file."""
+    try:
+        yield
+    except LabelWithoutPolicyError as error:
+        if task is None:
+            raise
+        raise SettingsError(
+            f"In '{task}', the table [policy] gives no policy for the label '{error.label}'; add a line for each of the training "
+            "labels."
+        ) from error
 
 
 def refuse_idle_patches(patches: str | None, settings: Settings) -> None:

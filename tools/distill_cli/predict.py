@@ -123,13 +123,14 @@ def predict(
         ):  # the disk has become full, say: what was asked for long is not lost with the file
             _print(found, as_json=out.suffix.lower() == ".json")
             raise
-    aside = [f"Set aside: '{path}' {reason}." for path, reason in found.set_aside.items()]
+    aside = [f"Set aside: '{path}': {reason}." for path, reason in found.set_aside.items()]
+    aside += [f"Not compared with: '{path}': {reason}." for path, reason in found.labelled_set_aside.items()]
     for line in [*(one.en for one in found.remarks), *aside]:
         typer.echo(visible(line), err=True)  # what is printed is for a program
     if page is not None:
         with console.Steps() as steps:
             write_page(found, page, steps.progress)
-    if found.set_aside:
+    if aside:
         raise typer.Exit(ExitCode.ATTENTION)
 
 

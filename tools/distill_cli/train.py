@@ -131,8 +131,8 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the run in --out, with its own version of the store; by its own task file where you give no "
-            "setting.",
+            help="Go on with the run in --out, with its own version of the store; by its own task file, whose "
+            "settings need not be given again.",
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -189,13 +189,13 @@ def train(
 
         hold_freed_memory()
         origin = None if from_ is None else read_origin(from_)
-        task = task or _own_task(out, changes, resume=resume and saved is None)
+        task = task or _own_task(out, resume=resume)
         with opened_to_train(path, out, resume=resume, ranks=ranks) as source:
             settings = _settings(source, task, changes, saved, origin)
             options.refuse_idle_patches(patches, settings)
             if gate and origin is not None:
                 refuse_incomparable(origin, source, settings)
-            with _progress(settings, shown=ranks.first) as progress:
+            with options.naming_the_table(task), _progress(settings, shown=ranks.first) as progress:
                 run = distill.train(
                     source,
                     out,
@@ -215,9 +215,11 @@ def train(
         if gate:
             raise
         run.remarks.append(f"Not compared with the student before: {error}")
+    from distill.reports.caveats import remarks_on
+
     if json:
         compared = {} if found is None else {"gate": found.to_dict()}
-        console.print_json(run.report.to_dict() | {"remarks": run.remarks} | compared)
+        console.print_json(run.report.to_dict() | {"remarks": [*run.remarks, *remarks_on(run.report)]} | compared)
         if gate and found is not None:
             leave(found, accept_unknown=accept_unknown)
         return
@@ -259,15 +261,11 @@ def _refuse_half_a_gate(old: Path | None, *, gate: bool, how: bool, ranks: int) 
         )
 
 
-def _own_task(out: Path, changes: dict[str, Any], *, resume: bool) -> Path | None:
-    """Return the task file of the run that is to go on, where there is one and the command line says no setting.
-
-    A student of one's own is named all the same: code is never run because a file names it.
-    """
+def _own_task(out: Path, *, resume: bool) -> Path | None:
+    """Return the task file of the run that is to go on, where there is one: what the command line says is compared with it."""
     from distill.training.task_file import TASK
 
-    taken = resume and not changes.keys() - {"student"} and (out / TASK).is_file()
-    return out / TASK if taken else None
+    return out / TASK if resume and (out / TASK).is_file() else None
 
 
 def _settings(

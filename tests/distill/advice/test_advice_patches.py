@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import toy_parts
@@ -22,7 +21,7 @@ from distill.advice.needs import Needs
 from distill.advice.patches import TrialPatches, with_patches
 from distill.advice.planning import LEARNING_PATCHES, MEASURING
 from distill.advice.trial_words import tried
-from distill.advice.trials import Pace, Plan, TooShortError
+from distill.advice.trials import Budget, Pace, Plan, TooShortError
 from distill.advice.words import patched, verdict
 from distill.answers.patches import MOST
 from distill.evaluation.report import Held
@@ -238,8 +237,8 @@ def test_where_patches_can_not_be_had_the_others_are_tried(
 def test_where_their_time_does_not_suffice_the_others_are_tried(
     store_path: Path, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(*_: object, each: object, **__: object) -> Plan:
-        if each is not None:
+    def short(paces: object, learned: object, budget: Budget, **_: object) -> Plan:
+        if budget.each:
             raise TooShortError("The time is too short; give --minutes 9 or more.", 9.0)
         return Plan(3, 1, 2, 1.0)
 
@@ -312,16 +311,15 @@ def test_they_need_at_the_terminal_what_a_run_keeps_of_them(
 
 def test_a_fold_and_a_seed_take_time_for_patches_beside_what_is_trained() -> None:
     pace = {"own": Pace(2.0, 1.0, 100)}
-    how = {"seconds": 100.0, "jobs": 1, "wanted": 10}
-    assert trials_plan(pace, **how) == Plan(3, 2, 10, 72.0)  # a seed takes 3 x 12 s of 90
-    assert trials_plan(pace, **how, each={3: 18.0}) == Plan(3, 1, 10, 90.0)
-    assert trials_plan(pace, **(how | {"wanted": 30}), each={3: 10.0}) == Plan(3, 1, 18, 90.0)
+    assert trials_plan(pace, Budget(100.0), wanted=10) == Plan(3, 2, 10, 72.0)  # a seed takes 3 x 12 s of 90
+    assert trials_plan(pace, Budget(100.0, each={3: 18.0}), wanted=10) == Plan(3, 1, 10, 90.0)
+    assert trials_plan(pace, Budget(100.0, each={3: 10.0}), wanted=30) == Plan(3, 1, 18, 90.0)
     with pytest.raises(SettingsError, match=r"need about 1\.7 minutes, and 0\.8 were given"):
-        trials_plan(pace, **(how | {"seconds": 50.0}), each={3: 17.0})
+        trials_plan(pace, Budget(50.0, each={3: 17.0}), wanted=10)
 
 
-def trials_plan(pace: dict[str, Pace], **how: Any) -> Plan:
-    found: Plan = PLAN_TRIALS(pace, {3: 100}, **how)
+def trials_plan(pace: dict[str, Pace], budget: Budget, wanted: int) -> Plan:
+    found: Plan = PLAN_TRIALS(pace, {3: 100}, budget, jobs=1, wanted=wanted)
     return found
 
 

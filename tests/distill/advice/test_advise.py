@@ -289,8 +289,27 @@ def test_a_time_that_is_too_short_leaves_nothing(
     store_path: Path, tmp_path: Path, in_this_process: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.trials, "plan_trials", plan_trials)
-    with pytest.raises(SettingsError, match="The time is too short: 10 epochs of 1 ways on 3 folds, and measuring"):
+    with pytest.raises(SettingsError, match="The time is too short: 10 epochs of one way on 3 folds, and measuring"):
         distill.advise(store_path, tmp_path / "trials", Needs(good="good", minutes=1e-4, ways=("none",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "also"), [(1e-4, r", and --minutes [\d.]+ or more for its trials\.$"), (100.0, r"\.$")]
+)
+def test_a_training_that_may_take_no_time_is_refused_with_all_that_is_too_short(
+    minutes: float,
+    also: str,
+    store_path: Path,
+    tmp_path: Path,
+    in_this_process: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module.trials, "plan_trials", plan_trials)
+    told = r"10 epochs of the quickest way, 'none', take about [\d.]+ minutes, and 1e-05 were given; "
+    needs = Needs(good="good", minutes=minutes, train_minutes=1e-5, ways=("none",))
+    with pytest.raises(SettingsError, match=told + r"give --train-minutes [\d.]+ or more" + also):
+        distill.advise(store_path, tmp_path / "trials", needs)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from distill.terminal.gallery import Gallery
 from distill.terminal.model import Space, TerminalModel
 from distill.terminal.predict import Comparing
 from distill.terminal.predictions import By, Predictions
+from distill.terminal.predictions_page import predictions_page
 from embedstore.errors import ImagesError, ModelError
 from embedstore.exports import LightForm
 from embedstore.exports import export as export_summary
@@ -106,6 +107,38 @@ def test_a_gallery_is_made_again_when_the_folder_has_changed(
     assert as_without_a_file().pictures[0].decision == "edge"
     with pytest.raises(ImagesError, match="does not exist"):
         distill.predict(model, asked, by="retrieval", comparing=Comparing(labelled=tmp_path / "none", gallery=file))
+
+
+def test_broken_pictures_of_a_folder_are_set_aside_and_the_rest_is_compared_with(
+    model: TerminalModel, images: Path, tmp_path: Path
+) -> None:
+    known, file = tmp_path / "known", tmp_path / "g.safetensors"
+    for label, names in {"good": ["good001", "good002", "good003"], "spot": ["spot001", "spot002"]}.items():
+        (known / label).mkdir(parents=True)
+        for name in names:
+            (known / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
+    asked, comparing = [images / "spot003.png"], Comparing(labelled=known, gallery=file, overkill=0.5)
+    whole = distill.predict(model, asked, by="retrieval", comparing=replace(comparing, gallery=None))
+    assert whole.labelled_set_aside == {}
+    (known / "good" / "empty.png").write_bytes(b"")
+    (known / "spot" / "torn.png").write_bytes(b"torn")
+    broken = {
+        str(known / "good" / "empty.png"): "the file is empty",
+        str(known / "spot" / "torn.png"): "is not a picture in a known format",
+    }
+    for _ in range(2):  # the second time the gallery is taken from its file
+        found = distill.predict(model, asked, by="retrieval", comparing=comparing)
+        assert (found.pictures, found.set_aside, found.labelled_set_aside) == (whole.pictures, {}, broken)
+        page = predictions_page(found)
+        assert "Labelled pictures that could not be read" in page
+        assert "Inspect these parts by hand" not in page
+        (said,) = [one.en for one in found.remarks if one not in whole.remarks]
+        assert said.startswith(f"2 of the labelled pictures under '{known}' (such as '")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,label\nspot/torn.png,spot\ngood/empty.png,good\n", "utf-8")
+    comparing = Comparing(labelled=known, manifest=manifest)
+    with pytest.raises(ModelError, match=rf"None of the 2 labelled pictures under '{known}' can be used \(the first"):
+        distill.predict(model, asked, by="retrieval", comparing=comparing)
 
 
 def test_a_folder_takes_no_place_of_a_gallery_with_the_teachers_vectors(

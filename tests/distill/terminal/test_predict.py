@@ -90,9 +90,9 @@ def test_by_retrieval_as_by_hand(
     assert f"rejects at most 10.0% of {len(val)} good pictures" in found.remarks[1].en
 
 
-@pytest.mark.parametrize(("overkill", "told"), [(0.0, False), (0.1, True), (0.5, False)])
+@pytest.mark.parametrize(("overkill", "rejected"), [(0.0, None), (0.1, 0.25), (0.5, 0.5)])
 def test_too_few_good_pictures_for_the_overkill_are_told(
-    overkill: float, told: bool, model: TerminalModel, images: Path, tmp_path: Path
+    overkill: float, rejected: float | None, model: TerminalModel, images: Path, tmp_path: Path
 ) -> None:
     for label, names in {"good": ["good001", "good002", "good003"], "spot": ["spot001"]}.items():
         (tmp_path / "known" / label).mkdir(parents=True)
@@ -101,10 +101,11 @@ def test_too_few_good_pictures_for_the_overkill_are_told(
     comparing = Comparing(labelled=tmp_path / "known", overkill=overkill)
     found = distill.predict(model, [images / "spot002.png"], by="retrieval", comparing=comparing)
     said = [one.en for one in found.remarks if "too few" in one.en]
-    assert len(said) == told
-    if told:
-        assert said[0].startswith("3 good pictures are too few for an overkill of 10.0%: the threshold may reject none")
-        assert said[0].endswith("it takes 10 or more.")
+    assert len(said) == (rejected is not None)
+    if rejected is not None:
+        assert said[0].startswith(f"3 good pictures are too few for an overkill of {overkill:.1%}")
+        assert f"rejects {rejected:.1%} of new good parts" in said[0]
+        assert said[0].endswith(f"from {round(2 / overkill)} on it is at most half more than asked on average.")
 
 
 def test_by_prototypes_as_by_hand(model: TerminalModel, summed: tuple[Path, Path], images: Path) -> None:
@@ -166,13 +167,13 @@ def test_good_pictures_that_a_summary_has_seen_set_no_threshold(
             changes.set("split", dict.fromkeys(store.ids))
     said = ("does not tell which pictures it was made of", "The store has no split, so the student may have learned")
     for by, comparing, told in (
-        (By.prototypes, Comparing(store=path, summary="train"), said[1:]),
-        (By.prototypes, Comparing(store=path, summary=str(bare)), said),
-        (By.retrieval, Comparing(store=path, gallery=light), said[1:]),
+        (By.prototypes, Comparing(store=path, summary="train", overkill=0), said[1:]),
+        (By.prototypes, Comparing(store=path, summary=str(bare), overkill=0), said),
+        (By.retrieval, Comparing(store=path, gallery=light, overkill=0), said[1:]),
     ):
         found = distill.predict(model, asked, by=by, comparing=comparing)
         assert [[one for one in said if one in remark.en] for remark in found.remarks[2:]] == [[one] for one in told]
-        given = distill.predict(model, asked, by=by, comparing=comparing, threshold=0)
+        given = distill.predict(model, asked, by=by, comparing=replace(comparing, overkill=None), threshold=0)
         assert [one.en for one in given.remarks[1:]] == ["The threshold 0.0000 is the given one."]
 
 
@@ -182,7 +183,7 @@ def test_an_added_defect_is_known_at_once(model: TerminalModel, images: Path, tm
         (tmp_path / "known" / label).mkdir(parents=True)
         for name in names:
             (tmp_path / "known" / label / f"{name}.png").write_bytes((images / f"{name}.png").read_bytes())
-    comparing = Comparing(labelled=tmp_path / "known", gallery=tmp_path / "g.safetensors")
+    comparing = Comparing(labelled=tmp_path / "known", gallery=tmp_path / "g.safetensors", overkill=0.1)
     asked = [images / "aside2.png", images / "good031.png"]
     found = distill.predict(model, asked, by="retrieval", comparing=comparing)
     assert [one.decision for one in found.pictures] == ["rims", "good"]

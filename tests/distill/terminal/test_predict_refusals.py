@@ -69,8 +69,17 @@ def test_another_teachers_prototypes_are_refused(model: TerminalModel, summed: t
 
 def test_what_does_not_fit_is_refused(model: TerminalModel, images: Path, tmp_path: Path) -> None:
     asked = [images / "good001.png"]
-    with pytest.raises(ModelError, match="By the head nothing is compared"):
-        distill.predict(model, asked, comparing=Comparing(overkill=0.1))
+    for comparing, options in (
+        (Comparing(Space.teacher, k=5), "--vectors and --k"),
+        (Comparing(overkill=0.1), "--overkill"),
+        (Comparing(images=Path("i")), "--store-images"),
+    ):
+        with pytest.raises(ModelError, match=f"By the head nothing is compared, so leave {options} out, or ask by"):
+            distill.predict(model, asked, comparing=comparing)
+    with pytest.raises(
+        ModelError, match=r"no file 'rare20'; .* name its store, too \(--store STORE\), or .* \.safetensors"
+    ):
+        distill.predict(model, asked, by="prototypes", comparing=Comparing(summary="rare20"))
     with pytest.raises(ModelError, match="By prototypes a summary is needed"):
         distill.predict(model, asked, by="prototypes")
     with pytest.raises(ModelError, match="By retrieval pictures are compared with others"):

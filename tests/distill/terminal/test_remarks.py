@@ -25,14 +25,14 @@ from embedstore.images import Listing
     ],
 )
 def test_where_the_threshold_comes_from_is_told_in_both_languages(made_of: str, japanese: str) -> None:
-    gallery = replace(GALLERY, made_of=made_of, goods=np.zeros((30, 4), np.float32))
+    gallery = replace(GALLERY, made_of=made_of, goods=np.zeros((40, 4), np.float32))
     (said,) = remarks.set_on(gallery, 0.1443, 0.05, without_own=True)
     assert said.en == (
-        f"The threshold 0.1443 rejects at most 5.0% of 30 good pictures of {made_of[0].lower()}{made_of[1:]}, each compared "
+        f"The threshold 0.1443 rejects at most 5.0% of 40 good pictures of {made_of[0].lower()}{made_of[1:]}, each compared "
         "without its own part."
     )
     assert said.ja == (
-        f"しきい値 0.1443 で不良と判定されるのは、{japanese}の良品画像 30 枚のうち 5.0% 以下です"
+        f"しきい値 0.1443 で不良と判定されるのは、{japanese}の良品画像 40 枚のうち 5.0% 以下です"
         "（各画像は自身の部品を除いて比較）。"
     )
     (plain,) = remarks.set_on(gallery, 0.1443, 0.05, without_own=False)

@@ -49,7 +49,7 @@ def rename(here: Path, names: dict[str, str]) -> None:
 
 
 def ask(model: Export, here: Path, summary: str, threshold: float | None = None) -> Predictions:
-    overkill = 0.2 if threshold is None else None
+    overkill = 0.4 if threshold is None else None
     comparing = Comparing(store=here / "toy.store", summary=summary, overkill=overkill)
     asked = [here / "images" / "spot001.png"]
     return distill.predict(model.path, asked, by=By.prototypes, comparing=comparing, threshold=threshold)
@@ -153,7 +153,7 @@ def test_goods_are_compared_without_their_copies(way: str, exported: Export, her
         contents = [store.content_at(at).hex() for at in store.positions(TESTED)]
         part = {sample.id: sample.part for sample in store.samples}
         if way == "folder":
-            found = gathering.of_images(model, list_images(images, manifest), None, lambda *_: None)
+            found, _ = gathering.of_images(model, list_images(images, manifest), None, lambda *_: None)
         else:
             found = gathering.of_store(model, store, Space.student, None, None, lambda *_: None)
     if way == "file":
