@@ -194,7 +194,8 @@ _RECIPES: tuple[tuple[Any, ...], ...] = (
     *(
         (f"{name}-160px", method, recipe, f"{says}, pictures of 160 pixels", {**settings, **_LARGE}, epochs)
         for name, method, recipe, says, settings, epochs in _RIVALS
-        if name == "trunk-30"  # what a student of larger pictures has to be held against
+        # What a student of larger pictures is held against, and what the store adds to that.
+        if name in ("trunk-30", "trunk-own-30")
     ),
 )
 
@@ -267,7 +268,7 @@ _MORE = (
 # is trained long or, with a trunk, on large pictures.
 _ONE_SEED = tuple((fold, 0) for fold in range(FOLDS))
 _ONE_SEED_DATA = ("magnetic-tile-thinned", "magnetic-tile-six")
-_ONE_SEED_NAMES = ("own-long", "none-long", "own-long-160px", "trunk-30-160px")
+_ONE_SEED_NAMES = ("own-long", "none-long", "own-long-160px", "trunk-30-160px", "trunk-own-30-160px")
 
 
 def _as_affordable(one: Condition) -> Condition:
@@ -299,6 +300,8 @@ CONDITIONS: dict[str, Condition] = {
             "compressed-16-160px",
             "trunk-30",
             "trunk-own-30",
+            "trunk-30-160px",
+            "trunk-own-30-160px",
         ),
         *_of("magnetic-tile-given", "teacher", *_TEACHER),
         *_of("magnetic-tile-given", "baselines", *(line for line in _SEARCHED if line[0] == "own"), _RIVALS[0]),

@@ -18,7 +18,6 @@ from page_parts.evidence import (
     is_plain,
     is_student,
     strongest_rival,
-    student_of,
     trunks,
 )
 from page_parts.markdown import Bullets, Piece, between, code, share, size
@@ -145,14 +144,16 @@ def _sure(main: Compared, name: str) -> Text:
 
 
 def _with_fewer_seeds(evidence: Evidence, *, patched: bool) -> Iterator[Text]:
-    """Say of what has fewer seeds what the best student reaches and the strong rival, or else the best with patches."""
+    """Say of what has fewer seeds what the best student reaches, the strong rival and its stages with the store, or patches."""
     main = evidence.main
     for fewer in [] if main is None else main.fewer_seeds:
         new = [name for name in fewer.figures if name not in fewer.borrowed]
         students = [name for name in store_ways(fewer) if name in new]
-        rivals = [name for name in trunks(fewer) if name in new and is_plain(fewer.finished[name])]
+        begun = [name for name in trunks(fewer) if name in new]
+        rivals = [name for name in begun if is_plain(fewer.finished[name])]
+        taught = [name for name in begun if name not in rivals]
         asked = [name for name in fewer.of_part(PATCHES) if name in new]
-        for names in (asked,) if patched else (students, rivals):
+        for names in (asked,) if patched else (students, rivals, taught):
             for name in names[:1]:
                 yield _of_fewer_seeds(evidence, fewer, name, len(names))
 
@@ -161,8 +162,12 @@ def _of_fewer_seeds(evidence: Evidence, fewer: Compared, name: str, of: int) -> 
     """Say what a condition of fewer seeds reaches, the best of as many, and by how much it differs from its rivals."""
     few, ours, side = seeds_named(fewer.comparison.seeds), fewer.figures[name], fewer.side(name)
     called = Text(f", the best of {of}," if of > 1 else "", f"（{of} 件の中で最良）" if of > 1 else " ")
-    if student_of(fewer.finished[name]).startswith("trunk:"):
-        called = Text(f", the strong rival on pictures of {side} pixels,", f"（{side} 画素での強力な比較対象）")
+    if name in trunks(fewer):
+        called = (
+            Text(f", the strong rival on pictures of {side} pixels,", f"（{side} 画素での強力な比較対象）")
+            if is_plain(fewer.finished[name])
+            else Text(", the rival's stages with the store's embeddings,", "（比較対象と同じ段から始め、ストアで学習）")
+        )
     held = [
         Text(
             f"{_said(one, sure=False).en} against {code(rival)}", f"{code(rival)} との差は {_said(one, sure=False).ja}"

@@ -121,14 +121,14 @@ class Compared:
     def rivals_of(self, name: str) -> list[str]:
         """Return what a condition of fewer runs is held against, as far as that is here.
 
-        That is what it changes, plain training as long on pictures as large, the best student, the teacher's stages fine-tuned on
-        pictures as large, and the teacher's probe; of one that asks patches, also the best of these.
+        That is what it changes, plain training as long on pictures as large, the best student, the teacher's stages fine-tuned
+        without the store on pictures as large, and the teacher's probe; of one that asks patches, also the best of these.
         """
         one = self.finished[name]
         patched = one.about["part"] == PATCHES
         rivals = [*_before(one), *([] if patched else [self.as_trained(PLAIN, name)])]
         rivals += [best for best in self.best if (self.finished[best].about["part"] == PATCHES) == patched]
-        if is_student(one) and (trunk := strongest_rival(self, name)) is not None:
+        if (is_student(one) or name in trunks(self)) and (trunk := strongest_rival(self, name)) is not None:
             rivals.append(trunk)
         rivals += [] if patched else [PROBE]
         return [rival for rival in dict.fromkeys(rivals) if rival != name and rival in self.figures]

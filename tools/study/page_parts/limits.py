@@ -16,7 +16,13 @@ _TEACHING: tuple[tuple[Text, tuple[tuple[str, str], ...]], ...] = (
     (Text("More of the teacher", "教師からの情報を増やす"), (("own-two", OWN),)),
     (
         Text("Larger pictures", "画像を大きくする"),
-        (("own-160px", OWN), ("none-160px", PLAIN), ("own-long-160px", "own-long")),
+        (
+            ("own-160px", OWN),
+            ("none-160px", PLAIN),
+            ("own-long-160px", "own-long"),
+            ("trunk-30-160px", "trunk-30"),
+            ("trunk-own-30-160px", "trunk-own-30"),
+        ),
     ),
     (
         Text(
