@@ -56,6 +56,7 @@ def study(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with_fewer(copied, "none-long", "none", [1.0], **plain)
     with_fewer(copied, "own-long-both", "none", [1.0], of="own-long")
     with_fewer(copied, "trunk-30-160px", "trunk", [2.0], settings={**large, **trunk}, **plain)
+    with_fewer(copied, "trunk-own-30-160px", "trunk", [1.8], settings={**large, **trunk})
     patches: dict[str, Any] = {"part": "patches", "method": "patches"}
     with_fewer(copied, "own-long-patches", "trunk", [3.0], of="own-long", **patches)
     with_fewer(copied, "own-patches", "trunk", [2.9, 2.9], of="own", **patches)
@@ -164,6 +165,7 @@ def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_
         "own-long-both": ("own-long", "none-long", "own-160px", "trunk-30", "teacher-probe"),
         "own-long-160px": ("own-long", "own-160px", "trunk-30-160px", "teacher-probe"),
         "trunk-30-160px": ("trunk-30", "own-160px", "teacher-probe"),
+        "trunk-own-30-160px": ("own-160px", "trunk-30-160px", "teacher-probe"),
     }.items():
         assert [row[1].strip("`") for row in held(english(made), name, past)] == list(rivals)
     patched = english(made).split("### Patches of good parts")[1]
@@ -187,10 +189,11 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
     (fewer,) = Evidence(study, resamples=50).data[MAIN].fewer_seeds
     told = english(made)
     assert "ways of training and asking a student from random weights that are finished with 2 seeds" in told
-    long, trunk, patched = (line for line in told.splitlines() if line.startswith("- With 1 seed (its rivals"))
+    long, trunk, taught, patched = (line for line in told.splitlines() if line.startswith("- With 1 seed (its rivals"))
     for bullet, name, rivals in (
         (long, "own-long", ("own", "none-long", "own-160px", "trunk-30")),
         (trunk, "trunk-30-160px", ("trunk-30", "own-160px")),
+        (taught, "trunk-own-30-160px", ("own-160px", "trunk-30-160px")),
         (patched, "own-long-patches", ("own-long", "trunk-30-patches", "own-patches", "patches")),
     ):
         assert f"`{name}`" in bullet
@@ -205,10 +208,11 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
         assert f"with {percent(fewer.figures[name].overkill, 1)} of the good parts rejected" in bullet
     assert "`own-long`, the best of 4, reaches" in long
     assert "the strong rival on pictures of 160 pixels" in trunk
+    assert "the rival's stages with the store's embeddings" in taught
     in_japanese = [
         line for line in japanese(made).splitlines() if line.startswith("- 乱数 1 通りだけで学習したもの（比較相手も")
     ]
-    assert [line.count("との差は ") for line in in_japanese] == [4, 2, 4]
+    assert [line.count("との差は ") for line in in_japanese] == [4, 2, 2, 4]
 
 
 def test_limits_and_failures_tell_fewer_seeds(study: Path, made: dict[Path, str]) -> None:
