@@ -1,6 +1,7 @@
 """What was trained with fewer seeds, or on fewer folds, stands apart, beside what it is held against, on the same ones."""
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -56,11 +57,13 @@ def study(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with_fewer(copied, "none-long", "none", [1.0], **plain)
     with_fewer(copied, "own-long-both", "none", [1.0], of="own-long")
     with_fewer(copied, "trunk-30-160px", "trunk", [2.0], settings={**large, **trunk}, **plain)
-    with_fewer(copied, "trunk-own-30-160px", "trunk", [1.8], settings={**large, **trunk})
+    with_fewer(copied, "trunk-own-30-160px", "trunk", [1.8], settings={**large, **trunk}, precision="bfloat16")
     patches: dict[str, Any] = {"part": "patches", "method": "patches"}
     with_fewer(copied, "own-long-patches", "trunk", [3.0], of="own-long", **patches)
     with_fewer(copied, "own-patches", "trunk", [2.9, 2.9], of="own", **patches)
     with_fewer(copied, "trunk-30-patches", "trunk", [3.5, 3.5], of="trunk-30", **patches)
+    with_fewer(copied, "trunk-30-160px-patches", "trunk", [2.1], of="trunk-30-160px", **patches)
+    with_fewer(copied, "trunk-own-30-160px-patches", "trunk", [2.2], of="trunk-own-30-160px", **patches)
     with_fewer(copied, "patches", "trunk", [1.0, 1.0], **patches, settings={})
     return copied
 
@@ -172,6 +175,11 @@ def test_the_page_holds_fewer_seeds_against_what_they_change_and_plain_training_
     assert "| `own-long-patches` | `own-long` | " in patched
     for rival in ("trunk-30-patches", "own-patches", "patches"):
         assert f"| `own-long-patches` | `{rival}` | " in patched
+    begun = "trunk-own-30-160px"
+    assert [row[1].strip("`") for row in held(english(made), f"{begun}-patches", past)][::4] == [
+        begun,
+        "trunk-30-160px-patches",
+    ]
     assert "| `own-long-patches` |" not in english(made).split("### Patches of good parts")[0].split(f"## {past}")[1]
 
 
@@ -179,7 +187,7 @@ def said_of(bullet: str, rival: str) -> str:
     """Return the value that a bullet gives for a rival."""
     (found,) = (
         part
-        for part in bullet.split(". Plain", maxsplit=1)[0].rstrip(".").split("; ")
+        for part in re.split(r"\. (?:Plain|Its)", bullet)[0].rstrip(".").split("; ")
         if part.endswith(f" against `{rival}`")
     )
     return found.split(" (")[0]
@@ -208,7 +216,10 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
         assert f"with {percent(fewer.figures[name].overkill, 1)} of the good parts rejected" in bullet
     assert "`own-long`, the best of 4, reaches" in long
     assert "the strong rival on pictures of 160 pixels" in trunk
-    assert "the rival's stages with the store's embeddings" in taught
+    assert "the rival's stages with the store's embeddings on pictures of 160 pixels" in taught
+    other = "Its layers were trained in bfloat16, those of `own-160px`, `trunk-30-160px` in float32."
+    assert other in taught
+    assert "layers" not in long + trunk + patched
     in_japanese = [
         line for line in japanese(made).splitlines() if line.startswith("- 乱数 1 通りだけで学習したもの（比較相手も")
     ]
@@ -231,6 +242,7 @@ def test_limits_and_failures_tell_fewer_seeds(study: Path, made: dict[Path, str]
     assert rival is not None
     assert rival.verdict != "more"  # it would be told, were it no rival
     assert "`trunk-30-160px` was to go past" not in english(made)
+    assert "`trunk-own-30-160px` was to go past `trunk-30-160px` and gained" in english(made)
 
 
 def test_plain_training_as_long_is_missed_where_it_is_not_finished_or_not_planned(study: Path, tmp_path: Path) -> None:
@@ -251,7 +263,8 @@ def test_what_asks_students_of_one_seed_has_their_runs() -> None:
     one_seed = {(fold, 0) for fold in range(conditions.FOLDS)}
     few = {key for key, one in conditions.CONDITIONS.items() if one.only is not None and len(one.only) > 1}
     long = {f"magnetic-tile/own-long{answer}" for answer in ("", "-neighbours", "-both", "-distribution", "-patches")}
-    assert few >= long | {"magnetic-tile/none-long", "magnetic-tile/trunk-30-160px", "magnetic-tile-six/own"}
+    begun = {f"magnetic-tile/trunk-{how}30-160px{asked}" for how in ("", "own-") for asked in ("", "-patches")}
+    assert few >= long | begun | {"magnetic-tile/none-long", "magnetic-tile-six/own"}
     assert "magnetic-tile/own" not in few
     assert all(set(conditions.CONDITIONS[key].only or ()) == one_seed for key in few)
     options = argparse.Namespace(folds=conditions.FOLDS, seeds=conditions.SEEDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from distill.evaluation.intervals import Difference
 from embedstore.pages import Text, percent
@@ -20,7 +20,7 @@ from page_parts.evidence import (
     strongest_rival,
     trunks,
 )
-from page_parts.markdown import Bullets, Piece, between, code, share, size
+from page_parts.markdown import Bullets, Piece, between, code, codes, share, size
 from page_parts.names import seeds_named
 
 DECIDES = "macro_mode_recall"
@@ -43,8 +43,8 @@ def answer(evidence: Evidence) -> Piece:
     )
     found = [
         *(_most(main, ways), _sure(main, ways[0])),
-        *_with_fewer_seeds(evidence, patched=False),
         *_from_stages(main),
+        *_with_fewer_seeds(evidence, patched=False),
         *_beside_patches(main, ways),
         *_with_fewer_seeds(evidence, patched=True),
         _small(main),
@@ -166,15 +166,23 @@ def _of_fewer_seeds(evidence: Evidence, fewer: Compared, name: str, of: int) -> 
         called = (
             Text(f", the strong rival on pictures of {side} pixels,", f"（{side} 画素での強力な比較対象）")
             if is_plain(fewer.finished[name])
-            else Text(", the rival's stages with the store's embeddings,", "（比較対象と同じ段から始め、ストアで学習）")
+            else Text(
+                f", the rival's stages with the store's embeddings on pictures of {side} pixels,",
+                f"（比較対象と同じ段から始め、ストアで学習、{side} 画素）",
+            )
         )
+    rivals = {
+        rival: one
+        for rival in fewer.rivals_of(name)
+        if rival != PROBE and (one := fewer.difference(name, rival, DECIDES)) is not None
+    }
     held = [
         Text(
             f"{_said(one, sure=False).en} against {code(rival)}", f"{code(rival)} との差は {_said(one, sure=False).ja}"
         )
-        for rival in fewer.rivals_of(name)
-        if rival != PROBE and (one := fewer.difference(name, rival, DECIDES)) is not None
+        for rival, one in rivals.items()
     ]
+    layers = _other_precision(evidence, name, rivals)
     missing, plain = Text("", ""), fewer.as_trained(PLAIN, name)
     if name in store_ways(fewer) and plain not in fewer.figures:
         planned = f"{MAIN}/{plain}" in evidence.planned
@@ -187,10 +195,23 @@ def _of_fewer_seeds(evidence: Evidence, fewer: Compared, name: str, of: int) -> 
     return Text(
         f"With {few.en} (its rivals on the same): {code(name)}{called.en} reaches {reached} of each kind on average, and {seen} "
         f"of its worst kind, {worst.name}, with {lost} of the good parts rejected{''.join(f'; {one.en}' for one in held)}."
-        f"{missing.en}",
+        f"{layers.en}{missing.en}",
         f"{few.ja}だけで学習したもの（比較相手も同じ乱数の値）：{code(name)}{called.ja}は、種類の平均で {reached}、"
         f"最も苦手な {worst.name} で {seen} です（実際の誤判定率 {lost}）。{'、'.join(one.ja for one in held)}"
-        f"{'です。' if held else ''}{missing.ja}",
+        f"{'です。' if held else ''}{layers.ja}{missing.ja}",
+    )
+
+
+def _other_precision(evidence: Evidence, name: str, rivals: Iterable[str]) -> Text:
+    """Say where what a condition is held against was trained in another precision; it could be a part of the difference."""
+    own = evidence.precision(name)
+    others = [rival for rival in rivals if evidence.precision(rival) not in (own, None)]
+    if own is None or not others:
+        return Text("", "")
+    beside = evidence.precision(others[0])
+    return Text(
+        f" Its layers were trained in {own}, those of {codes(others).en} in {beside}.",
+        f"学習の精度は {own} で、{codes(others).ja} は {beside} です。",
     )
 
 
@@ -201,12 +222,14 @@ def _from_stages(main: Compared) -> list[Text]:
     if rival is None or taught is None or (gained := main.difference(taught, rival, DECIDES)) is None:
         return []
     reached, worst = share(main.figures[taught].macro_mode_recall, 2), main.figures[taught].by_mode[0]
+    caught, side = share(worst.recall, 2), main.side(taught)
+    seen = Text("", "") if side is None else Text(f", {side} pixels", f"、{side} 画素")
     return [
         Text(
-            f"A student that begins with these stages and learns from the store ({code(taught)}) reaches {reached}, and "
-            f"{share(worst.recall, 2)} of its worst kind, {worst.name}; the store's part in that is {_said(gained).en}.",
-            f"教師の先頭の段から始めてストアで学習した生徒（{code(taught)}）は {reached}、最も苦手な {worst.name} で "
-            f"{share(worst.recall, 2)} に達します。そのうちストアによる差は {_said(gained).ja}です。",
+            f"A student that begins with these stages and learns from the store ({code(taught)}{seen.en}) reaches "
+            f"{reached}, and {caught} of its worst kind, {worst.name}; the store's part in that is {_said(gained).en}.",
+            f"教師の先頭の段から始めてストアで学習した生徒（{code(taught)}{seen.ja}）は {reached}、最も苦手な "
+            f"{worst.name} で {caught} に達します。そのうちストアによる差は {_said(gained).ja}です。",
         )
     ]
 

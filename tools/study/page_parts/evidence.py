@@ -122,14 +122,16 @@ class Compared:
         """Return what a condition of fewer runs is held against, as far as that is here.
 
         That is what it changes, plain training as long on pictures as large, the best student, the teacher's stages fine-tuned
-        without the store on pictures as large, and the teacher's probe; of one that asks patches, also the best of these.
+        without the store on pictures as large, and the teacher's probe; of one that asks patches, these beside patches.
         """
         one = self.finished[name]
         patched = one.about["part"] == PATCHES
         rivals = [*_before(one), *([] if patched else [self.as_trained(PLAIN, name)])]
         rivals += [best for best in self.best if (self.finished[best].about["part"] == PATCHES) == patched]
-        if (is_student(one) or name in trunks(self)) and (trunk := strongest_rival(self, name)) is not None:
-            rivals.append(trunk)
+        head = str(one.about.get("of")) if patched else name
+        begun = head in trunks(self) or (head in self.finished and is_student(self.finished[head]))
+        if begun and (trunk := strongest_rival(self, head)) is not None:
+            rivals.append(f"{trunk}-{PATCHES}" if patched else trunk)
         rivals += [] if patched else [PROBE]
         return [rival for rival in dict.fromkeys(rivals) if rival != name and rival in self.figures]
 
@@ -222,6 +224,12 @@ class Evidence:
         """The names of all data, planned or finished."""
         return list(dict.fromkeys([*(one.data for one in self.planned.values()), *self.data]))
 
+    def precision(self, name: str) -> str | None:
+        """Return what the layers of the students of a condition of the magnetic tiles were trained in; None where it has none."""
+        asked = self.finished[f"{MAIN}/{name}"]
+        one = self.finished.get(f"{MAIN}/{asked.about.get('of') or name}")
+        return None if one is None or one.about["part"] in UNTRAINED else precision_of(one)
+
     def missing(self, data: str, *parts: str) -> list[str]:
         """Return what is still to be trained of some data, and of some parts where these are named."""
         return [
@@ -255,6 +263,11 @@ def is_student(one: Finished) -> bool:
 def student_of(one: Finished) -> str:
     """Return which student a condition trains, as its settings call it; empty where it trains none."""
     return str(one.about["settings"].get("student", ""))
+
+
+def precision_of(one: Finished) -> str:
+    """Return what the layers were trained in; early results do not say it, and a processor's were in float32 then."""
+    return str(one.about.get("precision", "bfloat16" if one.about["machine"].startswith("NVIDIA") else "float32"))
 
 
 def is_plain(one: Finished) -> bool:

@@ -8,7 +8,7 @@ from results import Finished
 
 from embedstore.pages import Text, Words
 from page_parts.answer import DECIDES
-from page_parts.evidence import PLAIN, Compared, Evidence
+from page_parts.evidence import PLAIN, Compared, Evidence, strongest_rival, trunks
 from page_parts.markdown import code, codes, gap_of
 from page_parts.names import MEANS, RANDOM, recipe_named, seeds_named, usual
 from page_parts.tables import rival_in_bytes
@@ -64,13 +64,15 @@ def _worse(compared: Compared, verdict: str, title: Text) -> Iterable[Text]:
 def _recipes(compared: Compared, few: Text) -> Iterable[Text]:
     """Yield which recipes gained nothing over what they begin from.
 
-    That is another condition's students, the same condition on smaller pictures or trained less long, or own embeddings.
+    That is another condition's students, the same condition on smaller pictures or trained less long, or own embeddings; of the
+    teacher's stages also the same without the store.
     """
     for name in compared.of_part("recipes"):
         about = compared.finished[name].about
         if about["method"] == PLAIN or name in compared.borrowed:
             continue  # what recipes are held against
-        for before in compared.before(name):
+        stages = [strongest_rival(compared, name)] if name in trunks(compared) else []
+        for before in [*compared.before(name), *(one for one in stages if one is not None)]:
             one = compared.difference(name, before, DECIDES)
             if one is not None and one.verdict != "more":
                 said = gap_of(one)

@@ -11,7 +11,7 @@ from screen import RECIPES
 from distill.evaluation.comparison import PolicyFigures
 from embedstore.pages import Text, Words, number, percent
 from embedstore.pages.words import NO_NUMBER
-from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, UNTRAINED, Compared, Evidence
+from page_parts.evidence import GIVEN, MAIN, OVERKILL, OWN, UNTRAINED, Compared, Evidence, precision_of
 from page_parts.markdown import Table, between, code, codes, gap_of, share, size, with_interval
 from page_parts.names import MEANS, RANDOM, described, family, recipe_named
 
@@ -302,8 +302,7 @@ def trainings(evidence: Evidence) -> Table | None:
         if one.about["part"] not in UNTRAINED and one.about.get("of") is None:  # asking trains nothing
             machine = one.about["machine"]
             # The first results do not say: only GPUs computed in bfloat16 then.
-            precision = one.about.get("precision", "bfloat16" if machine.startswith("NVIDIA") else "float32")
-            found.setdefault((machine, precision, one.about["jobs"]), []).append(key)
+            found.setdefault((machine, precision_of(one), one.about["jobs"]), []).append(key)
     most = max(found.values(), key=len, default=[])
     rows: list[Sequence[Words]] = []
     for (machine, precision, jobs), keys in sorted(found.items()):
