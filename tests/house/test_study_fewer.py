@@ -17,9 +17,11 @@ import conditions  # noqa: E402
 import pages  # noqa: E402
 import results  # noqa: E402
 import run  # noqa: E402
+from page_parts import answer  # noqa: E402
 from page_parts.evidence import MAIN, Compared, Evidence  # noqa: E402
 from page_parts.markdown import gap_of, share  # noqa: E402
 
+from distill.evaluation.intervals import Difference  # noqa: E402
 from embedstore.pages import percent  # noqa: E402
 
 LONG: dict[str, Any] = {"student": "small", "epochs": 100, "pretrain_epochs": 200}
@@ -209,7 +211,8 @@ def test_the_answer_tells_fewer_seeds_beside_the_same_of_others(study: Path, mad
         for rival in rivals:
             found = fewer.difference(name, rival, "macro_mode_recall")
             assert found is not None
-            assert said_of(bullet, rival) == share(found.value, 2, signed=True)
+            digits = 3 if any(bound and abs(bound) < 0.005 for bound in (found.low, found.high)) else 2
+            assert said_of(bullet, rival) == share(found.value, digits, signed=True)
             inside = found.verdict not in ("more", "less")
             assert ("includes zero" if inside else "excludes zero") in bullet.split(f" against `{rival}`")[0][-20:]
         assert "chance" not in bullet  # one seed does not tell
@@ -281,3 +284,17 @@ def test_students_of_one_seed_are_there_when_its_runs_are(tmp_path: Path, monkey
     assert run.has_runs(asked, options)
     kept.discard("own-long-fold3-seed0")
     assert not run.has_runs(asked, options)
+
+
+def test_a_bound_beside_zero_is_told_with_the_digit_that_says_its_side() -> None:
+    def said(low: float, high: float) -> str:
+        verdict = "more" if low > 0 else "noise"
+        one = Difference(
+            "a", "b", "macro_mode_recall", 0.107, low, high, verdict, parts=20, looks=2, resamples=50, left_out=0
+        )
+        return answer._said(one, sure=False).en
+
+    assert said(-0.0008, 0.236) == "+.107 (−.001 to +.236, includes zero)"
+    assert said(0.0014, 0.226) == "+.107 (+.001 to +.226, excludes zero)"
+    assert said(0.01, 0.236) == "+.11 (+.01 to +.24, excludes zero)"
+    assert said(-0.107, 0.0) == "+.11 (−.11 to .00, includes zero)"

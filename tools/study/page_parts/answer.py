@@ -288,8 +288,9 @@ def _said(one: Difference, *, sure: bool = True) -> Text:
     if not sure:
         beyond, within = Text("excludes zero", "区間は 0 を含まない"), Text("includes zero", "区間は 0 を含む")
     verdict = beyond if one.verdict in ("more", "less") else within
-    low, high = (share(bound, 2, signed=True) for bound in (one.low, one.high))
-    value = share(one.value, 2, signed=True)
+    # A third digit where a bound would be told as zero, which of two sides it lies on being what counts.
+    digits = 3 if any(bound and abs(bound) < 0.005 for bound in (one.low, one.high)) else 2
+    value, low, high = (share(number, digits, signed=True) for number in (one.value, one.low, one.high))
     return Text(f"{value} ({low} to {high}, {verdict.en})", f"{value}（{low}～{high}、{verdict.ja}）")
 
 
