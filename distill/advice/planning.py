@@ -57,6 +57,23 @@ class Basis:
     tell: Progress
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """How long what can be tried takes.
+
+    Attributes:
+        candidates: that can be tried.
+        students: pace of each student that is trained, by name.
+        paces: pace of each candidate; where patches are asked beside the head, learning them is part of it.
+        budget: what is left of the time.
+    """
+
+    candidates: list[Candidate]
+    students: Mapping[str, Pace]
+    paces: Mapping[str, Pace]
+    budget: Budget
+
+
 def trained_ways(candidates: Sequence[Candidate], ways: Mapping[str, Settings]) -> dict[str, Settings]:
     """Return what is trained, each student once; of one that is asked beside patches the head answers in its runs."""
     return {one.trained: replace(ways[one.name], answer="head") if one.alone else ways[one.name] for one in candidates}
@@ -93,7 +110,7 @@ def plan_all(basis: Basis, request: dict[str, Any]) -> Agreed:
         raise SettingsError(f"None of the ways can be tried: {none[-1].why.en}")
     trained = trained_ways(candidates, ways)
     budget = Budget(60 * needs.minutes, time.monotonic() - started, {} if patches is None else patches.again)
-    measured = trials.measure_paces(
+    students = trials.measure_paces(
         basis.store.path,
         trained,
         budget,
@@ -104,25 +121,25 @@ def plan_all(basis: Basis, request: dict[str, Any]) -> Agreed:
         progress=lambda done, _: basis.tell(MEASURING, done + first, len(trained) + first),
         version=basis.store.version,
     )
-    paces = {one.name: _beside(measured[one.trained], patches if one.alone else None) for one in candidates}
-    budget = replace(budget, spent=time.monotonic() - started)
+    paces = {one.name: _beside(students[one.trained], patches if one.alone else None) for one in candidates}
+    measured = _Measured(candidates, students, paces, replace(budget, spent=time.monotonic() - started))
     in_time, too_slow = trials.fast_enough(paces, training, needs.train_minutes)
     if not in_time:
-        raise _too_short_to_train(basis, candidates, measured, paces, budget)
-    candidates, paces = _without(candidates, too_slow), in_time
+        raise _too_short_to_train(basis, measured)
+    candidates = _without(candidates, too_slow)
     left_out += [*none, *too_slow]
     try:
-        plan = _plan(basis, candidates, measured, paces, budget, train_minutes=needs.train_minutes)
+        plan = _plan(basis, measured, candidates, needs.train_minutes)
     except TooShortError as error:
         beside = [one for one in candidates if one.alone]
         candidates = [one for one in candidates if not one.alone]
         if not beside or not candidates:
             raise
-        plan = _plan(basis, candidates, measured, paces, budget, train_minutes=needs.train_minutes)
+        plan = _plan(basis, measured, candidates, needs.train_minutes)
         left_out += [LeftOut(one.name, why=_no_time(error)) for one in beside]
     names = [one.name for one in candidates]
     return Agreed(
-        request, plan, {name: paces[name] for name in names}, {name: footprints[name] for name in names}, left_out
+        request, plan, {name: in_time[name] for name in names}, {name: footprints[name] for name in names}, left_out
     )
 
 
@@ -149,22 +166,15 @@ def _look_at_patches(basis: Basis, beside: list[Candidate]) -> tuple[PatchPace |
     return None, [LeftOut(one.name, why=why) for one in beside]
 
 
-def _too_short_to_train(
-    basis: Basis,
-    candidates: Sequence[Candidate],
-    measured: Mapping[str, Pace],
-    paces: Mapping[str, Pace],
-    budget: Budget,
-) -> SettingsError:
+def _too_short_to_train(basis: Basis, measured: _Measured) -> SettingsError:
     """Return the error of a training that may not take as long as any way needs: measuring took long, so it tells all limits."""
     training = len(basis.data.sides["train"])
-    needed = {name: trials.least_minutes(pace, training) for name, pace in paces.items()}
+    needed = {name: trials.least_minutes(pace, training) for name, pace in measured.paces.items()}
     quickest = min(needed, key=needed.__getitem__)
     enough = math.ceil(10 * needed[quickest]) / 10
     also = ""
     try:
-        one = [one for one in candidates if one.name == quickest]
-        _plan(basis, one, measured, paces, budget, train_minutes=enough)
+        _plan(basis, measured, [one for one in measured.candidates if one.name == quickest], enough)
     except TooShortError as error:
         also = f", and --minutes {error.enough:g} or more for its trials"
     return SettingsError(
@@ -174,27 +184,19 @@ def _too_short_to_train(
     )
 
 
-def _plan(
-    basis: Basis,
-    candidates: Sequence[Candidate],
-    measured: Mapping[str, Pace],
-    paces: Mapping[str, Pace],
-    budget: Budget,
-    *,
-    train_minutes: float | None,
-) -> Plan:
+def _plan(basis: Basis, measured: _Measured, candidates: Sequence[Candidate], train_minutes: float | None) -> Plan:
     """Return what is trained of each candidate: on folds on which patches can be learned, where some candidate needs them."""
-    training, learned = len(basis.data.sides["train"]), basis.learned
+    training, learned, budget = len(basis.data.sides["train"]), basis.learned, measured.budget
     if any(one.alone for one in candidates):
         learned = {folds: learned[folds] for folds in budget.each}
     else:
         budget = replace(budget, each={})
     return trials.plan_trials(
-        {one.trained: measured[one.trained] for one in candidates},
+        {one.trained: measured.students[one.trained] for one in candidates},
         learned,
         budget,
         jobs=basis.jobs,
-        wanted=min(trials.training_epochs(paces[one.name], training, train_minutes) for one in candidates),
+        wanted=min(trials.training_epochs(measured.paces[one.name], training, train_minutes) for one in candidates),
     )
 
 
