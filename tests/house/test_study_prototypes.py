@@ -13,10 +13,14 @@ from helpers import store_of
 from sklearn.metrics import roc_auc_score
 
 from distill.evaluation.metrics import OVERKILL_GRID
+from distill.evaluation.report import Held
+from distill.evaluation.runs import RunScores
+from embedstore.images import Sample
 
 sys.path.append(str(Path(__file__).parents[2] / "tools" / "study"))
 
 import prototypes
+import results
 from prototype_parts import conditions, figures
 from prototype_parts.pictures import Fold, Pictures, Side, Trial, make_folds
 from study_pictures import pictures_of, with_twins
@@ -179,11 +183,27 @@ def test_the_whole_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "k-centre, prototypes 32" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="expected 'fine' and a label of defects"):
         prototypes.main([str(tmp_path / "store"), "--good", "fine", "--out", str(out)])
-    (tmp_path / "students.csv").write_text("id,score\na,much\n", "utf-8")
-    with pytest.raises(SystemExit, match="can't be read as a student's scores"):
-        prototypes.main(
-            [str(tmp_path / "store"), "--good", "good", "--out", str(out), "--students", str(tmp_path / "students.csv")]
-        )
+    (tmp_path / "samples.json").write_text("[]", "utf-8")
+    asked = [str(tmp_path / "store"), "--good", "good", "--out", str(out), "--students"]
+    with pytest.raises(SystemExit, match=r"'.*samples\.json' can't be read as a finished condition"):
+        prototypes.main([*asked, str(tmp_path / "samples.json")])
+    with pytest.raises(SystemExit, match="can't be read as a finished condition"):
+        prototypes.main([*asked, str(tmp_path / "nowhere" / "own.json")])
+
+
+def test_students_are_asked_of_what_they_held_out_and_their_mean_counts(tmp_path: Path) -> None:
+    samples = [Sample(name, name, "good", group=name) for name in ("a.png", "b.png")]
+    results.write_samples(tmp_path, samples)
+
+    def run(fold: int, **good: float) -> RunScores:
+        held = [Held(f"{one}.png", "test", "good", "good", one, (1 - found, found)) for one, found in good.items()]
+        return RunScores("own", fold, 0, held, results.CLASSES, 1.0, None, [], None)
+
+    about = {"good": "good", "peak_memory": None, "curve": []}
+    results.write(tmp_path, "own", about, [run(0, a=0.5, b=0.25), run(1, b=0.75)], "good")
+    assert prototypes.read_students(tmp_path / "own.json") == pytest.approx({"a.png": 0.0, "b.png": 0.0}, abs=1e-3)
+    results.write(tmp_path, "own", about, [run(0, a=0.5, b=0.25), run(1, b=0.5)], "good")
+    assert prototypes.read_students(tmp_path / "own.json")["b.png"] == pytest.approx(np.log(3) / 2, abs=1e-3)
 
 
 def test_what_is_read_by_a_probe_is_held_against_what_is_read_by_a_probe() -> None:

@@ -8,19 +8,21 @@ from scores that four inner folds give to each other. Decisions are pooled over 
 differences, paired, are over parts drawn again. Every condition is written down as soon as it is done; called again,
 it goes on; delete the file to begin anew.
 
-With `--students CSV` (columns id and score, higher for defects, from students that did not learn the picture's part) one more
-choice of rare samples is tried: where student and teacher disagree.
+With `--students docs/study/magnetic-tile/CONDITION.json` one more choice of rare samples is tried: where the teacher disagrees
+with those students of that condition which did not learn the part of the picture. They may have learned tested parts, which
+flatters it.
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
+import results
 from prototype_parts.conditions import BASELINE, Condition, all_conditions, everything, rivals
 from prototype_parts.figures import AT, FIGURES, Resamples, hold_out
 from prototype_parts.pictures import INNER, OUTER, Pictures, make_folds
@@ -36,6 +38,7 @@ from embedstore.files import write_whole
 
 Record = dict[str, Any]
 
+GOOD = results.CLASSES.index("good")
 OTHERS = ("macro_mode_recall", "mean_macro_mode_recall", "auroc")  # told of differences to what is not the baseline
 
 
@@ -45,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--good", required=True, help="label of good parts")
     parser.add_argument("--out", type=Path, required=True, help="JSON file, written and gone on with")
-    parser.add_argument("--students", type=Path, help="CSV with columns id and score")
+    parser.add_argument("--students", type=Path, help="JSON of a finished condition of the same pictures")
+    parser.add_argument("--part", help="of the conditions alone, such as 'rare score'")
     parser.add_argument("--quick", action="store_true", help="one seed, fewer conditions and draws")
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 170)  # in a file, no column is cut
@@ -58,10 +62,18 @@ def main(arguments: list[str] | None = None) -> None:
         if students is None and not options.quick:
             console.print("No --students: the choice by disagreement of student and teacher is left out.")
         conditions = list(all_conditions(students, options.quick))
+        if options.part is not None:
+            parts = dict.fromkeys(one.part for one in conditions)
+            conditions = [one for one in conditions if one.part == options.part]
+            if not conditions:
+                raise SettingsError(
+                    f"There is no part '{options.part}' of the conditions; there are {', '.join(parts)}."
+                )
         for number, condition in enumerate(conditions, start=1):
             if study.add(condition):
                 console.print(f"{number} of {len(conditions)}: {condition.name}", highlight=False)
-        study.add_leak()
+        if options.part is None:
+            study.add_leak()
     except EmbedstoreError as error:
         raise SystemExit(f"Error: {error}") from error
     print_tables(console, study.record)
@@ -202,19 +214,23 @@ def _interval(values: Scores) -> list[float | None]:
 
 
 def read_students(path: Path) -> Mapping[str, float]:
-    """Read a student's scores by id.
+    """Return the mean log-odds of a defect by id, over the students of a finished condition that held the picture out.
 
     Raises:
-        SettingsError: the file lacks a column, or a score is no number.
+        SettingsError: the file is no finished condition.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {row["id"]: float(row["score"]) for row in csv.DictReader(file)}
+        runs = results.read(path.parent)[path.stem].runs
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise SettingsError(
-            f"'{path}' can't be read as a student's scores ({type(error).__name__}: {error}); expected a CSV file with the "
-            "columns id and score."
+            f"'{path}' can't be read as a finished condition ({type(error).__name__}: {error}); give one of the files of "
+            "docs/study/magnetic-tile."
         ) from error
+    said: dict[str, list[float]] = {}
+    for run in runs:
+        for one in run.held:
+            said.setdefault(one.id, []).append(results.log_odds(one.probabilities[GOOD]))
+    return {name: mean(values) for name, values in said.items()}
 
 
 if __name__ == "__main__":

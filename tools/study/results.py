@@ -117,10 +117,11 @@ def _pack(run: RunScores, side: str, at: dict[str, int], good: str) -> tuple[lis
     """Return which samples stand on a side, and their scores."""
     good_at = run.classes.index(good)
     held = sorted((one for one in run.held if one.side == side), key=lambda one: at[one.id])
-    return [at[one.id] for one in held], [round(_UNIT * _log_odds(one.probabilities[good_at])) for one in held]
+    return [at[one.id] for one in held], [round(_UNIT * log_odds(one.probabilities[good_at])) for one in held]
 
 
-def _log_odds(of_good: float) -> float:
+def log_odds(of_good: float) -> float:
+    """Return the log-odds of a defect from the probability of a good part."""
     if not 0 < of_good < 1:
         return -_MOST if of_good >= 1 else _MOST
     return max(-_MOST, min(_MOST, math.log1p(-of_good) - math.log(of_good)))
